@@ -1,0 +1,48 @@
+"""ptychodask: electron ptychography at 100 electrons per square angstrom, on Dask."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from ._errors import DivergenceError, InputError
+    from .api import create_dataset, info, open_dataset, open_result, read_truth, reconstruct, report, resume, simulate
+    from .model.config import JobConfig
+
+_HOMES = {
+    **dict.fromkeys(
+        ("create_dataset", "info", "open_dataset", "open_result", "read_truth", "reconstruct", "report", "resume", "simulate"), "api"
+    ),
+    "JobConfig": "model.config",
+    "InputError": "_errors",
+    "DivergenceError": "_errors",
+}
+
+__all__ = [
+    "DivergenceError",
+    "InputError",
+    "JobConfig",
+    "create_dataset",
+    "info",
+    "open_dataset",
+    "open_result",
+    "read_truth",
+    "reconstruct",
+    "report",
+    "resume",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # names are loaded when they are used: the command line must answer --help at once
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ptychodask' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

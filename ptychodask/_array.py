@@ -1,0 +1,70 @@
+"""The array decides the backend: namespace, Fourier transforms, and moves between host and device."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import scipy.fft
+
+from ._errors import InputError
+
+Array = Any  # a NumPy or a CuPy array
+
+
+def namespace(array: Array) -> ModuleType:
+    """The module (numpy or cupy) that ``array`` belongs to."""
+    if isinstance(array, np.ndarray | np.generic):
+        return np
+    if type(array).__module__.split(".")[0] == "cupy":
+        import cupy
+
+        return cupy
+    raise TypeError(f"{type(array)} is neither a NumPy nor a CuPy array")
+
+
+def cupy_available() -> bool:
+    """True where CuPy is installed and finds a device (importing it works without a driver)."""
+    try:
+        import cupy
+
+        return bool(cupy.is_available())
+    except Exception:
+        # a broken CUDA installation raises many kinds of errors at import: none of them is a usable device
+        return False
+
+
+def backend_module(name: str) -> ModuleType:
+    """``numpy`` or ``cupy`` as a module; ``auto`` takes cupy where a device is found."""
+    if name == "numpy" or (name == "auto" and not cupy_available()):
+        return np
+    if not cupy_available():
+        raise InputError("backend = 'cupy' but no CUDA device is usable here: use backend = 'numpy' or 'auto'")
+    import cupy
+
+    return cupy
+
+
+def to_host(array: Array) -> np.ndarray:
+    """The array as NumPy."""
+    return array if isinstance(array, np.ndarray) else array.get()
+
+
+def fft2(array: Array, *, overwrite: bool = False) -> Array:
+    """Unitary transform over the last two axes; ``overwrite`` lets it destroy its input."""
+    if isinstance(array, np.ndarray):
+        return scipy.fft.fft2(array, norm="ortho", overwrite_x=overwrite, workers=1)
+    return namespace(array).fft.fft2(array, norm="ortho")
+
+
+def ifft2(array: Array, *, overwrite: bool = False) -> Array:
+    """Inverse of :func:`fft2`."""
+    if isinstance(array, np.ndarray):
+        return scipy.fft.ifft2(array, norm="ortho", overwrite_x=overwrite, workers=1)
+    return namespace(array).fft.ifft2(array, norm="ortho")
+
+
+def total(array: Array) -> float:
+    """Sum in float64, as a Python number."""
+    return float(array.sum(dtype=np.float64))

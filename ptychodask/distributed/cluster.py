@@ -1,0 +1,76 @@
+"""Where to run: threads in this process, local processes, a running scheduler, or a client that the caller has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster
+
+from .._errors import InputError
+
+CONNECT_SECONDS = 20
+
+
+@contextmanager
+def connect(
+    *, workers: int | None = None, threads: int | None = None, scheduler: str | None = None, client: Client | None = None
+) -> Iterator[Client]:
+    """A Dask client for one job; what is started here is closed again.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Start so many worker processes on 127.0.0.1. Without any option, threads in this process serve, and no port
+        is opened.
+    threads : int, optional
+        Threads per worker; all cores shared out by default.
+    scheduler : str, optional
+        Address of a running scheduler.
+    client : distributed.Client, optional
+        Used as it is and left open.
+    """
+    if client is not None:
+        yield client
+        return
+    if scheduler is not None:
+        with _attach(scheduler) as attached:
+            yield attached
+        return
+    cores = _cores()
+    # blocks have their place (see placement); stealing would only move them away from their cached counts
+    with dask.config.set({"distributed.scheduler.work-stealing": False}):
+        if workers is None:
+            cluster = LocalCluster(
+                n_workers=1, threads_per_worker=threads or cores, processes=False, dashboard_address=None,
+                memory_limit=0, silence_logs=50,
+            )
+        else:
+            cluster = LocalCluster(
+                n_workers=workers, threads_per_worker=threads or max(1, cores // workers), processes=True,
+                host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50,
+            )
+        with cluster, Client(cluster) as started:
+            yield started
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _attach(address: str) -> Client:
+    try:
+        return Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise InputError(f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with 'dask scheduler' or check the address") from None
+
+
+def describe(client: Client) -> dict[str, Any]:
+    """Workers, threads and the dashboard's address (None where there is none)."""
+    info = client.scheduler_info(n_workers=-1)
+    threads = sum(w["nthreads"] for w in info["workers"].values())
+    link = client.dashboard_link if "dashboard" in info.get("services", {}) else None
+    return {"workers": len(info["workers"]), "threads": threads, "dashboard": link}

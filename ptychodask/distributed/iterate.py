@@ -1,0 +1,224 @@
+"""The loop of map, merge and advance over plain futures. It knows no physics: all values are opaque.
+
+Every pass t is a map of ``partial`` over the blocks, a tree of ``merge`` in a fixed order, and ``advance``; results travel
+from worker to worker. Keys of blocks' tasks go to fixed workers softly, so counts stay where they were read. At most two
+passes are in flight. A checkpoint cuts the chain of futures that the scheduler would otherwise keep for ever.
+"""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from distributed import Client, Future
+
+from ..model.blocks import Block, BlockSource
+from .cache import WORKER_CACHE
+
+FAN_IN = 8
+IN_FLIGHT = 2
+
+
+class Algorithm(Protocol):
+    """What is run: states, models (what blocks need of a state) and updates are opaque. All methods are pure."""
+
+    @property
+    def data_key(self) -> str: ...
+    @property
+    def searches_line(self) -> bool: ...
+    def prepare(self, block: Block, counts: Any) -> Any: ...
+    def view(self, state: Any) -> Any: ...
+    def partial(self, block: Block, data: Any, model: Any, evaluate_only: bool) -> Any: ...
+    def merge(self, updates: list[Any]) -> Any: ...
+    def direction(self, state: Any, update: Any) -> Any: ...
+    def line_search(self, block: Block, data: Any, model: Any, move: Any) -> Any: ...
+    def advance(self, state: Any, move: Any, line: Any) -> Any: ...
+    def metrics(self, update: Any) -> dict[str, float]: ...
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """An update and what it took to make and move it, in bytes."""
+
+    update: Any
+    bytes_read: int
+    bytes_merged: int
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A state (a future), and the metrics of the pass over all blocks that looked at it."""
+
+    iteration: int
+    state: Future
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One reconstruction on a cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    algorithm : Future of an Algorithm
+        Rooted in a task, so that it is rebuilt where a worker is lost.
+    searches_line : bool
+        ``algorithm.searches_line``, known to the client.
+    source : BlockSource
+    blocks : sequence of Block
+    cache_bytes : int
+        Budget of every worker's cache.
+    """
+
+    client: Client
+    algorithm: Future
+    searches_line: bool
+    source: BlockSource
+    blocks: Sequence[Block]
+    cache_bytes: int
+    name: str
+
+
+def new_name() -> str:
+    """Prefix for the keys of one job."""
+    return f"ptychodask-{uuid.uuid4().hex[:8]}"
+
+
+def placement(blocks: int, workers: Sequence[str]) -> list[str]:
+    """Worker of every block: contiguous runs of blocks over the sorted workers."""
+    ordered = sorted(workers)
+    return [ordered[b * len(ordered) // blocks] for b in range(blocks)]
+
+
+def block_data(algorithm: Algorithm, source: BlockSource, block: Block, budget: int) -> tuple[Any, int]:
+    """Prepared counts of a block from this worker's cache or from the store, and the bytes that were read."""
+    read = 0
+
+    def make() -> Any:
+        nonlocal read
+        counts = source.read(block)
+        read = counts.nbytes
+        return algorithm.prepare(block, counts)
+
+    data, _ = WORKER_CACHE.get(f"{source.key}-{algorithm.data_key}", block, make, budget)
+    return data, read
+
+
+def _partial(algorithm: Algorithm, source: BlockSource, block: Block, budget: int, model: Any, evaluate_only: bool) -> Parcel:
+    data, read = block_data(algorithm, source, block, budget)
+    update = algorithm.partial(block, data, model, evaluate_only)
+    return Parcel(update, read, update.nbytes)
+
+
+def _line(algorithm: Algorithm, source: BlockSource, block: Block, budget: int, model: Any, move: Any) -> Parcel:
+    data, read = block_data(algorithm, source, block, budget)
+    update = algorithm.line_search(block, data, model, move)
+    return Parcel(update, read, update.nbytes)
+
+
+def _merge(algorithm: Algorithm, parcels: list[Parcel]) -> Parcel:
+    update = algorithm.merge([p.update for p in parcels])
+    return Parcel(update, sum(p.bytes_read for p in parcels), sum(p.bytes_merged for p in parcels))
+
+
+def _metrics(algorithm: Algorithm, parcel: Parcel) -> dict[str, float]:
+    extra = {"bytes_read": float(parcel.bytes_read), "bytes_merged": float(parcel.bytes_merged)}
+    return {**algorithm.metrics(parcel.update), **extra}
+
+
+def _direction(algorithm: Algorithm, state: Any, parcel: Parcel) -> Any:
+    return algorithm.direction(state, parcel.update)
+
+
+def _advance(algorithm: Algorithm, state: Any, move: Any, line: Parcel | None) -> Any:
+    return algorithm.advance(state, move, None if line is None else line.update)
+
+
+def _step(algorithm: Algorithm, state: Any, parcel: Parcel) -> Any:
+    return algorithm.advance(state, algorithm.direction(state, parcel.update), None)
+
+
+def _view(algorithm: Algorithm, state: Any) -> Any:
+    return algorithm.view(state)
+
+
+def map_blocks(job: Job, label: str, function: Callable[..., Any], *arguments: Any) -> list[Future]:
+    """``function(algorithm, source, block, budget, *arguments)`` for every block, each at its place."""
+    places = placement(len(job.blocks), list(job.client.scheduler_info(n_workers=-1)["workers"]) or [""])
+    return [
+        job.client.submit(
+            function, job.algorithm, job.source, block, job.cache_bytes, *arguments,
+            key=f"{job.name}-{label}-{block.index}", workers=[place] if place else None, allow_other_workers=True,
+            pure=False,
+        )
+        for block, place in zip(job.blocks, places, strict=True)
+    ]
+
+
+def merge_tree(job: Job, label: str, parts: list[Future]) -> Future:
+    """Merge in a tree whose shape depends on the number of parts alone."""
+    for level in itertools.count():
+        if len(parts) == 1 and level > 0:
+            return parts[0]
+        parts = [
+            job.client.submit(
+                _merge, job.algorithm, parts[i : i + FAN_IN], key=f"{job.name}-{label}-merge{level}-{i}", pure=False
+            )
+            for i in range(0, len(parts), FAN_IN)
+        ]
+    raise AssertionError("unreachable: the tree ends in one part")
+
+
+def _submit_pass(job: Job, label: str, state: Future, last: bool) -> tuple[Future, Future | None]:
+    """Futures of the pass's metrics and of the next state."""
+    submit = job.client.submit
+    model = submit(_view, job.algorithm, state, key=f"{job.name}-{label}-model", pure=False)
+    merged = merge_tree(job, label, map_blocks(job, label, _partial, model, last))
+    metrics = submit(_metrics, job.algorithm, merged, key=f"{job.name}-{label}-metrics", pure=False)
+    if last:
+        return metrics, None
+    key = f"{job.name}-{label}-state"
+    if not job.searches_line:
+        return metrics, submit(_step, job.algorithm, state, merged, key=key, pure=False)
+    move = submit(_direction, job.algorithm, state, merged, key=f"{job.name}-{label}-direction", pure=False)
+    line = merge_tree(job, f"{label}-line", map_blocks(job, f"{label}-line", _line, model, move))
+    return metrics, submit(_advance, job.algorithm, state, move, line, key=key, pure=False)
+
+
+def passes(
+    job: Job, state: Future, first: int, last: int, *, attempt: int = 0, cut: Callable[[int, Future], Future] | None = None,
+    cut_every: int = 10,
+) -> Iterator[Pass]:
+    """Look at the states after ``first``, ``first + 1``, ... ``last`` updates, in order.
+
+    Parameters
+    ----------
+    state : Future
+        State after ``first`` updates.
+    attempt : int
+        Number of restarts, which keeps keys apart.
+    cut : callable
+        Given an iteration and its state, stores it and returns a future of the same state that is rooted in the store.
+    cut_every : int
+        Iterations between cuts.
+    """
+    in_flight: deque[tuple[int, Future, Future]] = deque()
+    iteration = first
+    while True:
+        while len(in_flight) < IN_FLIGHT and iteration <= last:
+            if cut is not None and iteration > first and iteration % cut_every == 0:
+                state = cut(iteration, state)
+            metrics, following = _submit_pass(job, f"{attempt}-{iteration}", state, iteration == last)
+            in_flight.append((iteration, state, metrics))
+            if following is not None:
+                state = following
+            iteration += 1
+        if not in_flight:
+            return
+        seen, its_state, metrics = in_flight.popleft()
+        yield Pass(seen, its_state, metrics.result())

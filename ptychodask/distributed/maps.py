@@ -1,0 +1,25 @@
+"""Independent tasks on a cluster, with a count of the finished ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from distributed import Client, as_completed
+
+
+def run_all(
+    client: Client, calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], progress: Callable[[int, int], None]
+) -> list[Any]:
+    """Results of ``function(*arguments)`` in the order of the calls; ``progress(done, all)`` is called as they finish.
+
+    Arguments and results go through the client, so they are small.
+    """
+    futures = [client.submit(function, *arguments, pure=False) for function, arguments in calls]
+    progress(0, len(futures))
+    for done, future in enumerate(as_completed(futures), start=1):
+        if future.status == "error":
+            client.cancel(futures)
+            future.result()
+        progress(done, len(futures))
+    return client.gather(futures)

@@ -1,0 +1,109 @@
+"""Outputs that are either whole or absent: write under a temporary name beside the target, then rename.
+
+A crash or an interrupt leaves the old output as it was. Renaming inside one folder is atomic on POSIX for a
+file; a folder cannot be replaced in one step, so the old one is moved aside first and put back on failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .._errors import InputError
+
+
+def check_output(path: str | os.PathLike[str], overwrite: bool = False, suffix: str | None = None) -> Path:
+    """Refuse an output that cannot be written, before any computing starts.
+
+    Parameters
+    ----------
+    path : path-like
+        File or folder to be written.
+    overwrite : bool
+        Allow an existing one.
+    suffix : str, optional
+        Expected ending, such as ``".tif"``, for which a path without any ending gets a hint.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If the output exists and ``overwrite`` is false, if its folder is absent or not writable, or if the
+        path has no name or lacks the expected ending.
+    """
+    target = Path(path)
+    if target.name in ("", ".."):
+        raise InputError(f"output {str(path)!r} has no name: give a file or folder to write")
+    if suffix is not None and target.suffix == "":
+        raise InputError(f"output {target} has no ending: use {target.name}{suffix}")
+    if not target.parent.is_dir():
+        raise InputError(f"output folder {target.parent} does not exist: create it or choose another")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise InputError(f"output folder {target.parent} is not writable: choose another")
+    # a broken link counts as existing: writing would replace it
+    if not overwrite and (target.exists() or target.is_symlink()):
+        raise InputError(f"output {target} exists: use overwrite=True (--overwrite) or another name")
+    return target
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
+    """A temporary path beside ``path`` that becomes ``path`` when the block ends without an error.
+
+    The block makes a file or a folder at the path it is given, ``.name.<pid>.part``. On any error, an
+    interrupt included, what it made is removed and an existing output stays as it was.
+
+    Raises
+    ------
+    InputError
+        As :func:`check_output`, and if another process made the output in the meantime.
+    """
+    target = check_output(path, overwrite)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    remove(part)  # left by a killed process that had this number
+    try:
+        yield part
+        _rename(part, target, overwrite)
+    except PermissionError as error:
+        if error.filename is not None and Path(error.filename).parent != target.parent:
+            raise  # some other file of the caller
+        raise InputError(
+            f"output {target} cannot be written ({error.strerror}): choose another folder"
+        ) from error
+    finally:
+        remove(part)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a folder tree if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _rename(part: Path, target: Path, overwrite: bool) -> None:
+    if not part.exists():
+        raise FileNotFoundError(f"nothing was written at {part}")
+    if not overwrite and (target.exists() or target.is_symlink()):
+        raise InputError(f"output {target} appeared while it was being written: choose another name")
+    if not (part.is_dir() or (target.is_dir() and not target.is_symlink())):
+        part.replace(target)
+        return
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    remove(old)
+    try:
+        if target.exists() or target.is_symlink():
+            target.replace(old)
+        part.replace(target)
+    except BaseException:
+        if (old.exists() or old.is_symlink()) and not target.exists():
+            old.replace(target)
+        raise
+    remove(old)

@@ -1,0 +1,265 @@
+"""Write a dataset shard by shard: a skeleton, then the scan tiles in any order and from any process, then the seal."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from .._errors import InputError
+from ..model.blocks import Block, default_tile, make_blocks
+from ..model.optics import Microscope
+from ..model.scan import Detector, make_canvas, raster
+from .atomic import check_output, replacing
+from .dataset import DIMS, SCHEMA
+
+INNER = 4
+"""Side of the inner chunks in scan positions: what a viewer has to decode to show one pattern."""
+
+SIGNS = (
+    "Krivanek: chi = 2 pi / lambda sum C_nm theta^(n+1) cos(m (phi - phi_nm)) / (n+1), probe exp(-i chi), "
+    "C10 = -defocus, defocus > 0 is underfocus, phi = atan2(ky, kx); coefficients in angstrom, phi in rad"
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Shape, type and calibration of a dataset to be written."""
+
+    scan_shape: tuple[int, int]
+    detector: Detector
+    microscope: Microscope
+    scan_step: tuple[float, float]
+    dtype: str
+    tile: tuple[int, int]
+
+    def blocks(self) -> tuple[Block, ...]:
+        """The tiles, one shard each."""
+        return make_blocks(self.scan_shape, self.tile)
+
+
+@dataclass(frozen=True)
+class TileSummary:
+    """What the seal needs to know of a written tile."""
+
+    digest: str
+    electrons: float
+    brightest: float
+
+
+def create_skeleton(path: Path, layout: Layout, positions: np.ndarray, mask: np.ndarray | None) -> None:
+    """Create all arrays of a dataset but the counts' content."""
+    n = layout.detector.pixels
+    group = zarr.create_group(str(path))
+    typesize = np.dtype(layout.dtype).itemsize
+    inner = tuple(math.gcd(side, INNER) if side % INNER else INNER for side in layout.tile)
+    group.create_array(
+        "counts",
+        shape=(*layout.scan_shape, n, n),
+        dtype=layout.dtype,
+        chunks=(*inner, n, n),
+        shards=(*layout.tile, n, n),
+        # the checksum finds a flipped bit, which a codec alone may decode to wrong counts
+        compressors=[BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=typesize), Crc32cCodec()],
+        dimension_names=DIMS,
+        attributes={"units": "electron"},
+        # an all-zero tile is written too, so that a missing file means lost data
+        config={"write_empty_chunks": True},
+    )
+    shape = (*layout.scan_shape, 2)
+    stored = group.create_array(
+        "positions", shape=shape, dtype="f8", dimension_names=("scan_y", "scan_x", "axis"), attributes={"units": "angstrom"}
+    )
+    stored[...] = positions.reshape(shape)
+    used = np.ones((n, n), np.uint8) if mask is None else (np.asarray(mask) != 0).astype(np.uint8)
+    group.create_array("mask", shape=(n, n), dtype="u1", dimension_names=DIMS[2:])[...] = used
+
+
+def write_tile(path: Path, block: Block, counts: np.ndarray) -> TileSummary:
+    """Write one tile [rows, columns, N, N], zero angle in the centre. Safe in parallel: a tile is a shard."""
+    array = zarr.open_group(str(path), mode="r+")["counts"]
+    assert isinstance(array, zarr.Array)
+    counts = _checked(counts, array.dtype, block)
+    array[block.y0 : block.y1, block.x0 : block.x1] = counts
+    digest = hashlib.blake2b(np.ascontiguousarray(counts), digest_size=16).hexdigest()
+    return TileSummary(digest, float(counts.sum(dtype=np.float64)), float(counts.max(initial=0)))
+
+
+def _checked(counts: np.ndarray, dtype: np.dtype, block: Block) -> np.ndarray:
+    where = f"in scan rows {block.y0} to {block.y1 - 1}, columns {block.x0} to {block.x1 - 1}"
+    if counts.dtype.kind == "f" and not np.isfinite(counts).all():
+        raise InputError(f"{int((~np.isfinite(counts)).sum())} counts are NaN or infinite {where}: repair them or mask their pixels with 0")
+    if counts.dtype.kind in "fi" and counts.size and counts.min() < 0:
+        raise InputError(f"counts as low as {counts.min()} {where}: counts cannot be negative (subtract less background, or clip at 0)")
+    if np.dtype(dtype).kind == "u" and counts.size and counts.max() > np.iinfo(dtype).max:
+        raise InputError(f"counts up to {counts.max()} {where} do not fit {dtype}")
+    return counts.astype(dtype, copy=False)
+
+
+def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mapping[str, Any]) -> None:
+    """Write the attributes that make the group a dataset; without them it does not open."""
+    total = sum(tile.electrons for tile in tiles)
+    if total <= 0:
+        raise InputError("the counts are all zero: there is nothing to reconstruct (wrong file, or the beam was blanked)")
+    per_pattern = total / math.prod(layout.scan_shape)
+    described = {
+        "schema": SCHEMA,
+        "energy_ev": layout.microscope.energy_ev,
+        "semi_angle_mrad": layout.microscope.semi_angle_mrad,
+        "aberrations": dict(layout.microscope.aberrations),
+        "aberration_convention": SIGNS,
+        "angular_step_mrad": layout.detector.angular_step_mrad,
+        "scan_step_angstrom": list(layout.scan_step),
+        "electrons_per_pattern": per_pattern,
+        "dose_per_square_angstrom": per_pattern / (layout.scan_step[0] * layout.scan_step[1]),
+        "brightest_pixel": max(tile.brightest for tile in tiles),
+        **attributes,
+    }
+    digest = hashlib.blake2b(digest_size=16)
+    for tile in tiles:
+        digest.update(tile.digest.encode())
+    digest.update(repr(sorted((k, v) for k, v in described.items() if k != "source")).encode())
+    zarr.open_group(str(path), mode="r+").attrs.update({**described, "fingerprint": digest.hexdigest()})
+
+
+def write_truth(path: Path, truth: xr.Dataset) -> None:
+    """Add the ground truth as the group ``truth``."""
+    truth.to_zarr(str(path), group="truth", mode="a", consolidated=False, zarr_format=3)
+
+
+def _counts_dtype(counts: da.Array) -> str:
+    """Smallest storage type that holds the counts exactly: uint8 or uint16 for whole numbers, else float32.
+
+    Anything but uint8 and uint16 costs one pass over the data, chunk by chunk.
+    """
+    if counts.dtype in (np.uint8, np.uint16):
+        return str(counts.dtype)
+
+    def survey(chunk: np.ndarray) -> np.ndarray:
+        whole = bool(np.isfinite(chunk).all() and (chunk == np.rint(chunk)).all())
+        return np.array([whole, np.nanmax(chunk, initial=0)], dtype=np.float64).reshape(1, 1, 1, 1, 2)
+
+    parts = counts.map_blocks(survey, dtype=np.float64, chunks=(*((1,) * len(c) for c in counts.chunks), 2), new_axis=4)
+    result = parts.compute().reshape(-1, 2)
+    brightest = result[:, 1].max()
+    if not result[:, 0].all():
+        return "float32"
+    if brightest > np.iinfo(np.uint16).max:
+        if counts.dtype.kind in "iu":
+            raise InputError(f"counts up to {brightest:.0f} exceed uint16 (65535): give float counts, or divide by the gain")
+        return "float32"
+    return "uint8" if brightest <= np.iinfo(np.uint8).max else "uint16"
+
+
+def create_dataset(
+    path: str | Path,
+    counts: Any,
+    *,
+    energy_ev: float,
+    semi_angle_mrad: float,
+    defocus_angstrom: float,
+    angular_step_mrad: float,
+    scan_step_angstrom: float | tuple[float, float],
+    aberrations: Mapping[str, float] | None = None,
+    positions_angstrom: Any = None,
+    mask: Any = None,
+    truth: xr.Dataset | None = None,
+    chunks: tuple[int, int] | None = None,
+    attributes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write 4D-STEM counts as a chunked Zarr dataset, one shard in memory at a time.
+
+    Parameters
+    ----------
+    path : path
+        Of the new Zarr group.
+    counts : NumPy or Dask array (scan_y, scan_x, ky, kx)
+        Electrons per pixel, zero angle in the centre (index N/2). Whole numbers are stored as uint8 or uint16, others
+        as float32.
+    energy_ev : float
+        Beam energy, eV.
+    semi_angle_mrad : float
+        Convergence semi-angle, mrad.
+    defocus_angstrom : float
+        Positive for underfocus.
+    angular_step_mrad : float
+        Angle per detector pixel, mrad.
+    scan_step_angstrom : float or (float, float)
+        Step (y, x).
+    aberrations : mapping, optional
+        Further Krivanek coefficients in angstrom and rad; ``C10`` comes from the defocus.
+    positions_angstrom : array (scan_y, scan_x, 2), optional
+        Probe centres (y, x) in detector-aligned axes; a raster of the step by default.
+    mask : array (ky, kx), optional
+        Detector pixels to use (non-zero); all by default.
+    truth : xarray.Dataset, optional
+        Ground truth of a simulation.
+    chunks : (int, int), optional
+        Scan positions per shard; the reconstruction's blocks. About 16 x 16 by default.
+    attributes : mapping, optional
+        More attributes to keep (source, specimen, ...).
+    overwrite : bool
+        Replace an existing dataset.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        Wrong shape, negative or NaN counts, calibration out of bounds, an output that exists.
+
+    Examples
+    --------
+    >>> ptychodask.create_dataset("scan.zarr", counts, energy_ev=300e3, semi_angle_mrad=10, defocus_angstrom=600,
+    ...                           angular_step_mrad=0.47, scan_step_angstrom=1.05)
+    """
+    path = check_output(path, overwrite)
+    if getattr(counts, "ndim", 0) != 4:
+        raise InputError(f"counts have {getattr(counts, 'ndim', 0)} dimensions: give (scan_y, scan_x, ky, kx)")
+    if isinstance(counts, xr.DataArray):
+        if counts.dims != DIMS:
+            raise InputError(f"counts have dimensions {counts.dims}, expected {DIMS}: transpose them")
+        counts = counts.data
+    if counts.shape[2] != counts.shape[3]:
+        raise InputError(f"patterns are {counts.shape[2]} x {counts.shape[3]} pixels: pad or crop them to a square (is the order scan_y, scan_x, ky, kx?)")
+    step = scan_step_angstrom if isinstance(scan_step_angstrom, tuple | list) else (scan_step_angstrom, scan_step_angstrom)
+    step = (float(step[0]), float(step[1]))
+    if not all(math.isfinite(s) and s > 0 for s in step):
+        raise InputError(f"scan_step_angstrom = {scan_step_angstrom}: give the scan step in angstrom, above 0")
+    microscope = Microscope(energy_ev, semi_angle_mrad, {"C10": -defocus_angstrom, **(aberrations or {})})
+    detector = Detector(counts.shape[2], angular_step_mrad)
+    if semi_angle_mrad > detector.max_angle_mrad:
+        raise InputError(
+            f"semi_angle_mrad = {semi_angle_mrad} exceeds the detector's {detector.max_angle_mrad:.4g} mrad"
+            f" ({detector.pixels} x {angular_step_mrad} mrad / 2): check angular_step_mrad"
+        )
+    scan_shape = (int(counts.shape[0]), int(counts.shape[1]))
+    positions = raster(scan_shape, step) if positions_angstrom is None else np.asarray(positions_angstrom, dtype=np.float64)
+    if positions.shape != (*scan_shape, 2):
+        raise InputError(f"positions_angstrom has shape {positions.shape}, expected {(*scan_shape, 2)}")
+    make_canvas(positions.reshape(-1, 2), detector.pixels, detector.pixel_angstrom(microscope.wavelength))
+    if mask is not None and np.shape(mask) != counts.shape[2:]:
+        raise InputError(f"mask has shape {np.shape(mask)}, expected {counts.shape[2:]}")
+    if mask is not None and not np.any(mask):
+        raise InputError("the mask excludes every detector pixel: non-zero means use")
+    lazy = counts if isinstance(counts, da.Array) else da.from_array(counts, chunks=(*default_tile(scan_shape), -1, -1))
+    layout = Layout(scan_shape, detector, microscope, step, _counts_dtype(lazy), chunks or default_tile(scan_shape))
+    with replacing(path, overwrite) as temporary:
+        create_skeleton(temporary, layout, positions, mask)
+        tiles = [write_tile(temporary, b, lazy[b.y0 : b.y1, b.x0 : b.x1].compute()) for b in layout.blocks()]
+        seal(temporary, layout, tiles, attributes or {})
+        if truth is not None:
+            write_truth(temporary, truth)
+    return path

@@ -1,0 +1,189 @@
+"""Open a dataset: lazily for people (xarray), block by block for the engine (:class:`ZarrBlocks`)."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from .._errors import InputError
+from ..model.blocks import Block
+from ..model.optics import Microscope
+from ..model.scan import Detector
+
+DIMS = ("scan_y", "scan_x", "ky", "kx")
+SCHEMA = "ptychodask-dataset/1"
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """Everything about a dataset but its counts."""
+
+    path: str
+    microscope: Microscope
+    detector: Detector
+    scan_shape: tuple[int, int]
+    scan_step: tuple[float, float]
+    tile: tuple[int, int]
+    dtype: str
+    fingerprint: str
+    attributes: dict[str, Any]
+    has_truth: bool
+
+
+def _open_group(path: str | Path) -> zarr.Group:
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist: give the path of a dataset made by 'ptychodask simulate' or create_dataset")
+    try:
+        group = zarr.open_group(str(path), mode="r")
+    except Exception as error:
+        raise InputError(f"{path} is not a Zarr group ({_first_line(error)}): give a ptychodask dataset") from error
+    schema = group.attrs.get("schema")
+    if schema != SCHEMA:
+        raise InputError(f"{path} has schema {schema!r}, expected {SCHEMA!r}: write it with ptychodask.create_dataset")
+    missing = [name for name in ("counts", "positions", "mask") if name not in group]
+    if missing:
+        raise InputError(f"{path} lacks {', '.join(missing)}: the dataset is truncated, write it again")
+    return group
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def dataset_info(path: str | Path) -> DatasetInfo:
+    """Read the metadata of a dataset and check that they fit each other; no counts are read."""
+    group = _open_group(path)
+    counts, positions = group["counts"], group["positions"]
+    assert isinstance(counts, zarr.Array) and isinstance(positions, zarr.Array)
+    names = tuple(counts.metadata.dimension_names or ())  # type: ignore[union-attr]
+    if names != DIMS:
+        raise InputError(f"{path}: counts have dimensions {names}, expected {DIMS}: transpose them and write the dataset again")
+    if counts.shape[2] != counts.shape[3]:
+        raise InputError(f"{path}: patterns are {counts.shape[2]} x {counts.shape[3]} pixels, they must be square")
+    if positions.shape != (*counts.shape[:2], 2):
+        raise InputError(f"{path}: positions have shape {positions.shape}, expected {(*counts.shape[:2], 2)}")
+    attributes = dict(group.attrs)
+    try:
+        microscope = Microscope(attributes["energy_ev"], attributes["semi_angle_mrad"], attributes["aberrations"])
+        detector = Detector(counts.shape[2], attributes["angular_step_mrad"])
+        step = tuple(attributes["scan_step_angstrom"])
+        fingerprint = attributes["fingerprint"]
+    except KeyError as error:
+        raise InputError(f"{path} lacks the attribute {error}: the dataset is truncated, write it again") from error
+    tile = (counts.shards or counts.chunks)[:2]
+    return DatasetInfo(
+        str(path),
+        microscope,
+        detector,
+        counts.shape[:2],
+        step,  # type: ignore[arg-type]
+        tile,
+        str(counts.dtype),
+        fingerprint,
+        attributes,
+        "truth" in group,
+    )
+
+
+def open_dataset(path: str | Path) -> xr.Dataset:
+    """A dataset as a lazy, labelled xarray Dataset; opening computes nothing.
+
+    Parameters
+    ----------
+    path : path
+        A Zarr group written by :func:`create_dataset` or by the simulation.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``counts (scan_y, scan_x, ky, kx)`` in electrons, one Dask chunk per shard; ``positions (scan_y, scan_x, axis)``
+        in angstrom; ``mask (ky, kx)``; coordinates ``ky, kx`` in mrad with 0 in the centre.
+
+    Raises
+    ------
+    InputError
+        If the store is missing, truncated or of another schema.
+
+    Examples
+    --------
+    >>> data = ptychodask.open_dataset("zif8.zarr")
+    >>> data.counts.mean(("scan_y", "scan_x")).compute()
+    """
+    info = dataset_info(path)
+    data = _open_xarray(path, None, chunks=dict(zip(DIMS[:2], info.tile, strict=True)))
+    angle = (np.arange(info.detector.pixels) - info.detector.pixels // 2) * info.detector.angular_step_mrad
+    data = data.assign_coords(
+        ky=("ky", angle, {"units": "mrad"}),
+        kx=("kx", angle, {"units": "mrad"}),
+        axis=("axis", ["y", "x"]),
+        scan_y=np.arange(info.scan_shape[0]),
+        scan_x=np.arange(info.scan_shape[1]),
+    )
+    data.attrs["path"] = str(path)
+    return data
+
+
+def _open_xarray(path: str | Path, group: str | None, chunks: dict[str, int] | None) -> xr.Dataset:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*separate the stored chunks.*")
+        return xr.open_zarr(str(path), group=group, consolidated=False, chunks=chunks)
+
+
+def read_truth(path: str | Path) -> xr.Dataset | None:
+    """The ground truth of a simulation: ``phase (y, x)``, ``probe (mode, probe_y, probe_x)``, ``positions``; or None."""
+    if "truth" not in _open_group(path):
+        return None
+    return _open_xarray(path, "truth", None).load()
+
+
+def read_positions(path: str | Path) -> np.ndarray:
+    """Positions [J, 2] (y, x) in angstrom, float64."""
+    return np.asarray(_open_group(path)["positions"][...], dtype=np.float64).reshape(-1, 2)  # type: ignore[index]
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """Detector mask [N, N] float32, corner-centred, 1 = use."""
+    mask = np.asarray(_open_group(path)["mask"][...])  # type: ignore[index]
+    return np.fft.ifftshift(mask).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class ZarrBlocks:
+    """Block source over a dataset; small and picklable, every worker opens the store itself."""
+
+    path: str
+    fingerprint: str
+
+    @property
+    def key(self) -> str:
+        """Names the counts."""
+        return self.fingerprint
+
+    @cached_property
+    def _counts(self) -> zarr.Array:
+        array = zarr.open_group(self.path, mode="r")["counts"]
+        assert isinstance(array, zarr.Array)
+        return array
+
+    def read(self, block: Block) -> np.ndarray:
+        """Counts [B, N, N] of a block, corner-centred."""
+        try:
+            counts = np.asarray(self._counts[block.y0 : block.y1, block.x0 : block.x1])
+        except Exception as error:
+            where = f"rows {block.y0} to {block.y1 - 1}, columns {block.x0} to {block.x1 - 1}"
+            raise InputError(f"{self.path}: the counts of scan {where} cannot be read ({_first_line(error)})") from error
+        return np.fft.ifftshift(counts.reshape(-1, *counts.shape[2:]), axes=(-2, -1))
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"path": self.path, "fingerprint": self.fingerprint}  # the open array stays behind
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        self.__dict__.update(state)

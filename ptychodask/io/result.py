@@ -1,0 +1,189 @@
+"""Results: a Zarr group with object, probe, positions, history and the whole configuration; opened with xarray."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from .._errors import InputError
+from ..model.config import JobConfig
+from ..model.scan import Canvas
+from ..model.state import Model
+from ..physics.constraints import phase_of
+from .atomic import replacing
+from .dataset import _first_line
+
+SCHEMA = "ptychodask-result/1"
+
+
+class Entry(dict[str, Any]):
+    """One iteration of the history; its values by key or by attribute."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class History(Sequence[Entry]):
+    """One entry per iteration: ``history[-1].loss``; a name gives the column: ``history["loss"]``.
+
+    Entry t describes the state after t updates: ``loss`` in nats per pattern (electrons for the amplitude residual),
+    ``validation`` in nats per pattern (NaN without held-out electrons), ``seconds`` since the entry before.
+    """
+
+    def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        self._entries = [Entry(entry) for entry in entries]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, key: int) -> Entry: ...
+    @overload
+    def __getitem__(self, key: slice) -> list[Entry]: ...
+    @overload
+    def __getitem__(self, key: str) -> np.ndarray: ...
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, str):
+            return np.array([entry[key] for entry in self._entries])
+        return self._entries[key]
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries)
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        return list(self._entries[0]) if self._entries else []
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished reconstruction; arrays are read when they are asked for.
+
+    Parameters
+    ----------
+    path : str
+        The Zarr group.
+    """
+
+    path: str
+
+    @cached_property
+    def _tree(self) -> xr.Dataset:
+        return xr.open_zarr(self.path, consolidated=False, chunks=None)
+
+    @cached_property
+    def object(self) -> xr.DataArray:
+        """``(slice, y, x)``: phase in rad of a pure phase object, else the complex transmission; y, x in angstrom."""
+        return self._tree["object"]
+
+    @cached_property
+    def phase(self) -> xr.DataArray:
+        """``(y, x)``: phase in rad summed over the slices, y and x in angstrom in the frame of the positions."""
+        values = phase_of(np.asarray(self.object.values)).sum(axis=0)
+        coordinates = {name: self.object[name] for name in ("y", "x")}
+        return xr.DataArray(values, coordinates, ("y", "x"), "phase", {"units": "rad", "long_name": "phase"})
+
+    @cached_property
+    def probe(self) -> xr.DataArray:
+        """``(mode, probe_y, probe_x)`` complex at the entrance; sum of squares = electrons per pattern."""
+        return self._tree["probe"]
+
+    @cached_property
+    def positions(self) -> xr.DataArray:
+        """``(scan_y, scan_x, axis)`` in angstrom."""
+        return self._tree["positions"]
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        """Versions, data path and fingerprint, chosen iteration, reason of the stop."""
+        return dict(self._tree.attrs)
+
+    @cached_property
+    def config(self) -> JobConfig:
+        """The whole configuration; ``reconstruct(data, result.config)`` runs again."""
+        return JobConfig.parse(json.loads(self.attributes["config"]))
+
+    @cached_property
+    def history(self) -> History:
+        """One entry per iteration."""
+        return History(json.loads(self.attributes["history"]))
+
+    @property
+    def iteration(self) -> int:
+        """The iteration whose state this is, chosen by the stopping rule."""
+        return int(self.attributes["iteration"])
+
+
+def open_result(path: str | Path) -> Result:
+    """Open a result lazily.
+
+    Raises
+    ------
+    InputError
+        If it is missing, unfinished or of another schema.
+    """
+    path = Path(path)
+    if not path.exists():
+        running = path.with_name(path.name + ".run")
+        remedy = f"its run was interrupted: 'ptychodask resume {path}'" if running.exists() else "give the path of a result"
+        raise InputError(f"{path} does not exist: {remedy}")
+    try:
+        schema = zarr.open_group(str(path), mode="r").attrs.get("schema")
+    except Exception as error:
+        raise InputError(f"{path} is not a Zarr group ({_first_line(error)}): give a ptychodask result") from error
+    if schema != SCHEMA:
+        raise InputError(f"{path} has schema {schema!r}, expected {SCHEMA!r}: give a result of 'ptychodask reconstruct'")
+    return Result(str(path))
+
+
+def write_result(
+    path: str | Path,
+    model: Model,
+    canvas: Canvas,
+    scan_shape: tuple[int, int],
+    config: JobConfig,
+    history: Sequence[Mapping[str, Any]],
+    attributes: Mapping[str, Any],
+    overwrite: bool,
+) -> None:
+    """Write a result atomically; the model is in full-dose units."""
+    n = model.probe.shape[-1]
+    centred = (np.arange(n) - n // 2) * canvas.pixel
+    origin = np.array([canvas.origin[0], canvas.origin[1]])
+    positions = (np.asarray(model.positions) * canvas.pixel + origin).reshape(*scan_shape, 2)
+    angstrom = {"units": "angstrom"}
+    pure = np.asarray(model.object).dtype.kind == "f"
+    data = xr.Dataset(
+        {
+            "object": (("slice", "y", "x"), model.object, {"units": "rad" if pure else "1", "kind": "phase" if pure else "transmission"}),
+            "probe": (("mode", "probe_y", "probe_x"), model.probe, {"units": "sqrt(electron)"}),
+            "positions": (("scan_y", "scan_x", "axis"), positions, angstrom),
+        },
+        {
+            "y": ("y", canvas.coordinates(0), angstrom),
+            "x": ("x", canvas.coordinates(1), angstrom),
+            "probe_y": ("probe_y", centred, angstrom),
+            "probe_x": ("probe_x", centred, angstrom),
+            "axis": ("axis", ["y", "x"]),
+        },
+        {
+            "schema": SCHEMA,
+            "config": config.model_dump_json(),
+            "history": json.dumps([dict(entry) for entry in history]),
+            **attributes,
+        },
+    )
+    with replacing(path, overwrite) as temporary:
+        data.to_zarr(str(temporary), consolidated=False, zarr_format=3)

@@ -1,0 +1,1 @@
+"""Jobs: what the public functions run; they join dataset, solver and cluster."""

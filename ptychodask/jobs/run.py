@@ -1,0 +1,217 @@
+"""Run a job to its end: survey, fit with validation, finish with all electrons, result; checkpoints on the way."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .._errors import DivergenceError, InputError
+from ..distributed.iterate import Job, Pass, map_blocks, new_name, passes
+from ..io.checkpoint import RunFolder, load_state, save_state
+from ..io.dataset import DatasetInfo, ZarrBlocks
+from ..io.result import Entry
+from ..model.blocks import make_blocks
+from ..model.config import JobConfig
+from ..solver.stopping import Record, chosen, divergence, stop_reason
+from . import tasks
+from .setup import Recipe, slices_of, train_fraction
+
+MOST_RESTARTS = 3
+Report = Callable[[str, dict[str, Any]], None]
+"""Called with an event's name and its values; see :mod:`ptychodask.jobs.progress`."""
+
+
+@dataclass
+class Log:
+    """What a run has seen, kept in the run folder beside the checkpoints. The one mutable thing here."""
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    restarts: int = 0
+    chosen: int | None = None
+    """Iteration that the fit returned, once it is decided."""
+    reason: str = ""
+
+    @property
+    def records(self) -> list[Record]:
+        """Records of the fit, the state before the first update included."""
+        names = ("iteration", "loss", "validation", "patterns", "power")
+        return [Record(**{n: e[n] for n in names}) for e in self.entries if e["stage"] == "fit"]
+
+
+def split_iterations(config: JobConfig, holds_out: bool) -> tuple[int, int]:
+    """Largest number of iterations of the fit, and number of those of the finish."""
+    total = config.solver.iterations
+    finish = min(config.solver.finish, total // 2) if holds_out else 0
+    return total - finish, finish
+
+
+class Run:
+    """One reconstruction on a client, resumable at every checkpoint."""
+
+    def __init__(
+        self, client: Any, info: DatasetInfo, config: JobConfig, folder: RunFolder, mean_counts: float, log: Log, report: Report
+    ) -> None:
+        self.client, self.info, self.config, self.folder = client, info, config, folder
+        self.log, self.report = log, report
+        self.holds_out = train_fraction(info, config) is not None
+        self.recipe = Recipe(info.path, config.model_dump_json(), mean_counts, True)
+        self.name = new_name()
+        self._clock = time.perf_counter()
+        self._latest: Pass | None = None
+        self._kept: dict[int, Pass] = {}
+
+    # -- the stages ----------------------------------------------------------------------------------------------
+
+    def fit(self) -> Any:
+        """Iterate until the stopping rule speaks; returns the future of the state that it chose."""
+        job = self._job("fit", self.recipe)
+        last, _ = split_iterations(self.config, self.holds_out)
+        first, state = self._start(job)
+        while True:
+            restore = self._iterate(job, state, first, last)
+            if restore is None:
+                break
+            first, state = restore
+        record = chosen(self.log.records)
+        self.log.chosen = self.log.records[record].iteration
+        state = self._kept[self.log.chosen].state
+        state = self._cut(self.log.chosen, state)
+        self._kept.clear()
+        self._latest = None
+        return state
+
+    def finish(self, state: Any) -> tuple[Any, Recipe]:
+        """Fit all electrons for a few iterations; returns the last state and the recipe of its algorithm."""
+        _, count = split_iterations(self.config, self.holds_out)
+        if count == 0:
+            return state, self.recipe
+        assert self.log.chosen is not None
+        self.log.entries = [e for e in self.log.entries if e["stage"] == "fit"]
+        share = train_fraction(self.info, self.config)
+        assert share is not None
+        recipe = replace(self.recipe, mean_counts=self.recipe.mean_counts / share, hold_out=False)
+        fitted = self._job("fit", self.recipe)
+        job = self._job("finish", recipe)
+        state = self.client.submit(tasks.finish_from, fitted.algorithm, state, key=f"{self.name}-finish-start", pure=False)
+        first = self.log.chosen
+        for seen in passes(job, state, first, first + count):
+            if seen.iteration > first:
+                self._note(seen, "finish")
+            state = seen.state
+        return state, recipe
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _job(self, label: str, recipe: Recipe) -> Job:
+        algorithm = self.client.submit(tasks.build_algorithm, recipe, key=f"{self.name}-{label}-algorithm", pure=False)
+        tangent = self.config.solver.step_rule
+        slices = slices_of(self.info, self.config)
+        searches = tangent == "tangent" or (tangent == "auto" and slices > tasks.TANGENT_ABOVE)
+        blocks = make_blocks(self.info.scan_shape, self.config.engine.block or self.info.tile)
+        budget = int(self.config.engine.cache_gib * 2**30)
+        source = ZarrBlocks(self.info.path, self.info.fingerprint)
+        return Job(self.client, algorithm, searches, source, blocks, budget, f"{self.name}-{label}")
+
+    def _start(self, job: Job) -> tuple[int, Any]:
+        """The newest checkpoint from which every state that may still be chosen is computed again, or the start."""
+        oldest = self.log.records[chosen(self.log.records)].iteration if self.log.records else 0
+        usable = [i for i in self.folder.checkpoints() if i <= oldest]
+        if usable:
+            first = usable[-1]
+            state = self.client.submit(load_state, self.folder.checkpoint(first), key=f"{self.name}-start", pure=False)
+        else:
+            first = 0
+            state = self.client.submit(
+                tasks.initial_state, self.recipe, job.algorithm, key=f"{self.name}-start", pure=False
+            )
+        self.log.entries = [e for e in self.log.entries if e["stage"] == "fit" and e["iteration"] < first]
+        return first, state
+
+    def _iterate(self, job: Job, state: Any, first: int, last: int) -> tuple[int, Any] | None:
+        """Iterate until the rule says stop (None) or the run diverges (where to go on from)."""
+        every = self.config.engine.checkpoint_every
+        for seen in passes(job, state, first, last, attempt=self.log.restarts, cut=self._cut, cut_every=every):
+            self._note(seen, "fit")
+            self._kept[seen.iteration] = self._latest = seen
+            trouble = divergence(self.log.records)
+            if trouble:
+                return self._restore(job, trouble)
+            oldest = self.log.records[chosen(self.log.records)].iteration
+            self._kept = {i: p for i, p in self._kept.items() if i >= oldest}
+            self.log.reason = stop_reason(self.log.records, self.config.solver.patience) or ""
+            if self.log.reason:
+                return None
+        self.log.reason = f"all {last} iterations are done"
+        return None
+
+    def _restore(self, job: Job, trouble: str) -> tuple[int, Any]:
+        self.log.restarts += 1
+        sound = self.log.records[:-1]
+        if self.log.restarts > MOST_RESTARTS or not sound:
+            raise DivergenceError(
+                f"the reconstruction diverges ({trouble}) even with steps / {2 ** (self.log.restarts - 1)}:"
+                " lower solver.object_step, raise object.blur_angstrom, or check defocus and scan step"
+            )
+        best = self.log.records[chosen(sound)].iteration
+        if best not in self._kept:
+            best = max(i for i in self._kept if i < self.log.records[-1].iteration)
+        self.report("restart", {"iteration": best, "trouble": trouble, "damping": 0.5**self.log.restarts})
+        key = f"{self.name}-recovered-{self.log.restarts}"
+        state = self.client.submit(tasks.recover, job.algorithm, self._kept[best].state, key=key, pure=False)
+        self.log.entries = [e for e in self.log.entries if e["iteration"] < best]
+        self._kept.clear()
+        return best, state
+
+    def _note(self, seen: Pass, stage: str) -> None:
+        now = time.perf_counter()
+        entry = {"iteration": seen.iteration, "stage": stage, **seen.metrics, "seconds": now - self._clock}
+        self._clock = now
+        self.log.entries.append(entry)
+        self.report("iteration", entry)
+
+    def _cut(self, iteration: int, state: Any) -> Any:
+        """Store a state and go on from the stored one, so the scheduler can forget how it was made."""
+        path = self.folder.checkpoint(iteration)
+        token = f"{self.name}-{self.log.restarts}-{iteration}-{self._latest.iteration if self._latest else 0}"
+        self.client.submit(save_state, path, state, key=f"{token}-save", pure=False).result()
+        self._write_log()
+        return self.client.submit(load_state, path, key=f"{token}-load", pure=False)
+
+    def _write_log(self) -> None:
+        self.folder.write_json("log.json", asdict(self.log))
+        if self.log.records:
+            oldest = self.log.records[chosen(self.log.records)].iteration
+            keep = [i for i in self.folder.checkpoints() if i <= oldest]
+            if keep:
+                self.folder.forget(keep[-1])
+
+    def interrupt(self) -> int:
+        """Store the oldest state that may still be chosen; returns its iteration (0: nothing to store yet)."""
+        if not self._kept:
+            self._write_log()
+            return self.log.chosen or 0
+        oldest = min(self._kept)
+        self._cut(oldest, self._kept[oldest].state)
+        return oldest
+
+
+def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) -> float:
+    """Mean electrons per pattern that are trained on; reads all counts once, which fills the workers' caches."""
+    run = Run(client, info, config, RunFolder(Path()), math.nan, Log(), report)
+    job = run._job("survey", run.recipe)
+    parts = client.gather(map_blocks(job, "survey", tasks.survey_block))
+    electrons = math.fsum(p[0] for p in parts)
+    if electrons <= 0:
+        raise InputError(f"{info.path}: no electrons in the pixels that the mask uses")
+    return electrons / sum(p[1] for p in parts)
+
+
+def history(log: Log) -> list[Entry]:
+    """The log as the result keeps it: without the state before the first update, numbered in the order of work."""
+    names = ("stage", "loss", "validation", "seconds", "power", "bytes_read", "bytes_merged")
+    entries = [e for e in log.entries if e["stage"] == "finish" or e["iteration"] > 0]
+    return [Entry(iteration=i + 1, updates=e["iteration"], **{n: e[n] for n in names}) for i, e in enumerate(entries)]

@@ -1,0 +1,186 @@
+"""From dataset and configuration to the solver's problem and its first state. Runs on the workers, from a small recipe."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .._errors import InputError
+from ..analysis.sampling import check_geometry
+from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
+from ..model.config import JobConfig
+from ..model.optics import Microscope
+from ..model.scan import Canvas, make_canvas
+from ..model.state import Model, State
+from ..physics.modes import hermite_modes
+from ..physics.probe import make_probe
+from ..physics.propagation import fresnel_propagator, frequencies
+from ..solver.lsqml import LsqMl
+from ..solver.problem import Problem
+from ..solver.settings import ObjectRules, ProbeRules, Settings
+
+TANGENT_ABOVE = 4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a worker needs to build the algorithm: a few hundred bytes.
+
+    ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the data;
+    ``hold_out`` is off while all electrons are used.
+    """
+
+    path: str
+    config: str
+    mean_counts: float = math.nan
+    hold_out: bool = True
+
+    @property
+    def job(self) -> JobConfig:
+        """The configuration."""
+        return JobConfig.model_validate_json(self.config)
+
+
+def microscope_of(info: DatasetInfo, config: JobConfig) -> Microscope:
+    """The dataset's microscope with what the job replaces."""
+    if config.probe.defocus_angstrom is None:
+        return info.microscope
+    return replace(info.microscope, aberrations={**info.microscope.aberrations, "C10": -config.probe.defocus_angstrom})
+
+
+def thickness_of(info: DatasetInfo, config: JobConfig) -> float | None:
+    """Thickness in angstrom from the job, else from the dataset, else None."""
+    return config.object.thickness_angstrom or info.attributes.get("thickness_angstrom")
+
+
+def slices_of(info: DatasetInfo, config: JobConfig) -> int:
+    """Number of slices: the job's, else one per half depth of field of the thickness."""
+    thickness = thickness_of(info, config)
+    if config.object.slices is None:
+        return 1 if thickness is None else max(1, math.ceil(thickness / (0.5 * info.microscope.depth_of_field)))
+    if config.object.slices > 1 and thickness is None:
+        raise InputError(
+            f"object.slices = {config.object.slices} needs the thickness, which the dataset does not say:"
+            " set object.thickness_angstrom, or object.slices = 1"
+        )
+    return config.object.slices
+
+
+def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
+    """Refuse what cannot work, before anything is computed; returns remarks for the user."""
+    microscope = microscope_of(info, config)
+    slices_of(info, config)
+    check_geometry(microscope, info.detector.pixels, info.detector.angular_step_mrad, step_angstrom=info.scan_step)
+    n = info.detector.pixels
+    canvas, _ = make_canvas(read_positions(info.path), n, info.detector.pixel_angstrom(microscope.wavelength))
+    remarks = []
+    if config.probe.mode_power * (config.probe.modes - 1) >= 1:
+        raise InputError(
+            f"probe.modes = {config.probe.modes} at probe.mode_power = {config.probe.mode_power} leave nothing to the first mode:"
+            f" use mode_power < {1 / (config.probe.modes - 1):.3g}"
+        )
+    if config.solver.validation_fraction is not None and not counts_are_whole(info):
+        remarks.append("counts are not whole electrons: nothing is held out, the run stops on the loss alone")
+    if config.object.slices is None:
+        remarks.append(f"object.slices is unset: {slices_of(info, config)} slice(s) for {thickness_of(info, config) or 'unknown'} A")
+    del canvas
+    return remarks
+
+
+def counts_are_whole(info: DatasetInfo) -> bool:
+    """Only whole electrons can be thinned for validation."""
+    return np.dtype(info.dtype).kind == "u"
+
+
+def train_fraction(info: DatasetInfo, config: JobConfig) -> float | None:
+    """Share of the electrons to train on, None where nothing is held out."""
+    held = config.solver.validation_fraction
+    return None if held is None or not counts_are_whole(info) else 1 - held
+
+
+def geometry(info: DatasetInfo, microscope: Microscope) -> tuple[Canvas, np.ndarray]:
+    """The object's canvas and the positions in its pixels."""
+    return make_canvas(
+        read_positions(info.path), info.detector.pixels, info.detector.pixel_angstrom(microscope.wavelength)
+    )
+
+
+def build_algorithm(recipe: Recipe) -> LsqMl:
+    """The solver with its problem."""
+    config, info = recipe.job, dataset_info(recipe.path)
+    microscope = microscope_of(info, config)
+    canvas, _ = geometry(info, microscope)
+    slices = slices_of(info, config)
+    n = info.detector.pixels
+    propagators = np.empty((slices - 1, n, n), np.complex64)
+    if slices > 1:
+        distance = float(thickness_of(info, config)) / slices  # type: ignore[arg-type]  # slices_of checked it
+        tilt = (config.object.tilt_mrad[0] * 1e-3, config.object.tilt_mrad[1] * 1e-3)
+        propagators[:] = fresnel_propagator(n, canvas.pixel, microscope.wavelength, distance, tilt)
+    hold_out = recipe.hold_out
+    settings = _settings(config, canvas.pixel, slices, hold_out, _aperture(microscope, n, canvas.pixel), info, microscope)
+    return LsqMl(
+        Problem(
+            canvas, info.scan_shape, read_mask(info.path), propagators, recipe.mean_counts, settings, config.engine.backend
+        )
+    )
+
+
+def _aperture(microscope: Microscope, n: int, pixel: float) -> np.ndarray:
+    """Frequencies up to the semi-angle and one pixel more, corner-centred."""
+    k = frequencies(n, pixel)
+    radius = microscope.semi_angle / microscope.wavelength + 1 / (n * pixel)
+    return (k[:, None] ** 2 + k[None, :] ** 2 <= radius**2).astype(np.float32)
+
+
+def _settings(
+    config: JobConfig, pixel: float, slices: int, hold_out: bool, aperture: np.ndarray, info: DatasetInfo, microscope: Microscope
+) -> Settings:
+    solver, rules, probe = config.solver, config.object, config.probe
+    tangent = solver.step_rule == "tangent" or (solver.step_rule == "auto" and slices > TANGENT_ABOVE)
+    thickness = thickness_of(info, config)
+    coupled = rules.coupling == "gaussian" and slices > 1 and thickness is not None
+    object_rules = ObjectRules(
+        amplitude_max=rules.amplitude_max if rules.kind == "complex" else None,
+        blur_pixels=rules.blur_angstrom / pixel,
+        positive=rules.positivity,
+        identical=rules.coupling == "identical",
+        coupling_slices=rules.coupling_sigma_angstrom * slices / thickness if coupled else 0.0,  # type: ignore[operator]
+    )
+    probe_rules = ProbeRules(probe.update_start, probe.keep_power, aperture if probe.keep_aperture else None)
+    return Settings(
+        residual=solver.residual,
+        epsilon=solver.epsilon,
+        object_step=solver.object_step,
+        probe_step=solver.probe_step,
+        precondition=solver.precondition,
+        tangent_stride=solver.tangent_stride if tangent else 0,
+        accelerate=solver.acceleration,
+        background=solver.background,
+        train_fraction=train_fraction(info, config),
+        use_all=not hold_out,
+        seed=solver.seed,
+        batch=solver.batch,
+        object_rules=object_rules,
+        probe_rules=probe_rules,
+    )
+
+
+def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
+    """Vacuum, and the probe of the dataset's aberrations with the counts' power."""
+    config, info = recipe.job, dataset_info(recipe.path)
+    microscope = microscope_of(info, config)
+    canvas, centres = geometry(info, microscope)
+    n = info.detector.pixels
+    shape = (algorithm.problem.slices, *canvas.shape)
+    object_ = np.zeros(shape, np.float32) if config.object.kind == "phase" else np.ones(shape, np.complex64)
+    probe = make_probe(microscope, n, canvas.pixel, 1.0)
+    # electrons that the mask hides are in the probe but not in the mean counts
+    seen = float((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2 * algorithm.problem.weights).sum())
+    if seen < 1e-3:
+        raise InputError(f"the mask leaves {seen:.2g} of the bright-field disk: nothing scales the probe (mask is 1 for pixels to use)")
+    modes = hermite_modes(probe * math.sqrt(recipe.mean_counts / seen), config.probe.modes, config.probe.mode_power)
+    momentum = 0 if config.solver.acceleration else -1
+    return State(Model(object_, modes.astype(np.complex64), centres), object_, momentum)

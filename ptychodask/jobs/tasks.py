@@ -1,0 +1,49 @@
+"""What runs on a worker besides the loop itself: functions of small, picklable arguments and of futures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..distributed.iterate import block_data
+from ..io.dataset import ZarrBlocks
+from ..io.result import write_result
+from ..model.blocks import Block
+from ..model.state import State
+from ..solver.lsqml import LsqMl
+from ..solver.patterns import Events
+from .setup import TANGENT_ABOVE, Recipe, build_algorithm, initial_state
+
+__all__ = ["TANGENT_ABOVE", "build_algorithm", "finish_from", "initial_state", "recover", "store_result", "survey_block"]
+
+
+def survey_block(algorithm: LsqMl, source: ZarrBlocks, block: Block, budget: int) -> tuple[float, int]:
+    """Fitted electrons of a block in the pixels in use, and its number of patterns."""
+    patterns, _ = block_data(algorithm, source, block, budget)
+    counts, weights = patterns.fitted, algorithm.problem.weights
+    if isinstance(counts, Events):
+        return float((counts.count * weights.ravel()[counts.pixel]).sum(dtype=np.float64)), block.size
+    return float((counts * weights).sum(dtype=np.float64)), block.size
+
+
+def finish_from(algorithm: LsqMl, state: State) -> State:
+    """See :meth:`LsqMl.finish_from`."""
+    return algorithm.finish_from(state)
+
+
+def recover(algorithm: LsqMl, state: State) -> State:
+    """See :meth:`LsqMl.recover`."""
+    return algorithm.recover(state)
+
+
+def store_result(
+    path: str, algorithm: LsqMl, state: State, recipe: Recipe, entries: list[Mapping[str, Any]], attributes: dict[str, Any], overwrite: bool
+) -> str:
+    """Write the result where the state is, so that the client never holds it."""
+    problem = algorithm.problem
+    write_result(
+        path, algorithm.full_dose(state.model), problem.canvas, problem.scan_shape, recipe.job, entries, attributes, overwrite
+    )
+    return path

@@ -1,0 +1,63 @@
+"""Blocks: fixed pieces of the scan, chosen by the data and the job, never by the number of workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Block:
+    """A contiguous tile of the scan: rows ``y0 <= y < y1``, columns ``x0 <= x < x1``."""
+
+    index: int
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @property
+    def size(self) -> int:
+        """Number of patterns."""
+        return (self.y1 - self.y0) * (self.x1 - self.x0)
+
+    def flat(self, scan_shape: tuple[int, int]) -> np.ndarray:
+        """Indices j of the block's patterns in the flattened scan, in the order in which it is read."""
+        y, x = np.meshgrid(np.arange(self.y0, self.y1), np.arange(self.x0, self.x1), indexing="ij")
+        return (y * scan_shape[1] + x).ravel()
+
+
+class BlockSource(Protocol):
+    """What can read the counts of a block; it travels to the workers, so it is small and picklable."""
+
+    @property
+    def key(self) -> str:
+        """Names the data; equal keys mean equal counts."""
+        ...
+
+    def read(self, block: Block) -> np.ndarray:
+        """Counts [B, N, N] of a block, corner-centred."""
+        ...
+
+
+def make_blocks(scan_shape: tuple[int, int], tile: tuple[int, int]) -> tuple[Block, ...]:
+    """All tiles of a scan in row-major order."""
+    starts = [(y, x) for y in range(0, scan_shape[0], tile[0]) for x in range(0, scan_shape[1], tile[1])]
+    return tuple(
+        Block(i, y, min(y + tile[0], scan_shape[0]), x, min(x + tile[1], scan_shape[1])) for i, (y, x) in enumerate(starts)
+    )
+
+
+def default_tile(scan_shape: tuple[int, int], side: int = 16) -> tuple[int, int]:
+    """Scan tile of a shard: about ``side`` positions square, in an even number of nearly equal pieces per axis.
+
+    Equal pieces keep two workers equally busy, which ragged ones at the rim would not.
+    """
+
+    def along(n: int) -> int:
+        pieces = -(-n // side)
+        return -(-n // (pieces + pieces % 2 if pieces > 1 else 1))
+
+    return along(scan_shape[0]), along(scan_shape[1])

@@ -1,0 +1,200 @@
+"""The job configuration: text at the boundary. TOML, command line and Python build the same object."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .._errors import InputError
+from .presets import fill_from_preset
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ObjectConfig(_Section):
+    """The object: slices and constraints."""
+
+    slices: int | None = Field(
+        None, ge=1, le=1000, description="number of slices S; unset: one per half depth of field of the thickness, 1 if that is unknown"
+    )
+    thickness_angstrom: float | None = Field(
+        None, gt=0, le=1e5, description="specimen thickness in angstrom; unset: what the dataset says"
+    )
+    kind: Literal["phase", "complex"] = Field("phase", description="pure phase object, or complex transmission")
+    amplitude_max: float | None = Field(1.1, gt=0, description="bound on |O| of a complex object; unset: none")
+    positivity: bool = Field(True, description="keep the phase at or above 0 (vacuum)")
+    blur_angstrom: float = Field(0.45, ge=0, le=10, description="sigma of the lateral Gaussian blur after every update, angstrom")
+    coupling: Literal["none", "identical", "gaussian"] = Field("identical", description="how slices are tied to each other")
+    coupling_sigma_angstrom: float = Field(50.0, gt=0, description="sigma of the gaussian coupling along the beam, angstrom")
+    tilt_mrad: tuple[float, float] = Field((0.0, 0.0), description="known lean (y, x) of the atomic columns, mrad")
+
+
+class ProbeConfig(_Section):
+    """The probe: modes and when they move. It starts from the dataset's semi-angle and aberrations."""
+
+    modes: int = Field(1, ge=1, le=64, description="incoherent probe modes M")
+    mode_power: float = Field(0.02, gt=0, lt=0.5, description="share of the power of every further mode at the start")
+    update_start: int | None = Field(None, ge=0, description="first iteration that moves the probe; unset: never")
+    keep_power: bool = Field(True, description="hold the probe's power at the mean electrons per pattern")
+    keep_aperture: bool = Field(True, description="hold the strongest mode inside the aperture")
+    defocus_angstrom: float | None = Field(None, description="replaces the dataset's defocus (positive: underfocus)")
+
+
+class SolverConfig(_Section):
+    """LSQ-ML."""
+
+    iterations: int = Field(40, ge=1, le=100_000, description="largest number of iterations")
+    residual: Literal["poisson", "amplitude"] = Field("poisson", description="likelihood of the counts")
+    epsilon: float = Field(0.1, ge=1e-6, le=10, description="shift of the Poisson likelihood, in mean counts per pixel")
+    object_step: float = Field(1.0, gt=0, le=2, description="factor on the object's least-squares step")
+    probe_step: float = Field(0.3, gt=0, le=2, description="factor on the probe's least-squares step")
+    precondition: float = Field(0.1, gt=0, le=10, description="delta: how far steps fade where the illumination is weak")
+    step_rule: Literal["auto", "pooled", "tangent"] = Field(
+        "auto", description="pooled least squares over S, or tangent line search; auto: tangent above 4 slices"
+    )
+    tangent_stride: int = Field(8, ge=1, description="the tangent step uses every so manyth pattern")
+    acceleration: bool = Field(True, description="Nesterov with restart")
+    background: bool = Field(False, description="fit a uniform background on the detector")
+    validation_fraction: float | None = Field(
+        0.1, gt=0, lt=0.9, description="share of the electrons held out to decide when to stop; unset: none"
+    )
+    patience: int = Field(5, ge=1, description="stop after so many iterations without a significant gain")
+    finish: int = Field(3, ge=0, le=100, description="last iterations, which fit the held-out electrons too; part of iterations")
+    seed: int = Field(0, ge=0, lt=2**53, description="key of all random numbers")
+    batch: int = Field(8, ge=1, le=65_536, description="patterns computed together")
+
+
+class EngineConfig(_Section):
+    """Where and how it runs; nothing here changes a bit of the result, except backend and block."""
+
+    workers: int | None = Field(None, ge=1, le=10_000, description="worker processes; unset: threads in this process")
+    threads: int | None = Field(None, ge=1, le=4096, description="threads per worker; unset: all cores shared out")
+    scheduler: str | None = Field(None, description="address of a running Dask scheduler, tcp://...")
+    backend: Literal["auto", "numpy", "cupy"] = Field("auto", description="array library of the kernels")
+    block: tuple[int, int] | None = Field(None, description="scan positions (y, x) per block; unset: the dataset's shards")
+    cache_gib: float = Field(4.0, ge=0, description="counts that one worker may keep in memory, GiB")
+    checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")
+
+
+class JobConfig(_Section):
+    """A whole reconstruction job.
+
+    Examples
+    --------
+    >>> JobConfig.load(overrides=["solver.iterations=20"], preset="low-dose").solver.iterations
+    20
+    """
+
+    preset: Literal["low-dose", "medium", "high-dose"] = Field("low-dose", description="starting point for all that is not said")
+    object: ObjectConfig = Field(default_factory=ObjectConfig)
+    probe: ProbeConfig = Field(default_factory=ProbeConfig)
+    solver: SolverConfig = Field(default_factory=SolverConfig)
+    engine: EngineConfig = Field(default_factory=EngineConfig)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset_first(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        plain = {k: v.model_dump(exclude_unset=True) if isinstance(v, BaseModel) else _nones(v) for k, v in values.items()}
+        return fill_from_preset(plain, plain.get("preset", "low-dose"))
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> JobConfig:
+        """From nested dictionaries, with errors of one line."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise InputError(_explain(error)) from None
+
+    @classmethod
+    def load(cls, path: str | Path | None = None, overrides: list[str] | None = None, preset: str | None = None) -> JobConfig:
+        """From a TOML file, then the preset, then ``section.name=value`` overrides."""
+        values = read_toml(path) if path is not None else {}
+        if preset is not None:
+            values["preset"] = preset
+        for text in overrides or []:
+            _assign(values, text)
+        return cls.parse(values)
+
+    def to_toml(self) -> str:
+        """TOML without comments; an unset option reads "none", because TOML knows no null."""
+        values = self.model_dump(mode="json")
+        return tomli_w.dumps({k: _texts(v) if isinstance(v, dict) else v for k, v in values.items()})
+
+
+def _nones(section: Any) -> Any:
+    return {k: None if v == "none" and k != "coupling" else v for k, v in section.items()} if isinstance(section, dict) else section
+
+
+def _texts(section: dict[str, Any]) -> dict[str, Any]:
+    return {k: "none" if v is None else v for k, v in section.items()}
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """A TOML file as dictionaries."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"configuration {path} cannot be read ({error.strerror}): check the path") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"configuration {path} is not valid TOML: {error}") from None
+
+
+def _assign(values: dict[str, Any], text: str) -> None:
+    name, separator, raw = text.partition("=")
+    parts = name.strip().split(".")
+    if not separator or not all(parts) or len(parts) > 2:
+        raise InputError(f"--set {text!r}: write section.name=value, for instance solver.iterations=20")
+    try:
+        value = tomllib.loads(f"value = {raw.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = raw.strip()  # a bare word is a string
+    target = values
+    for part in parts[:-1]:
+        target = target.setdefault(part, {})
+        if not isinstance(target, dict):
+            raise InputError(f"--set {text!r}: {part} is not a section")
+    target[parts[-1]] = value
+
+
+def option_names() -> list[str]:
+    """Every option as ``section.name``."""
+    return ["preset"] + [f"{s}.{n}" for s, section in _sections() for n in section.model_fields]
+
+
+def _sections() -> Iterator[tuple[str, type[_Section]]]:
+    for name, annotation in (("object", ObjectConfig), ("probe", ProbeConfig), ("solver", SolverConfig), ("engine", EngineConfig)):
+        yield name, annotation
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(name, option_names() + [s for s, _ in _sections()], n=1)
+        hint = f": did you mean {close[0]}?" if close else ": 'ptychodask config' lists all options"
+        return f"unknown option {name}{hint}"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{name} = {first['input']!r}: {message}"
+
+
+def commented_default(preset: str = "low-dose") -> str:
+    """All options with their defaults and meaning as commented TOML."""
+    config = JobConfig.parse({"preset": preset})
+    lines = ["# ptychodask job; every option may be left out", f'preset = "{preset}"']
+    for section, model in _sections():
+        lines += ["", f"# {(model.__doc__ or '').splitlines()[0]}", f"[{section}]"]
+        for name, field in model.model_fields.items():
+            value = getattr(getattr(config, section), name)
+            dumped = tomli_w.dumps({name: value}).strip() if value is not None else f"# {name} = (unset)"
+            lines += [f"# {field.description}", " ".join(dumped.split()) if value is not None else dumped]
+    return "\n".join(lines) + "\n"

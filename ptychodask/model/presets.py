@@ -1,0 +1,36 @@
+"""Presets: starting points by electrons per pattern. What a job says itself always wins over its preset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    # up to a few hundred electrons per pattern: regularise, hold the probe, stop on held-out electrons
+    "low-dose": {
+        "object": {"kind": "phase", "positivity": True, "blur_angstrom": 0.45, "coupling": "identical"},
+        "probe": {"modes": 1, "update_start": None},
+        "solver": {"residual": "poisson", "epsilon": 0.1, "iterations": 40, "validation_fraction": 0.1},
+    },
+    # 1e3 to 1e4 electrons per pattern
+    "medium": {
+        "object": {"kind": "phase", "positivity": False, "blur_angstrom": 0.0, "coupling": "gaussian"},
+        "probe": {"modes": 2, "update_start": 10},
+        "solver": {"residual": "poisson", "epsilon": 0.01, "iterations": 100, "validation_fraction": 0.05},
+    },
+    # above 1e5 electrons per pattern
+    "high-dose": {
+        "object": {"kind": "complex", "positivity": False, "blur_angstrom": 0.0, "coupling": "gaussian"},
+        "probe": {"modes": 4, "update_start": 5},
+        "solver": {"residual": "amplitude", "epsilon": 0.01, "iterations": 200, "validation_fraction": None},
+    },
+}
+
+
+def fill_from_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
+    """The job's own values over those of the preset."""
+    merged = dict(values)
+    for section, defaults in PRESETS.get(preset, {}).items():
+        own = merged.get(section, {})
+        if isinstance(own, dict):
+            merged[section] = {**defaults, **own}
+    return merged

@@ -1,0 +1,92 @@
+"""Constraints on the object, one function each; all but the coupling of slices act slice by slice.
+
+A real object is a phase in rad, a complex one a transmission (see ``model.state``); functions that speak of the
+phase act on the argument of a complex object and leave its modulus alone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._array import Array, namespace
+
+
+def phase_of(object_: Array) -> Array:
+    """Phase in rad of an object stored either way."""
+    return object_ if object_.dtype.kind == "f" else namespace(object_).angle(object_)
+
+
+def with_phase(object_: Array, phase: Array) -> Array:
+    """The object with another phase and the same modulus."""
+    if object_.dtype.kind == "f":
+        return phase.astype(object_.dtype)
+    xp = namespace(object_)
+    return (xp.abs(object_) * xp.exp(1j * phase)).astype(object_.dtype)
+
+
+def positive_phase(object_: Array) -> Array:
+    """Clip the phase at 0: a positive potential gives a positive phase (vacuum is 0)."""
+    return with_phase(object_, phase_of(object_).clip(0))
+
+
+def soft_threshold(object_: Array, amount: float) -> Array:
+    """Shrink the phase towards 0 by ``amount`` rad (the proximal map of an l1 prior on the phase)."""
+    xp = namespace(object_)
+    phase = phase_of(object_)
+    return with_phase(object_, xp.sign(phase) * (xp.abs(phase) - amount).clip(0))
+
+
+def amplitude_bound(object_: Array, largest: float) -> Array:
+    """Bound the modulus of a complex object; a pure phase object has modulus 1."""
+    if object_.dtype.kind == "f":
+        return object_
+    xp = namespace(object_)
+    modulus = xp.abs(object_)
+    return object_ * (xp.minimum(modulus, largest) / xp.maximum(modulus, 1e-12)).astype(modulus.dtype)
+
+
+def gaussian_kernel(sigma: float) -> np.ndarray:
+    """Normalised samples of a Gaussian out to 4 sigma (in pixels)."""
+    reach = max(1, int(np.ceil(4 * sigma)))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    return kernel / kernel.sum()
+
+
+def blur_axis(array: Array, sigma: float, axis: int) -> Array:
+    """Gaussian blur along one axis with mirrored ends, by a sum of shifted copies in a fixed order."""
+    xp = namespace(array)
+    kernel = gaussian_kernel(sigma)
+    reach = len(kernel) // 2
+    n = array.shape[axis]
+    index = np.pad(np.arange(n), reach, mode="symmetric")
+    padded = xp.moveaxis(xp.take(array, xp.asarray(index), axis=axis), axis, 0)
+    out = padded[:n] * array.dtype.type(kernel[0])
+    for offset in range(1, len(kernel)):
+        out += padded[offset : offset + n] * array.dtype.type(kernel[offset])
+    return xp.moveaxis(out, 0, axis)
+
+
+def lateral_blur(object_: Array, sigma: float) -> Array:
+    """Gaussian blur of the phase in y and x; ``sigma`` in pixels, 0 for none."""
+    if sigma <= 0:
+        return object_
+    return with_phase(object_, blur_axis(blur_axis(phase_of(object_), sigma, -1), sigma, -2))
+
+
+def identical_slices(object_: Array) -> Array:
+    """Give every slice the mean phase (and, of a complex object, the mean modulus)."""
+    if object_.shape[0] == 1:
+        return object_
+    xp = namespace(object_)
+    if object_.dtype.kind == "f":
+        mean = object_.mean(axis=0, keepdims=True)
+    else:
+        mean = xp.abs(object_).mean(axis=0, keepdims=True) * xp.exp(1j * xp.angle(object_).mean(axis=0, keepdims=True))
+    return xp.broadcast_to(mean.astype(object_.dtype), object_.shape).copy()
+
+
+def coupled_slices(object_: Array, sigma: float) -> Array:
+    """Gaussian blur of the phase along the beam; ``sigma`` in slices."""
+    if object_.shape[0] == 1 or sigma <= 0:
+        return object_
+    return with_phase(object_, blur_axis(phase_of(object_), sigma, 0))

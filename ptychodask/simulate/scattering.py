@@ -1,0 +1,153 @@
+"""Scattering: slices of projected potential from abTEM, and diffraction patterns of probes in windows of them.
+
+abTEM gives the potential (Lobato parametrisation, infinite projections) on the whole canvas once. Each probe then goes
+through its own window of the canvas by the multislice kernels of this package, because abTEM propagates every probe over
+the full potential, which for a scan much larger than the probe wastes nearly all of the work. A test holds the result
+against abTEM's own wave functions.
+
+Approximations, all of them: no phonons unless asked for, neutral isolated atoms, Fresnel propagation, frequencies above
+2/3 of the simulation's Nyquist (= the edge of the detector: its corners stay dark) removed, a window as wide as the
+detector's box lambda / dtheta (what is scattered out of it wraps around), point-sampled detector pixels, full coherence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._array import fft2, ifft2
+from .._errors import InputError
+from ..model.optics import Microscope, interaction_constant
+from ..model.scan import Canvas, Detector, make_canvas
+from ..physics.multislice import intensity
+from ..physics.probe import make_probe
+from ..physics.propagation import fresnel_propagator
+from ..physics.views import gather, shift_ramps, split_positions, window
+from .specimen import Specimen, fill_box
+
+BAND_LIMIT = 2 / 3
+MARGIN_ANGSTROM = 5.0
+"""Rim of the canvas beyond the outermost window: the potential wraps around at the canvas' edge."""
+BATCH = 4
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A simulated experiment, all that patterns depend on but the noise.
+
+    ``positions`` [J, 2] are the true probe centres (y, x) in angstrom; ``tilt`` is the lean (y, x) of the columns as a
+    tangent; ``electrons`` the electrons per pattern.
+    """
+
+    specimen: Specimen
+    microscope: Microscope
+    detector: Detector
+    positions: np.ndarray
+    electrons: float
+    slice_thickness: float
+    tilt: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def pixels(self) -> int:
+        """Side of the simulation's window: 3/2 of the detector, so that the band limit lies at the detector's edge."""
+        return self.detector.pixels * 3 // 2
+
+    @property
+    def pixel(self) -> float:
+        """Pixel of the simulation in angstrom."""
+        return self.detector.pixel_angstrom(self.microscope.wavelength) * self.detector.pixels / self.pixels
+
+    def canvas(self) -> tuple[Canvas, np.ndarray]:
+        """Canvas of the simulation, its sides multiples of 3, and the positions in its pixels."""
+        canvas, centres = make_canvas(self.positions, self.pixels, self.pixel, pad=round(MARGIN_ANGSTROM / self.pixel))
+        shape = tuple(-(-n // 3) * 3 for n in canvas.shape)
+        return Canvas((shape[0], shape[1]), canvas.pixel, canvas.origin), centres
+
+
+def potential_slices(experiment: Experiment, configuration: int = 0) -> Iterator[tuple[float, np.ndarray]]:
+    """Thickness in angstrom and projected potential [Y, X] in V angstrom of every slice, entrance first."""
+    try:
+        import abtem
+    except ImportError as error:
+        raise InputError("simulation needs abTEM: pip install 'ptychodask[simulate]'") from error
+    canvas, _ = experiment.canvas()
+    extent = (canvas.shape[0] * canvas.pixel, canvas.shape[1] * canvas.pixel)
+    atoms = fill_box(experiment.specimen, canvas.origin, extent, configuration)
+    potential = abtem.Potential(
+        atoms,
+        gpts=canvas.shape[::-1],
+        slice_thickness=experiment.slice_thickness,
+        parametrization="lobato",
+        projection="infinite",
+        device="cpu",
+    )
+    for piece in potential.generate_slices():
+        array = np.asarray(piece.array, dtype=np.float64)
+        yield float(piece.slice_thickness[0]), array.reshape(array.shape[-2:]).T
+
+
+def transmission(experiment: Experiment, potential: np.ndarray) -> np.ndarray:
+    """Band-limited transmission ``exp(i sigma V)`` [Y, X] complex64 of one slice."""
+    sigma = interaction_constant(experiment.microscope.energy_ev)
+    k = [np.fft.fftfreq(n, experiment.pixel) for n in potential.shape]
+    keep = k[0][:, None] ** 2 + k[1][None, :] ** 2 <= (BAND_LIMIT / (2 * experiment.pixel)) ** 2
+    return ifft2(fft2(np.exp(1j * sigma * potential)) * keep).astype(np.complex64)
+
+
+def projected_phase(experiment: Experiment, potential: np.ndarray) -> tuple[Canvas, np.ndarray]:
+    """Truth: ``sigma`` times the potential [Y, X] projected through the specimen, on the detector's pixels.
+
+    Fourier-cropped from the simulation's canvas to 2/3 of its pixels.
+    """
+    canvas, _ = experiment.canvas()
+    phase = interaction_constant(experiment.microscope.energy_ev) * potential
+    shape = (canvas.shape[0] * 2 // 3, canvas.shape[1] * 2 // 3)
+    spectrum = np.fft.fftshift(np.fft.fft2(phase))
+    low = [n // 2 - m // 2 for n, m in zip(canvas.shape, shape, strict=True)]
+    spectrum = spectrum[low[0] : low[0] + shape[0], low[1] : low[1] + shape[1]]
+    small = np.fft.ifft2(np.fft.ifftshift(spectrum)).real * (shape[0] * shape[1] / phase.size)
+    return Canvas(shape, canvas.pixel * 1.5, canvas.origin), small.astype(np.float32)
+
+
+def diffraction_patterns(
+    experiment: Experiment, indices: np.ndarray, transmission: np.ndarray, thicknesses: np.ndarray
+) -> np.ndarray:
+    """Intensities [B, N, N] float32, zero angle in the centre, in electrons.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    indices : int array [B]
+        Patterns j to compute.
+    transmission : complex64 array [S, Y, X]
+        On the simulation's canvas; may be memory-mapped, only the window of the patterns is read.
+    thicknesses : array [S]
+        Of the slices in angstrom.
+    """
+    n, big = experiment.detector.pixels, experiment.pixels
+    _, centres = experiment.canvas()
+    corners, fractions = split_positions(centres[indices], big)
+    y, x = window(corners, big)
+    local = np.ascontiguousarray(transmission[:, y, x])
+    corners = corners - np.array([y.start, x.start])
+    wavelength = experiment.microscope.wavelength
+    propagators = [
+        fresnel_propagator(big, experiment.pixel, wavelength, dz, experiment.tilt, BAND_LIMIT).astype(np.complex64)
+        for dz in thicknesses[:-1]
+    ]
+    spectrum = fft2(make_probe(experiment.microscope, big, experiment.pixel, experiment.electrons)[None]).astype(np.complex64)
+    crop = slice((big - n) // 2, (big + n) // 2)
+    out = np.empty((len(indices), n, n), dtype=np.float32)
+    for low in range(0, len(indices), BATCH):
+        part = slice(low, low + BATCH)
+        wave = ifft2(spectrum * shift_ramps(fractions[part], big)[:, None])
+        # slice by slice rather than physics.multislice.forward, which keeps every wave for its adjoint
+        for s, propagator in enumerate(propagators):
+            spectra = fft2(wave * gather(local[s : s + 1], corners[part], big)[0][:, None], overwrite=True)
+            spectra *= propagator
+            wave = ifft2(spectra, overwrite=True)
+        psi = fft2(wave * gather(local[-1:], corners[part], big)[0][:, None], overwrite=True)
+        out[part] = np.fft.fftshift(intensity(psi), axes=(-2, -1))[:, crop, crop]
+    return out

@@ -1,0 +1,99 @@
+"""Compact LSQ-ML as an algorithm that a map-and-merge engine can run: every method is a pure function of its arguments.
+
+Odstrcil et al., Opt. Express 26, 3108 (2018) and Thibault & Guizar-Sicairos, New J. Phys. 14, 063004 (2012), with one
+merged update per iteration and a pooled least-squares step, which need no second pass and no per-position numbers.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..model.blocks import Block
+from ..model.state import Model, State
+from .apply import Direction, advance, direction, recover
+from .partial import line_search, partial
+from .patterns import Patterns, prepare
+from .problem import Problem
+from .update import Update, merge
+
+
+@dataclass(frozen=True)
+class LsqMl:
+    """The solver over a fixed problem."""
+
+    problem: Problem
+
+    @property
+    def data_key(self) -> str:
+        """Names how counts are prepared: equal keys and equal counts give equal patterns."""
+        settings = self.problem.settings
+        mask = zlib.crc32(self.problem.weights.tobytes())
+        return f"{settings.train_fraction}-{settings.use_all}-{settings.seed}-{mask}"
+
+    @property
+    def searches_line(self) -> bool:
+        """Does every iteration need a second, small pass for the tangent step?"""
+        return self.problem.settings.tangent_stride > 0
+
+    def prepare(self, block: Block, counts: np.ndarray) -> Patterns:
+        """Counts of a block as the solver wants them."""
+        settings = self.problem.settings
+        indices = block.flat(self.problem.scan_shape)
+        return prepare(
+            counts, indices, self.problem.weights, settings.train_fraction, settings.seed, settings.use_all
+        )
+
+    def view(self, state: State) -> Model:
+        """What blocks need of a state."""
+        return state.model
+
+    def partial(self, block: Block, patterns: Patterns, model: Model, evaluate_only: bool) -> Update:
+        """Update of one block."""
+        return partial(self.problem, block, patterns, model, evaluate_only=evaluate_only)
+
+    def merge(self, updates: list[Update]) -> Update:
+        """Sum in the order given."""
+        return merge(updates)
+
+    def direction(self, state: State, update: Update) -> Direction:
+        """Preconditioned direction of a merged update."""
+        return direction(self.problem, state, update)
+
+    def line_search(self, block: Block, patterns: Patterns, model: Model, move: Direction) -> Update:
+        """Tangent sums of one block along a direction."""
+        return line_search(self.problem, block, patterns, model, move.object, move.probe)
+
+    def advance(self, state: State, move: Direction, line: Update | None) -> State:
+        """Next state."""
+        return advance(self.problem, state, move, line)
+
+    def recover(self, state: State) -> State:
+        """State to go on from after a divergence."""
+        return recover(state)
+
+    def metrics(self, update: Update) -> dict[str, float]:
+        """Figures of the state that a merged update was made from."""
+        sums = update.sums
+        held = self.problem.settings.train_fraction is not None and not self.problem.settings.use_all
+        return {
+            "loss": sums.loss / sums.patterns,
+            "validation": sums.held_loss / sums.patterns if held else float("nan"),
+            "patterns": sums.patterns,
+            "power": sums.intensity / max(sums.electrons, 1e-300),
+        }
+
+    def full_dose(self, model: Model) -> Model:
+        """The model in units of all electrons, where it was fitted to the training share."""
+        settings = self.problem.settings
+        if settings.train_fraction is None or settings.use_all:
+            return model
+        probe = (model.probe / np.sqrt(settings.train_fraction)).astype(model.probe.dtype)
+        return replace(model, probe=probe, background=model.background / settings.train_fraction)
+
+    def finish_from(self, state: State) -> State:
+        """Start of the finish, in which all electrons are fitted: full dose, momentum from rest."""
+        model = self.full_dose(replace(state.model, object=state.anchor))
+        return replace(state, model=model, momentum=min(state.momentum, 0))

@@ -1,0 +1,182 @@
+"""The partial update of one block: forward model, residual, back-propagation, sums (equations of LSQ-ML).
+
+Mini-batches of fixed size run through in the order of the block, so the bits depend on the block alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .._array import Array, backend_module, fft2, ifft2, to_host, total
+from ..model.blocks import Block
+from ..model.state import Model, is_pure_phase, transmission
+from ..physics.likelihood import fisher_weight, held_out_loss, loss, residual_factor
+from ..physics.multislice import backward, forward, intensity, tangent
+from ..physics.views import gather, scatter_add, split_positions, window
+from .patterns import Patterns, dense
+from .problem import Problem, probe_spectra, shifted_probes
+from .update import ObjectSums, ProbeSums, Sums, Update
+
+
+@dataclass(frozen=True)
+class _Local:
+    """What a block needs of the model, on the device: its window of the object and the probe's spectra."""
+
+    corner: tuple[int, int]
+    views_of: tuple[slice, slice]
+    corners: np.ndarray
+    fractions: np.ndarray
+    transmission: Array
+    spectra: Array
+    propagators: Array
+    weights: Array
+
+
+def _localise(problem: Problem, block: Block, model: Model) -> _Local:
+    xp = backend_module(problem.backend)
+    positions = np.asarray(model.positions)[block.flat(problem.scan_shape)]
+    corners, fractions = split_positions(positions, problem.pixels)
+    view = window(corners, problem.pixels)
+    corner = (view[0].start, view[1].start)
+    return _Local(
+        corner,
+        view,
+        corners - np.array(corner),
+        fractions,
+        transmission(xp.asarray(model.object[:, view[0], view[1]])),
+        probe_spectra(xp.asarray(model.probe)),
+        xp.asarray(problem.propagators),
+        xp.asarray(problem.weights),
+    )
+
+
+def _batches(size: int, batch: int) -> Iterator[slice]:
+    return (slice(low, min(low + batch, size)) for low in range(0, size, batch))
+
+
+def partial(problem: Problem, block: Block, patterns: Patterns, model: Model, *, evaluate_only: bool = False) -> Update:
+    """Sums of one block for the model it is given.
+
+    Parameters
+    ----------
+    problem : Problem
+    block : Block
+    patterns : Patterns
+        The block's counts.
+    model : Model
+        On the host.
+    evaluate_only : bool
+        Only losses, no gradients: for the state after the last update.
+    """
+    xp = backend_module(problem.backend)
+    local = _localise(problem, block, model)
+    likelihood = problem.likelihood
+    dtype = local.weights.dtype
+    n = problem.pixels
+    move_probe = problem.probe_moves(model.iteration) and not evaluate_only
+    gradient = xp.zeros(local.transmission.shape, dtype=local.transmission.dtype)
+    illumination = xp.zeros(local.transmission.shape, dtype=dtype)
+    probe_gradient = xp.zeros_like(local.spectra)
+    probe_illumination = xp.zeros((n, n), dtype=dtype)
+    sums = Sums()
+    for part in _batches(block.size, problem.settings.batch):
+        corners = local.corners[part]
+        counts = dense(patterns.fitted, part.start, part.stop, n, xp, dtype)
+        probes, ramps = shifted_probes(local.spectra, local.fractions[part])
+        views = gather(local.transmission, corners, n)
+        waves, psi = forward(views, probes, local.propagators)
+        predicted = intensity(psi) + dtype.type(model.background)
+        sums += _measure(problem, patterns, part, counts, predicted, local.weights)
+        if evaluate_only:
+            continue
+        psi *= residual_factor(likelihood, counts, predicted, local.weights)[:, None]
+        slice_index = problem.slices - 1
+        for slice_gradient, light, entering in backward(waves, views, local.propagators, psi):
+            scatter_add(gradient[slice_index], corners, slice_gradient)
+            scatter_add(illumination[slice_index], corners, light)
+            if slice_index == 0 and move_probe:
+                probe_gradient += (fft2(entering) * ramps.conj()[:, None]).sum(axis=0)
+                probe_illumination += (views[0].real ** 2 + views[0].imag ** 2).sum(axis=0)
+            slice_index -= 1
+    if evaluate_only:
+        return Update(sums)
+    if is_pure_phase(model.object):
+        # dO = i O dphi: the gradient with respect to the phase is Im(conj(O) g)
+        gradient = (local.transmission.conj() * gradient).imag
+    object_sums = ObjectSums(local.corner, to_host(gradient), to_host(illumination))
+    probe_sums = ProbeSums(to_host(ifft2(probe_gradient)), to_host(probe_illumination)) if move_probe else None
+    return Update(sums, object_sums, probe_sums)
+
+
+def _measure(
+    problem: Problem, patterns: Patterns, part: slice, counts: Array, predicted: Array, weights: Array
+) -> Sums:
+    """Losses and totals of one mini-batch."""
+    settings, likelihood = problem.settings, problem.likelihood
+    xp = backend_module(problem.backend)
+    expected = total(weights * predicted)
+    measured, share, held = counts, 1.0, 0.0
+    if patterns.train is not None and settings.train_fraction is not None:
+        # the finish fits all electrons, but its loss stays comparable: that of the training electrons
+        share = settings.train_fraction
+        measured = dense(patterns.train, part.start, part.stop, problem.pixels, xp, weights.dtype)
+    if patterns.held is not None and settings.train_fraction is not None:
+        ratio = (1 - settings.train_fraction) / settings.train_fraction
+        row, pixel, count = patterns.held.rows(part.start, part.stop)
+        count = xp.asarray(count.astype(np.float64))
+        held = held_out_loss(xp.asarray(pixel), count, xp.asarray(row), predicted * ratio, expected * ratio)
+    numerator = denominator = 0.0
+    if settings.background:
+        fisher = fisher_weight(likelihood, predicted, weights)
+        numerator, denominator = total(fisher * (counts - predicted)), total(fisher)
+    return Sums(
+        patterns=float(part.stop - part.start),
+        electrons=total(weights * counts),
+        intensity=expected,
+        loss=loss(replace(likelihood, epsilon=likelihood.epsilon * share), measured, predicted * share, weights),
+        held_loss=held,
+        background_numerator=numerator,
+        background_denominator=denominator,
+    )
+
+
+def line_search(
+    problem: Problem,
+    block: Block,
+    patterns: Patterns,
+    model: Model,
+    object_direction: np.ndarray,
+    probe_direction: np.ndarray | None,
+) -> Update:
+    """Sums of the tangent step: Fisher line search along one direction on a fixed subset of a block's patterns.
+
+    ``a = sum w (n - I) dI / (I + e) / sum w dI^2 / (I + e)``, ``dI = 2 Re sum_m conj(psi) dpsi``. The subset is every
+    ``tangent_stride``-th pattern, starting one further in every iteration.
+    """
+    xp = backend_module(problem.backend)
+    stride = problem.settings.tangent_stride
+    local = _localise(problem, block, model)
+    likelihood = problem.likelihood
+    y, x = local.views_of
+    d_transmission = xp.asarray(object_direction[:, y, x])
+    if is_pure_phase(model.object):
+        d_transmission = 1j * local.transmission * d_transmission
+    d_spectra = None if probe_direction is None else probe_spectra(xp.asarray(probe_direction))
+    numerator = denominator = 0.0
+    for b in range(model.iteration % stride, block.size, stride):
+        corners, fraction = local.corners[b : b + 1], local.fractions[b : b + 1]
+        counts = dense(patterns.fitted, b, b + 1, problem.pixels, xp, local.weights.dtype)
+        views = gather(local.transmission, corners, problem.pixels)
+        waves, psi = forward(views, shifted_probes(local.spectra, fraction)[0], local.propagators)
+        d_probes = None if d_spectra is None else shifted_probes(d_spectra, fraction)[0]
+        d_views = gather(d_transmission, corners, problem.pixels)
+        d_psi = tangent(waves, views, local.propagators, d_views, d_probes)
+        predicted = intensity(psi) + local.weights.dtype.type(model.background)
+        d_intensity = 2 * (psi.conj() * d_psi).real.sum(axis=1)
+        fisher = fisher_weight(likelihood, predicted, local.weights)
+        numerator += total(fisher * (counts - predicted) * d_intensity)
+        denominator += total(fisher * d_intensity**2)
+    return Update(Sums(line_numerator=numerator, line_denominator=denominator))

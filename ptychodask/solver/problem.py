@@ -1,0 +1,71 @@
+"""The fixed part of a reconstruction: geometry, mask, propagators and settings. Every worker builds it once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._array import Array, fft2, ifft2, namespace
+from ..model.scan import Canvas
+from ..physics.likelihood import Likelihood
+from ..physics.views import shift_ramps
+from .settings import Settings
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What does not change between iterations.
+
+    Parameters
+    ----------
+    canvas : Canvas
+    scan_shape : (int, int)
+    weights : float array [N, N]
+        Detector mask, corner-centred, 1 = use.
+    propagators : complex array [S - 1, N, N]
+    mean_counts : float
+        Mean training electrons per pattern in the pixels in use.
+    settings : Settings
+    backend : 'numpy' or 'cupy'
+    """
+
+    canvas: Canvas
+    scan_shape: tuple[int, int]
+    weights: np.ndarray
+    propagators: np.ndarray
+    mean_counts: float
+    settings: Settings
+    backend: str = "numpy"
+
+    @property
+    def pixels(self) -> int:
+        """Side N of pattern and probe."""
+        return self.weights.shape[0]
+
+    @property
+    def slices(self) -> int:
+        """Number of slices S."""
+        return len(self.propagators) + 1
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """The likelihood with epsilon in electrons per pixel."""
+        per_pixel = self.mean_counts / float(self.weights.sum())
+        return Likelihood(self.settings.residual, self.settings.epsilon * per_pixel)
+
+    def probe_moves(self, iteration: int) -> bool:
+        """Does the update after ``iteration`` updates change the probe?"""
+        start = self.settings.probe_rules.update_start
+        return start is not None and iteration >= start
+
+
+def shifted_probes(spectra: Array, fractions: np.ndarray) -> tuple[Array, Array]:
+    """Probes [B, M, N, N] at sub-pixel positions from the modes' spectra [M, N, N], and the ramps [B, N, N]."""
+    ramps = shift_ramps(fractions, spectra.shape[-1], namespace(spectra), spectra.dtype)
+    return ifft2(spectra[None] * ramps[:, None], overwrite=True), ramps
+
+
+def probe_spectra(probe: Array) -> Array:
+    """Spectra of the modes [M, N, N]."""
+    return fft2(probe)

@@ -1,0 +1,141 @@
+"""The report is drawn from plain arrays, with and without a truth, and leaves nothing half done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from ptychodask._errors import InputError
+from ptychodask.viz import report
+from ptychodask.viz._draw import extent, rounded_length, wave_rgb
+from ptychodask.viz.report import ReportData, draw_report, report_figures
+
+DX = 0.35
+
+
+def _on(values: np.ndarray) -> xr.DataArray:
+    axes = {a: (np.arange(n) - n // 2) * DX for a, n in zip(("y", "x"), values.shape[-2:], strict=True)}
+    if values.ndim == 3:
+        return xr.DataArray(values, dims=("mode", "y", "x"), coords={"mode": range(len(values)), **axes})
+    return xr.DataArray(values, dims=("y", "x"), coords=axes)
+
+
+@pytest.fixture(scope="module")
+def data() -> ReportData:
+    rng = np.random.default_rng(0)
+    y, x = (np.arange(120) - 60)[:, None] * DX, (np.arange(130) - 65)[None, :] * DX
+    truth = 0.1 * (1 + np.cos(2 * np.pi * y / 5.1)) * (1 + np.cos(2 * np.pi * x / 4.3))
+    phase = truth + rng.normal(scale=0.05, size=truth.shape)
+    r2 = (np.arange(64) - 32)[:, None] ** 2 + (np.arange(64) - 32)[None, :] ** 2
+    waves = np.exp(-r2 / 50) * np.exp(0.05j * r2) * np.array([1.0, 0.5])[:, None, None]
+    steps = np.arange(1, 9)
+    history = {
+        "iteration": steps,
+        "loss": 400 + 1 / steps,
+        "validation": 40 + 1 / steps + 0.01 * steps,
+        "seconds": np.ones(8),
+    }
+    scan = np.stack(np.meshgrid(np.arange(-14, 15), np.arange(-15, 16), indexing="ij"), axis=-1).astype(float)
+    summary = {"dose": "100 e/Å²", "electrons per pattern": 110.7, "slices": 2}
+    return ReportData("test", _on(phase), _on(waves), scan, history, 5, _on(truth), summary)
+
+
+def test_with_truth(data: ReportData, tmp_path: Path) -> None:
+    target = tmp_path / "report.png"
+    figures = draw_report(data, target)
+    assert imread(target).shape[:2] == (1100, 1760)
+    assert [p.name for p in tmp_path.iterdir()] == ["report.png"]
+    assert figures == report_figures(data)
+    assert json.loads(json.dumps(figures)) == figures
+    assert figures["correlation_2.5A"] > 0.9
+    assert figures["correlation_2.0A"] > 0.9
+    assert {"nrmse", "ssim", "frc_resolution_angstrom"} <= set(figures)
+    assert figures["mode_powers"] == pytest.approx([0.8, 0.2])
+    # intensity exp(-2 r2 / 50) px: half of it within r = sqrt(25 ln 2)
+    assert figures["probe_d50_angstrom"] == pytest.approx(2 * DX * np.sqrt(25 * np.log(2)), rel=0.03)
+    assert figures["probe_d90_angstrom"] == pytest.approx(2 * DX * np.sqrt(25 * np.log(10)), rel=0.03)
+    assert figures["loss"] == pytest.approx(400.2)
+    assert figures["iterations"] == 8
+    assert figures["peak_limit_angstrom"] == pytest.approx(1 / np.hypot(1 / 5.1, 1 / 4.3), abs=0.3)
+
+
+def test_without_truth_and_without_validation(data: ReportData, tmp_path: Path) -> None:
+    blind = replace(data, truth=None, history={**data.history, "validation": np.full(8, np.nan)})
+    figures = draw_report(blind, str(tmp_path / "a.png"))
+    assert (tmp_path / "a.png").stat().st_size > 50_000
+    assert figures["validation"] is None
+    assert "nrmse" not in figures
+
+
+def test_noise_and_one_iteration(data: ReportData, tmp_path: Path) -> None:
+    # nothing is found and nothing can be scaled from one point: still a page
+    noise = _on(np.random.default_rng(1).normal(size=data.phase.shape))
+    history = {"iteration": np.array([1]), "loss": np.array([400.0]), "validation": np.array([np.nan])}
+    figures = draw_report(replace(data, phase=noise, history=history, best_iteration=1), tmp_path / "a.png")
+    assert figures["information_limit_angstrom"] is None
+    assert figures["peak_limit_angstrom"] is None
+    assert figures["frc_resolution_angstrom"] is None
+    flat = draw_report(replace(data, phase=noise * 0, truth=None), tmp_path / "b.png")
+    assert flat["information_limit_angstrom"] is None
+
+
+def test_a_failed_drawing_leaves_nothing(data: ReportData, tmp_path: Path, monkeypatch) -> None:
+    old = tmp_path / "report.png"
+    old.write_bytes(b"old")
+
+    def broken(self: Figure, name: Path, **_: object) -> None:
+        Path(name).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Figure, "savefig", broken)
+    with pytest.raises(OSError, match="disk full"):
+        draw_report(data, old)
+    assert [p.name for p in tmp_path.iterdir()] == ["report.png"]
+    assert old.read_bytes() == b"old"
+
+
+def test_global_matplotlib_state_is_left_alone(data: ReportData, tmp_path: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    draw_report(replace(data, truth=None), tmp_path / "a.png")
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_errors_name_the_remedy(data: ReportData, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="create it"):
+        draw_report(data, tmp_path / "missing" / "a.png")
+    with pytest.raises(InputError, match="'mode', 'y', 'x'"):
+        report_figures(replace(data, probe=data.probe[0]))
+    with pytest.raises(InputError, match="one length"):
+        report_figures(replace(data, history={"iteration": np.arange(3), "loss": np.arange(2)}))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("width", "length"), [(50, 10), (19, 2), (200, 50), (4.1, 1), (80, 20)])
+def test_scale_bars_are_round(width: float, length: float) -> None:
+    assert rounded_length(width) == length
+
+
+def test_page_turns_nothing_upside_down(data: ReportData) -> None:
+    left, right, bottom, top = extent(data.phase)
+    assert left < right
+    assert top < bottom  # y increases downward
+    assert right - left == pytest.approx(130 * DX)
+    slope = data.phase + 0.5 * data.phase.y
+    level = report._less_plane(slope, slope)
+    assert float(level.isel(y=0).mean()) == pytest.approx(float(level.isel(y=-1).mean()), abs=0.15)
+    assert float(level.mean()) == pytest.approx(float(slope.mean()))
+
+
+def test_wave_colours_follow_amplitude() -> None:
+    rgb = wave_rgb(np.array([[0, 1], [1j, -1]]))
+    assert rgb[0, 0].max() == 0
+    assert rgb.max() <= 1
+    assert not np.allclose(rgb[0, 1], rgb[1, 0])
