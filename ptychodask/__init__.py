@@ -9,12 +9,35 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ._errors import DivergenceError, InputError
-    from .api import create_dataset, info, open_dataset, open_result, read_truth, reconstruct, report, resume, simulate
+    from .api import (
+        create_dataset,
+        export,
+        info,
+        open_dataset,
+        open_result,
+        read_truth,
+        reconstruct,
+        report,
+        resume,
+        simulate,
+    )
     from .model.config import JobConfig
 
 _HOMES = {
     **dict.fromkeys(
-        ("create_dataset", "info", "open_dataset", "open_result", "read_truth", "reconstruct", "report", "resume", "simulate"), "api"
+        (
+            "create_dataset",
+            "export",
+            "info",
+            "open_dataset",
+            "open_result",
+            "read_truth",
+            "reconstruct",
+            "report",
+            "resume",
+            "simulate",
+        ),
+        "api",
     ),
     "JobConfig": "model.config",
     "InputError": "_errors",
@@ -26,6 +49,7 @@ __all__ = [
     "InputError",
     "JobConfig",
     "create_dataset",
+    "export",
     "info",
     "open_dataset",
     "open_result",

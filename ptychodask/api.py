@@ -21,12 +21,14 @@ from .io.atomic import check_output
 from .io.checkpoint import RunFolder
 from .io.create import create_dataset
 from .io.dataset import dataset_info, open_dataset, read_truth
+from .io.export import export_hdf5, export_tiff
 from .io.result import Result, open_result
 from .jobs import tasks
 from .jobs.progress import silent
 from .jobs.run import Log, Report, Run, history, split_iterations, survey
 from .jobs.setup import check_job, microscope_of, slices_of, thickness_of, train_fraction
 from .model.config import JobConfig
+from .physics.constraints import phase_of
 from .simulate.run import simulate
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "create_dataset",
+    "export",
     "info",
     "open_dataset",
     "open_result",
@@ -77,7 +80,9 @@ def _as_path(data: str | Path | xr.Dataset) -> Path:
     if not isinstance(data, xr.Dataset):
         return Path(data)
     if "path" not in data.attrs:
-        raise InputError("this xarray Dataset was not opened by ptychodask.open_dataset: write it with create_dataset first")
+        raise InputError(
+            "this xarray Dataset was not opened by ptychodask.open_dataset: write it with create_dataset first"
+        )
     return Path(data.attrs["path"])
 
 
@@ -132,7 +137,10 @@ def reconstruct(
     target = check_output(output if output is not None else _scratch() / "result.zarr", overwrite).resolve()
     folder = RunFolder.of(target)
     with _connected(job, client) as dask_client:
-        folder.claim({"data": str(path), "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}, overwrite)
+        folder.claim(
+            {"data": str(path), "config": job.model_dump_json(), "fingerprint": dataset.fingerprint},
+            overwrite,
+        )
         try:
             mean = survey(dask_client, dataset, job, progress)
         except BaseException:
@@ -179,7 +187,9 @@ def resume(
     log = Log(**folder.read_json("log.json")) if has_log else Log()
     with _connected(job, client) as dask_client:
         surveyed = (folder.path / "survey.json").exists()
-        mean = float.fromhex(folder.read_json("survey.json")) if surveyed else survey(dask_client, dataset, job, progress)
+        mean = (
+            float.fromhex(folder.read_json("survey.json")) if surveyed else survey(dask_client, dataset, job, progress)
+        )
         return _run(dask_client, target, dataset, job, folder, mean, log, check_job(dataset, job), True, progress)
 
 
@@ -189,16 +199,28 @@ def _connected(job: JobConfig, client: Client | None) -> Any:
 
 
 def _run(
-    client: Client, target: Path, dataset: Any, job: JobConfig, folder: RunFolder, mean: float, log: Log,
-    remarks: list[str], overwrite: bool, progress: Report,
+    client: Client,
+    target: Path,
+    dataset: Any,
+    job: JobConfig,
+    folder: RunFolder,
+    mean: float,
+    log: Log,
+    remarks: list[str],
+    overwrite: bool,
+    progress: Report,
 ) -> Result:
     electrons = mean / (train_fraction(dataset, job) or 1.0)
     progress(
         "start",
         {
-            "patterns": int(np.prod(dataset.scan_shape)), "electrons_per_pattern": electrons,
-            "slices": slices_of(dataset, job), "modes": job.probe.modes, "remarks": remarks,
-            "iterations": job.solver.iterations, **describe(client),
+            "patterns": int(np.prod(dataset.scan_shape)),
+            "electrons_per_pattern": electrons,
+            "slices": slices_of(dataset, job),
+            "modes": job.probe.modes,
+            "remarks": remarks,
+            "iterations": job.solver.iterations,
+            **describe(client),
         },
     )
     run = Run(client, dataset, job, folder, mean, log, progress)
@@ -225,7 +247,15 @@ def _run(
         }
         algorithm = client.submit(tasks.build_algorithm, recipe, pure=False)
         client.submit(
-            tasks.store_result, str(target), algorithm, state, recipe, history(log), attributes, overwrite, pure=False
+            tasks.store_result,
+            str(target),
+            algorithm,
+            state,
+            recipe,
+            history(log),
+            attributes,
+            overwrite,
+            pure=False,
         ).result()
     except KeyboardInterrupt:
         progress("checkpoint", {"iteration": run.interrupt()})
@@ -267,6 +297,36 @@ def report(result: Result | str | Path, output: str | Path | None = None) -> dic
     return report_figures(data) if output is None else draw_report(data, output)
 
 
+def export(result: Result | str | Path, output: str | Path, *, slices: bool = False, overwrite: bool = False) -> Path:
+    """Write a result for other programs, by the ending of ``output``.
+
+    Parameters
+    ----------
+    result : Result or path
+    output : path
+        ``.tif`` or ``.tiff``: the phase as float32 with its scale, for ImageJ and the like. ``.h5`` or ``.hdf5``: phase,
+        object, probe and positions with units and dimension scales.
+    slices : bool
+        TIFF: the phase of every slice instead of the sum.
+    overwrite : bool
+        Replace an existing file.
+    """
+    opened = result if isinstance(result, Result) else open_result(result)
+    ending = Path(output).suffix.lower()
+    if ending in (".tif", ".tiff"):
+        phase = opened.object.copy(data=phase_of(opened.object.values)) if slices else opened.phase
+        return export_tiff(phase, output, overwrite=overwrite)
+    if ending in (".h5", ".hdf5"):
+        arrays = {
+            "phase": opened.phase,
+            "object": opened.object,
+            "probe": opened.probe,
+            "positions": opened.positions,
+        }
+        return export_hdf5(arrays, opened.attributes, output, overwrite=overwrite)
+    raise InputError(f"{output}: the ending {ending!r} is not known, use .tif or .h5")
+
+
 def _report_data(result: Result) -> Any:
     from .viz.report import ReportData
 
@@ -279,7 +339,7 @@ def _report_data(result: Result) -> Any:
     return ReportData(
         title=f"{specimen}, {attributes['dose_per_square_angstrom']:.4g} e/Å²",
         phase=result.phase,
-        probe=result.probe,
+        probe=result.probe.rename(probe_y="y", probe_x="x"),
         positions=result.positions.values,
         history={name: steps[name] for name in ("iteration", "loss", "validation", "seconds")},
         best_iteration=int(steps[best].iteration) if len(steps) else 0,
@@ -293,5 +353,3 @@ def _report_data(result: Result) -> Any:
             "modes": result.probe.sizes["mode"],
         },
     )
-
-

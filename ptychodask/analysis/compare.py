@@ -187,10 +187,7 @@ def _frames(
             )
     wide = crop_to_scan(phase, positions, -abs(margin))
     wide = wide.sel(
-        {
-            a: slice(min(edges[a][0], float(region[a][0])), max(edges[a][1], float(region[a][-1])))
-            for a in ("y", "x")
-        }
+        {a: slice(min(edges[a][0], float(region[a][0])), max(edges[a][1], float(region[a][-1]))) for a in ("y", "x")}
     )
     first = [int(np.searchsorted(wide[a].values, float(region[a][0]) - 1e-6)) for a in ("y", "x")]
     core = tuple(slice(f, f + n) for f, n in zip(first, region.shape, strict=True))

@@ -61,9 +61,7 @@ class SamplingReport:
         frame, unit = f"outside 80 % of the box; at most {FRAME_WARN:.0%}", "angstrom"
         sizes = f"{self.d50:.1f} / {self.d90:.1f} / {self.d99:.1f}"
         holds = edge >= self.semi_angle_mrad
-        fine = (
-            step <= self.nyquist_mrad
-        ) or None  # overlap makes up for a coarser detector: a miss is no fault
+        fine = (step <= self.nyquist_mrad) or None  # overlap makes up for a coarser detector: a miss is no fault
         rows: list[Row] = [
             ("wavelength", f"{self.wavelength:.6f}", unit, None),
             ("pixel dx", f"{self.pixel:.4f}", unit, None),

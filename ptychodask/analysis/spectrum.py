@@ -122,9 +122,7 @@ def pixel_size(image: xr.DataArray) -> tuple[float, float]:
         values = np.asarray(image[axis].values, dtype=float)
         step = np.diff(values)
         if step.size == 0 or not np.allclose(step, step.mean(), rtol=1e-3) or step.mean() <= 0:
-            raise InputError(
-                f"coordinate {axis} is not an even, increasing grid in angstrom: resample the image"
-            )
+            raise InputError(f"coordinate {axis} is not an even, increasing grid in angstrom: resample the image")
         steps.append(float((values[-1] - values[0]) / (values.size - 1)))
     return steps[0], steps[1]
 
@@ -140,9 +138,7 @@ def crop_to_scan(image: xr.DataArray, positions: Floats, margin: float = 0.0) ->
     low, high = flat.min(axis=0) + margin, flat.max(axis=0) - margin
     dy, dx = pixel_size(image)
     # a thousandth of a pixel: coordinates computed in two ways may differ in the last digit
-    part = image.sel(
-        y=slice(low[0] - 1e-3 * dy, high[0] + 1e-3 * dy), x=slice(low[1] - 1e-3 * dx, high[1] + 1e-3 * dx)
-    )
+    part = image.sel(y=slice(low[0] - 1e-3 * dy, high[0] + 1e-3 * dy), x=slice(low[1] - 1e-3 * dx, high[1] + 1e-3 * dx))
     if part.size == 0:
         size = np.ptp(flat, axis=0)
         raise InputError(
@@ -157,16 +153,12 @@ def _windowed_power(values: Floats, window: Floats) -> Floats:
     return np.abs(field) ** 2 / np.sum(window**2)
 
 
-def _last_clean_ring(
-    hann: Floats, radial: Floats, low: Floats, index: NDArray[np.integer], rings: int
-) -> int:
+def _last_clean_ring(hann: Floats, radial: Floats, low: Floats, index: NDArray[np.integer], rings: int) -> int:
     """Last ring that a wider taper does not lower: beyond it the window's leakage covers the noise."""
     inside = index < rings
     total = np.bincount(index[inside], weights=hann[inside], minlength=rings)
     mean = total / np.maximum(np.bincount(index[inside], minlength=rings), 1)
-    ratio = np.maximum(
-        radial / np.maximum(mean, _TINY), low / np.maximum(_low_mean(hann, index, rings), _TINY)
-    )
+    ratio = np.maximum(radial / np.maximum(mean, _TINY), low / np.maximum(_low_mean(hann, index, rings), _TINY))
     clean = np.flatnonzero(ndimage.median_filter(ratio, 7, mode="nearest") < _LEAK)
     return int(clean[-1]) if clean.size else rings - 1
 
@@ -177,9 +169,7 @@ def _smooth(low: Floats, n: Floats) -> Floats:
     if known.size < 4:
         return np.full(low.size, np.inf)
     level = np.interp(np.arange(low.size), known, np.log(low[known]))
-    return np.exp(
-        ndimage.gaussian_filter1d(ndimage.median_filter(level, 7, mode="nearest"), 2, mode="nearest")
-    )
+    return np.exp(ndimage.gaussian_filter1d(ndimage.median_filter(level, 7, mode="nearest"), 2, mode="nearest"))
 
 
 def _low_mean(power: Floats, index: NDArray[np.integer], rings: int) -> Floats:

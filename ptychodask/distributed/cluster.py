@@ -17,15 +17,19 @@ CONNECT_SECONDS = 20
 
 @contextmanager
 def connect(
-    *, workers: int | None = None, threads: int | None = None, scheduler: str | None = None, client: Client | None = None
+    *,
+    workers: int | None = None,
+    threads: int | None = None,
+    scheduler: str | None = None,
+    client: Client | None = None,
 ) -> Iterator[Client]:
     """A Dask client for one job; what is started here is closed again.
 
     Parameters
     ----------
     workers : int, optional
-        Start so many worker processes on 127.0.0.1. Without any option, threads in this process serve, and no port
-        is opened.
+        Start so many worker processes on 127.0.0.1 (a script that does so needs ``if __name__ == "__main__":``). Without
+        any option, threads in this process serve; only the dashboard listens, on a free port of 127.0.0.1.
     threads : int, optional
         Threads per worker; all cores shared out by default.
     scheduler : str, optional
@@ -44,15 +48,17 @@ def connect(
     # blocks have their place (see placement); stealing would only move them away from their cached counts
     with dask.config.set({"distributed.scheduler.work-stealing": False}):
         if workers is None:
-            cluster = LocalCluster(
-                n_workers=1, threads_per_worker=threads or cores, processes=False, dashboard_address=None,
-                memory_limit=0, silence_logs=50,
-            )
+            kind: dict[str, Any] = {"processes": False, "memory_limit": 0}
         else:
-            cluster = LocalCluster(
-                n_workers=workers, threads_per_worker=threads or max(1, cores // workers), processes=True,
-                host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50,
-            )
+            kind = {"processes": True, "host": "127.0.0.1"}
+        cluster = LocalCluster(
+            n_workers=workers or 1,
+            threads_per_worker=threads or max(1, cores // (workers or 1)),
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            silence_logs=50,
+            **kind,
+        )
         with cluster, Client(cluster) as started:
             yield started
 
@@ -65,12 +71,17 @@ def _attach(address: str) -> Client:
     try:
         return Client(address, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError, ValueError) as error:
-        raise InputError(f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with 'dask scheduler' or check the address") from None
+        raise InputError(
+            f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with 'dask scheduler' or check the address"
+        ) from None
 
 
 def describe(client: Client) -> dict[str, Any]:
     """Workers, threads and the dashboard's address (None where there is none)."""
     info = client.scheduler_info(n_workers=-1)
     threads = sum(w["nthreads"] for w in info["workers"].values())
-    link = client.dashboard_link if "dashboard" in info.get("services", {}) else None
+    port = info.get("services", {}).get("dashboard")
+    link = None if port is None else client.dashboard_link
+    if info["address"].startswith("inproc"):  # dask names this machine's address, but the port is bound to loopback
+        link = f"http://127.0.0.1:{port}/status"
     return {"workers": len(info["workers"]), "threads": threads, "dashboard": link}

@@ -109,7 +109,9 @@ def block_data(algorithm: Algorithm, source: BlockSource, block: Block, budget: 
     return data, read
 
 
-def _partial(algorithm: Algorithm, source: BlockSource, block: Block, budget: int, model: Any, evaluate_only: bool) -> Parcel:
+def _partial(
+    algorithm: Algorithm, source: BlockSource, block: Block, budget: int, model: Any, evaluate_only: bool
+) -> Parcel:
     data, read = block_data(algorithm, source, block, budget)
     update = algorithm.partial(block, data, model, evaluate_only)
     return Parcel(update, read, update.nbytes)
@@ -152,8 +154,15 @@ def map_blocks(job: Job, label: str, function: Callable[..., Any], *arguments: A
     places = placement(len(job.blocks), list(job.client.scheduler_info(n_workers=-1)["workers"]) or [""])
     return [
         job.client.submit(
-            function, job.algorithm, job.source, block, job.cache_bytes, *arguments,
-            key=f"{job.name}-{label}-{block.index}", workers=[place] if place else None, allow_other_workers=True,
+            function,
+            job.algorithm,
+            job.source,
+            block,
+            job.cache_bytes,
+            *arguments,
+            key=f"{job.name}-{label}-{block.index}",
+            workers=[place] if place else None,
+            allow_other_workers=True,
             pure=False,
         )
         for block, place in zip(job.blocks, places, strict=True)
@@ -167,7 +176,11 @@ def merge_tree(job: Job, label: str, parts: list[Future]) -> Future:
             return parts[0]
         parts = [
             job.client.submit(
-                _merge, job.algorithm, parts[i : i + FAN_IN], key=f"{job.name}-{label}-merge{level}-{i}", pure=False
+                _merge,
+                job.algorithm,
+                parts[i : i + FAN_IN],
+                key=f"{job.name}-{label}-merge{level}-{i}",
+                pure=False,
             )
             for i in range(0, len(parts), FAN_IN)
         ]
@@ -191,7 +204,13 @@ def _submit_pass(job: Job, label: str, state: Future, last: bool) -> tuple[Futur
 
 
 def passes(
-    job: Job, state: Future, first: int, last: int, *, attempt: int = 0, cut: Callable[[int, Future], Future] | None = None,
+    job: Job,
+    state: Future,
+    first: int,
+    last: int,
+    *,
+    attempt: int = 0,
+    cut: Callable[[int, Future], Future] | None = None,
     cut_every: int = 10,
 ) -> Iterator[Pass]:
     """Look at the states after ``first``, ``first + 1``, ... ``last`` updates, in order.

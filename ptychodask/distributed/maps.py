@@ -9,7 +9,9 @@ from distributed import Client, as_completed
 
 
 def run_all(
-    client: Client, calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], progress: Callable[[int, int], None]
+    client: Client,
+    calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]],
+    progress: Callable[[int, int], None],
 ) -> list[Any]:
     """Results of ``function(*arguments)`` in the order of the calls; ``progress(done, all)`` is called as they finish.
 

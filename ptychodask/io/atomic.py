@@ -73,9 +73,7 @@ def replacing(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator
     except PermissionError as error:
         if error.filename is not None and Path(error.filename).parent != target.parent:
             raise  # some other file of the caller
-        raise InputError(
-            f"output {target} cannot be written ({error.strerror}): choose another folder"
-        ) from error
+        raise InputError(f"output {target} cannot be written ({error.strerror}): choose another folder") from error
     finally:
         remove(part)
 

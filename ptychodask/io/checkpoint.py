@@ -23,7 +23,12 @@ _ARRAYS = ("object", "anchor", "probe", "positions")
 def save_state(path: str, state: State) -> str:
     """Write a state; returns the path."""
     model = state.model
-    arrays = {"object": model.object, "anchor": state.anchor, "probe": model.probe, "positions": model.positions}
+    arrays = {
+        "object": model.object,
+        "anchor": state.anchor,
+        "probe": model.probe,
+        "positions": model.positions,
+    }
     with replacing(path, overwrite=True) as temporary:
         group = zarr.create_group(str(temporary))
         for name, array in arrays.items():
@@ -51,11 +56,17 @@ def load_state(path: str) -> State:
         object_, anchor, probe, positions = (np.asarray(group[name][...]) for name in _ARRAYS)  # type: ignore[index]
         attributes = dict(group.attrs)
         model = Model(
-            object_, probe, positions, float.fromhex(str(attributes["background"])), int(attributes["iteration"])  # type: ignore[arg-type]
+            object_,
+            probe,
+            positions,
+            float.fromhex(str(attributes["background"])),
+            int(attributes["iteration"]),  # type: ignore[arg-type]
         )
         return State(model, anchor, int(attributes["momentum"]), float.fromhex(str(attributes["damping"])))  # type: ignore[arg-type]
     except Exception as error:
-        raise InputError(f"checkpoint {path} cannot be read ({type(error).__name__}): remove it to resume from an earlier one") from error
+        raise InputError(
+            f"checkpoint {path} cannot be read ({type(error).__name__}): remove it to resume from an earlier one"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -96,7 +107,9 @@ class RunFolder:
         try:
             return json.loads((self.path / name).read_text())
         except (OSError, json.JSONDecodeError) as error:
-            raise InputError(f"{self.path / name} cannot be read ({type(error).__name__}): there is no run to resume here") from None
+            raise InputError(
+                f"{self.path / name} cannot be read ({type(error).__name__}): there is no run to resume here"
+            ) from None
 
     def checkpoint(self, iteration: int) -> str:
         """Path of the checkpoint after ``iteration`` updates."""

@@ -69,7 +69,10 @@ def create_skeleton(path: Path, layout: Layout, positions: np.ndarray, mask: np.
         chunks=(*inner, n, n),
         shards=(*layout.tile, n, n),
         # the checksum finds a flipped bit, which a codec alone may decode to wrong counts
-        compressors=[BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=typesize), Crc32cCodec()],
+        compressors=[
+            BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=typesize),
+            Crc32cCodec(),
+        ],
         dimension_names=DIMS,
         attributes={"units": "electron"},
         # an all-zero tile is written too, so that a missing file means lost data
@@ -77,7 +80,11 @@ def create_skeleton(path: Path, layout: Layout, positions: np.ndarray, mask: np.
     )
     shape = (*layout.scan_shape, 2)
     stored = group.create_array(
-        "positions", shape=shape, dtype="f8", dimension_names=("scan_y", "scan_x", "axis"), attributes={"units": "angstrom"}
+        "positions",
+        shape=shape,
+        dtype="f8",
+        dimension_names=("scan_y", "scan_x", "axis"),
+        attributes={"units": "angstrom"},
     )
     stored[...] = positions.reshape(shape)
     used = np.ones((n, n), np.uint8) if mask is None else (np.asarray(mask) != 0).astype(np.uint8)
@@ -97,9 +104,13 @@ def write_tile(path: Path, block: Block, counts: np.ndarray) -> TileSummary:
 def _checked(counts: np.ndarray, dtype: np.dtype, block: Block) -> np.ndarray:
     where = f"in scan rows {block.y0} to {block.y1 - 1}, columns {block.x0} to {block.x1 - 1}"
     if counts.dtype.kind == "f" and not np.isfinite(counts).all():
-        raise InputError(f"{int((~np.isfinite(counts)).sum())} counts are NaN or infinite {where}: repair them or mask their pixels with 0")
+        raise InputError(
+            f"{int((~np.isfinite(counts)).sum())} counts are NaN or infinite {where}: repair them or mask their pixels with 0"
+        )
     if counts.dtype.kind in "fi" and counts.size and counts.min() < 0:
-        raise InputError(f"counts as low as {counts.min()} {where}: counts cannot be negative (subtract less background, or clip at 0)")
+        raise InputError(
+            f"counts as low as {counts.min()} {where}: counts cannot be negative (subtract less background, or clip at 0)"
+        )
     if np.dtype(dtype).kind == "u" and counts.size and counts.max() > np.iinfo(dtype).max:
         raise InputError(f"counts up to {counts.max()} {where} do not fit {dtype}")
     return counts.astype(dtype, copy=False)
@@ -109,7 +120,9 @@ def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mappi
     """Write the attributes that make the group a dataset; without them it does not open."""
     total = sum(tile.electrons for tile in tiles)
     if total <= 0:
-        raise InputError("the counts are all zero: there is nothing to reconstruct (wrong file, or the beam was blanked)")
+        raise InputError(
+            "the counts are all zero: there is nothing to reconstruct (wrong file, or the beam was blanked)"
+        )
     per_pattern = total / math.prod(layout.scan_shape)
     described = {
         "schema": SCHEMA,
@@ -155,7 +168,9 @@ def _counts_dtype(counts: da.Array) -> str:
         return "float32"
     if brightest > np.iinfo(np.uint16).max:
         if counts.dtype.kind in "iu":
-            raise InputError(f"counts up to {brightest:.0f} exceed uint16 (65535): give float counts, or divide by the gain")
+            raise InputError(
+                f"counts up to {brightest:.0f} exceed uint16 (65535): give float counts, or divide by the gain"
+            )
         return "float32"
     return "uint8" if brightest <= np.iinfo(np.uint8).max else "uint16"
 
@@ -233,8 +248,12 @@ def create_dataset(
             raise InputError(f"counts have dimensions {counts.dims}, expected {DIMS}: transpose them")
         counts = counts.data
     if counts.shape[2] != counts.shape[3]:
-        raise InputError(f"patterns are {counts.shape[2]} x {counts.shape[3]} pixels: pad or crop them to a square (is the order scan_y, scan_x, ky, kx?)")
-    step = scan_step_angstrom if isinstance(scan_step_angstrom, tuple | list) else (scan_step_angstrom, scan_step_angstrom)
+        raise InputError(
+            f"patterns are {counts.shape[2]} x {counts.shape[3]} pixels: pad or crop them to a square (is the order scan_y, scan_x, ky, kx?)"
+        )
+    step = (
+        scan_step_angstrom if isinstance(scan_step_angstrom, tuple | list) else (scan_step_angstrom, scan_step_angstrom)
+    )
     step = (float(step[0]), float(step[1]))
     if not all(math.isfinite(s) and s > 0 for s in step):
         raise InputError(f"scan_step_angstrom = {scan_step_angstrom}: give the scan step in angstrom, above 0")
@@ -246,7 +265,9 @@ def create_dataset(
             f" ({detector.pixels} x {angular_step_mrad} mrad / 2): check angular_step_mrad"
         )
     scan_shape = (int(counts.shape[0]), int(counts.shape[1]))
-    positions = raster(scan_shape, step) if positions_angstrom is None else np.asarray(positions_angstrom, dtype=np.float64)
+    positions = (
+        raster(scan_shape, step) if positions_angstrom is None else np.asarray(positions_angstrom, dtype=np.float64)
+    )
     if positions.shape != (*scan_shape, 2):
         raise InputError(f"positions_angstrom has shape {positions.shape}, expected {(*scan_shape, 2)}")
     make_canvas(positions.reshape(-1, 2), detector.pixels, detector.pixel_angstrom(microscope.wavelength))

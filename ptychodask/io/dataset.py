@@ -40,7 +40,9 @@ class DatasetInfo:
 def _open_group(path: str | Path) -> zarr.Group:
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path} does not exist: give the path of a dataset made by 'ptychodask simulate' or create_dataset")
+        raise InputError(
+            f"{path} does not exist: give the path of a dataset made by 'ptychodask simulate' or create_dataset"
+        )
     try:
         group = zarr.open_group(str(path), mode="r")
     except Exception as error:
@@ -65,7 +67,9 @@ def dataset_info(path: str | Path) -> DatasetInfo:
     assert isinstance(counts, zarr.Array) and isinstance(positions, zarr.Array)
     names = tuple(counts.metadata.dimension_names or ())  # type: ignore[union-attr]
     if names != DIMS:
-        raise InputError(f"{path}: counts have dimensions {names}, expected {DIMS}: transpose them and write the dataset again")
+        raise InputError(
+            f"{path}: counts have dimensions {names}, expected {DIMS}: transpose them and write the dataset again"
+        )
     if counts.shape[2] != counts.shape[3]:
         raise InputError(f"{path}: patterns are {counts.shape[2]} x {counts.shape[3]} pixels, they must be square")
     if positions.shape != (*counts.shape[:2], 2):
@@ -179,7 +183,9 @@ class ZarrBlocks:
             counts = np.asarray(self._counts[block.y0 : block.y1, block.x0 : block.x1])
         except Exception as error:
             where = f"rows {block.y0} to {block.y1 - 1}, columns {block.x0} to {block.x1 - 1}"
-            raise InputError(f"{self.path}: the counts of scan {where} cannot be read ({_first_line(error)})") from error
+            raise InputError(
+                f"{self.path}: the counts of scan {where} cannot be read ({_first_line(error)})"
+            ) from error
         return np.fft.ifftshift(counts.reshape(-1, *counts.shape[2:]), axes=(-2, -1))
 
     def __getstate__(self) -> dict[str, str]:

@@ -54,9 +54,7 @@ def export_tiff(phase: xr.DataArray, path: str | os.PathLike[str], *, overwrite:
 
     target = check_output(path, overwrite, suffix=".tif")
     if not {"y", "x"} <= set(phase.dims) or phase.ndim not in (2, 3) or phase.size == 0:
-        raise InputError(
-            f"an array with dimensions {tuple(phase.dims)} is no image: use (y, x) or (slice, y, x)"
-        )
+        raise InputError(f"an array with dimensions {tuple(phase.dims)} is no image: use (y, x) or (slice, y, x)")
     if np.iscomplexobj(phase):
         raise InputError("a TIFF holds real numbers but the array is complex: export its phase, or use HDF5")
     phase = phase.transpose(..., "y", "x")

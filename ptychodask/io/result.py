@@ -118,7 +118,13 @@ class Result:
     @cached_property
     def history(self) -> History:
         """One entry per iteration."""
-        return History(json.loads(self.attributes["history"]))
+        steps = xr.open_zarr(self.path, group="history", consolidated=False, chunks=None).load()
+        values = {str(name): steps[name].values.tolist() for name in steps.data_vars}
+        stages = ["finish" if flag else "fit" for flag in values.pop("finish")]
+        rows = zip(*values.values(), strict=True)
+        return History(
+            [{**dict(zip(values, row, strict=True)), "stage": s} for row, s in zip(rows, stages, strict=True)]
+        )
 
     @property
     def iteration(self) -> int:
@@ -137,14 +143,18 @@ def open_result(path: str | Path) -> Result:
     path = Path(path)
     if not path.exists():
         running = path.with_name(path.name + ".run")
-        remedy = f"its run was interrupted: 'ptychodask resume {path}'" if running.exists() else "give the path of a result"
+        remedy = (
+            f"its run was interrupted: 'ptychodask resume {path}'" if running.exists() else "give the path of a result"
+        )
         raise InputError(f"{path} does not exist: {remedy}")
     try:
         schema = zarr.open_group(str(path), mode="r").attrs.get("schema")
     except Exception as error:
         raise InputError(f"{path} is not a Zarr group ({_first_line(error)}): give a ptychodask result") from error
     if schema != SCHEMA:
-        raise InputError(f"{path} has schema {schema!r}, expected {SCHEMA!r}: give a result of 'ptychodask reconstruct'")
+        raise InputError(
+            f"{path} has schema {schema!r}, expected {SCHEMA!r}: give a result of 'ptychodask reconstruct'"
+        )
     return Result(str(path))
 
 
@@ -167,23 +177,33 @@ def write_result(
     pure = np.asarray(model.object).dtype.kind == "f"
     data = xr.Dataset(
         {
-            "object": (("slice", "y", "x"), model.object, {"units": "rad" if pure else "1", "kind": "phase" if pure else "transmission"}),
+            "object": (
+                ("slice", "y", "x"),
+                model.object,
+                {"units": "rad" if pure else "1", "kind": "phase" if pure else "transmission"},
+            ),
             "probe": (("mode", "probe_y", "probe_x"), model.probe, {"units": "sqrt(electron)"}),
-            "positions": (("scan_y", "scan_x", "axis"), positions, angstrom),
+            "positions": (("scan_y", "scan_x", "axis"), positions, {**angstrom, "axis": "y, x"}),
         },
         {
             "y": ("y", canvas.coordinates(0), angstrom),
             "x": ("x", canvas.coordinates(1), angstrom),
             "probe_y": ("probe_y", centred, angstrom),
             "probe_x": ("probe_x", centred, angstrom),
-            "axis": ("axis", ["y", "x"]),
         },
         {
             "schema": SCHEMA,
             "config": config.model_dump_json(),
-            "history": json.dumps([dict(entry) for entry in history]),
             **attributes,
         },
     )
+    columns = {
+        name: ("entry", np.array([e[name] for e in history]))
+        for name in (history[0] if history else ())
+        if name != "stage"
+    }
+    finish = np.array([e["stage"] == "finish" for e in history], dtype=bool)
+    steps = xr.Dataset({**columns, "finish": ("entry", finish)})
     with replacing(path, overwrite) as temporary:
         data.to_zarr(str(temporary), consolidated=False, zarr_format=3)
+        steps.to_zarr(str(temporary), group="history", mode="a", consolidated=False, zarr_format=3)

@@ -53,7 +53,14 @@ class Run:
     """One reconstruction on a client, resumable at every checkpoint."""
 
     def __init__(
-        self, client: Any, info: DatasetInfo, config: JobConfig, folder: RunFolder, mean_counts: float, log: Log, report: Report
+        self,
+        client: Any,
+        info: DatasetInfo,
+        config: JobConfig,
+        folder: RunFolder,
+        mean_counts: float,
+        log: Log,
+        report: Report,
     ) -> None:
         self.client, self.info, self.config, self.folder = client, info, config, folder
         self.log, self.report = log, report
@@ -96,7 +103,9 @@ class Run:
         recipe = replace(self.recipe, mean_counts=self.recipe.mean_counts / share, hold_out=False)
         fitted = self._job("fit", self.recipe)
         job = self._job("finish", recipe)
-        state = self.client.submit(tasks.finish_from, fitted.algorithm, state, key=f"{self.name}-finish-start", pure=False)
+        state = self.client.submit(
+            tasks.finish_from, fitted.algorithm, state, key=f"{self.name}-finish-start", pure=False
+        )
         first = self.log.chosen
         for seen in passes(job, state, first, first + count):
             if seen.iteration > first:

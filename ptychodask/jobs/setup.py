@@ -16,7 +16,7 @@ from ..model.scan import Canvas, make_canvas
 from ..model.state import Model, State
 from ..physics.modes import hermite_modes
 from ..physics.probe import make_probe
-from ..physics.propagation import fresnel_propagator, frequencies
+from ..physics.propagation import frequencies, fresnel_propagator
 from ..solver.lsqml import LsqMl
 from ..solver.problem import Problem
 from ..solver.settings import ObjectRules, ProbeRules, Settings
@@ -84,7 +84,9 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
     if config.solver.validation_fraction is not None and not counts_are_whole(info):
         remarks.append("counts are not whole electrons: nothing is held out, the run stops on the loss alone")
     if config.object.slices is None:
-        remarks.append(f"object.slices is unset: {slices_of(info, config)} slice(s) for {thickness_of(info, config) or 'unknown'} A")
+        remarks.append(
+            f"object.slices is unset: {slices_of(info, config)} slice(s) for {thickness_of(info, config) or 'unknown'} A"
+        )
     del canvas
     return remarks
 
@@ -120,10 +122,18 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
         tilt = (config.object.tilt_mrad[0] * 1e-3, config.object.tilt_mrad[1] * 1e-3)
         propagators[:] = fresnel_propagator(n, canvas.pixel, microscope.wavelength, distance, tilt)
     hold_out = recipe.hold_out
-    settings = _settings(config, canvas.pixel, slices, hold_out, _aperture(microscope, n, canvas.pixel), info, microscope)
+    settings = _settings(
+        config, canvas.pixel, slices, hold_out, _aperture(microscope, n, canvas.pixel), info, microscope
+    )
     return LsqMl(
         Problem(
-            canvas, info.scan_shape, read_mask(info.path), propagators, recipe.mean_counts, settings, config.engine.backend
+            canvas,
+            info.scan_shape,
+            read_mask(info.path),
+            propagators,
+            recipe.mean_counts,
+            settings,
+            config.engine.backend,
         )
     )
 
@@ -136,7 +146,13 @@ def _aperture(microscope: Microscope, n: int, pixel: float) -> np.ndarray:
 
 
 def _settings(
-    config: JobConfig, pixel: float, slices: int, hold_out: bool, aperture: np.ndarray, info: DatasetInfo, microscope: Microscope
+    config: JobConfig,
+    pixel: float,
+    slices: int,
+    hold_out: bool,
+    aperture: np.ndarray,
+    info: DatasetInfo,
+    microscope: Microscope,
 ) -> Settings:
     solver, rules, probe = config.solver, config.object, config.probe
     tangent = solver.step_rule == "tangent" or (solver.step_rule == "auto" and slices > TANGENT_ABOVE)
@@ -180,7 +196,9 @@ def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
     # electrons that the mask hides are in the probe but not in the mean counts
     seen = float((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2 * algorithm.problem.weights).sum())
     if seen < 1e-3:
-        raise InputError(f"the mask leaves {seen:.2g} of the bright-field disk: nothing scales the probe (mask is 1 for pixels to use)")
+        raise InputError(
+            f"the mask leaves {seen:.2g} of the bright-field disk: nothing scales the probe (mask is 1 for pixels to use)"
+        )
     modes = hermite_modes(probe * math.sqrt(recipe.mean_counts / seen), config.probe.modes, config.probe.mode_power)
     momentum = 0 if config.solver.acceleration else -1
     return State(Model(object_, modes.astype(np.complex64), centres), object_, momentum)

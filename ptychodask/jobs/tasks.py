@@ -16,7 +16,15 @@ from ..solver.lsqml import LsqMl
 from ..solver.patterns import Events
 from .setup import TANGENT_ABOVE, Recipe, build_algorithm, initial_state
 
-__all__ = ["TANGENT_ABOVE", "build_algorithm", "finish_from", "initial_state", "recover", "store_result", "survey_block"]
+__all__ = [
+    "TANGENT_ABOVE",
+    "build_algorithm",
+    "finish_from",
+    "initial_state",
+    "recover",
+    "store_result",
+    "survey_block",
+]
 
 
 def survey_block(algorithm: LsqMl, source: ZarrBlocks, block: Block, budget: int) -> tuple[float, int]:
@@ -39,11 +47,24 @@ def recover(algorithm: LsqMl, state: State) -> State:
 
 
 def store_result(
-    path: str, algorithm: LsqMl, state: State, recipe: Recipe, entries: list[Mapping[str, Any]], attributes: dict[str, Any], overwrite: bool
+    path: str,
+    algorithm: LsqMl,
+    state: State,
+    recipe: Recipe,
+    entries: list[Mapping[str, Any]],
+    attributes: dict[str, Any],
+    overwrite: bool,
 ) -> str:
     """Write the result where the state is, so that the client never holds it."""
     problem = algorithm.problem
     write_result(
-        path, algorithm.full_dose(state.model), problem.canvas, problem.scan_shape, recipe.job, entries, attributes, overwrite
+        path,
+        algorithm.full_dose(state.model),
+        problem.canvas,
+        problem.scan_shape,
+        recipe.job,
+        entries,
+        attributes,
+        overwrite,
     )
     return path

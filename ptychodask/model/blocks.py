@@ -46,7 +46,8 @@ def make_blocks(scan_shape: tuple[int, int], tile: tuple[int, int]) -> tuple[Blo
     """All tiles of a scan in row-major order."""
     starts = [(y, x) for y in range(0, scan_shape[0], tile[0]) for x in range(0, scan_shape[1], tile[1])]
     return tuple(
-        Block(i, y, min(y + tile[0], scan_shape[0]), x, min(x + tile[1], scan_shape[1])) for i, (y, x) in enumerate(starts)
+        Block(i, y, min(y + tile[0], scan_shape[0]), x, min(x + tile[1], scan_shape[1]))
+        for i, (y, x) in enumerate(starts)
     )
 
 

@@ -23,7 +23,10 @@ class ObjectConfig(_Section):
     """The object: slices and constraints."""
 
     slices: int | None = Field(
-        None, ge=1, le=1000, description="number of slices S; unset: one per half depth of field of the thickness, 1 if that is unknown"
+        None,
+        ge=1,
+        le=1000,
+        description="number of slices S; unset: one per half depth of field of the thickness, 1 if that is unknown",
     )
     thickness_angstrom: float | None = Field(
         None, gt=0, le=1e5, description="specimen thickness in angstrom; unset: what the dataset says"
@@ -31,9 +34,15 @@ class ObjectConfig(_Section):
     kind: Literal["phase", "complex"] = Field("phase", description="pure phase object, or complex transmission")
     amplitude_max: float | None = Field(1.1, gt=0, description="bound on |O| of a complex object; unset: none")
     positivity: bool = Field(True, description="keep the phase at or above 0 (vacuum)")
-    blur_angstrom: float = Field(0.45, ge=0, le=10, description="sigma of the lateral Gaussian blur after every update, angstrom")
-    coupling: Literal["none", "identical", "gaussian"] = Field("identical", description="how slices are tied to each other")
-    coupling_sigma_angstrom: float = Field(50.0, gt=0, description="sigma of the gaussian coupling along the beam, angstrom")
+    blur_angstrom: float = Field(
+        0.45, ge=0, le=10, description="sigma of the lateral Gaussian blur after every update, angstrom"
+    )
+    coupling: Literal["none", "identical", "gaussian"] = Field(
+        "identical", description="how slices are tied to each other"
+    )
+    coupling_sigma_angstrom: float = Field(
+        50.0, gt=0, description="sigma of the gaussian coupling along the beam, angstrom"
+    )
     tilt_mrad: tuple[float, float] = Field((0.0, 0.0), description="known lean (y, x) of the atomic columns, mrad")
 
 
@@ -56,9 +65,12 @@ class SolverConfig(_Section):
     epsilon: float = Field(0.1, ge=1e-6, le=10, description="shift of the Poisson likelihood, in mean counts per pixel")
     object_step: float = Field(1.0, gt=0, le=2, description="factor on the object's least-squares step")
     probe_step: float = Field(0.3, gt=0, le=2, description="factor on the probe's least-squares step")
-    precondition: float = Field(0.1, gt=0, le=10, description="delta: how far steps fade where the illumination is weak")
+    precondition: float = Field(
+        0.1, gt=0, le=10, description="delta: how far steps fade where the illumination is weak"
+    )
     step_rule: Literal["auto", "pooled", "tangent"] = Field(
-        "auto", description="pooled least squares over S, or tangent line search; auto: tangent above 4 slices"
+        "auto",
+        description="pooled least squares over S, or tangent line search; auto: tangent above 4 slices",
     )
     tangent_stride: int = Field(8, ge=1, description="the tangent step uses every so manyth pattern")
     acceleration: bool = Field(True, description="Nesterov with restart")
@@ -67,7 +79,12 @@ class SolverConfig(_Section):
         0.1, gt=0, lt=0.9, description="share of the electrons held out to decide when to stop; unset: none"
     )
     patience: int = Field(5, ge=1, description="stop after so many iterations without a significant gain")
-    finish: int = Field(3, ge=0, le=100, description="last iterations, which fit the held-out electrons too; part of iterations")
+    finish: int = Field(
+        3,
+        ge=0,
+        le=100,
+        description="last iterations, which fit the held-out electrons too; part of iterations",
+    )
     seed: int = Field(0, ge=0, lt=2**53, description="key of all random numbers")
     batch: int = Field(8, ge=1, le=65_536, description="patterns computed together")
 
@@ -79,7 +96,9 @@ class EngineConfig(_Section):
     threads: int | None = Field(None, ge=1, le=4096, description="threads per worker; unset: all cores shared out")
     scheduler: str | None = Field(None, description="address of a running Dask scheduler, tcp://...")
     backend: Literal["auto", "numpy", "cupy"] = Field("auto", description="array library of the kernels")
-    block: tuple[int, int] | None = Field(None, description="scan positions (y, x) per block; unset: the dataset's shards")
+    block: tuple[int, int] | None = Field(
+        None, description="scan positions (y, x) per block; unset: the dataset's shards"
+    )
     cache_gib: float = Field(4.0, ge=0, description="counts that one worker may keep in memory, GiB")
     checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")
 
@@ -93,7 +112,9 @@ class JobConfig(_Section):
     20
     """
 
-    preset: Literal["low-dose", "medium", "high-dose"] = Field("low-dose", description="starting point for all that is not said")
+    preset: Literal["low-dose", "medium", "high-dose"] = Field(
+        "low-dose", description="starting point for all that is not said"
+    )
     object: ObjectConfig = Field(default_factory=ObjectConfig)
     probe: ProbeConfig = Field(default_factory=ProbeConfig)
     solver: SolverConfig = Field(default_factory=SolverConfig)
@@ -104,7 +125,9 @@ class JobConfig(_Section):
     def _preset_first(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        plain = {k: v.model_dump(exclude_unset=True) if isinstance(v, BaseModel) else _nones(v) for k, v in values.items()}
+        plain = {
+            k: v.model_dump(exclude_unset=True) if isinstance(v, BaseModel) else _nones(v) for k, v in values.items()
+        }
         return fill_from_preset(plain, plain.get("preset", "low-dose"))
 
     @classmethod
@@ -116,7 +139,9 @@ class JobConfig(_Section):
             raise InputError(_explain(error)) from None
 
     @classmethod
-    def load(cls, path: str | Path | None = None, overrides: list[str] | None = None, preset: str | None = None) -> JobConfig:
+    def load(
+        cls, path: str | Path | None = None, overrides: list[str] | None = None, preset: str | None = None
+    ) -> JobConfig:
         """From a TOML file, then the preset, then ``section.name=value`` overrides."""
         values = read_toml(path) if path is not None else {}
         if preset is not None:
@@ -132,7 +157,11 @@ class JobConfig(_Section):
 
 
 def _nones(section: Any) -> Any:
-    return {k: None if v == "none" and k != "coupling" else v for k, v in section.items()} if isinstance(section, dict) else section
+    return (
+        {k: None if v == "none" and k != "coupling" else v for k, v in section.items()}
+        if isinstance(section, dict)
+        else section
+    )
 
 
 def _texts(section: dict[str, Any]) -> dict[str, Any]:
@@ -172,7 +201,12 @@ def option_names() -> list[str]:
 
 
 def _sections() -> Iterator[tuple[str, type[_Section]]]:
-    for name, annotation in (("object", ObjectConfig), ("probe", ProbeConfig), ("solver", SolverConfig), ("engine", EngineConfig)):
+    for name, annotation in (
+        ("object", ObjectConfig),
+        ("probe", ProbeConfig),
+        ("solver", SolverConfig),
+        ("engine", EngineConfig),
+    ):
         yield name, annotation
 
 

@@ -17,7 +17,22 @@ from .._errors import InputError
 REST_ENERGY_EV = 510_998.95
 HC_EV_ANGSTROM = 12_398.41984
 
-_ORDERS = ((1, 0), (1, 2), (2, 1), (2, 3), (3, 0), (3, 2), (3, 4), (4, 1), (4, 3), (4, 5), (5, 0), (5, 2), (5, 4), (5, 6))
+_ORDERS = (
+    (1, 0),
+    (1, 2),
+    (2, 1),
+    (2, 3),
+    (3, 0),
+    (3, 2),
+    (3, 4),
+    (4, 1),
+    (4, 3),
+    (4, 5),
+    (5, 0),
+    (5, 2),
+    (5, 4),
+    (5, 6),
+)
 COEFFICIENTS = tuple(f"C{n}{m}" for n, m in _ORDERS)
 ANGLES = tuple(f"phi{n}{m}" for n, m in _ORDERS if m > 0)
 
@@ -56,10 +71,14 @@ class Microscope:
         if not (math.isfinite(self.energy_ev) and 1e3 <= self.energy_ev <= 5e6):
             raise InputError(f"energy_ev = {self.energy_ev}: give the beam energy in eV, 1e3 to 5e6 (300 kV is 300e3)")
         if not (math.isfinite(self.semi_angle_mrad) and 0 < self.semi_angle_mrad < 200):
-            raise InputError(f"semi_angle_mrad = {self.semi_angle_mrad}: give the convergence semi-angle in mrad, above 0 and below 200")
+            raise InputError(
+                f"semi_angle_mrad = {self.semi_angle_mrad}: give the convergence semi-angle in mrad, above 0 and below 200"
+            )
         for name, value in self.aberrations.items():
             if name not in COEFFICIENTS + ANGLES:
-                raise InputError(f"aberration {name!r} is not known: use {', '.join(COEFFICIENTS)} (angstrom) or {', '.join(ANGLES)} (rad)")
+                raise InputError(
+                    f"aberration {name!r} is not known: use {', '.join(COEFFICIENTS)} (angstrom) or {', '.join(ANGLES)} (rad)"
+                )
             if not math.isfinite(value):
                 raise InputError(f"aberration {name} = {value}: give a finite number")
         object.__setattr__(self, "aberrations", MappingProxyType(dict(self.aberrations)))

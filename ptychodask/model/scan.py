@@ -30,9 +30,13 @@ class Detector:
 
     def __post_init__(self) -> None:
         if self.pixels < 8 or self.pixels % 2:
-            raise InputError(f"patterns of {self.pixels} pixels: the side must be even and at least 8 (pad or crop the counts)")
+            raise InputError(
+                f"patterns of {self.pixels} pixels: the side must be even and at least 8 (pad or crop the counts)"
+            )
         if not (math.isfinite(self.angular_step_mrad) and self.angular_step_mrad > 0):
-            raise InputError(f"angular_step_mrad = {self.angular_step_mrad}: give the angle per detector pixel in mrad, above 0")
+            raise InputError(
+                f"angular_step_mrad = {self.angular_step_mrad}: give the angle per detector pixel in mrad, above 0"
+            )
 
     @property
     def max_angle_mrad(self) -> float:

@@ -1,6 +1,6 @@
 """Multislice forward model, its adjoint and its tangent, for S slices and M incoherent probe modes.
 
-    u_0 = T P;   u_{s+1} = F^-1 H_s F (u_s O_s);   psi = F (u_{S-1} O_{S-1});   I = sum_m |psi_m|^2
+u_0 = T P;   u_{s+1} = F^-1 H_s F (u_s O_s);   psi = F (u_{S-1} O_{S-1});   I = sum_m |psi_m|^2
 """
 
 from __future__ import annotations

@@ -115,9 +115,7 @@ def make_probe(
         If the box or the power is no positive number.
     """
     if shape_n < 1 or not (math.isfinite(dx_angstrom) and dx_angstrom > 0):
-        raise InputError(
-            f"probe box of {shape_n} pixels of {dx_angstrom} angstrom: give a side and a pixel above 0"
-        )
+        raise InputError(f"probe box of {shape_n} pixels of {dx_angstrom} angstrom: give a side and a pixel above 0")
     if not (math.isfinite(electrons) and electrons > 0):
         raise InputError(f"electrons = {electrons}: give the power of the probe in electrons, above 0")
     ky, kx = frequencies(shape_n, dx_angstrom, xp=xp)
@@ -132,9 +130,7 @@ def make_probe(
 def probe_diameter(intensity: Array, dx: float, fraction: float) -> float: ...
 @overload
 def probe_diameter(intensity: Array, dx: float, fraction: Sequence[float]) -> tuple[float, ...]: ...
-def probe_diameter(
-    intensity: Array, dx: float, fraction: float | Sequence[float]
-) -> float | tuple[float, ...]:
+def probe_diameter(intensity: Array, dx: float, fraction: float | Sequence[float]) -> float | tuple[float, ...]:
     """Diameter in angstrom of the disc about the centre of mass that holds ``fraction`` of ``intensity``.
 
     The disc may be larger than the box: outside the intensity is 0, so padding it with zeros changes nothing.

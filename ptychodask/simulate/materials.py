@@ -99,9 +99,7 @@ def read_crystal(path: str | Path) -> ase.Atoms:
         raise InputError(f"cannot read structure file '{path}' ({reason}): give a valid CIF") from error
     if not len(atoms) or atoms.cell.rank < 3:
         held = f"{len(atoms)} atoms and {atoms.cell.rank} cell vectors"
-        raise InputError(
-            f"structure file '{path}' holds {held}: give a crystal with atoms and 3 cell vectors"
-        )
+        raise InputError(f"structure file '{path}' holds {held}: give a crystal with atoms and 3 cell vectors")
     return _along_axes(atoms, _orthogonal_axes(atoms.cell.array, path))
 
 

@@ -115,18 +115,26 @@ def simulate(
     >>> ptychodask.simulate("zif8.zarr", "zif-8", thickness_angstrom=34, scan_shape=(48, 48))
     """
     path = check_output(path, overwrite)
-    step = scan_step_angstrom if isinstance(scan_step_angstrom, tuple | list) else (scan_step_angstrom, scan_step_angstrom)
+    step = (
+        scan_step_angstrom if isinstance(scan_step_angstrom, tuple | list) else (scan_step_angstrom, scan_step_angstrom)
+    )
     step = (float(step[0]), float(step[1]))
     if min(scan_shape) < 1 or not all(math.isfinite(s) and s > 0 for s in step):
         raise InputError(f"scan of {scan_shape} positions at step {step} A: both must be above 0")
     if math.isnan(dose_per_square_angstrom) or dose_per_square_angstrom <= 0:
-        raise InputError(f"dose_per_square_angstrom = {dose_per_square_angstrom}: give electrons per square angstrom, above 0, or inf")
+        raise InputError(
+            f"dose_per_square_angstrom = {dose_per_square_angstrom}: give electrons per square angstrom, above 0, or inf"
+        )
     if not (math.isfinite(slice_thickness_angstrom) and slice_thickness_angstrom > 0):
-        raise InputError(f"slice_thickness_angstrom = {slice_thickness_angstrom}: give a thickness above 0, 1 to 4 is usual")
+        raise InputError(
+            f"slice_thickness_angstrom = {slice_thickness_angstrom}: give a thickness above 0, 1 to 4 is usual"
+        )
     microscope = Microscope(energy_ev, semi_angle_mrad, {"C10": -defocus_angstrom, **(aberrations or {})})
     detector = Detector(detector_pixels, angular_step_mrad)
     if semi_angle_mrad > detector.max_angle_mrad:
-        raise InputError(f"semi_angle_mrad = {semi_angle_mrad} exceeds the detector's {detector.max_angle_mrad:.4g} mrad: use more pixels or a larger angular_step_mrad")
+        raise InputError(
+            f"semi_angle_mrad = {semi_angle_mrad} exceeds the detector's {detector.max_angle_mrad:.4g} mrad: use more pixels or a larger angular_step_mrad"
+        )
     specimen = Specimen(material, thickness_angstrom, phonons, phonon_sigma_angstrom, seed)
     thickness = crystal_thickness(specimen)
     noisy = math.isfinite(dose_per_square_angstrom)
@@ -165,7 +173,10 @@ def simulate(
                 noise = seed if noisy else None
                 tiles = run_all(
                     dask_client,
-                    [(_write_tile, (str(temporary), b, experiment, str(scratch), count, noise, layout)) for b in layout.blocks()],
+                    [
+                        (_write_tile, (str(temporary), b, experiment, str(scratch), count, noise, layout))
+                        for b in layout.blocks()
+                    ],
                     lambda done, of: report("patterns", done, of),
                 )
             seal(temporary, layout, tiles, attributes)
@@ -191,7 +202,13 @@ def _store_transmission(experiment: Experiment, configuration: int, folder: str)
 
 
 def _write_tile(
-    path: str, block: Block, experiment: Experiment, folder: str, configurations: int, seed: int | None, layout: Layout
+    path: str,
+    block: Block,
+    experiment: Experiment,
+    folder: str,
+    configurations: int,
+    seed: int | None,
+    layout: Layout,
 ) -> TileSummary:
     indices = block.flat(layout.scan_shape)
     intensities: Any = 0
@@ -212,7 +229,11 @@ def _truth(experiment: Experiment, projected: np.ndarray) -> xr.Dataset:
     angstrom = {"units": "angstrom"}
     return xr.Dataset(
         {
-            "phase": (("y", "x"), phase, {"units": "rad", "long_name": "sigma times the projected potential"}),
+            "phase": (
+                ("y", "x"),
+                phase,
+                {"units": "rad", "long_name": "sigma times the projected potential"},
+            ),
             "probe": (("mode", "probe_y", "probe_x"), probe),
             "positions": (("position", "axis"), experiment.positions, angstrom),
         },

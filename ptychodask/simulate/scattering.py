@@ -137,7 +137,9 @@ def diffraction_patterns(
         fresnel_propagator(big, experiment.pixel, wavelength, dz, experiment.tilt, BAND_LIMIT).astype(np.complex64)
         for dz in thicknesses[:-1]
     ]
-    spectrum = fft2(make_probe(experiment.microscope, big, experiment.pixel, experiment.electrons)[None]).astype(np.complex64)
+    spectrum = fft2(make_probe(experiment.microscope, big, experiment.pixel, experiment.electrons)[None]).astype(
+        np.complex64
+    )
     crop = slice((big - n) // 2, (big + n) // 2)
     out = np.empty((len(indices), n, n), dtype=np.float32)
     for low in range(0, len(indices), BATCH):

@@ -59,7 +59,9 @@ def repeats(cell_height: float, thickness: float) -> int:
     return max(1, round(thickness / cell_height))
 
 
-def fill_box(specimen: Specimen, origin: tuple[float, float], extent: tuple[float, float], configuration: int = 0) -> ase.Atoms:
+def fill_box(
+    specimen: Specimen, origin: tuple[float, float], extent: tuple[float, float], configuration: int = 0
+) -> ase.Atoms:
     """Atoms of the crystal inside a box, the box's corner moved to (0, 0).
 
     Parameters
@@ -89,7 +91,9 @@ def fill_box(specimen: Specimen, origin: tuple[float, float], extent: tuple[floa
     full = unit.repeat((nx, ny, layers))
     positions = full.positions + np.array([*(first * size[:2] - low), 0.0])
     if specimen.phonons:
-        rng = np.random.Generator(np.random.Philox(key=np.array([specimen.seed, (PHONON_STREAM << 32) + configuration], dtype=np.uint64)))
+        rng = np.random.Generator(
+            np.random.Philox(key=np.array([specimen.seed, (PHONON_STREAM << 32) + configuration], dtype=np.uint64))
+        )
         positions = positions + rng.normal(0, specimen.phonon_sigma_angstrom, positions.shape)
     thickness = size[2] * layers
     positions[:, 2] %= thickness  # a displaced atom of the first layer stays in the box

@@ -131,7 +131,9 @@ def _next_probe(problem: Problem, state: State, move: Direction, step: float) ->
         probe = modes.aperture_support(probe, rules.aperture)
     if rules.keep_power:
         # intensity and electrons over the same pixels, so a mask does not bias the power
-        power = float((np.abs(state.model.probe) ** 2).sum(dtype=np.float64)) * move.sums.electrons / move.sums.intensity
+        power = (
+            float((np.abs(state.model.probe) ** 2).sum(dtype=np.float64)) * move.sums.electrons / move.sums.intensity
+        )
         now = float((np.abs(probe) ** 2).sum(dtype=np.float64))
         probe = (probe * np.float32(np.sqrt(power / now))).astype(probe.dtype)
     return modes.orthogonalise(probe)
@@ -146,6 +148,4 @@ def _next_background(problem: Problem, background: float, sums: Sums) -> float:
 
 def recover(state: State) -> State:
     """After a divergence: the state with half the steps and without momentum."""
-    return replace(
-        state, model=replace(state.model, object=state.anchor), momentum=-1, damping=state.damping / 2
-    )
+    return replace(state, model=replace(state.model, object=state.anchor), momentum=-1, damping=state.damping / 2)

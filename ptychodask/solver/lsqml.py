@@ -42,9 +42,7 @@ class LsqMl:
         """Counts of a block as the solver wants them."""
         settings = self.problem.settings
         indices = block.flat(self.problem.scan_shape)
-        return prepare(
-            counts, indices, self.problem.weights, settings.train_fraction, settings.seed, settings.use_all
-        )
+        return prepare(counts, indices, self.problem.weights, settings.train_fraction, settings.seed, settings.use_all)
 
     def view(self, state: State) -> Model:
         """What blocks need of a state."""

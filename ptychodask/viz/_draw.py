@@ -75,9 +75,7 @@ def scale_bar(ax: Axes, share: float = 0.25) -> None:
     length = rounded_length(width, share)
     x, y = left + 0.045 * width, bottom - 0.05 * height
     thick = 0.014 * height
-    bar = Rectangle(
-        (x, y - thick), length, thick, facecolor="white", edgecolor="black", linewidth=0.6, zorder=5
-    )
+    bar = Rectangle((x, y - thick), length, thick, facecolor="white", edgecolor="black", linewidth=0.6, zorder=5)
     ax.add_patch(bar)
     label = f"{length / 10:g} nm" if length >= 10 else f"{length:g} Å"
     mark: dict[str, Any] = {

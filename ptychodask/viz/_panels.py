@@ -126,18 +126,14 @@ def probe_panel(ax: Axes, probe: xr.DataArray, powers: Floats, diameters: tuple[
     y, x = np.asarray(probe.y, dtype=float), np.asarray(probe.x, dtype=float)
     cy, cx = (float(np.sum(total.sum(axis=1 - i) * c) / total.sum()) for i, c in enumerate((y, x)))
     first = probe.isel(mode=0)
-    ax.imshow(
-        wave_rgb(np.asarray(first.values)), extent=extent(first), interpolation="bicubic", origin="upper"
-    )
+    ax.imshow(wave_rgb(np.asarray(first.values)), extent=extent(first), interpolation="bicubic", origin="upper")
     half = min(0.5 * (x[-1] - x[0]), 0.5 * (y[-1] - y[0]), 0.95 * diameters[1])
     ax.set_xlim(cx - half, cx + half)
     ax.set_ylim(cy + half, cy - half)
     ax.set_facecolor("black")
     bare(ax)
     for diameter, style in zip(diameters, ("-", "--"), strict=True):
-        ax.add_patch(
-            Circle((cx, cy), diameter / 2, fill=False, edgecolor="white", lw=0.9, ls=style, alpha=0.85)
-        )
+        ax.add_patch(Circle((cx, cy), diameter / 2, fill=False, edgecolor="white", lw=0.9, ls=style, alpha=0.85))
     scale_bar(ax)
     for k, power in enumerate(powers[:6]):
         row = 0.95 - 0.065 * k
@@ -182,9 +178,7 @@ def history_panel(ax: Axes, history: dict[str, Floats], best: int) -> None:
     if known.any():
         # its own axis: the held-out data differ, so only the two shapes compare
         twin = ax.twinx()
-        twin.plot(
-            iteration[known], validation[known], color=ORANGE, linewidth=1.6, marker=marker, markersize=3.5
-        )
+        twin.plot(iteration[known], validation[known], color=ORANGE, linewidth=1.6, marker=marker, markersize=3.5)
         twin.set_ylabel("validation", fontsize=TEXT, color=ORANGE)
         twin.tick_params(labelsize=SMALL, color=QUIET, labelcolor=INK, length=3)
         for side in ("top", "left", "bottom"):

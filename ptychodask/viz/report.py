@@ -84,11 +84,7 @@ def _analyse(data: ReportData) -> _Analysis:
     if data.probe.dims != ("mode", "y", "x"):
         raise InputError(f"the probe has dimensions {data.probe.dims}: it needs ('mode', 'y', 'x')")
     lengths = {k: np.size(v) for k, v in data.history.items()}
-    if (
-        not {"iteration", "loss"} <= set(lengths)
-        or len(set(lengths.values())) > 1
-        or not lengths["iteration"]
-    ):
+    if not {"iteration", "loss"} <= set(lengths) or len(set(lengths.values())) > 1 or not lengths["iteration"]:
         raise InputError(f"history has lengths {lengths}: give iteration and loss, all of one length above 0")
     intensity = np.abs(np.asarray(data.probe.values)) ** 2
     total = intensity.sum(axis=(1, 2))
@@ -136,9 +132,7 @@ def _draw_page(data: ReportData, analysis: _Analysis) -> Figure:
     def place(left: float, bottom: float, width: float, height: float) -> Any:
         return figure.add_axes((left / _SIZE[0], bottom / _SIZE[1], width / _SIZE[0], height / _SIZE[1]))
 
-    figure.text(
-        0.35 / 16, 9.62 / 10, data.title, fontsize=18, fontweight="bold", color=_draw.INK, va="center"
-    )
+    figure.text(0.35 / 16, 9.62 / 10, data.title, fontsize=18, fontweight="bold", color=_draw.INK, va="center")
     line = "    ".join(f"{k} {_scalar(v)}" for k, v in data.summary.items())
     figure.text(0.35 / 16, 9.25 / 10, line, fontsize=10.5, color=_draw.QUIET, va="center")
 
@@ -202,9 +196,7 @@ def _scalar(value: Any) -> str:
 def _less_plane(image: xr.DataArray, fitted: xr.DataArray) -> xr.DataArray:
     """`image` less the plane of `fitted`, a part of it, whose mean stays: a ramp would eat the grey scale."""
     values = np.asarray(fitted.values, dtype=float)
-    plane = xr.DataArray(
-        values - remove_plane(values), dims=("y", "x"), coords={"y": fitted.y, "x": fitted.x}
-    )
+    plane = xr.DataArray(values - remove_plane(values), dims=("y", "x"), coords={"y": fitted.y, "x": fitted.x})
     slope = [
         float(plane.isel({a: -1}).mean() - plane.isel({a: 0}).mean()) / float(fitted[a][-1] - fitted[a][0])
         for a in ("y", "x")

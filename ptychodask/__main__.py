@@ -1,0 +1,5 @@
+"""``python -m ptychodask``."""
+
+from .cli import main
+
+main()

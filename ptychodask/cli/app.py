@@ -1,0 +1,75 @@
+"""The application: its verbs, and how errors and interrupts leave it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any, NoReturn
+
+import typer
+
+from .._errors import DivergenceError, InputError
+from . import data, solve
+
+app = typer.Typer(
+    name="ptychodask",
+    help="Electron ptychography at 100 electrons per square angstrom, on Dask.\n\nStart with: ptychodask demo",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(solve.demo)
+app.command()(data.simulate)
+app.command()(data.info)
+app.command()(solve.config)
+app.command()(solve.reconstruct)
+app.command()(solve.resume)
+app.command()(solve.report)
+app.command()(data.export)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from .. import __version__
+
+        typer.echo(f"ptychodask {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and leave."
+    ),
+) -> None:
+    pass
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(code)
+
+
+def _terminate(number: int, frame: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main() -> NoReturn:
+    """Run the command line; bad input is one line and exit code 2, a divergence 1, an interrupt 130."""
+    signal.signal(signal.SIGTERM, _terminate)  # a pre-empted job leaves its checkpoint too
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except InputError as error:
+        _fail(" ".join(str(error).split()), 2)
+    except DivergenceError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except Exception as error:
+        # click's own complaints (a misspelled verb or option, a missing argument): their class depends on typer's version
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+            _fail(f"{error.format_message()} (see --help)", 2)
+        if type(error).__name__ == "Abort":
+            _fail("interrupted", 130)
+        raise

@@ -1,0 +1,149 @@
+"""Verbs about data: simulate, info, export."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .._errors import InputError
+from . import show
+
+
+def simulate(
+    output: Annotated[Path, typer.Argument(help="Dataset to write, a Zarr group.", show_default=False)],
+    material: Annotated[
+        str, typer.Option(help="zif-8, nu-1000, nu-901, zr-btb, mapbi3, sod-zmof, or a structure file.")
+    ] = "nu-1000",
+    thickness: Annotated[float, typer.Option(help="Specimen thickness, angstrom.")] = 50.0,
+    energy: Annotated[float, typer.Option(help="Beam energy, keV.")] = 300.0,
+    semi_angle: Annotated[float, typer.Option(help="Convergence semi-angle, mrad.")] = 10.0,
+    defocus: Annotated[float, typer.Option(help="Defocus, angstrom; positive is underfocus.")] = 600.0,
+    aberration: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="Krivanek coefficient, angstrom or rad, e.g. C30=1e7; may be repeated."
+        ),
+    ] = None,
+    step: Annotated[float, typer.Option(help="Scan step, angstrom.")] = 1.05,
+    scan: Annotated[tuple[int, int], typer.Option(help="Scan positions y and x.")] = (64, 64),
+    detector: Annotated[int, typer.Option(help="Detector pixels along a side.")] = 128,
+    angular_step: Annotated[float, typer.Option(help="Angle per detector pixel, mrad.")] = 0.47,
+    dose: Annotated[float, typer.Option(help="Electrons per square angstrom; inf for no noise.")] = 100.0,
+    tilt: Annotated[tuple[float, float], typer.Option(help="Lean y and x of the columns, mrad.")] = (
+        0.0,
+        0.0,
+    ),
+    position_error: Annotated[float, typer.Option(help="RMS error of the recorded positions, angstrom.")] = 0.0,
+    phonons: Annotated[int, typer.Option(help="Frozen-phonon configurations; 0 keeps atoms still.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of noise, position errors and phonons.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Local worker processes; threads by default.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset.")] = False,
+) -> None:
+    """Simulate a 4D-STEM scan of a crystal, with its ground truth.
+
+    Examples:
+
+        ptychodask simulate zif8.zarr --material zif-8 --thickness 34 --scan 48 48
+
+        ptychodask simulate perovskite.zarr --material mapbi3 --thickness 204 --semi-angle 15 --dose 150
+
+        ptychodask simulate mine.zarr --material crystal.cif --dose inf
+    """
+    from .. import api
+
+    coefficients = dict(_coefficient(text) for text in aberration or [])
+    with show.steps("simulate") as progress:
+        api.simulate(
+            output,
+            material,
+            thickness_angstrom=thickness,
+            energy_ev=energy * 1e3,
+            semi_angle_mrad=semi_angle,
+            defocus_angstrom=defocus,
+            aberrations=coefficients,
+            scan_shape=scan,
+            scan_step_angstrom=step,
+            detector_pixels=detector,
+            angular_step_mrad=angular_step,
+            dose_per_square_angstrom=dose,
+            seed=seed,
+            tilt_mrad=tilt,
+            position_error_angstrom=position_error,
+            phonons=phonons,
+            workers=workers,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    attributes = api.open_dataset(output).attrs
+    dose_text = "without noise" if math.isinf(dose) else f"{attributes['dose_per_square_angstrom']:.4g} e/Å²"
+    show.console.print(
+        f"{output}: {material} ({attributes['specimen_status']}), {attributes['thickness_angstrom']:.4g} Å thick, {scan[0]} x {scan[1]}"
+        f" positions, {attributes['electrons_per_pattern']:.4g} electrons per pattern, {dose_text}",
+        soft_wrap=True,
+    )
+
+
+def _coefficient(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name.strip(), float(value)
+    except ValueError:
+        raise InputError(f"--aberration {text!r}: write NAME=VALUE, for instance C30=1e7") from None
+
+
+def info(data: Annotated[Path, typer.Argument(help="Dataset, a Zarr group.", show_default=False)]) -> None:
+    """Shape, dose, probe, overlap, box and Nyquist criteria of a dataset, with warnings where one is violated.
+
+    Examples:
+
+        ptychodask info scan.zarr
+    """
+    from rich.table import Table
+
+    from .. import api
+
+    opened = api.open_dataset(data)
+    counts = opened.counts
+    sampling = api.info(data)
+    shape = " x ".join(str(n) for n in counts.shape)
+    table = Table(title=str(data), title_justify="left", box=None, show_header=False)
+    table.add_row("counts", shape, f"{counts.dtype}, scan_y x scan_x x ky x kx")
+    table.add_row("shards", f"{counts.chunks[0][0]} x {counts.chunks[1][0]}", "scan positions")
+    table.add_row("energy", f"{opened.attrs['energy_ev'] / 1e3:g}", "keV")
+    table.add_row("semi-angle", f"{opened.attrs['semi_angle_mrad']:g}", "mrad")
+    table.add_row("defocus", f"{-opened.attrs['aberrations'].get('C10', 0.0):g}", "angstrom, positive is underfocus")
+    if "specimen" in opened.attrs:
+        table.add_row(
+            "specimen",
+            opened.attrs["specimen"],
+            f"{opened.attrs['thickness_angstrom']:.4g} angstrom thick (simulated)",
+        )
+    for label, value, remark, fulfilled in sampling.rows():
+        mark = {True: "[green]ok[/]  ", False: "[red]no[/]  ", None: ""}[fulfilled]
+        table.add_row(label, value, mark + remark)
+    show.console.print(table)
+    for warning in sampling.warnings:
+        show.console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
+
+
+def export(
+    result: Annotated[Path, typer.Argument(help="Result, a Zarr group.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .tif or .h5", show_default=False)],
+    slices: Annotated[bool, typer.Option("--slices", help="TIFF: every slice instead of the sum.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Export phase (TIFF, with scale), or object, probe and positions (HDF5).
+
+    Examples:
+
+        ptychodask export result.zarr -o phase.tif
+
+        ptychodask export result.zarr -o result.h5
+    """
+    from .. import api
+
+    path = api.export(result, output, slices=slices, overwrite=overwrite)
+    show.console.print(f"{path}: written")

@@ -1,0 +1,197 @@
+"""Verbs that reconstruct: demo, config, reconstruct, resume, report."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .._errors import InputError
+from ..model.config import JobConfig, commented_default
+from . import show
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Set one option; may be repeated."),
+]
+Workers = Annotated[int | None, typer.Option(help="Local worker processes; threads of this process by default.")]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://...")]
+
+
+def config(
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema instead.")] = False,
+    preset: Annotated[str, typer.Option(help="low-dose, medium or high-dose.")] = "low-dose",
+) -> None:
+    """Print a commented default job, or its JSON schema.
+
+    Examples:
+
+        ptychodask config > job.toml
+
+        ptychodask config --preset high-dose
+
+        ptychodask config --schema
+    """
+    JobConfig.parse({"preset": preset})
+    typer.echo(json.dumps(JobConfig.model_json_schema(), indent=2) if schema else commented_default(preset).rstrip())
+
+
+def reconstruct(
+    data: Annotated[Path, typer.Argument(help="Dataset, a Zarr group.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Result to write, a Zarr group.", show_default=False)],
+    preset: Annotated[str | None, typer.Option(help="low-dose, medium or high-dose.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Job as TOML, see 'ptychodask config'.")] = None,
+    settings: Settings = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")] = False,
+) -> None:
+    """Reconstruct object and probe.
+
+    Examples:
+
+        ptychodask reconstruct scan.zarr -o result.zarr
+
+        ptychodask reconstruct scan.zarr -o result.zarr --set object.slices=4 --set object.thickness_angstrom=34
+
+        ptychodask reconstruct scan.zarr -o result.zarr --config job.toml --workers 4
+
+    Ctrl-C leaves a checkpoint; go on with: ptychodask resume result.zarr
+    """
+    overrides = list(settings or [])
+    overrides += [f"engine.workers={workers}"] if workers is not None else []
+    overrides += [f"engine.scheduler={scheduler}"] if scheduler is not None else []
+    job = JobConfig.load(config, overrides, preset)
+    from .. import api
+
+    _solve(
+        lambda progress: api.reconstruct(data, job, output=output, overwrite=overwrite, progress=progress),
+        output,
+    )
+
+
+def resume(
+    output: Annotated[
+        Path, typer.Argument(help="The result that the interrupted run was to write.", show_default=False)
+    ],
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+) -> None:
+    """Continue an interrupted run; the result has the same bits as if it had not been interrupted.
+
+    Examples:
+
+        ptychodask resume result.zarr
+
+        ptychodask resume result.zarr --workers 4
+    """
+    from .. import api
+
+    given = {"workers": workers, "scheduler": scheduler}
+    engine = {name: value for name, value in given.items() if value is not None}
+    _solve(lambda progress: api.resume(output, engine=engine, progress=progress), output)
+
+
+def _solve(run: Any, output: Path) -> None:
+    from .. import api
+
+    started = time.perf_counter()
+    try:
+        with show.reconstruction() as progress:
+            result = run(progress)
+    except KeyboardInterrupt:
+        if output.with_name(output.name + ".run").exists():
+            show.console.print(f"go on with: ptychodask resume {output}")
+        raise
+    figures = api.report(result)
+    show.console.print(f"{output}: {show.summary(result, figures, time.perf_counter() - started)}", soft_wrap=True)
+
+
+def report(
+    result: Annotated[Path, typer.Argument(help="Result, a Zarr group.", show_default=False)],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="PNG to write; RESULT.png by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON and draw only with -o.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
+) -> None:
+    """Draw a result as one picture, and print its figures.
+
+    Examples:
+
+        ptychodask report result.zarr
+
+        ptychodask report result.zarr -o figure.png --overwrite
+
+        ptychodask report result.zarr --json
+    """
+    from .. import api
+    from ..io.atomic import check_output
+
+    if output is None and not as_json:
+        output = result.with_suffix(".png")
+    if output is not None:
+        check_output(output, overwrite, ".png")
+    opened = api.open_result(result)
+    figures = api.report(opened, output)
+    if as_json:
+        typer.echo(json.dumps(figures, indent=2))
+        return
+    seconds = float(sum(entry.seconds for entry in opened.history))
+    show.console.print(f"{output}: {show.summary(opened, figures, seconds)}", soft_wrap=True)
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for dataset, result and picture.")] = Path("demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="A smaller scan, under a minute.")] = False,
+    workers: Workers = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in that folder.")] = False,
+) -> None:
+    """From a crystal to an atomic image: NU-1000 at 100 electrons per square angstrom.
+
+    Simulates the metal-organic framework along [001] (10 mrad, 60 nm defocus, step 1.05 A), reconstructs it and draws the
+    report. Under 4 minutes on 2 cores.
+
+    Examples:
+
+        ptychodask demo
+
+        ptychodask demo --quick --out /tmp/demo
+    """
+    from .. import api
+    from ..io.atomic import check_output
+
+    started = time.perf_counter()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out} cannot be made ({error.strerror}): choose another folder with --out") from None
+    scan, result, picture = out / "nu-1000.zarr", out / "nu-1000-result.zarr", out / "nu-1000.png"
+    for path in (scan, result, picture):
+        check_output(path, overwrite)
+    side = 40 if quick else 64
+    with show.steps("simulate NU-1000") as progress:
+        api.simulate(
+            scan,
+            "nu-1000",
+            thickness_angstrom=50,
+            scan_shape=(side, side),
+            workers=workers,
+            overwrite=overwrite,
+            slice_thickness_angstrom=4.0 if quick else 2.0,
+            progress=progress,
+        )
+    job = JobConfig.parse(
+        {
+            "object": {"slices": 2},
+            "solver": {"iterations": 12 if quick else 40},
+            "engine": {"workers": workers},
+        }
+    )
+    with show.reconstruction() as progress:
+        reconstructed = api.reconstruct(scan, job, output=result, overwrite=overwrite, progress=progress)
+    figures = api.report(reconstructed, picture)
+    show.console.print(
+        f"{picture}: {show.summary(reconstructed, figures, time.perf_counter() - started)}", soft_wrap=True
+    )

@@ -1,0 +1,28 @@
+"""Fixtures of all tests: the array library, and a factory of small problems."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import helpers  # noqa: E402
+
+from ptychodask._array import cupy_available  # noqa: E402
+
+
+@pytest.fixture(params=["numpy", pytest.param("cupy", marks=pytest.mark.gpu)])
+def xp(request):
+    """NumPy, and CuPy where there is a device."""
+    if request.param == "cupy" and not cupy_available():
+        pytest.skip("no CUDA device with CuPy")
+    return pytest.importorskip(request.param)
+
+
+@pytest.fixture
+def small_problem():
+    """Factory of small deterministic problems."""
+    return helpers.small_problem

@@ -1,0 +1,126 @@
+"""Constraints on the object: the property that defines each one, for objects stored either way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
+
+from ptychodask._array import to_host
+from ptychodask.physics import constraints as c
+
+S = 3
+
+
+@pytest.fixture
+def phase():
+    return np.random.default_rng(2).normal(0.0, 0.5, (S, 21, 34))
+
+
+@pytest.fixture
+def modulus():
+    return 1 + 0.2 * np.random.default_rng(3).random((S, 21, 34))
+
+
+@pytest.fixture(params=["phase", "complex"])
+def object_(request, xp, phase, modulus):
+    """The same phase as a phase and inside a transmission."""
+    return xp.asarray(phase if request.param == "phase" else modulus * np.exp(1j * phase))
+
+
+def parts(array) -> tuple[np.ndarray, np.ndarray]:
+    """Phase and modulus."""
+    array = to_host(array)
+    return (np.angle(array), np.abs(array)) if np.iscomplexobj(array) else (array, np.ones(array.shape))
+
+
+ALL = {
+    "positive": c.positive_phase,
+    "threshold": lambda o: c.soft_threshold(o, 0.1),
+    "amplitude": lambda o: c.amplitude_bound(o, 1.1),
+    "blur": lambda o: c.lateral_blur(o, 1.3),
+    "identical": c.identical_slices,
+    "coupled": lambda o: c.coupled_slices(o, 0.8),
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.complex64, np.complex128])
+def test_type_and_shape_are_kept(name, kind, phase, xp):
+    given = xp.asarray(phase.astype(kind) if np.dtype(kind).kind == "f" else np.exp(1j * phase).astype(kind))
+    before = given.copy()
+    out = ALL[name](given)
+    assert out.dtype == kind
+    assert out.shape == given.shape
+    np.testing.assert_array_equal(to_host(given), to_host(before))  # nothing is changed in place
+
+
+@pytest.mark.parametrize("name", ["positive", "threshold", "blur", "coupled"])
+def test_phase_constraints_leave_the_modulus(name, object_):
+    np.testing.assert_allclose(parts(ALL[name](object_))[1], parts(object_)[1], rtol=1e-12)
+
+
+def test_positive_phase(object_, phase):
+    found = parts(c.positive_phase(object_))[0]
+    np.testing.assert_allclose(found, np.maximum(phase, 0), atol=1e-12)
+
+
+def test_soft_threshold(object_, phase):
+    found = parts(c.soft_threshold(object_, 0.2))[0]
+    expected = np.where(np.abs(phase) <= 0.2, 0, phase - 0.2 * np.sign(phase))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_amplitude_bound(object_, phase):
+    found_phase, found = parts(c.amplitude_bound(object_, 1.1))
+    before = parts(object_)[1]
+    np.testing.assert_allclose(found, np.minimum(before, 1.1), rtol=1e-12)
+    np.testing.assert_allclose(found_phase, phase, atol=1e-12)
+
+
+def test_amplitude_bound_survives_zeros(xp):
+    given = xp.zeros((1, 2, 2), np.complex64)
+    assert not to_host(c.amplitude_bound(given, 1.0)).any()
+
+
+@pytest.mark.parametrize("sigma", [0.4, 0.7, 1.5, 3.0])
+def test_blur_is_that_of_scipy(object_, phase, sigma):
+    radius = int(np.ceil(4 * sigma))
+    assert radius == len(c.gaussian_kernel(sigma)) // 2
+    expected = np.stack([gaussian_filter(p, sigma, mode="reflect", radius=radius) for p in phase])
+    np.testing.assert_allclose(parts(c.lateral_blur(object_, sigma))[0], expected, atol=1e-12)
+
+
+def test_blur_wider_than_the_canvas(phase):
+    expected = np.stack([gaussian_filter(p, 9.0, mode="reflect", truncate=4) for p in phase])
+    np.testing.assert_allclose(c.lateral_blur(phase, 9.0), expected, atol=1e-12)
+
+
+def test_blur_keeps_the_mean(object_, phase):
+    found = parts(c.lateral_blur(object_, 2.0))[0]
+    np.testing.assert_allclose(found.mean(axis=(1, 2)), phase.mean(axis=(1, 2)), atol=1e-13)
+    assert found.std() < 0.3 * phase.std()
+
+
+def test_no_blur(object_):
+    assert c.lateral_blur(object_, 0.0) is object_
+
+
+def test_identical_slices_are_the_mean(object_, phase, modulus):
+    found_phase, found_modulus = parts(c.identical_slices(object_))
+    np.testing.assert_allclose(found_phase, np.broadcast_to(phase.mean(axis=0), phase.shape), atol=1e-12)
+    if np.iscomplexobj(to_host(object_)):
+        np.testing.assert_allclose(found_modulus, np.broadcast_to(modulus.mean(axis=0), phase.shape), rtol=1e-12)
+
+
+def test_coupled_slices_blur_along_the_beam(object_, phase):
+    expected = gaussian_filter1d(phase, 0.75, axis=0, mode="reflect", radius=3)
+    found = parts(c.coupled_slices(object_, 0.75))[0]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(found.mean(axis=0), phase.mean(axis=0), atol=1e-13)
+
+
+def test_one_slice_has_nothing_to_couple(object_):
+    assert c.identical_slices(object_[:1]).shape == object_[:1].shape
+    np.testing.assert_array_equal(to_host(c.coupled_slices(object_[:1], 5.0)), to_host(object_[:1]))
+    np.testing.assert_array_equal(to_host(c.identical_slices(object_[:1])), to_host(object_[:1]))

@@ -1,0 +1,101 @@
+"""Electron thinning: keyed by seed and pattern alone, binomial, and lossless."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ptychodask.physics.thinning import pattern_generator, thin
+from ptychodask.solver.patterns import Events, dense, prepare
+
+SEED, P = 11, 0.8
+
+
+@pytest.fixture
+def counts():
+    return np.random.default_rng(0).poisson(0.7, (12, 16, 16)).astype(np.uint8)
+
+
+def whole(part: Events | np.ndarray, n: int = 16) -> np.ndarray:
+    length = len(part) if isinstance(part, np.ndarray) else len(part.start) - 1
+    return dense(part, 0, length, n, np, np.float64)
+
+
+def test_reproducible_and_keyed_by_seed_and_pattern():
+    counts = np.full(500, 5)
+    first = thin(counts, 3, P, SEED)
+    np.testing.assert_array_equal(first, thin(counts, 3, P, SEED))
+    assert (first != thin(counts, 4, P, SEED)).any()
+    assert (first != thin(counts, 3, P, SEED + 1)).any()
+
+
+def test_the_bits_of_a_split_are_fixed():
+    """A split decides what validates, so a release must not change it."""
+    assert thin(np.arange(12), 5, 0.5, 1).tolist() == BITS
+
+
+BITS = [0, 1, 1, 2, 1, 4, 2, 4, 5, 2, 8, 9]
+
+
+def test_streams_differ():
+    draws = {pattern_generator(SEED, 0, stream).random() for stream in range(4)}
+    assert len(draws) == 4
+
+
+def test_binomial_mean_and_variance():
+    n, size = 6, 40_000
+    kept = np.concatenate([thin(np.full(size // 100, n), j, P, SEED) for j in range(100)]).astype(float)
+    variance = n * P * (1 - P)
+    assert kept.mean() == pytest.approx(n * P, abs=5 * np.sqrt(variance / size))
+    assert kept.var() == pytest.approx(variance, rel=5 * np.sqrt(2 / size) + 0.01)
+    assert 0 <= kept.min() and kept.max() <= n
+
+
+def test_the_two_sets_of_poisson_counts_are_independent():
+    counts = np.random.default_rng(1).poisson(3.0, 40_000)
+    kept = thin(counts, 0, 0.5, SEED)
+    assert abs(np.corrcoef(kept, counts - kept)[0, 1]) < 5 / np.sqrt(counts.size)
+
+
+def test_type_is_kept():
+    assert thin(np.array([3, 4], np.uint8), 0, P, SEED).dtype == np.uint8
+
+
+def test_train_and_held_make_the_counts(counts):
+    made = prepare(counts, np.arange(12), np.ones((16, 16)), P, SEED)
+    assert made.held is not None
+    train, held = whole(made.fitted), whole(made.held)
+    np.testing.assert_array_equal(train + held, counts)
+    assert 0 < held.sum() < train.sum()
+
+
+def test_a_split_does_not_depend_on_the_block(counts):
+    weights = np.ones((16, 16))
+    together = prepare(counts, np.arange(12), weights, P, SEED)
+    for indices in ([7, 2, 9], [0], [11, 10, 5, 1]):
+        apart = prepare(counts[indices], np.array(indices), weights, P, SEED)
+        np.testing.assert_array_equal(whole(apart.fitted), whole(together.fitted)[indices])
+        np.testing.assert_array_equal(whole(apart.held), whole(together.held)[indices])
+
+
+def test_held_out_electrons_under_the_mask_are_dropped(counts):
+    weights = np.ones((16, 16))
+    weights[:, :7] = 0
+    free = prepare(counts, np.arange(12), np.ones((16, 16)), P, SEED)
+    masked = prepare(counts, np.arange(12), weights, P, SEED)
+    np.testing.assert_array_equal(whole(masked.held), whole(free.held) * weights)
+    np.testing.assert_array_equal(whole(masked.fitted), whole(free.fitted))
+
+
+def test_the_finish_fits_all_and_still_measures_on_the_training_share(counts):
+    split = prepare(counts, np.arange(12), np.ones((16, 16)), P, SEED)
+    finish = prepare(counts, np.arange(12), np.ones((16, 16)), P, SEED, use_all=True)
+    np.testing.assert_array_equal(whole(finish.fitted), counts)
+    np.testing.assert_array_equal(whole(finish.train), whole(split.fitted))
+    assert finish.held is None
+
+
+def test_nothing_is_held_out_without_a_fraction(counts):
+    made = prepare(counts, np.arange(12), np.ones((16, 16)), None, SEED)
+    np.testing.assert_array_equal(whole(made.fitted), counts)
+    assert made.held is None and made.train is None
