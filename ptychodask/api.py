@@ -32,7 +32,7 @@ from .physics.constraints import phase_of
 from .simulate.run import simulate
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from .distributed.cluster import Client
 
 __all__ = [
     "create_dataset",
@@ -56,7 +56,7 @@ def info(path: str | Path, config: JobConfig | None = None) -> SamplingReport:
     >>> for label, value, remark, fulfilled in ptychodask.info("scan.zarr").rows():
     ...     print(label, value, remark)
     """
-    data, job = dataset_info(path), config or JobConfig()
+    data, job = dataset_info(path), config or JobConfig.parse({})
     return sampling_report(
         microscope_of(data, job),
         data.detector.pixels,
@@ -304,8 +304,8 @@ def export(result: Result | str | Path, output: str | Path, *, slices: bool = Fa
     ----------
     result : Result or path
     output : path
-        ``.tif`` or ``.tiff``: the phase as float32 with its scale, for ImageJ and the like. ``.h5`` or ``.hdf5``: phase,
-        object, probe and positions with units and dimension scales.
+        ``.tif`` or ``.tiff``: the phase as float32 with its scale, for ImageJ and the like. ``.h5`` or ``.hdf5``:
+        phase, object, probe and positions with units and dimension scales.
     slices : bool
         TIFF: the phase of every slice instead of the sum.
     overwrite : bool

@@ -77,7 +77,9 @@ class Case:
         line = None
         if self.algorithm.searches_line:
             pairs = zip(self.blocks, self.patterns, strict=True)
-            line = self.algorithm.merge([self.algorithm.line_search(b, p, state.model, move) for b, p in pairs])
+            line = self.algorithm.merge(
+                [self.algorithm.line_search(b, p, state.model, move) for b, p in pairs]
+            )
         return self.algorithm.advance(state, move, line), update
 
 
@@ -132,9 +134,7 @@ def small_problem(
     )  # fmt: skip
     options.update(settings)
     share = options["train_fraction"] or 1.0
-    problem = Problem(
-        canvas, scan, weights, propagators, electrons * share, Settings(**options), backend
-    )
+    problem = Problem(canvas, scan, weights, propagators, electrons * share, Settings(**options), backend)
     complex_type = np.result_type(dtype, np.complex64)
 
     def transmissions(amplitude: float) -> np.ndarray:
@@ -182,6 +182,7 @@ def reference_intensities(problem: Problem, model: Model) -> np.ndarray:
 
 def reference_loss(problem: Problem, model: Model, counts: np.ndarray) -> float:
     """Total loss, from its definition."""
+    counts = counts.astype(float)
     expected = reference_intensities(problem, model)
     if problem.settings.residual == "amplitude":
         return float((problem.weights * 2 * (np.sqrt(expected) - np.sqrt(counts)) ** 2).sum())
@@ -192,6 +193,7 @@ def reference_loss(problem: Problem, model: Model, counts: np.ndarray) -> float:
 
 def reference_residual(problem: Problem, counts: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """The factor rho, from its definition."""
+    counts = counts.astype(float)
     if problem.settings.residual == "amplitude":
         return problem.weights * (np.sqrt(counts / expected) - 1)
     return problem.weights * 0.5 * (counts - expected) / (expected + problem.likelihood.epsilon)

@@ -67,7 +67,8 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except Exception as error:
-        # click's own complaints (a misspelled verb or option, a missing argument): their class depends on typer's version
+        # click's own complaints (a misspelled verb or option, a missing argument): their class depends on typer's
+        # version
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
             _fail(f"{error.format_message()} (see --help)", 2)
         if type(error).__name__ == "Abort":

@@ -80,7 +80,8 @@ def simulate(
     attributes = api.open_dataset(output).attrs
     dose_text = "without noise" if math.isinf(dose) else f"{attributes['dose_per_square_angstrom']:.4g} e/Å²"
     show.console.print(
-        f"{output}: {material} ({attributes['specimen_status']}), {attributes['thickness_angstrom']:.4g} Å thick, {scan[0]} x {scan[1]}"
+        f"{output}: {material} ({attributes['specimen_status']}), {attributes['thickness_angstrom']:.4g} Å"
+        f" thick, {scan[0]} x {scan[1]}"
         f" positions, {attributes['electrons_per_pattern']:.4g} electrons per pattern, {dose_text}",
         soft_wrap=True,
     )

@@ -150,8 +150,8 @@ def demo(
 ) -> None:
     """From a crystal to an atomic image: NU-1000 at 100 electrons per square angstrom.
 
-    Simulates the metal-organic framework along [001] (10 mrad, 60 nm defocus, step 1.05 A), reconstructs it and draws the
-    report. Under 4 minutes on 2 cores.
+    Simulates the metal-organic framework along [001] (10 mrad, 60 nm defocus, step 1.05 A), reconstructs it and
+    draws the report. Under 4 minutes on 2 cores.
 
     Examples:
 

@@ -28,8 +28,8 @@ def connect(
     Parameters
     ----------
     workers : int, optional
-        Start so many worker processes on 127.0.0.1 (a script that does so needs ``if __name__ == "__main__":``). Without
-        any option, threads in this process serve; only the dashboard listens, on a free port of 127.0.0.1.
+        Start so many worker processes on 127.0.0.1 (a script that does so needs ``if __name__ == "__main__":``).
+        Without any option, threads in this process serve; only the dashboard listens, on a free port of 127.0.0.1.
     threads : int, optional
         Threads per worker; all cores shared out by default.
     scheduler : str, optional
@@ -72,7 +72,8 @@ def _attach(address: str) -> Client:
         return Client(address, timeout=CONNECT_SECONDS)
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(
-            f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with 'dask scheduler' or check the address"
+            f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with 'dask"
+            " scheduler' or check the address"
         ) from None
 
 

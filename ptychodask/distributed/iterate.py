@@ -1,8 +1,8 @@
 """The loop of map, merge and advance over plain futures. It knows no physics: all values are opaque.
 
-Every pass t is a map of ``partial`` over the blocks, a tree of ``merge`` in a fixed order, and ``advance``; results travel
-from worker to worker. Keys of blocks' tasks go to fixed workers softly, so counts stay where they were read. At most two
-passes are in flight. A checkpoint cuts the chain of futures that the scheduler would otherwise keep for ever.
+Every pass t is a map of ``partial`` over the blocks, a tree of ``merge`` in a fixed order, and ``advance``; results
+travel from worker to worker. Keys of blocks' tasks go to fixed workers softly, so counts stay where they were read.
+At most two passes are in flight. A checkpoint cuts the chain of futures that the scheduler would otherwise keep.
 """
 
 from __future__ import annotations

@@ -93,7 +93,8 @@ class RunFolder:
         except FileExistsError:
             result = self.path.name.removesuffix(".run")
             raise InputError(
-                f"{self.path} holds an unfinished run: continue it with 'ptychodask resume {result}', or use --overwrite to drop it"
+                f"{self.path} holds an unfinished run: continue it with 'ptychodask resume {result}', or"
+                " use --overwrite to drop it"
             ) from None
         self.write_json("job.json", job)
 

@@ -97,7 +97,7 @@ def write_tile(path: Path, block: Block, counts: np.ndarray) -> TileSummary:
     assert isinstance(array, zarr.Array)
     counts = _checked(counts, array.dtype, block)
     array[block.y0 : block.y1, block.x0 : block.x1] = counts
-    digest = hashlib.blake2b(np.ascontiguousarray(counts), digest_size=16).hexdigest()
+    digest = hashlib.blake2b(np.ascontiguousarray(counts).data, digest_size=16).hexdigest()
     return TileSummary(digest, float(counts.sum(dtype=np.float64)), float(counts.max(initial=0)))
 
 
@@ -105,11 +105,13 @@ def _checked(counts: np.ndarray, dtype: np.dtype, block: Block) -> np.ndarray:
     where = f"in scan rows {block.y0} to {block.y1 - 1}, columns {block.x0} to {block.x1 - 1}"
     if counts.dtype.kind == "f" and not np.isfinite(counts).all():
         raise InputError(
-            f"{int((~np.isfinite(counts)).sum())} counts are NaN or infinite {where}: repair them or mask their pixels with 0"
+            f"{int((~np.isfinite(counts)).sum())} counts are NaN or infinite {where}: repair them or mask"
+            " their pixels with 0"
         )
     if counts.dtype.kind in "fi" and counts.size and counts.min() < 0:
         raise InputError(
-            f"counts as low as {counts.min()} {where}: counts cannot be negative (subtract less background, or clip at 0)"
+            f"counts as low as {counts.min()} {where}: counts cannot be negative (subtract less"
+            " background, or clip at 0)"
         )
     if np.dtype(dtype).kind == "u" and counts.size and counts.max() > np.iinfo(dtype).max:
         raise InputError(f"counts up to {counts.max()} {where} do not fit {dtype}")
@@ -161,7 +163,9 @@ def _counts_dtype(counts: da.Array) -> str:
         whole = bool(np.isfinite(chunk).all() and (chunk == np.rint(chunk)).all())
         return np.array([whole, np.nanmax(chunk, initial=0)], dtype=np.float64).reshape(1, 1, 1, 1, 2)
 
-    parts = counts.map_blocks(survey, dtype=np.float64, chunks=(*((1,) * len(c) for c in counts.chunks), 2), new_axis=4)
+    parts: Any = counts.map_blocks(
+        survey, dtype=np.float64, chunks=(*((1,) * len(c) for c in counts.chunks), 2), new_axis=4
+    )
     result = parts.compute().reshape(-1, 2)
     brightest = result[:, 1].max()
     if not result[:, 0].all():
@@ -249,7 +253,8 @@ def create_dataset(
         counts = counts.data
     if counts.shape[2] != counts.shape[3]:
         raise InputError(
-            f"patterns are {counts.shape[2]} x {counts.shape[3]} pixels: pad or crop them to a square (is the order scan_y, scan_x, ky, kx?)"
+            f"patterns are {counts.shape[2]} x {counts.shape[3]} pixels: pad or crop them to a square (is"
+            " the order scan_y, scan_x, ky, kx?)"
         )
     step = (
         scan_step_angstrom if isinstance(scan_step_angstrom, tuple | list) else (scan_step_angstrom, scan_step_angstrom)

@@ -74,21 +74,21 @@ def dataset_info(path: str | Path) -> DatasetInfo:
         raise InputError(f"{path}: patterns are {counts.shape[2]} x {counts.shape[3]} pixels, they must be square")
     if positions.shape != (*counts.shape[:2], 2):
         raise InputError(f"{path}: positions have shape {positions.shape}, expected {(*counts.shape[:2], 2)}")
-    attributes = dict(group.attrs)
+    attributes: dict[str, Any] = dict(group.attrs)
     try:
         microscope = Microscope(attributes["energy_ev"], attributes["semi_angle_mrad"], attributes["aberrations"])
         detector = Detector(counts.shape[2], attributes["angular_step_mrad"])
-        step = tuple(attributes["scan_step_angstrom"])
+        step: Any = tuple(attributes["scan_step_angstrom"])
         fingerprint = attributes["fingerprint"]
     except KeyError as error:
         raise InputError(f"{path} lacks the attribute {error}: the dataset is truncated, write it again") from error
-    tile = (counts.shards or counts.chunks)[:2]
+    tile: Any = (counts.shards or counts.chunks)[:2]
     return DatasetInfo(
         str(path),
         microscope,
         detector,
-        counts.shape[:2],
-        step,  # type: ignore[arg-type]
+        (counts.shape[0], counts.shape[1]),
+        step,
         tile,
         str(counts.dtype),
         fingerprint,
@@ -142,7 +142,7 @@ def _open_xarray(path: str | Path, group: str | None, chunks: dict[str, int] | N
 
 
 def read_truth(path: str | Path) -> xr.Dataset | None:
-    """The ground truth of a simulation: ``phase (y, x)``, ``probe (mode, probe_y, probe_x)``, ``positions``; or None."""
+    """Ground truth of a simulation, or None: ``phase (y, x)``, ``probe (mode, probe_y, probe_x)``, ``positions``."""
     if "truth" not in _open_group(path):
         return None
     return _open_xarray(path, "truth", None).load()

@@ -1,4 +1,4 @@
-"""From dataset and configuration to the solver's problem and its first state. Runs on the workers, from a small recipe."""
+"""From dataset and configuration to the solver's problem and first state, on the workers, from a small recipe."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ TANGENT_ABOVE = 4
 class Recipe:
     """All that a worker needs to build the algorithm: a few hundred bytes.
 
-    ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the data;
-    ``hold_out`` is off while all electrons are used.
+    ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
+    data; ``hold_out`` is off while all electrons are used.
     """
 
     path: str
@@ -73,21 +73,21 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
     microscope = microscope_of(info, config)
     slices_of(info, config)
     check_geometry(microscope, info.detector.pixels, info.detector.angular_step_mrad, step_angstrom=info.scan_step)
-    n = info.detector.pixels
-    canvas, _ = make_canvas(read_positions(info.path), n, info.detector.pixel_angstrom(microscope.wavelength))
+    geometry(info, microscope)
     remarks = []
     if config.probe.mode_power * (config.probe.modes - 1) >= 1:
         raise InputError(
-            f"probe.modes = {config.probe.modes} at probe.mode_power = {config.probe.mode_power} leave nothing to the first mode:"
+            f"probe.modes = {config.probe.modes} at probe.mode_power = {config.probe.mode_power} leave"
+            " nothing to the first mode:"
             f" use mode_power < {1 / (config.probe.modes - 1):.3g}"
         )
     if config.solver.validation_fraction is not None and not counts_are_whole(info):
         remarks.append("counts are not whole electrons: nothing is held out, the run stops on the loss alone")
     if config.object.slices is None:
         remarks.append(
-            f"object.slices is unset: {slices_of(info, config)} slice(s) for {thickness_of(info, config) or 'unknown'} A"
+            f"object.slices is unset: {slices_of(info, config)} slice(s) for"
+            f" {thickness_of(info, config) or 'unknown'} A"
         )
-    del canvas
     return remarks
 
 
@@ -197,7 +197,8 @@ def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
     seen = float((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2 * algorithm.problem.weights).sum())
     if seen < 1e-3:
         raise InputError(
-            f"the mask leaves {seen:.2g} of the bright-field disk: nothing scales the probe (mask is 1 for pixels to use)"
+            f"the mask leaves {seen:.2g} of the bright-field disk: nothing scales the probe (mask is 1 for"
+            " pixels to use)"
         )
     modes = hermite_modes(probe * math.sqrt(recipe.mean_counts / seen), config.probe.modes, config.probe.mode_power)
     momentum = 0 if config.solver.acceleration else -1

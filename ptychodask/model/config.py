@@ -115,10 +115,10 @@ class JobConfig(_Section):
     preset: Literal["low-dose", "medium", "high-dose"] = Field(
         "low-dose", description="starting point for all that is not said"
     )
-    object: ObjectConfig = Field(default_factory=ObjectConfig)
-    probe: ProbeConfig = Field(default_factory=ProbeConfig)
-    solver: SolverConfig = Field(default_factory=SolverConfig)
-    engine: EngineConfig = Field(default_factory=EngineConfig)
+    object: ObjectConfig = ObjectConfig()
+    probe: ProbeConfig = ProbeConfig()
+    solver: SolverConfig = SolverConfig()
+    engine: EngineConfig = EngineConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -128,7 +128,7 @@ class JobConfig(_Section):
         plain = {
             k: v.model_dump(exclude_unset=True) if isinstance(v, BaseModel) else _nones(v) for k, v in values.items()
         }
-        return fill_from_preset(plain, plain.get("preset", "low-dose"))
+        return fill_from_preset(plain, str(plain.get("preset", "low-dose")))
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> JobConfig:
@@ -201,13 +201,12 @@ def option_names() -> list[str]:
 
 
 def _sections() -> Iterator[tuple[str, type[_Section]]]:
-    for name, annotation in (
+    yield from (
         ("object", ObjectConfig),
         ("probe", ProbeConfig),
         ("solver", SolverConfig),
         ("engine", EngineConfig),
-    ):
-        yield name, annotation
+    )
 
 
 def _explain(error: ValidationError) -> str:

@@ -72,12 +72,14 @@ class Microscope:
             raise InputError(f"energy_ev = {self.energy_ev}: give the beam energy in eV, 1e3 to 5e6 (300 kV is 300e3)")
         if not (math.isfinite(self.semi_angle_mrad) and 0 < self.semi_angle_mrad < 200):
             raise InputError(
-                f"semi_angle_mrad = {self.semi_angle_mrad}: give the convergence semi-angle in mrad, above 0 and below 200"
+                f"semi_angle_mrad = {self.semi_angle_mrad}: give the convergence semi-angle in mrad, above"
+                " 0 and below 200"
             )
         for name, value in self.aberrations.items():
             if name not in COEFFICIENTS + ANGLES:
                 raise InputError(
-                    f"aberration {name!r} is not known: use {', '.join(COEFFICIENTS)} (angstrom) or {', '.join(ANGLES)} (rad)"
+                    f"aberration {name!r} is not known: use {', '.join(COEFFICIENTS)} (angstrom) or"
+                    f" {', '.join(ANGLES)} (rad)"
                 )
             if not math.isfinite(value):
                 raise InputError(f"aberration {name} = {value}: give a finite number")

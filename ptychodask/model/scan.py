@@ -94,10 +94,11 @@ def make_canvas(positions: np.ndarray, pixels: int, pixel: float, pad: int = 4) 
     if not np.isfinite(positions).all():
         raise InputError(f"{int((~np.isfinite(positions)).sum())} scan positions are not finite: repair or drop them")
     low, high = positions.min(axis=0), positions.max(axis=0)
-    shape = tuple(int(math.ceil(extent / pixel)) + pixels + 2 * pad for extent in high - low)
+    shape = tuple(math.ceil(extent / pixel) + pixels + 2 * pad for extent in high - low)
     if max(shape) > CANVAS_LIMIT:
         raise InputError(
-            f"the positions span {high[0] - low[0]:.4g} x {high[1] - low[1]:.4g} A, a canvas of {shape[0]} x {shape[1]} pixels"
+            f"the positions span {high[0] - low[0]:.4g} x {high[1] - low[1]:.4g} A, a canvas of {shape[0]}"
+            f" x {shape[1]} pixels"
             f" (at most {CANVAS_LIMIT}): check that positions are in angstrom"
         )
     start = pad + pixels // 2

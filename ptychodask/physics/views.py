@@ -6,6 +6,8 @@ at most half a pixel, shifts the probe: ``T_f = F^-1 exp(-2 pi i f.q) F`` moves 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .._array import Array, namespace
@@ -39,9 +41,9 @@ def scatter_add(canvas: Array, corners: np.ndarray, values: Array) -> None:
         canvas[y : y + pixels, x : x + pixels] += values[b]
 
 
-def shift_ramps(fractions: np.ndarray, pixels: int, xp: object = np, dtype: object = np.complex64) -> Array:
+def shift_ramps(fractions: np.ndarray, pixels: int, xp: Any = np, dtype: Any = np.complex64) -> Array:
     """Fourier ramps [B, N, N] of the sub-pixel shifts ``T_f``."""
     q = np.fft.fftfreq(pixels)
     along = np.exp(-2j * np.pi * fractions[:, :, None] * q)
-    along = xp.asarray(along.astype(dtype))  # type: ignore[attr-defined]
+    along = xp.asarray(along.astype(dtype))
     return along[:, 0, :, None] * along[:, 1, None, :]

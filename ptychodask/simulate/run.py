@@ -27,7 +27,7 @@ from .scattering import Experiment, diffraction_patterns, potential_slices, proj
 from .specimen import Specimen, crystal_thickness
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from ..distributed.cluster import Client
 
 NOISE_FREE_ELECTRONS = 1e4
 JITTER_STREAM = 3
@@ -123,7 +123,8 @@ def simulate(
         raise InputError(f"scan of {scan_shape} positions at step {step} A: both must be above 0")
     if math.isnan(dose_per_square_angstrom) or dose_per_square_angstrom <= 0:
         raise InputError(
-            f"dose_per_square_angstrom = {dose_per_square_angstrom}: give electrons per square angstrom, above 0, or inf"
+            f"dose_per_square_angstrom = {dose_per_square_angstrom}: give electrons per square angstrom,"
+            " above 0, or inf"
         )
     if not (math.isfinite(slice_thickness_angstrom) and slice_thickness_angstrom > 0):
         raise InputError(
@@ -133,7 +134,8 @@ def simulate(
     detector = Detector(detector_pixels, angular_step_mrad)
     if semi_angle_mrad > detector.max_angle_mrad:
         raise InputError(
-            f"semi_angle_mrad = {semi_angle_mrad} exceeds the detector's {detector.max_angle_mrad:.4g} mrad: use more pixels or a larger angular_step_mrad"
+            f"semi_angle_mrad = {semi_angle_mrad} exceeds the detector's {detector.max_angle_mrad:.4g}"
+            " mrad: use more pixels or a larger angular_step_mrad"
         )
     specimen = Specimen(material, thickness_angstrom, phonons, phonon_sigma_angstrom, seed)
     thickness = crystal_thickness(specimen)
@@ -191,7 +193,8 @@ def _store_transmission(experiment: Experiment, configuration: int, folder: str)
 
     Returns the truth that belongs to these atoms.
     """
-    slices, thicknesses, projected = [], [], 0.0
+    slices, thicknesses = [], []
+    projected: np.ndarray | float = 0.0
     for dz, potential in potential_slices(experiment, configuration):
         slices.append(transmission(experiment, potential))
         thicknesses.append(dz)

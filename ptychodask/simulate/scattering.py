@@ -1,13 +1,14 @@
 """Scattering: slices of projected potential from abTEM, and diffraction patterns of probes in windows of them.
 
 abTEM gives the potential (Lobato parametrisation, infinite projections) on the whole canvas once. Each probe then goes
-through its own window of the canvas by the multislice kernels of this package, because abTEM propagates every probe over
-the full potential, which for a scan much larger than the probe wastes nearly all of the work. A test holds the result
-against abTEM's own wave functions.
+through its own window of the canvas by the multislice kernels of this package, because abTEM propagates every probe
+over the full potential, which for a scan much larger than the probe wastes nearly all of the work. A test holds the
+result against abTEM's own wave functions.
 
 Approximations, all of them: no phonons unless asked for, neutral isolated atoms, Fresnel propagation, frequencies above
 2/3 of the simulation's Nyquist (= the edge of the detector: its corners stay dark) removed, a window as wide as the
-detector's box lambda / dtheta (what is scattered out of it wraps around), point-sampled detector pixels, full coherence.
+detector's box lambda / dtheta (what is scattered out of it wraps around), point-sampled detector pixels, full
+coherence.
 """
 
 from __future__ import annotations

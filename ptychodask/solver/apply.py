@@ -95,7 +95,7 @@ def advance(problem: Problem, state: State, move: Direction, line: Update | None
 
 
 def _extrapolate(state: State, move: Direction, anchor: np.ndarray, rules: ObjectRules) -> tuple[np.ndarray, int]:
-    """Nesterov's point ``x + b w (x - x_before)``, b = (t + 1) / (t + 3), with restart; constraints that are local hold."""
+    """Nesterov's point ``x + b w (x - x_before)``, b = (t + 1) / (t + 3), with restart; local constraints hold."""
     if state.momentum < 0:
         return anchor, -1
     restart = move.ascent < 0

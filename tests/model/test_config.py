@@ -21,8 +21,8 @@ def test_preset_fills_what_is_not_said(preset):
 
 
 def test_what_is_said_wins_over_the_preset():
-    config = JobConfig.parse({"preset": "high-dose", "object": {"kind": "phase"}, "solver": {"validation_fraction": 0.2}})
-    assert config.object.kind == "phase"
+    config = JobConfig.parse({"preset": "high-dose", "object": {"kind": "phase"}, "solver": {"validation_fraction":
+    0.2}}) assert config.object.kind == "phase"
     assert config.solver.validation_fraction == 0.2
     assert config.object.coupling == "gaussian"  # the rest of the section still comes from the preset
     assert config.probe.modes == 4
@@ -109,7 +109,7 @@ def test_set(text, section, name, value):
 
 @pytest.mark.parametrize("text", ["solver.iterations", "=3", "solver.=3", "a.b.c=3"])
 def test_bad_set(text):
-    with pytest.raises(InputError, match="section.name=value"):
+    with pytest.raises(InputError, match=r"section\.name=value"):
         JobConfig.load(overrides=[text])
 
 

@@ -12,7 +12,12 @@ from ptychodask.model.optics import Microscope, interaction_constant, wavelength
 
 @pytest.mark.parametrize(
     ("kv", "length", "sigma"),
-    [(60, 0.048661, 1.1357e-3), (80, 0.041757, 1.0087e-3), (200, 0.025079, 7.2884e-4), (300, 0.019687, 6.5262e-4)],
+    [
+        (60, 0.048661, 1.1357e-3),
+        (80, 0.041757, 1.0087e-3),
+        (200, 0.025079, 7.2884e-4),
+        (300, 0.019687, 6.5262e-4),
+    ],
 )
 def test_wavelength_and_interaction_constant(kv, length, sigma):
     assert wavelength(kv * 1e3) == pytest.approx(length, abs=0.5e-6)
@@ -31,7 +36,9 @@ def test_bad_angle(angle):
         Microscope(300e3, angle)
 
 
-@pytest.mark.parametrize("aberrations", [{"C11": 1.0}, {"defocus": 100.0}, {"phi10": 0.1}, {"C10": float("nan")}])
+@pytest.mark.parametrize(
+    "aberrations", [{"C11": 1.0}, {"defocus": 100.0}, {"phi10": 0.1}, {"C10": float("nan")}]
+)
 def test_bad_aberrations(aberrations):
     with pytest.raises(InputError, match=next(iter(aberrations))):
         Microscope(300e3, 20.0, aberrations)

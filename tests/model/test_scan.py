@@ -13,7 +13,7 @@ from ptychodask.physics.views import split_positions
 
 @pytest.fixture
 def positions():
-    return np.random.default_rng(0).uniform(-30, 50, (40, 2)) + [1000, -500]
+    return np.random.default_rng(0).uniform(-30, 50, (40, 2)) + np.array([1000, -500])
 
 
 def test_canvas_holds_every_view_with_its_rim(positions):
@@ -63,7 +63,9 @@ def test_raster_is_row_major_and_starts_at_zero():
     np.testing.assert_array_equal(grid.reshape(-1, 2)[3], [0.5, 0.0])
 
 
-@pytest.mark.parametrize(("shape", "tile"), [((5, 7), (2, 3)), ((4, 4), (4, 4)), ((1, 9), (3, 2)), ((6, 6), (1, 6))])
+@pytest.mark.parametrize(
+    ("shape", "tile"), [((5, 7), (2, 3)), ((4, 4), (4, 4)), ((1, 9), (3, 2)), ((6, 6), (1, 6))]
+)
 def test_blocks_cover_every_position_once(shape, tile):
     blocks = make_blocks(shape, tile)
     found = np.concatenate([b.flat(shape) for b in blocks])
@@ -79,7 +81,8 @@ def test_order_within_a_block_is_that_of_the_scan():
 
 
 @pytest.mark.parametrize(
-    ("shape", "tile"), [((16, 16), (16, 16)), ((64, 64), (16, 16)), ((48, 40), (12, 10)), ((3, 5), (3, 5)), ((17, 33), (9, 9))]
+    ("shape", "tile"),
+    [((16, 16), (16, 16)), ((64, 64), (16, 16)), ((48, 40), (12, 10)), ((3, 5), (3, 5)), ((17, 33), (9, 9))],
 )
 def test_default_tile(shape, tile):
     assert default_tile(shape) == tile

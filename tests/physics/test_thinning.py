@@ -48,7 +48,7 @@ def test_binomial_mean_and_variance():
     variance = n * P * (1 - P)
     assert kept.mean() == pytest.approx(n * P, abs=5 * np.sqrt(variance / size))
     assert kept.var() == pytest.approx(variance, rel=5 * np.sqrt(2 / size) + 0.01)
-    assert 0 <= kept.min() and kept.max() <= n
+    assert kept.min() >= 0 and kept.max() <= n
 
 
 def test_the_two_sets_of_poisson_counts_are_independent():

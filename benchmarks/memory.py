@@ -1,0 +1,78 @@
+"""How much memory does a reconstruction take, against the dense float32 data that it never holds?
+
+Each size runs in a process of its own, because peak RSS only grows. Counts are Poisson noise of the vacuum: memory does
+not depend on what is in them.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+from record import arguments, save
+
+import ptychodask
+
+QUESTION = "memory: peak RSS of a reconstruction at 100 electrons per pattern against the dense float32 data"
+
+
+def make(path: Path, side: int) -> None:
+    from ptychodask.model.optics import Microscope
+    from ptychodask.physics.probe import make_probe
+
+    probe = make_probe(Microscope(300e3, 10.0, {"C10": -600.0}), 128, 0.3273, 100.0)
+    mean = np.abs(np.fft.fftshift(np.fft.fft2(probe, norm="ortho"))) ** 2
+
+    def chunk(block_info: dict) -> np.ndarray:
+        location = block_info[None]
+        rng = np.random.default_rng(list(location["chunk-location"]))
+        return rng.poisson(mean, size=location["chunk-shape"]).astype(np.uint8)
+
+    lazy = da.map_blocks(chunk, chunks=((16,) * (side // 16), (16,) * (side // 16), (128,), (128,)), dtype=np.uint8)
+    ptychodask.create_dataset(
+        path, lazy, energy_ev=300e3, semi_angle_mrad=10, defocus_angstrom=600, angular_step_mrad=0.47,
+        scan_step_angstrom=1.05,
+    )  # fmt: skip
+
+
+def rss() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(path: str) -> None:
+    import ptychodask.api
+
+    before = rss()
+    ptychodask.reconstruct(path, {"object": {"slices": 1}, "solver": {"iterations": 3, "finish": 0}})
+    print(json.dumps({"imports_mib": before, "peak_mib": rss()}))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3 and sys.argv[1] == "--measure":
+        measure(sys.argv[2])
+        raise SystemExit
+    options = arguments(QUESTION)
+    rows = []
+    for side in (16,) if options.tiny else (32, 64, 128):
+        with tempfile.TemporaryDirectory() as name:
+            path = Path(name) / "data.zarr"
+            make(path, side)
+            stored = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+            run = [sys.executable, __file__, "--measure", str(path)]
+            out = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+            dense = side * side * 128 * 128 * 4 / 2**20
+            rows.append(
+                {
+                    "patterns": side * side,
+                    "dense_float32_mib": dense,
+                    "bytes_on_disk_per_pattern": stored / side**2,
+                    **json.loads(out.strip().splitlines()[-1]),
+                }
+            )
+    save("memory", QUESTION, rows, options)

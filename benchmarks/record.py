@@ -1,0 +1,72 @@
+"""What every benchmark shares: the record of machine, versions and commit, and the JSON file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("ptychodask", "numpy", "scipy", "numba", "dask", "distributed", "zarr", "xarray", "abtem")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _commit() -> str:
+    run = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    return subprocess.run(run, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, Python, package versions, commit and date."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": _versions(),
+        "commit": _commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def arguments(question: str) -> argparse.Namespace:
+    """``--tiny`` (a smoke run, for the tests) and ``--out`` (JSON file; results/NAME.json by default)."""
+    parser = argparse.ArgumentParser(description=question)
+    parser.add_argument(
+        "--tiny", action="store_true", help="smallest size: shows that the script runs, measures nothing"
+    )
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    return parser.parse_args()
+
+
+def save(name: str, question: str, result: Any, options: argparse.Namespace) -> None:
+    """Print and write the result; a tiny run writes only where ``--out`` says."""
+    record = {"benchmark": name, "question": question, "tiny": options.tiny, "machine": machine(), "result": result}
+    text = json.dumps(record, indent=2)
+    print(text)
+    path = options.out or (None if options.tiny else RESULTS / f"{name}.json")
+    if path is not None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text + "\n")
