@@ -36,8 +36,8 @@ def cupy_available() -> bool:
 
 
 def backend_module(name: str) -> ModuleType:
-    """``numpy`` or ``cupy`` as a module; ``auto`` takes cupy where a device is found."""
-    if name == "numpy" or (name == "auto" and not cupy_available()):
+    """The array library of a backend: ``cpu`` and ``numpy`` both work on NumPy arrays."""
+    if name in ("cpu", "numpy"):
         return np
     if not cupy_available():
         raise InputError("backend = 'cupy' but no CUDA device is usable here: use backend = 'numpy' or 'auto'")

@@ -6,6 +6,7 @@ import atexit
 import json
 import shutil
 import tempfile
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from . import __version__
-from ._errors import InputError
+from ._errors import DivergenceError, InputError
 from .analysis.sampling import SamplingReport, sampling_report
 from .distributed.cluster import connect, describe
 from .io.atomic import check_output
@@ -26,7 +27,7 @@ from .io.result import Result, open_result
 from .jobs import tasks
 from .jobs.progress import silent
 from .jobs.run import Log, Report, Run, history, split_iterations, survey
-from .jobs.setup import check_job, microscope_of, slices_of, thickness_of, train_fraction
+from .jobs.setup import Recipe, check_job, microscope_of, slices_of, thickness_of, train_fraction
 from .model.config import JobConfig
 from .physics.constraints import phase_of
 from .simulate.run import simulate
@@ -142,12 +143,12 @@ def reconstruct(
             overwrite,
         )
         try:
-            mean = survey(dask_client, dataset, job, progress)
+            recipe = survey(dask_client, dataset, job, progress)
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
             raise
-        folder.write_json("survey.json", mean.hex())
-        return _run(dask_client, target, dataset, job, folder, mean, Log(), remarks, overwrite, progress)
+        folder.write_json("recipe.json", asdict(recipe))
+        return _run(dask_client, target, dataset, job, folder, recipe, Log(), remarks, overwrite, progress)
 
 
 def resume(
@@ -186,11 +187,14 @@ def resume(
     has_log = (folder.path / "log.json").exists()
     log = Log(**folder.read_json("log.json")) if has_log else Log()
     with _connected(job, client) as dask_client:
-        surveyed = (folder.path / "survey.json").exists()
-        mean = (
-            float.fromhex(folder.read_json("survey.json")) if surveyed else survey(dask_client, dataset, job, progress)
+        surveyed = (folder.path / "recipe.json").exists()
+        recipe = (
+            # JSON keeps every bit of a float
+            Recipe(**{**folder.read_json("recipe.json"), "config": job.model_dump_json()})
+            if surveyed
+            else survey(dask_client, dataset, job, progress)
         )
-        return _run(dask_client, target, dataset, job, folder, mean, log, check_job(dataset, job), True, progress)
+        return _run(dask_client, target, dataset, job, folder, recipe, log, check_job(dataset, job), True, progress)
 
 
 def _connected(job: JobConfig, client: Client | None) -> Any:
@@ -204,13 +208,13 @@ def _run(
     dataset: Any,
     job: JobConfig,
     folder: RunFolder,
-    mean: float,
+    recipe: Recipe,
     log: Log,
     remarks: list[str],
     overwrite: bool,
     progress: Report,
 ) -> Result:
-    electrons = mean / (train_fraction(dataset, job) or 1.0)
+    electrons = recipe.mean_counts / (train_fraction(dataset, job) or 1.0)
     progress(
         "start",
         {
@@ -223,7 +227,7 @@ def _run(
             **describe(client),
         },
     )
-    run = Run(client, dataset, job, folder, mean, log, progress)
+    run = Run(client, dataset, job, folder, recipe, log, progress)
     try:
         state, recipe = run.finish(run.fit())
         attributes = {
@@ -259,6 +263,10 @@ def _run(
         ).result()
     except KeyboardInterrupt:
         progress("checkpoint", {"iteration": run.interrupt()})
+        raise
+    except Exception as error:
+        if isinstance(error, DivergenceError) or not folder.checkpoints():
+            folder.remove()  # nothing worth resuming
         raise
     folder.remove()
     return open_result(target)

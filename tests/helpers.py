@@ -1,4 +1,4 @@
-"""A small deterministic problem, and a plain reference of the physics written with loops and ``numpy.fft`` alone."""
+"""A small deterministic problem, and a plain reference of the physics: loops and ``numpy.fft``."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def small_problem(
 def reference_waves(
     problem: Problem, model: Model, j: int
 ) -> tuple[np.ndarray, tuple[slice, slice], list[np.ndarray], np.ndarray, np.ndarray]:
-    """Views [S, N, N], where they were cut, incident waves [S][M, N, N], detector waves and intensity of position j."""
+    """Of position j: views [S, N, N], where they were cut, incident waves [M, N, N], psi and intensity."""
     n = problem.pixels
     corner = np.rint(model.positions[j] - n // 2).astype(int)
     shift = model.positions[j] - n // 2 - corner

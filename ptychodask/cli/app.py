@@ -63,14 +63,17 @@ def main() -> NoReturn:
     except InputError as error:
         _fail(" ".join(str(error).split()), 2)
     except DivergenceError as error:
-        _fail(str(error), 1)
+        _fail(" ".join(str(error).split()), 1)
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except Exception as error:
         # click's own complaints (a misspelled verb or option, a missing argument): their class depends on typer's
         # version
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):
-            _fail(f"{error.format_message()} (see --help)", 2)
+            text = " ".join(error.format_message().split())
+            if not text:  # no verb was given, and the help is on the screen
+                sys.exit(2)
+            _fail(f"{text.rstrip('.')} (see --help)", 2)
         if type(error).__name__ == "Abort":
             _fail("interrupted", 130)
         raise

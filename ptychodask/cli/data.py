@@ -39,7 +39,7 @@ def simulate(
     position_error: Annotated[float, typer.Option(help="RMS error of the recorded positions, angstrom.")] = 0.0,
     phonons: Annotated[int, typer.Option(help="Frozen-phonon configurations; 0 keeps atoms still.")] = 0,
     seed: Annotated[int, typer.Option(help="Of noise, position errors and phonons.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Local worker processes; threads by default.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Local worker processes; threads by default.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing dataset.")] = False,
 ) -> None:
     """Simulate a 4D-STEM scan of a crystal, with its ground truth.
@@ -103,6 +103,7 @@ def info(data: Annotated[Path, typer.Argument(help="Dataset, a Zarr group.", sho
         ptychodask info scan.zarr
     """
     from rich.table import Table
+    from rich.text import Text
 
     from .. import api
 
@@ -117,17 +118,15 @@ def info(data: Annotated[Path, typer.Argument(help="Dataset, a Zarr group.", sho
     table.add_row("semi-angle", f"{opened.attrs['semi_angle_mrad']:g}", "mrad")
     table.add_row("defocus", f"{-opened.attrs['aberrations'].get('C10', 0.0):g}", "angstrom, positive is underfocus")
     if "specimen" in opened.attrs:
-        table.add_row(
-            "specimen",
-            opened.attrs["specimen"],
-            f"{opened.attrs['thickness_angstrom']:.4g} angstrom thick (simulated)",
-        )
+        table.add_row("specimen", str(opened.attrs["specimen"]), str(opened.attrs.get("specimen_status", "")))
+    if "thickness_angstrom" in opened.attrs:
+        table.add_row("thickness", f"{opened.attrs['thickness_angstrom']:.4g}", "angstrom")
     for label, value, remark, fulfilled in sampling.rows():
-        mark = {True: "[green]ok[/]  ", False: "[red]no[/]  ", None: ""}[fulfilled]
-        table.add_row(label, value, mark + remark)
+        word, colour = {True: ("ok  ", "green"), False: ("no  ", "red"), None: ("", "")}[fulfilled]
+        table.add_row(label, value, Text.assemble((word, colour), remark))
     show.console.print(table)
     for warning in sampling.warnings:
-        show.console.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
+        show.console.print(Text.assemble(("warning: ", "yellow"), warning), soft_wrap=True)
 
 
 def export(
@@ -147,4 +146,4 @@ def export(
     from .. import api
 
     path = api.export(result, output, slices=slices, overwrite=overwrite)
-    show.console.print(f"{path}: written")
+    show.console.print(f"{path}: written", soft_wrap=True)

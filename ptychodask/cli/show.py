@@ -18,11 +18,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False)  # a path may hold brackets
 
 
-def _bar() -> Progress:
-    return Progress(
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """A bar that shows with its first task, so that bad input prints its one line and nothing else."""
+    bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
@@ -32,6 +34,11 @@ def _bar() -> Progress:
         TimeRemainingColumn(),
         console=console,
     )
+    try:
+        yield bar
+    finally:
+        if bar.live.is_started:
+            bar.stop()
 
 
 @contextmanager
@@ -42,6 +49,7 @@ def steps(title: str) -> Iterator[Any]:
 
         def update(label: str, done: int, of: int) -> None:
             if label not in tasks:
+                bar.start()
                 tasks[label] = bar.add_task(f"{title}: {label}", total=of, note="")
             bar.update(tasks[label], completed=done)
 
@@ -65,12 +73,14 @@ class Reconstruction:
         self._iterations = v["iterations"]
         console.print(
             f"{v['patterns']} patterns of {v['electrons_per_pattern']:.4g} electrons, {v['slices']} slice(s),"
-            f" {v['modes']} probe mode(s); {v['workers']} worker(s), {v['threads']} thread(s)"
+            f" {v['modes']} probe mode(s); {v['workers']} worker(s), {v['threads']} thread(s)",
+            soft_wrap=True,
         )
         if v["dashboard"]:
-            console.print(f"dashboard: {v['dashboard']}")
+            console.print(f"dashboard: {v['dashboard']}", soft_wrap=True)
         for remark in v["remarks"]:
-            console.print(f"note: {remark}")
+            console.print(f"note: {remark}", soft_wrap=True)
+        self._bar.start()
         self._task = self._bar.add_task("reconstruct", total=self._iterations, note="")
 
     def _iteration(self, v: dict[str, Any]) -> None:
@@ -83,7 +93,8 @@ class Reconstruction:
 
     def _restart(self, v: dict[str, Any]) -> None:
         console.print(
-            f"diverged ({v['trouble']}): back to iteration {v['iteration']}, steps x {v['damping']:g}, no momentum"
+            f"diverged ({v['trouble']}): back to iteration {v['iteration']}, steps x {v['damping']:g}, no momentum",
+            soft_wrap=True,
         )
 
     def _checkpoint(self, v: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Set one option; may be repeated."),
 ]
-Workers = Annotated[int | None, typer.Option(help="Local worker processes; threads of this process by default.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Local worker processes; threads of this process by default.")]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://...")]
 
 
@@ -65,6 +65,8 @@ def reconstruct(
     overrides += [f"engine.workers={workers}"] if workers is not None else []
     overrides += [f"engine.scheduler={scheduler}"] if scheduler is not None else []
     job = JobConfig.load(config, overrides, preset)
+    if output.resolve() == data.resolve():
+        raise InputError(f"output {output} is the dataset itself: choose another name for the result")
     from .. import api
 
     _solve(
@@ -104,7 +106,7 @@ def _solve(run: Any, output: Path) -> None:
             result = run(progress)
     except KeyboardInterrupt:
         if output.with_name(output.name + ".run").exists():
-            show.console.print(f"go on with: ptychodask resume {output}")
+            show.console.print(f"go on with: ptychodask resume {output}", soft_wrap=True)
         raise
     figures = api.report(result)
     show.console.print(f"{output}: {show.summary(result, figures, time.perf_counter() - started)}", soft_wrap=True)

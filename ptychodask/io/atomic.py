@@ -35,8 +35,17 @@ def check_output(path: str | os.PathLike[str], overwrite: bool = False, suffix: 
     ------
     InputError
         If the output exists and ``overwrite`` is false, if its folder is absent or not writable, or if the
-        path has no name or lacks the expected ending.
+        path has no name or lacks the expected ending; and, even with ``overwrite``, a folder that is no Zarr group,
+        because somebody's files are in it.
     """
+    target = _check_place(path, overwrite, suffix)
+    foreign = target.is_dir() and not target.is_symlink() and not (target / "zarr.json").exists()
+    if foreign and any(target.iterdir()):
+        raise InputError(f"output {target} is a folder with other files, which is not replaced: choose another name")
+    return target
+
+
+def _check_place(path: str | os.PathLike[str], overwrite: bool, suffix: str | None = None) -> Path:
     target = Path(path)
     if target.name in ("", ".."):
         raise InputError(f"output {str(path)!r} has no name: give a file or folder to write")
@@ -64,7 +73,7 @@ def replacing(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator
     InputError
         As :func:`check_output`, and if another process made the output in the meantime.
     """
-    target = check_output(path, overwrite)
+    target = _check_place(path, overwrite)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     remove(part)  # left by a killed process that had this number
     try:

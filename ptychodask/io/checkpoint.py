@@ -118,12 +118,13 @@ class RunFolder:
 
     def checkpoints(self) -> list[int]:
         """Iterations that have a checkpoint, rising."""
-        return sorted(int(m[1]) for p in self.path.iterdir() if (m := _NAME.fullmatch(p.name)))
+        names = [p.name for p in self.path.iterdir()] if self.path.is_dir() else []
+        return sorted(int(m[1]) for name in names if (m := _NAME.fullmatch(name)))
 
-    def forget(self, before: int) -> None:
-        """Remove checkpoints older than ``before``."""
+    def forget(self, *, before: int = 0, after: int | None = None) -> None:
+        """Remove checkpoints of fewer than ``before`` and of more than ``after`` updates."""
         for iteration in self.checkpoints():
-            if iteration < before:
+            if iteration < before or (after is not None and iteration > after):
                 shutil.rmtree(self.checkpoint(iteration), ignore_errors=True)
 
     def remove(self) -> None:

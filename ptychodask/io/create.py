@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from .._errors import InputError
 from ..model.blocks import Block, default_tile, make_blocks
@@ -24,6 +25,9 @@ from .dataset import DIMS, SCHEMA
 
 INNER = 4
 """Side of the inner chunks in scan positions: what a viewer has to decode to show one pattern."""
+
+_WRITE_ALL: Any = {"write_empty_chunks": True}
+"""Chunks of zeros are written too, so that a missing file means lost data. It holds for the open array only."""
 
 SIGNS = (
     "Krivanek: chi = 2 pi / lambda sum C_nm theta^(n+1) cos(m (phi - phi_nm)) / (n+1), probe exp(-i chi), "
@@ -41,6 +45,13 @@ class Layout:
     scan_step: tuple[float, float]
     dtype: str
     tile: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if len(self.tile) != 2 or min(self.tile) < 1:
+            raise InputError(f"chunks = {self.tile}: give the scan positions (y, x) per shard, at least 1 each")
+        # a shard larger than the scan would only be padded
+        tile = tuple(int(min(side, n)) for side, n in zip(self.tile, self.scan_shape, strict=True))
+        object.__setattr__(self, "tile", tile)
 
     def blocks(self) -> tuple[Block, ...]:
         """The tiles, one shard each."""
@@ -75,26 +86,27 @@ def create_skeleton(path: Path, layout: Layout, positions: np.ndarray, mask: np.
         ],
         dimension_names=DIMS,
         attributes={"units": "electron"},
-        # an all-zero tile is written too, so that a missing file means lost data
-        config={"write_empty_chunks": True},
     )
     shape = (*layout.scan_shape, 2)
+    safe: dict[str, Any] = {"compressors": [ZstdCodec(), Crc32cCodec()], "config": _WRITE_ALL}
     stored = group.create_array(
         "positions",
         shape=shape,
         dtype="f8",
         dimension_names=("scan_y", "scan_x", "axis"),
         attributes={"units": "angstrom"},
+        **safe,
     )
     stored[...] = positions.reshape(shape)
     used = np.ones((n, n), np.uint8) if mask is None else (np.asarray(mask) != 0).astype(np.uint8)
-    group.create_array("mask", shape=(n, n), dtype="u1", dimension_names=DIMS[2:])[...] = used
+    group.create_array("mask", shape=(n, n), dtype="u1", dimension_names=DIMS[2:], **safe)[...] = used
 
 
 def write_tile(path: Path, block: Block, counts: np.ndarray) -> TileSummary:
     """Write one tile [rows, columns, N, N], zero angle in the centre. Safe in parallel: a tile is a shard."""
     array = zarr.open_group(str(path), mode="r+")["counts"]
     assert isinstance(array, zarr.Array)
+    array = array.with_config(_WRITE_ALL)
     counts = _checked(counts, array.dtype, block)
     array[block.y0 : block.y1, block.x0 : block.x1] = counts
     digest = hashlib.blake2b(np.ascontiguousarray(counts).data, digest_size=16).hexdigest()
@@ -128,11 +140,11 @@ def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mappi
     per_pattern = total / math.prod(layout.scan_shape)
     described = {
         "schema": SCHEMA,
-        "energy_ev": layout.microscope.energy_ev,
-        "semi_angle_mrad": layout.microscope.semi_angle_mrad,
-        "aberrations": dict(layout.microscope.aberrations),
+        "energy_ev": float(layout.microscope.energy_ev),  # JSON and the fingerprint want plain floats
+        "semi_angle_mrad": float(layout.microscope.semi_angle_mrad),
+        "aberrations": {name: float(value) for name, value in layout.microscope.aberrations.items()},
         "aberration_convention": SIGNS,
-        "angular_step_mrad": layout.detector.angular_step_mrad,
+        "angular_step_mrad": float(layout.detector.angular_step_mrad),
         "scan_step_angstrom": list(layout.scan_step),
         "electrons_per_pattern": per_pattern,
         "dose_per_square_angstrom": per_pattern / (layout.scan_step[0] * layout.scan_step[1]),
@@ -142,8 +154,11 @@ def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mappi
     digest = hashlib.blake2b(digest_size=16)
     for tile in tiles:
         digest.update(tile.digest.encode())
+    group = zarr.open_group(str(path), mode="r+")
+    for name in ("positions", "mask"):
+        digest.update(np.ascontiguousarray(group[name][...]).tobytes())  # type: ignore[index]
     digest.update(repr(sorted((k, v) for k, v in described.items() if k != "source")).encode())
-    zarr.open_group(str(path), mode="r+").attrs.update({**described, "fingerprint": digest.hexdigest()})
+    group.attrs.update({**described, "fingerprint": digest.hexdigest()})
 
 
 def write_truth(path: Path, truth: xr.Dataset) -> None:
@@ -163,9 +178,9 @@ def _counts_dtype(counts: da.Array) -> str:
         whole = bool(np.isfinite(chunk).all() and (chunk == np.rint(chunk)).all())
         return np.array([whole, np.nanmax(chunk, initial=0)], dtype=np.float64).reshape(1, 1, 1, 1, 2)
 
-    parts: Any = counts.map_blocks(
-        survey, dtype=np.float64, chunks=(*((1,) * len(c) for c in counts.chunks), 2), new_axis=4
-    )
+    # dask's own annotation of map_blocks is that of its decorator
+    mapped: Any = da.map_blocks
+    parts = mapped(survey, counts, dtype=np.float64, chunks=(*((1,) * len(c) for c in counts.chunks), 2), new_axis=4)
     result = parts.compute().reshape(-1, 2)
     brightest = result[:, 1].max()
     if not result[:, 0].all():
@@ -251,6 +266,8 @@ def create_dataset(
         if counts.dims != DIMS:
             raise InputError(f"counts have dimensions {counts.dims}, expected {DIMS}: transpose them")
         counts = counts.data
+    if np.dtype(counts.dtype).kind not in "biuf":
+        raise InputError(f"counts have the type {counts.dtype}: give whole or real numbers of electrons")
     if counts.shape[2] != counts.shape[3]:
         raise InputError(
             f"patterns are {counts.shape[2]} x {counts.shape[3]} pixels: pad or crop them to a square (is"
@@ -270,6 +287,12 @@ def create_dataset(
             f" ({detector.pixels} x {angular_step_mrad} mrad / 2): check angular_step_mrad"
         )
     scan_shape = (int(counts.shape[0]), int(counts.shape[1]))
+    if min(scan_shape) < 1:
+        raise InputError(f"a scan of {scan_shape} positions is empty: give at least 1 x 1")
+    try:
+        json.dumps(dict(attributes or {}))
+    except TypeError as error:
+        raise InputError(f"attributes cannot be stored ({error}): give numbers, text, lists and dictionaries") from None
     positions = (
         raster(scan_shape, step) if positions_angstrom is None else np.asarray(positions_angstrom, dtype=np.float64)
     )

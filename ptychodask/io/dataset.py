@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,6 +66,8 @@ def dataset_info(path: str | Path) -> DatasetInfo:
     group = _open_group(path)
     counts, positions = group["counts"], group["positions"]
     assert isinstance(counts, zarr.Array) and isinstance(positions, zarr.Array)
+    for name in ("counts", "positions", "mask"):
+        _check_shards(Path(path), name, group[name])  # type: ignore[arg-type]
     names = tuple(counts.metadata.dimension_names or ())  # type: ignore[union-attr]
     if names != DIMS:
         raise InputError(
@@ -95,6 +98,25 @@ def dataset_info(path: str | Path) -> DatasetInfo:
         attributes,
         "truth" in group,
     )
+
+
+def _check_shards(path: Path, name: str, array: zarr.Array) -> None:
+    """Refuse an array with missing or empty shard files: Zarr would read them as zeros. One look per file."""
+    grid = [math.ceil(n / side) for n, side in zip(array.shape, array.shards or array.chunks, strict=True)]
+    keys = [array.metadata.encode_chunk_key(index) for index in np.ndindex(*grid)]
+    missing = [key for key in keys if not _has_bytes(path / name / key)]
+    if missing:
+        raise InputError(
+            f"{path}: {len(missing)} of {len(keys)} shards of {name} are missing ({missing[0]} is the first):"
+            " the dataset is truncated, write it again"
+        )
+
+
+def _has_bytes(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def open_dataset(path: str | Path) -> xr.Dataset:
@@ -150,13 +172,22 @@ def read_truth(path: str | Path) -> xr.Dataset | None:
 
 def read_positions(path: str | Path) -> np.ndarray:
     """Positions [J, 2] (y, x) in angstrom, float64."""
-    return np.asarray(_open_group(path)["positions"][...], dtype=np.float64).reshape(-1, 2)  # type: ignore[index]
+    return _read(path, "positions").astype(np.float64).reshape(-1, 2)
 
 
 def read_mask(path: str | Path) -> np.ndarray:
     """Detector mask [N, N] float32, corner-centred, 1 = use."""
-    mask = np.asarray(_open_group(path)["mask"][...])  # type: ignore[index]
-    return np.fft.ifftshift(mask).astype(np.float32)
+    return np.fft.ifftshift(_read(path, "mask")).astype(np.float32)
+
+
+def _read(path: str | Path, name: str) -> np.ndarray:
+    array = _open_group(path)[name]
+    assert isinstance(array, zarr.Array)
+    _check_shards(Path(path), name, array)
+    try:
+        return np.asarray(array[...])
+    except Exception as error:
+        raise InputError(f"{path}: {name} cannot be read ({_first_line(error)}): write the dataset again") from error
 
 
 @dataclass(frozen=True)

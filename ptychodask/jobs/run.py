@@ -18,7 +18,7 @@ from ..model.blocks import make_blocks
 from ..model.config import JobConfig
 from ..solver.stopping import Record, chosen, divergence, stop_reason
 from . import tasks
-from .setup import Recipe, slices_of, train_fraction
+from .setup import Recipe, choose_kernels, slices_of, train_fraction
 
 MOST_RESTARTS = 3
 Report = Callable[[str, dict[str, Any]], None]
@@ -34,12 +34,30 @@ class Log:
     chosen: int | None = None
     """Iteration that the fit returned, once it is decided."""
     reason: str = ""
+    floor: int = 0
+    """No state before this iteration can be returned: a restart or a resume gave them up."""
 
     @property
     def records(self) -> list[Record]:
         """Records of the fit, the state before the first update included."""
         names = ("iteration", "loss", "validation", "patterns", "power")
         return [Record(**{n: e[n] for n in names}) for e in self.entries if e["stage"] == "fit"]
+
+    @property
+    def candidates(self) -> list[Record]:
+        """Records of the states that can still be returned."""
+        return [r for r in self.records if r.iteration >= self.floor]
+
+    @property
+    def oldest(self) -> int:
+        """Iteration of the state that would be returned now; none before it ever will be, unless the run restarts."""
+        candidates = self.candidates
+        return candidates[chosen(candidates)].iteration if candidates else self.floor
+
+    def back_to(self, iteration: int) -> None:
+        """Forget what was seen from ``iteration`` on, and that earlier states could be returned."""
+        self.entries = [e for e in self.entries if e["stage"] == "fit" and e["iteration"] < iteration]
+        self.floor, self.chosen = iteration, None
 
 
 def split_iterations(config: JobConfig, holds_out: bool) -> tuple[int, int]:
@@ -58,14 +76,14 @@ class Run:
         info: DatasetInfo,
         config: JobConfig,
         folder: RunFolder,
-        mean_counts: float,
+        recipe: Recipe,
         log: Log,
         report: Report,
     ) -> None:
         self.client, self.info, self.config, self.folder = client, info, config, folder
         self.log, self.report = log, report
         self.holds_out = train_fraction(info, config) is not None
-        self.recipe = Recipe(info.path, config.model_dump_json(), mean_counts, True)
+        self.recipe = recipe
         self.name = new_name()
         self._clock = time.perf_counter()
         self._latest: Pass | None = None
@@ -75,6 +93,8 @@ class Run:
 
     def fit(self) -> Any:
         """Iterate until the stopping rule speaks; returns the future of the state that it chose."""
+        if self.log.chosen in self.folder.checkpoints():
+            return self._load(self.log.chosen)  # interrupted after the fit
         job = self._job("fit", self.recipe)
         last, _ = split_iterations(self.config, self.holds_out)
         first, state = self._start(job)
@@ -83,8 +103,7 @@ class Run:
             if restore is None:
                 break
             first, state = restore
-        record = chosen(self.log.records)
-        self.log.chosen = self.log.records[record].iteration
+        self.log.chosen = self.log.oldest
         state = self._kept[self.log.chosen].state
         state = self._cut(self.log.chosen, state)
         self._kept.clear()
@@ -127,18 +146,23 @@ class Run:
 
     def _start(self, job: Job) -> tuple[int, Any]:
         """The newest checkpoint from which every state that may still be chosen is computed again, or the start."""
-        oldest = self.log.records[chosen(self.log.records)].iteration if self.log.records else 0
-        usable = [i for i in self.folder.checkpoints() if i <= oldest]
-        if usable:
-            first = usable[-1]
-            state = self.client.submit(load_state, self.folder.checkpoint(first), key=f"{self.name}-start", pure=False)
+        first = self._newest()
+        if first is not None:
+            state = self._load(first)
         else:
-            first = 0
             state = self.client.submit(
                 tasks.initial_state, self.recipe, job.algorithm, key=f"{self.name}-start", pure=False
             )
-        self.log.entries = [e for e in self.log.entries if e["stage"] == "fit" and e["iteration"] < first]
-        return first, state
+        self.log.back_to(first or 0)
+        return first or 0, state
+
+    def _newest(self) -> int | None:
+        """Iteration of the newest checkpoint that is not too new."""
+        return max((i for i in self.folder.checkpoints() if i <= self.log.oldest), default=None)
+
+    def _load(self, iteration: int) -> Any:
+        path = self.folder.checkpoint(iteration)
+        return self.client.submit(load_state, path, key=f"{self.name}-start", pure=False)
 
     def _iterate(self, job: Job, state: Any, first: int, last: int) -> tuple[int, Any] | None:
         """Iterate until the rule says stop (None) or the run diverges (where to go on from)."""
@@ -149,7 +173,7 @@ class Run:
             trouble = divergence(self.log.records)
             if trouble:
                 return self._restore(job, trouble)
-            oldest = self.log.records[chosen(self.log.records)].iteration
+            oldest = self.log.oldest
             self._kept = {i: p for i, p in self._kept.items() if i >= oldest}
             self.log.reason = stop_reason(self.log.records, self.config.solver.patience) or ""
             if self.log.reason:
@@ -158,22 +182,24 @@ class Run:
         return None
 
     def _restore(self, job: Job, trouble: str) -> tuple[int, Any]:
-        self.log.restarts += 1
-        sound = self.log.records[:-1]
-        if self.log.restarts > MOST_RESTARTS or not sound:
+        sound = self.log.candidates[:-1]
+        if self.log.restarts == MOST_RESTARTS or not sound:
             raise DivergenceError(
-                f"the reconstruction diverges ({trouble}) even with steps / {2 ** (self.log.restarts - 1)}:"
+                f"the reconstruction diverges ({trouble}) even with steps / {2**self.log.restarts}:"
                 " lower solver.object_step, raise object.blur_angstrom, or check defocus and scan step"
             )
-        best = self.log.records[chosen(sound)].iteration
-        if best not in self._kept:
-            best = max(i for i in self._kept if i < self.log.records[-1].iteration)
-        self.report("restart", {"iteration": best, "trouble": trouble, "damping": 0.5**self.log.restarts})
-        key = f"{self.name}-recovered-{self.log.restarts}"
-        state = self.client.submit(tasks.recover, job.algorithm, self._kept[best].state, key=key, pure=False)
-        self.log.entries = [e for e in self.log.entries if e["iteration"] < best]
+        best = sound[chosen(sound)].iteration
+        restarts = self.log.restarts + 1
+        damping = 0.5**restarts
+        self.report("restart", {"iteration": best, "trouble": trouble, "damping": damping})
+        key = f"{self.name}-recovered-{restarts}"
+        state = self.client.submit(tasks.recover, job.algorithm, self._kept[best].state, damping, key=key, pure=False)
+        # a resumed run must find this state, and none of those that led astray
+        self.folder.forget(after=best)
+        self.log.back_to(best)
+        self.log.restarts = restarts
         self._kept.clear()
-        return best, state
+        return best, self._cut(best, state)
 
     def _note(self, seen: Pass, stage: str) -> None:
         now = time.perf_counter()
@@ -192,31 +218,33 @@ class Run:
 
     def _write_log(self) -> None:
         self.folder.write_json("log.json", asdict(self.log))
-        if self.log.records:
-            oldest = self.log.records[chosen(self.log.records)].iteration
-            keep = [i for i in self.folder.checkpoints() if i <= oldest]
-            if keep:
-                self.folder.forget(keep[-1])
+        newest = self._newest()
+        if newest is not None:
+            self.folder.forget(before=newest)
 
     def interrupt(self) -> int:
-        """Store the oldest state that may still be chosen; returns its iteration (0: nothing to store yet)."""
+        """Store the oldest state that may still be chosen; returns the iteration that a resumed run starts from."""
         if not self._kept:
-            self._write_log()
-            return self.log.chosen or 0
+            return self._newest() or 0  # what the folder holds is all there is
         oldest = min(self._kept)
+        self.log.back_to(oldest)
         self._cut(oldest, self._kept[oldest].state)
         return oldest
 
 
-def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) -> float:
-    """Mean electrons per pattern that are trained on; reads all counts once, which fills the workers' caches."""
-    run = Run(client, info, config, RunFolder(Path()), math.nan, Log(), report)
-    job = run._job("survey", run.recipe)
+def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) -> Recipe:
+    """The recipe of a job, with kernels that a worker chose and the mean electrons per pattern that are trained on.
+
+    Reads all counts once, which fills the workers' caches.
+    """
+    backend, fft = client.submit(choose_kernels, config.engine.backend, pure=False).result()
+    recipe = Recipe(info.path, config.model_dump_json(), backend=backend, fft=fft)
+    job = Run(client, info, config, RunFolder(Path()), recipe, Log(), report)._job("survey", recipe)
     parts = client.gather(map_blocks(job, "survey", tasks.survey_block))
     electrons = math.fsum(p[0] for p in parts)
     if electrons <= 0:
         raise InputError(f"{info.path}: no electrons in the pixels that the mask uses")
-    return electrons / sum(p[1] for p in parts)
+    return replace(recipe, mean_counts=electrons / sum(p[1] for p in parts))
 
 
 def history(log: Log) -> list[Entry]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .._array import backend_module, cupy_available
 from .._errors import InputError
 from ..analysis.sampling import check_geometry
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
@@ -20,6 +21,7 @@ from ..physics.propagation import frequencies, fresnel_propagator
 from ..solver.lsqml import LsqMl
 from ..solver.problem import Problem
 from ..solver.settings import ObjectRules, ProbeRules, Settings
+from ..solver.workspace import fft_library
 
 TANGENT_ABOVE = 4
 
@@ -29,13 +31,16 @@ class Recipe:
     """All that a worker needs to build the algorithm: a few hundred bytes.
 
     ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
-    data; ``hold_out`` is off while all electrons are used.
+    data; ``hold_out`` is off while all electrons are used. ``backend`` and ``fft`` are what a worker chose at the
+    start, so that all workers, and a resumed run, compute the same bits.
     """
 
     path: str
     config: str
     mean_counts: float = math.nan
     hold_out: bool = True
+    backend: str = "numpy"
+    fft: str = "scipy"
 
     @property
     def job(self) -> JobConfig:
@@ -91,6 +96,13 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
     return remarks
 
 
+def choose_kernels(wanted: str) -> tuple[str, str]:
+    """Backend and FFT library of a run; asked of a worker, which may have a device where the client has none."""
+    backend = ("cupy" if cupy_available() else "cpu") if wanted == "auto" else wanted
+    backend_module(backend)  # refuses a missing device now
+    return backend, fft_library()
+
+
 def counts_are_whole(info: DatasetInfo) -> bool:
     """Only whole electrons can be thinned for validation."""
     return np.dtype(info.dtype).kind == "u"
@@ -133,7 +145,8 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
             propagators,
             recipe.mean_counts,
             settings,
-            config.engine.backend,
+            recipe.backend,
+            recipe.fft,
         )
     )
 

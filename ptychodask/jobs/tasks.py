@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,9 +42,9 @@ def finish_from(algorithm: LsqMl, state: State) -> State:
     return algorithm.finish_from(state)
 
 
-def recover(algorithm: LsqMl, state: State) -> State:
-    """See :meth:`LsqMl.recover`."""
-    return algorithm.recover(state)
+def recover(algorithm: LsqMl, state: State, damping: float) -> State:
+    """See :meth:`LsqMl.recover`; the damping is given, so that recovering a recovered state changes nothing."""
+    return replace(algorithm.recover(state), damping=damping)
 
 
 def store_result(

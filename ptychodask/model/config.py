@@ -95,7 +95,9 @@ class EngineConfig(_Section):
     workers: int | None = Field(None, ge=1, le=10_000, description="worker processes; unset: threads in this process")
     threads: int | None = Field(None, ge=1, le=4096, description="threads per worker; unset: all cores shared out")
     scheduler: str | None = Field(None, description="address of a running Dask scheduler, tcp://...")
-    backend: Literal["auto", "numpy", "cupy"] = Field("auto", description="array library of the kernels")
+    backend: Literal["auto", "cpu", "numpy", "cupy"] = Field(
+        "auto", description="kernels: compiled (cpu), plain NumPy, or a CUDA device; auto: cupy if a device is found"
+    )
     block: tuple[int, int] | None = Field(
         None, description="scan positions (y, x) per block; unset: the dataset's shards"
     )

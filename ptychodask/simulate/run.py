@@ -20,7 +20,7 @@ from ..io.create import Layout, TileSummary, create_skeleton, seal, write_tile, 
 from ..model.blocks import Block, default_tile
 from ..model.optics import Microscope
 from ..model.scan import Detector, raster
-from ..physics.probe import make_probe
+from ..physics.probe import frame_power, make_probe
 from .materials import materials
 from .noise import poisson_counts
 from .scattering import Experiment, diffraction_patterns, potential_slices, projected_phase, transmission
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ..distributed.cluster import Client
 
 NOISE_FREE_ELECTRONS = 1e4
+FRAME_LIMIT = 0.05
+"""Power of the probe outside the inner 80 % of the box that is refused: it would wrap around."""
 JITTER_STREAM = 3
 
 
@@ -137,6 +139,23 @@ def simulate(
             f"semi_angle_mrad = {semi_angle_mrad} exceeds the detector's {detector.max_angle_mrad:.4g}"
             " mrad: use more pixels or a larger angular_step_mrad"
         )
+    box = microscope.wavelength / (angular_step_mrad * 1e-3)
+    if (outside := frame_power(microscope, detector_pixels, box / detector_pixels)) > FRAME_LIMIT:
+        raise InputError(
+            f"{outside:.1%} of the probe is outside 80 % of the {box:.1f} A box of the patterns (at most"
+            f" {FRAME_LIMIT:.0%}):"
+            " use less defocus or a smaller angular_step_mrad"
+        )
+    _at_least_zero(
+        phonons=phonons,
+        phonon_sigma_angstrom=phonon_sigma_angstrom,
+        position_error_angstrom=position_error_angstrom,
+        seed=seed,
+    )
+    if workers is not None and workers < 1:
+        raise InputError(f"workers = {workers}: give at least 1 process, or leave it out for threads")
+    if not all(math.isfinite(t) and abs(t) < 200 for t in tilt_mrad):
+        raise InputError(f"tilt_mrad = {tuple(tilt_mrad)}: give the lean of the columns in mrad, below 200")
     specimen = Specimen(material, thickness_angstrom, phonons, phonon_sigma_angstrom, seed)
     thickness = crystal_thickness(specimen)
     noisy = math.isfinite(dose_per_square_angstrom)
@@ -148,14 +167,16 @@ def simulate(
     experiment = Experiment(
         specimen, microscope, detector, true.reshape(-1, 2), electrons, slice_thickness_angstrom, tilt
     )
-    dtype = ("uint16" if electrons > 2e4 else "uint8") if noisy else "float32"
+    # bright pixels of a pattern reach a few times the mean of its disk
+    disk = max(1.0, math.pi * (semi_angle_mrad / angular_step_mrad) ** 2)
+    dtype = ("uint16" if electrons / disk > 20 else "uint8") if noisy else "float32"
     layout = Layout(scan_shape, detector, microscope, step, dtype, chunks or default_tile(scan_shape))
     attributes = {
         "source": "ptychodask.simulate",
         "specimen": material,
         "specimen_status": next((m.status for m in materials() if m.name == material), "file"),
         "thickness_angstrom": thickness,
-        "tilt_mrad": list(tilt_mrad),
+        "tilt_mrad": [float(t) for t in tilt_mrad],
         "seed": seed,
         "phonons": phonons,
     }
@@ -186,6 +207,12 @@ def simulate(
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return path
+
+
+def _at_least_zero(**values: float) -> None:
+    for name, value in values.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise InputError(f"{name} = {value}: give a finite number, at least 0")
 
 
 def _store_transmission(experiment: Experiment, configuration: int, folder: str) -> xr.Dataset:

@@ -15,6 +15,7 @@ from ..model.blocks import Block
 from ..model.state import Model, State
 from .apply import Direction, advance, direction, recover
 from .partial import line_search, partial
+from .partial_cpu import partial_cpu
 from .patterns import Patterns, prepare
 from .problem import Problem
 from .update import Update, merge
@@ -50,7 +51,8 @@ class LsqMl:
 
     def partial(self, block: Block, patterns: Patterns, model: Model, evaluate_only: bool) -> Update:
         """Update of one block."""
-        return partial(self.problem, block, patterns, model, evaluate_only=evaluate_only)
+        run = partial_cpu if self.problem.backend == "cpu" else partial
+        return run(self.problem, block, patterns, model, evaluate_only=evaluate_only)
 
     def merge(self, updates: list[Update]) -> Update:
         """Sum in the order given."""

@@ -27,7 +27,10 @@ class Problem:
     mean_counts : float
         Mean training electrons per pattern in the pixels in use.
     settings : Settings
-    backend : 'numpy' or 'cupy'
+    backend : 'cpu', 'numpy' or 'cupy'
+        Compiled kernels, plain NumPy (their reference), or a CUDA device.
+    fft : 'fftw' or 'scipy'
+        Transforms of the backend 'cpu'.
     """
 
     canvas: Canvas
@@ -37,6 +40,7 @@ class Problem:
     mean_counts: float
     settings: Settings
     backend: str = "numpy"
+    fft: str = "scipy"
 
     @property
     def pixels(self) -> int:

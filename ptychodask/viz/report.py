@@ -13,6 +13,7 @@ import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from .._errors import InputError
 from ..analysis.compare import Comparison, compare_with_truth
@@ -153,7 +154,7 @@ def _draw_page(data: ReportData, analysis: _Analysis) -> Figure:
     comparison = analysis.comparison
     first, second = place(7.05, 4.45, 4.3, 4.3), place(11.5, 4.45, 4.3, 4.3)
     if comparison is None:
-        detail = _centre(inner)
+        detail = inner.isel(_strongest(inner))
         _draw.phase_panel(first, detail, (low, high))
         _draw.panel_title(first, "Enlargement", "the box in the phase")
         _panels.spectrum_panel(second, analysis.spectrum)
@@ -162,7 +163,8 @@ def _draw_page(data: ReportData, analysis: _Analysis) -> Figure:
         _panels.radial_panel(curve, analysis.spectrum)
         _draw.panel_title(curve, "Radial power")
     else:
-        detail, known = _centre(comparison.image), _centre(comparison.truth)
+        part = _strongest(comparison.image)
+        detail, known = comparison.image.isel(part), comparison.truth.isel(part)
         grey = tuple(float(v) for v in np.percentile([detail.values, known.values], [0.5, 99.7]))
         d = f"{comparison.resolution:g} Å"
         _draw.phase_panel(first, detail, (grey[0], grey[1]))
@@ -204,13 +206,16 @@ def _less_plane(image: xr.DataArray, fitted: xr.DataArray) -> xr.DataArray:
     return image - slope[0] * (image.y - fitted.y.mean()) - slope[1] * (image.x - fitted.x.mean())
 
 
-def _centre(image: xr.DataArray, share: float = 0.38) -> xr.DataArray:
-    """The central square, `share` of the longer side where the shorter one holds it, at least 8 pixels."""
+def _strongest(image: xr.DataArray, share: float = 0.38) -> dict[str, slice]:
+    """Square of `share` of the longer side (at least 8 pixels) centred on the strongest feature that it can hold.
+
+    The feature is the maximum of the image after a Gaussian of an eighth of the square: a cluster, not one noisy pixel.
+    """
     dy, dx = pixel_size(image)
     side = share * max(image.sizes["y"] * dy, image.sizes["x"] * dx)
-    parts = {}
-    for axis, step in (("y", dy), ("x", dx)):
-        n = image.sizes[axis]
-        keep = min(n, max(8, round(side / step)))
-        parts[axis] = slice((n - keep) // 2, (n - keep) // 2 + keep)
-    return image.isel(parts)
+    keep = [min(image.sizes[a], max(8, round(side / step))) for a, step in (("y", dy), ("x", dx))]
+    smooth = gaussian_filter(np.asarray(image.values, dtype=float), [k / 8 for k in keep])
+    low = [k // 2 for k in keep]
+    inner = smooth[low[0] : low[0] + smooth.shape[0] - keep[0] + 1, low[1] : low[1] + smooth.shape[1] - keep[1] + 1]
+    corner = np.unravel_index(int(inner.argmax()), inner.shape)
+    return {axis: slice(int(c), int(c) + k) for axis, c, k in zip(("y", "x"), corner, keep, strict=True)}

@@ -69,7 +69,7 @@ class Setup:
         return waves, psi * rho[:, None], rho, predicted
 
     def gradients(self):
-        """Object gradients [S, B, N, N], illuminations, and the residual wave at the entrance [B, M, N, N]."""
+        """Object gradients and illuminations [S, B, N, N], residual wave at the entrance [B, M, N, N]."""
         waves, chi, _, _ = self.residual()
         out = list(backward(waves, self.xp.asarray(self.views), self.propagators(), chi))[::-1]
         return (

@@ -73,13 +73,14 @@ def test_step_goes_to_one_without_preconditioner():
 
 
 def test_pooled_probe_step_minimises_the_quadratic():
-    """a_P along dP is the least-squares fit of d(exit wave) to chi: exact on the grid, where nothing is shifted."""
+    """a_P along dP is the least-squares fit of d(exit wave) to chi: exact where nothing is shifted."""
     case = small_problem(1, 2, kind="complex", subpixel=False)
     move = case.algorithm.direction(case.start(), case.update())
     numerator = denominator = 0.0
     for j in range(9):
         views, _, _, psi, predicted = reference_waves(case.problem, case.model, j)
-        chi = np.fft.ifft2(reference_residual(case.problem, case.counts[j], predicted) * psi) * case.problem.pixels
+        rho = reference_residual(case.problem, case.counts[j], predicted)
+        chi = np.fft.ifft2(rho * psi) * case.problem.pixels
         effect = move.probe * views[0]
         numerator += (effect.conj() * chi).real.sum()
         denominator += (np.abs(effect) ** 2).sum()
@@ -96,30 +97,25 @@ def test_line_search_is_a_fisher_gauss_newton_step(stride, iteration, kind, prob
     model = replace(case.model, iteration=iteration)
     move = case.algorithm.direction(case.start(model), case.update(model))
     assert (move.probe is not None) == probe_moves
-    found = case.algorithm.merge(
-        [case.algorithm.line_search(b, p, model, move) for b, p in zip(case.blocks, case.patterns, strict=True)]
-    ).sums
+    pairs = zip(case.blocks, case.patterns, strict=True)
+    found = case.algorithm.merge([case.algorithm.line_search(b, p, model, move) for b, p in pairs]).sums
+    moved = {"object": move.object} | ({"probe": move.probe} if probe_moves else {})
 
-    def at(t: float) -> np.ndarray:
-        probe = model.probe + t * move.probe if probe_moves else model.probe
-        return reference_intensities(case.problem, replace(model, object=model.object + t * move.object, probe=probe))
+    def along(t: float) -> Model:
+        return replace(model, **{name: getattr(model, name) + t * d for name, d in moved.items()})
 
-    used = np.concatenate([b.flat(case.problem.scan_shape)[iteration % stride :: stride] for b in case.blocks])
-    predicted, change = at(0.0)[used], slope(at)[used]
+    first, shape = iteration % stride, case.problem.scan_shape
+    used = np.concatenate([b.flat(shape)[first::stride] for b in case.blocks])
+    predicted = reference_intensities(case.problem, model)[used]
+    change = slope(lambda t: reference_intensities(case.problem, along(t)))[used]
     fisher = case.problem.weights / (predicted + case.problem.likelihood.epsilon)
     numerator = (fisher * (case.counts[used] - predicted) * change).sum()
     assert found.line_numerator == pytest.approx(numerator, rel=1e-6)
     assert found.line_denominator == pytest.approx((fisher * change**2).sum(), rel=1e-6)
     if stride == 1:
         # for the Poisson likelihood the numerator is the slope of the loss itself
-        moved = {"object": move.object} | ({"probe": move.probe} if probe_moves else {})
-
-        def total(t: float) -> float:
-            return reference_loss(
-                case.problem, replace(model, **{k: getattr(model, k) + t * d for k, d in moved.items()}), case.counts
-            )
-
-        assert found.line_numerator == pytest.approx(-slope(total), rel=1e-6)
+        expected = -slope(lambda t: reference_loss(case.problem, along(t), case.counts))
+        assert found.line_numerator == pytest.approx(expected, rel=1e-6)
 
 
 def line(numerator: float, denominator: float) -> Update:
@@ -163,15 +159,15 @@ def error(case, state: State) -> float:
 
 
 def vacuum(case) -> Model:
-    start = np.zeros_like(case.truth.object) if not np.iscomplexobj(case.truth.object) else
-    np.ones_like(case.truth.object) return replace(case.truth, object=start, background=0.0)
+    fill = 1.0 if np.iscomplexobj(case.truth.object) else 0.0
+    return replace(case.truth, object=np.full_like(case.truth.object, fill), background=0.0)
 
 
 @pytest.mark.parametrize("kind", ["phase", "complex"])
 def test_noise_free_single_slice_converges(kind):
     case = small_problem(
-        1, 1, kind=kind, n=32, scan=(6, 6), step=3.0, noise=False, electrons=1e4, accelerate=True, epsilon=0.01,
-        probe_rules=FIXED, defocus=250.0, batch=12,
+        1, 1, kind=kind, n=32, scan=(6, 6), step=3.0, noise=False, electrons=1e4, accelerate=True,
+        epsilon=0.01, probe_rules=FIXED, defocus=250.0, batch=12,
     )  # fmt: skip
     state = case.start(vacuum(case))
     start = error(case, state)
@@ -208,18 +204,18 @@ def test_acceleration_is_faster():
 
 
 def test_extrapolation():
-    """y = x + (t + 1)/(t + 3) w (x - x_before), and a restart where the momentum turns against the gradient."""
+    """y = x + (t + 1)/(t + 3) w (x - x_before), and a restart where it turns against the gradient."""
     case = small_problem(1, 1, accelerate=True, probe_rules=FIXED)
     state, _ = case.step(case.start())
     assert state.momentum == 1
     move = case.algorithm.direction(state, case.update(state.model))
     gradient, light = case.object_sums(case.update(state.model))
-    assert move.ascent == pytest.approx(float((gradient * (state.model.object - state.anchor)).sum()), rel=1e-10)
+    momentum = state.model.object - state.anchor
+    assert move.ascent == pytest.approx(float((gradient * momentum).sum()), rel=1e-10)
     lit = light**2 / (light**2 + 0.1 * light.max() ** 2)
     forwards = advance(case.problem, state, replace(move, ascent=1.0))
-    np.testing.assert_allclose(
-        forwards.model.object, forwards.anchor + 0.5 * lit * (forwards.anchor - state.anchor), rtol=1e-5, atol=1e-8
-    )
+    expected = forwards.anchor + 0.5 * lit * (forwards.anchor - state.anchor)
+    np.testing.assert_allclose(forwards.model.object, expected, rtol=1e-5, atol=1e-8)
     assert forwards.momentum == 2
     backwards = advance(case.problem, state, replace(move, ascent=-1.0))
     np.testing.assert_array_equal(backwards.model.object, backwards.anchor)
@@ -259,8 +255,10 @@ def test_complex_object_keeps_its_bounds(accelerate):
 def test_order_of_the_constraints():
     object_ = random_like(np.zeros((3, 12, 12), complex))
     rules = replace(FREE, amplitude_max=1.2, positive=True, blur_pixels=0.8, coupling_slices=0.7)
-    expected = constraints.lateral_blur(constraints.positive_phase(constraints.amplitude_bound(object_, 1.2)), 0.8)
-    np.testing.assert_allclose(constrain(object_, rules), constraints.coupled_slices(expected, 0.7), atol=1e-13)
+    expected = constraints.positive_phase(constraints.amplitude_bound(object_, 1.2))
+    expected = constraints.lateral_blur(expected, 0.8)
+    coupled = constraints.coupled_slices(expected, 0.7)
+    np.testing.assert_allclose(constrain(object_, rules), coupled, atol=1e-13)
     identical = constrain(object_, replace(rules, identical=True))
     np.testing.assert_allclose(identical, constraints.identical_slices(expected), atol=1e-13)
     assert constrain(object_, FREE) is object_
@@ -279,10 +277,10 @@ def test_recover_halves_the_steps():
     update = case.update(back.model)
     move = case.algorithm.direction(back, update)
     half, full = (advance(case.problem, replace(back, damping=d), move) for d in (0.5, 1.0))
-    np.testing.assert_allclose(half.anchor - back.anchor, 0.5 * (full.anchor - back.anchor), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(
-        half.model.probe - back.model.probe, 0.5 * (full.model.probe - back.model.probe), rtol=1e-5, atol=1e-8
-    )
+    expected = 0.5 * (full.anchor - back.anchor)
+    np.testing.assert_allclose(half.anchor - back.anchor, expected, rtol=1e-9, atol=1e-12)
+    expected = 0.5 * (full.model.probe - back.model.probe)
+    np.testing.assert_allclose(half.model.probe - back.model.probe, expected, rtol=1e-5, atol=1e-8)
     assert half.damping == 0.5
     assert case.algorithm.recover(back).damping == back.damping / 2
 
@@ -290,7 +288,8 @@ def test_recover_halves_the_steps():
 @pytest.mark.parametrize("mask", [True, False])
 @pytest.mark.parametrize("held", [None, 0.8])
 def test_power_of_the_probe_is_held(mask, held):
-    case = small_problem(2, 3, mask=mask, probe_rules=ProbeRules(0, True, None), scan=(4, 4), train_fraction=held)
+    rules = ProbeRules(0, True, None)
+    case = small_problem(2, 3, mask=mask, probe_rules=rules, scan=(4, 4), train_fraction=held)
     state = case.start(replace(case.model, probe=1.15 * case.model.probe))
     for _ in range(6):
         state, update = case.step(state)
@@ -333,8 +332,10 @@ def test_probe_update_recovers_the_probe():
 
 @pytest.mark.parametrize("start", [0.0, 0.2])
 def test_background_converges_to_the_true_one(start):
-    case = small_problem(2, 1, background=0.06, noise=False, scan=(4, 4), object_step=1e-12, probe_rules=FIXED,
-    mask=True) state = case.start(replace(case.truth, background=start))
+    case = small_problem(
+        2, 1, background=0.06, noise=False, scan=(4, 4), object_step=1e-12, probe_rules=FIXED, mask=True
+    )
+    state = case.start(replace(case.truth, background=start))
     for _ in range(4):
         state, _ = case.step(state)
     assert state.model.background == pytest.approx(0.06, rel=1e-6)
@@ -391,3 +392,16 @@ def test_nothing_of_the_state_is_changed_in_place():
     case.step(state)
     for old, new in zip(before, (state.model.object, state.model.probe, state.anchor), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_extrapolation_does_not_leave_positivity(positive):
+    """Momentum that points far below zero is clipped where the rule asks for it."""
+    case = small_problem(
+        1, 1, accelerate=True, object_rules=replace(FREE, positive=positive), probe_rules=FIXED
+    )
+    state = replace(case.start(), anchor=case.model.object + 5.0)
+    move = replace(case.algorithm.direction(state, case.update(state.model)), ascent=1.0)
+    ahead = advance(case.problem, state, move).model.object
+    assert (ahead.min() >= 0) == positive
+    assert (ahead < 1e-12).any()
