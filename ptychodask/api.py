@@ -30,7 +30,7 @@ from .jobs.run import Log, Report, Run, history, split_iterations, survey
 from .jobs.setup import Recipe, check_job, microscope_of, slices_of, thickness_of, train_fraction
 from .model.config import JobConfig
 from .physics.constraints import phase_of
-from .simulate.run import simulate
+from .simulation.run import simulate
 
 if TYPE_CHECKING:
     from .distributed.cluster import Client

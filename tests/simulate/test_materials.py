@@ -14,7 +14,7 @@ ase_io = pytest.importorskip("ase.io")
 from ase.neighborlist import neighbor_list  # noqa: E402
 
 from ptychodask._errors import InputError  # noqa: E402
-from ptychodask.simulate.materials import (  # noqa: E402
+from ptychodask.simulation.materials import (  # noqa: E402
     build_crystal,
     material_names,
     materials,
@@ -327,5 +327,5 @@ def test_without_ase_the_remedy_is_named(monkeypatch):
 
 
 def test_importing_does_not_import_ase():
-    code = "import sys, ptychodask.simulate.materials as m; m.materials(); sys.exit('ase' in sys.modules)"
+    code = "import sys, ptychodask.simulation.materials as m; m.materials(); sys.exit('ase' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0

@@ -12,7 +12,7 @@ ase = pytest.importorskip("ase")
 pytest.importorskip("ase.io")
 
 from ptychodask._errors import InputError  # noqa: E402
-from ptychodask.simulate.specimen import Specimen, crystal, crystal_thickness, fill_box, repeats  # noqa: E402
+from ptychodask.simulation.specimen import Specimen, crystal, crystal_thickness, fill_box, repeats  # noqa: E402
 
 CELL = (11.0, 13.0, 6.0)
 SITES = {"Au": (2.0, 3.0, 1.5), "Cu": (7.5, 4.2, 4.0), "O": (8.0, 10.0, 0.5)}

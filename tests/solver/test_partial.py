@@ -287,12 +287,11 @@ def test_single_precision_stays_single(kind):
     ids=str,
 )
 @pytest.mark.parametrize("kind", ["phase", "complex"])
-def test_single_precision_agrees_with_double(options, kind):
+@pytest.mark.parametrize("backend", ["numpy", "cpu"])
+def test_single_precision_agrees_with_double(options, kind, backend):
     """Whatever kernels single precision takes, its maps and sums are those of double precision."""
-    single, double = (
-        small_problem(dtype=d, kind=kind, tile=(2, 2), **options) for d in (np.float32, np.float64)
-    )
-    one, two = single.update(), double.update()
+    one = small_problem(dtype=np.float32, kind=kind, tile=(2, 2), backend=backend, **options).update()
+    two = small_problem(dtype=np.float64, kind=kind, tile=(2, 2), **options).update()
     for field in fields(one.sums):
         # the sum over n - I cancels
         tolerance = 1e-4 if field.name == "background_numerator" else 2e-5

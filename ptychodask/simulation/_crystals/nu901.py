@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptychodask.simulate._crystals._record import Crystal, Material, Part, read_sites
+from ptychodask.simulation._crystals._record import Crystal, Material, Part, read_sites
 
 # in the rectangular centred cell, whose axes are the two diagonals of the 19.64 A rhombus
 _SITES = read_sites("""

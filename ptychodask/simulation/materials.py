@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ptychodask._errors import InputError
-from ptychodask.simulate._crystals import CRYSTALS, Crystal, Material
+from ptychodask.simulation._crystals import CRYSTALS, Crystal, Material
 
 if TYPE_CHECKING:
     import ase

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptychodask.simulate._crystals._record import Crystal, Material, Part, read_sites
+from ptychodask.simulation._crystals._record import Crystal, Material, Part, read_sites
 
 _SITES = read_sites("""
     C  0.49243 0.09362 0.1335

@@ -109,7 +109,7 @@ def simulate(
     Notes
     -----
     Potentials come from abTEM (Lobato, neutral isolated atoms, infinite projections). Approximations are listed in
-    :mod:`ptychodask.simulate.scattering`. The specimen is the crystal cut to the canvas of the scan with a margin, so
+    :mod:`ptychodask.simulation.scattering`. The specimen is the crystal cut to the canvas of the scan with a margin, so
     every probe window lies in it; edges of the crystal are not in view.
 
     Examples
@@ -172,7 +172,7 @@ def simulate(
     dtype = ("uint16" if electrons / disk > 20 else "uint8") if noisy else "float32"
     layout = Layout(scan_shape, detector, microscope, step, dtype, chunks or default_tile(scan_shape))
     attributes = {
-        "source": "ptychodask.simulate",
+        "source": "ptychodask.simulation",
         "specimen": material,
         "specimen_status": next((m.status for m in materials() if m.name == material), "file"),
         "thickness_angstrom": thickness,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptychodask.simulate._crystals._record import Crystal, Material, Part, read_sites
+from ptychodask.simulation._crystals._record import Crystal, Material, Part, read_sites
 
 _LINKER = read_sites("""
     C  0.12715 0.25431 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptychodask.simulate._crystals._record import Crystal, Material, Part, read_sites
+from ptychodask.simulation._crystals._record import Crystal, Material, Part, read_sites
 
 _SITES = read_sites("""
     In 0.875  0.49302 0.24302

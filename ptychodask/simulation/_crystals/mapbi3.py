@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ptychodask.simulate._crystals._geometry import cap
-from ptychodask.simulate._crystals._record import Crystal, Material, Part, Site, read_sites
+from ptychodask.simulation._crystals._geometry import cap
+from ptychodask.simulation._crystals._record import Crystal, Material, Part, Site, read_sites
 
 _A, _C = 8.806, 12.713  # angstrom
 
