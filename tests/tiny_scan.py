@@ -62,7 +62,7 @@ def write_scan(
 ) -> Path:
     """Write Poisson counts (or, without noise, the expected ones as floats) of :func:`expected_counts`."""
     expected, positions = expected_counts(scan, step, electrons, peaks, origin)
-    counts = np.random.default_rng(seed).poisson(expected).astype(np.uint16) if noise else expected.astype(np.float32)
+    counts = np.random.default_rng(seed).poisson(expected) if noise else expected.astype(np.float32)
     return ptychodask.create_dataset(
         path,
         counts,

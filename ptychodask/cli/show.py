@@ -120,5 +120,7 @@ def summary(result: Any, figures: dict[str, Any], seconds: float) -> str:
         parts.append(f"correlation with the truth {figures['correlation_2.5A']:.3f} at 2.5 Å")
     if figures.get("frc_resolution_angstrom") is not None:
         parts.append(f"FRC {figures['frc_resolution_angstrom']:.2f} Å")
+    if "not_compared" in figures:
+        parts.append("not compared with the truth: the scan is too small")
     parts.append(f"{seconds:.0f} s")
     return ", ".join(parts)

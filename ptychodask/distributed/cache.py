@@ -21,7 +21,7 @@ class BlockCache:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return sum(entry.nbytes for entry in self._entries.values())
+        return sum(entry.nbytes for entry in list(self._entries.values()))
 
     def get(self, run: str, name: Hashable, make: Callable[[], Any], budget: int) -> tuple[Any, bool]:
         """The entry and whether it was found; a new one is kept if it fits the budget in bytes."""
@@ -31,12 +31,15 @@ class BlockCache:
                 return self._entries[key], True
         value = make()  # outside the lock: other threads go on reading
         with self._lock:
-            for other in [k for k in self._entries if k[0] != run]:
+            others = [k for k in self._entries if k[0] != run]
+            own = self.nbytes - sum(self._entries[k].nbytes for k in others)
+            if own + value.nbytes > budget:
+                return value, False
+            for other in others:
                 if self.nbytes + value.nbytes <= budget:
                     break
                 del self._entries[other]
-            if self.nbytes + value.nbytes <= budget:
-                self._entries[key] = value
+            self._entries[key] = value
         return value, False
 
 

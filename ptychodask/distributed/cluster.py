@@ -9,10 +9,13 @@ from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
+from distributed.comm import get_address_host
 
 from .._errors import InputError
 
 CONNECT_SECONDS = 20
+# Ctrl-C in a terminal goes to all processes of a group, and the state to be stored is on the workers
+DEAF_TO_INTERRUPTS = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
 
 
 @contextmanager
@@ -50,7 +53,7 @@ def connect(
         if workers is None:
             kind: dict[str, Any] = {"processes": False, "memory_limit": 0}
         else:
-            kind = {"processes": True, "host": "127.0.0.1"}
+            kind = {"processes": True, "host": "127.0.0.1", "preload": [DEAF_TO_INTERRUPTS]}
         cluster = LocalCluster(
             n_workers=workers or 1,
             threads_per_worker=threads or max(1, cores // (workers or 1)),
@@ -59,7 +62,7 @@ def connect(
             silence_logs=50,
             **kind,
         )
-        with cluster, Client(cluster) as started:
+        with cluster, Client(cluster, set_as_default=False) as started:
             yield started
 
 
@@ -69,7 +72,9 @@ def _cores() -> int:
 
 def _attach(address: str) -> Client:
     try:
-        return Client(address, timeout=CONNECT_SECONDS)
+        get_address_host(address)  # a client of a malformed address would leave its event loop behind
+        # a default client that fails to connect would stay dask's default scheduler
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(
             f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with 'dask"

@@ -21,7 +21,9 @@ def run_all(
     progress(0, len(futures))
     for done, future in enumerate(as_completed(futures), start=1):
         if future.status == "error":
-            client.cancel(futures)
-            future.result()
+            try:
+                future.result()
+            finally:  # only then: a cancelled future has forgotten its error
+                client.cancel(futures)
         progress(done, len(futures))
     return client.gather(futures)

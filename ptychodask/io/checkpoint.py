@@ -32,7 +32,9 @@ def save_state(path: str, state: State) -> str:
     with replacing(path, overwrite=True) as temporary:
         group = zarr.create_group(str(temporary))
         for name, array in arrays.items():
-            group.create_array(name, data=np.asarray(array), chunks=_chunks(array.shape))
+            # zeros are written too, so that a missing file means lost data
+            whole = {"write_empty_chunks": True}
+            group.create_array(name, data=np.asarray(array), chunks=_chunks(array.shape), config=whole)
         group.attrs.update(
             {
                 "iteration": model.iteration,
@@ -53,7 +55,7 @@ def load_state(path: str) -> State:
     """Read a state back, bit for bit."""
     try:
         group = zarr.open_group(path, mode="r")
-        object_, anchor, probe, positions = (np.asarray(group[name][...]) for name in _ARRAYS)  # type: ignore[index]
+        object_, anchor, probe, positions = (_read(group[name]) for name in _ARRAYS)
         attributes = dict(group.attrs)
         model = Model(
             object_,
@@ -67,6 +69,12 @@ def load_state(path: str) -> State:
         raise InputError(
             f"checkpoint {path} cannot be read ({type(error).__name__}): remove it to resume from an earlier one"
         ) from error
+
+
+def _read(array: Any) -> np.ndarray:
+    if array.nchunks_initialized < array.nchunks:
+        raise OSError(f"{array.nchunks - array.nchunks_initialized} chunks of {array.name} are missing")
+    return np.asarray(array[...])
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..model.blocks import make_blocks
 from ..model.config import JobConfig
 from ..solver.stopping import Record, chosen, divergence, stop_reason
 from . import tasks
-from .setup import Recipe, choose_kernels, slices_of, train_fraction
+from .setup import Recipe, choose_kernels, searches_line, train_fraction
 
 MOST_RESTARTS = 3
 Report = Callable[[str, dict[str, Any]], None]
@@ -136,9 +136,7 @@ class Run:
 
     def _job(self, label: str, recipe: Recipe) -> Job:
         algorithm = self.client.submit(tasks.build_algorithm, recipe, key=f"{self.name}-{label}-algorithm", pure=False)
-        tangent = self.config.solver.step_rule
-        slices = slices_of(self.info, self.config)
-        searches = tangent == "tangent" or (tangent == "auto" and slices > tasks.TANGENT_ABOVE)
+        searches = searches_line(self.info, self.config)
         blocks = make_blocks(self.info.scan_shape, self.config.engine.block or self.info.tile)
         budget = int(self.config.engine.cache_gib * 2**30)
         source = ZarrBlocks(self.info.path, self.info.fingerprint)

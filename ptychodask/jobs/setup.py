@@ -24,6 +24,7 @@ from ..solver.settings import ObjectRules, ProbeRules, Settings
 from ..solver.workspace import fft_library
 
 TANGENT_ABOVE = 4
+"""Free slices above which the tangent step is worth its extra pass."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,21 @@ def slices_of(info: DatasetInfo, config: JobConfig) -> int:
             " set object.thickness_angstrom, or object.slices = 1"
         )
     return config.object.slices
+
+
+def searches_line(info: DatasetInfo, config: JobConfig) -> bool:
+    """Does every iteration search along its direction (the tangent step) instead of taking the pooled step over S?
+
+    Pooled steps are the more pessimistic the more slices move independently; slices that are tied together move as one,
+    and there the pooled step is right. A Gaussian coupling leaves about one free slice to two sigma.
+    """
+    if config.solver.step_rule != "auto":
+        return config.solver.step_rule == "tangent"
+    slices, rules = slices_of(info, config), config.object
+    free: float = 1 if rules.coupling == "identical" else slices
+    if rules.coupling == "gaussian":
+        free = min(slices, (thickness_of(info, config) or 0.0) / (2 * rules.coupling_sigma_angstrom))
+    return free > TANGENT_ABOVE
 
 
 def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
@@ -133,10 +149,7 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
         distance = float(thickness_of(info, config)) / slices  # type: ignore[arg-type]  # slices_of checked it
         tilt = (config.object.tilt_mrad[0] * 1e-3, config.object.tilt_mrad[1] * 1e-3)
         propagators[:] = fresnel_propagator(n, canvas.pixel, microscope.wavelength, distance, tilt)
-    hold_out = recipe.hold_out
-    settings = _settings(
-        config, canvas.pixel, slices, hold_out, _aperture(microscope, n, canvas.pixel), info, microscope
-    )
+    settings = _settings(info, config, canvas.pixel, recipe.hold_out)
     return LsqMl(
         Problem(
             canvas,
@@ -158,17 +171,9 @@ def _aperture(microscope: Microscope, n: int, pixel: float) -> np.ndarray:
     return (k[:, None] ** 2 + k[None, :] ** 2 <= radius**2).astype(np.float32)
 
 
-def _settings(
-    config: JobConfig,
-    pixel: float,
-    slices: int,
-    hold_out: bool,
-    aperture: np.ndarray,
-    info: DatasetInfo,
-    microscope: Microscope,
-) -> Settings:
-    solver, rules, probe = config.solver, config.object, config.probe
-    tangent = solver.step_rule == "tangent" or (solver.step_rule == "auto" and slices > TANGENT_ABOVE)
+def _settings(info: DatasetInfo, config: JobConfig, pixel: float, hold_out: bool) -> Settings:
+    solver, rules, probe, slices = config.solver, config.object, config.probe, slices_of(info, config)
+    aperture = _aperture(microscope_of(info, config), info.detector.pixels, pixel)
     thickness = thickness_of(info, config)
     coupled = rules.coupling == "gaussian" and slices > 1 and thickness is not None
     object_rules = ObjectRules(
@@ -185,7 +190,7 @@ def _settings(
         object_step=solver.object_step,
         probe_step=solver.probe_step,
         precondition=solver.precondition,
-        tangent_stride=solver.tangent_stride if tangent else 0,
+        tangent_stride=solver.tangent_stride if searches_line(info, config) else 0,
         accelerate=solver.acceleration,
         background=solver.background,
         train_fraction=train_fraction(info, config),

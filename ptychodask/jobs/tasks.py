@@ -15,10 +15,9 @@ from ..model.blocks import Block
 from ..model.state import State
 from ..solver.lsqml import LsqMl
 from ..solver.patterns import Events
-from .setup import TANGENT_ABOVE, Recipe, build_algorithm, initial_state
+from .setup import Recipe, build_algorithm, initial_state
 
 __all__ = [
-    "TANGENT_ABOVE",
     "build_algorithm",
     "finish_from",
     "initial_state",

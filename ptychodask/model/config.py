@@ -70,7 +70,7 @@ class SolverConfig(_Section):
     )
     step_rule: Literal["auto", "pooled", "tangent"] = Field(
         "auto",
-        description="pooled least squares over S, or tangent line search; auto: tangent above 4 slices",
+        description="pooled least squares over S, or tangent line search; auto: tangent above 4 free slices",
     )
     tangent_stride: int = Field(8, ge=1, description="the tangent step uses every so manyth pattern")
     acceleration: bool = Field(True, description="Nesterov with restart")

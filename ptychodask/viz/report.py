@@ -50,6 +50,7 @@ class _Analysis:
     comparison: Comparison | None
     powers: Floats  # (mode,) share of each mode
     diameters: tuple[float, float]  # angstrom, D50 and D90
+    remark: str = ""  # why a truth was not compared with
 
 
 def report_figures(data: ReportData) -> dict[str, Any]:
@@ -91,9 +92,16 @@ def _analyse(data: ReportData) -> _Analysis:
     total = intensity.sum(axis=(1, 2))
     dy, dx = pixel_size(data.probe.isel(mode=0))
     d50, d90 = (float(probe_diameter(intensity, np.sqrt(dy * dx), f)) for f in (0.5, 0.9))
+    comparison, remark = None, ""
+    if data.truth is not None:
+        try:
+            comparison = compare_with_truth(data.phase, data.truth, data.positions)
+        except InputError as error:  # the scan is too small to compare; the rest of the report stands
+            remark = str(error)
     return _Analysis(
         spectrum=power_spectrum(crop_to_scan(data.phase, data.positions)),
-        comparison=None if data.truth is None else compare_with_truth(data.phase, data.truth, data.positions),
+        comparison=comparison,
+        remark=remark,
         powers=total / total.sum(),
         diameters=(d50, d90),
     )
@@ -118,6 +126,8 @@ def _figures(data: ReportData, analysis: _Analysis) -> dict[str, Any]:
         "probe_d50_angstrom": _number(analysis.diameters[0]),
         "probe_d90_angstrom": _number(analysis.diameters[1]),
     }
+    if analysis.remark:
+        figures["not_compared"] = analysis.remark
     return figures if analysis.comparison is None else {**figures, **analysis.comparison.as_dict()}
 
 

@@ -134,15 +134,15 @@ def test_many_interrupts_change_no_bit_and_lose_no_work(scan, reference, tmp_pat
     """Interrupted at once after every resume, a run must not fall back to an earlier checkpoint."""
     target = tmp_path / "result.zarr"
     interrupted(scan, target, 8)
-    checkpoints = RunFolder.of(target).checkpoints()
-    assert checkpoints and checkpoints[-1] >= 2
+    start = RunFolder.of(target).checkpoints()[0]
+    assert start >= 2
     for stop in (1, 1, 2):
         with pytest.raises(KeyboardInterrupt):
             ptychodask.resume(target, progress=Recorder(stop))
-        assert RunFolder.of(target).checkpoints()[-1] >= checkpoints[-1]
+        assert start in RunFolder.of(target).checkpoints()
     seen = Recorder()
     assert bits(ptychodask.resume(target, progress=seen)) == reference[0]
-    assert seen.named("iteration")[0]["iteration"] >= checkpoints[-1]
+    assert seen.named("iteration")[0]["iteration"] >= start
 
 
 def test_interrupt_right_after_a_checkpoint(scan, reference, tmp_path, monkeypatch):
@@ -215,21 +215,25 @@ def test_control_c_reaches_the_workers_too_and_leaves_a_checkpoint(scan, referen
         arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
         lines = []
-        while "iteration 3" not in lines:
-            line = process.stdout.readline()
-            assert line, process.stderr.read()
-            lines.append(line.strip())
-        os.killpg(process.pid, signal.SIGINT)
-        rest, errors = process.communicate(timeout=60)
+        try:
+            while "iteration 3" not in lines:
+                line = process.stdout.readline()
+                assert line, process.stderr.read()
+                lines.append(line.strip())
+            os.killpg(process.pid, signal.SIGINT)
+            rest, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert "KeyboardInterrupt" in errors
     stored = [line for line in rest.splitlines() if line.startswith("checkpoint")]
     assert len(stored) == 1, (rest, errors)
-    assert RunFolder.of(target).checkpoints() == [int(stored[0].split()[1])]
+    assert int(stored[0].split()[1]) in RunFolder.of(target).checkpoints()
     assert bits(ptychodask.resume(target, engine={"workers": None})) == reference[0]
 
 
-def test_the_scheduler_does_not_grow_with_the_iterations(scan):
-    config = {"solver": {"iterations": 48, "patience": 48, "finish": 0}, "engine": {"checkpoint_every": 4}}
+def test_the_scheduler_does_not_grow_with_the_iterations(scan, monkeypatch):
+    monkeypatch.setattr("ptychodask.jobs.run.stop_reason", lambda records, patience: None)
+    config = {"solver": {"iterations": 48, "validation_fraction": None}, "engine": {"checkpoint_every": 4}}
     tasks = []
     with Client(processes=False, dashboard_address=None, n_workers=1, threads_per_worker=2) as client:
 
@@ -241,11 +245,10 @@ def test_the_scheduler_does_not_grow_with_the_iterations(scan):
         time.sleep(0.3)
         left = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
     assert len(result.history) == 48
-    blocks = 4
-    # states that may still be chosen are held since iteration 4, each by its block tasks, a merge and a few more
-    assert max(tasks[16:]) <= max(tasks[:16]) + 2 * blocks, tasks
-    assert max(tasks) < 40 * (blocks + 6), tasks
-    assert left < blocks + 6, left
+    per_pass = 4 + 4  # four blocks; model, merge, metrics, state
+    assert max(tasks[12:]) <= max(tasks[:12]) + per_pass, tasks
+    assert max(tasks) < 8 * per_pass, tasks  # from one checkpoint to the next, and two in flight
+    assert left < 2 * per_pass, left
 
 
 class _Arrays(pickle.Pickler):

@@ -56,7 +56,9 @@ def ours(case: Experiment) -> np.ndarray:
     return diffraction_patterns(case, np.array([J]), waves, np.array([dz for dz, _ in slices]))[0]
 
 
-def theirs(case: Experiment, *, aberrations=None, tilt_mrad=(0.0, 0.0), lean=(0.0, 0.0), transposed=False) -> np.ndarray:
+def theirs(
+    case: Experiment, *, aberrations=None, tilt_mrad=(0.0, 0.0), lean=(0.0, 0.0), transposed=False
+) -> np.ndarray:
     """abTEM's pattern of position J as [ky, kx]; ``tilt_mrad`` is abTEM's (x, y), ``lean`` (y, x) moves the atoms."""
     canvas, centres = case.canvas()
     corner = split_positions(centres, case.pixels)[0][J]
@@ -98,8 +100,8 @@ def differences(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     return abs(a - b).sum() / b.sum(), abs(a - b)[dark].sum() / b[dark].sum()
 
 
-# what is left between the two are the tails of the potential that abTEM's cell wraps around: 1e-3 of the electrons, 2e-2 of
-# those in the dark field (with one and the same potential it is 2e-5); a flipped sign changes 0.05 to 0.4 of them
+# what is left between the two are the tails of the potential that abTEM's cell wraps around: 1e-3 of the electrons and
+# 2e-2 of those in the dark field (with one and the same potential it is 2e-5); a flipped sign changes 0.08 to 0.4 of them
 SAME = (2e-3, 4e-2)
 
 
@@ -152,15 +154,18 @@ def test_abtems_beam_tilt_is_minus_our_lean_in_the_other_order(cluster):
     case = experiment(cluster, tilt=TILT)
     pattern = ours(case)
     t_y, t_x = (1e3 * np.arctan(t) for t in TILT)
-    assert agree(pattern, theirs(case, tilt_mrad=(-t_x, -t_y))), differences(pattern, theirs(case, tilt_mrad=(-t_x, -t_y)))
+    same = theirs(case, tilt_mrad=(-t_x, -t_y))
+    assert agree(pattern, same), differences(pattern, same)
     assert clearly_differ(pattern, theirs(case, tilt_mrad=(t_x, t_y)))
     assert clearly_differ(pattern, theirs(case, tilt_mrad=(-t_y, -t_x)))
     assert clearly_differ(pattern, theirs(case))
 
 
 def test_the_lean_is_that_of_the_atoms(cluster):
-    """The definition itself: atoms displaced by t z, a straight beam. Slices are projected, so a column is a staircase and
-    the agreement that of half a slice's lean (0.015 A), not of rounding."""
+    """The definition itself: atoms displaced by t z under a straight beam, with no word of abTEM's about tilts.
+
+    Here atoms lean inside the slices too (by 0.03 A), so the agreement is not that of rounding.
+    """
     case = experiment(cluster, tilt=TILT)
     pattern = ours(case)
     right, wrong = (differences(pattern, theirs(case, lean=(s * TILT[0], s * TILT[1])))[0] for s in (1, -1))
@@ -210,9 +215,11 @@ def test_truth_is_the_projected_lobato_potential(tmp_path):
     inner = (slice(12, -12), slice(12, -12))  # away from the edges, where the content is not periodic
     zinc = np.unravel_index(np.argmax(expected[inner]), expected[inner].shape)
     assert expected[inner][zinc] > 0.5
-    # abTEM spreads an atom between grid points over four pixels, which costs the sharp columns a few per cent
+    # abTEM spreads an atom between grid points over four pixels, which costs sharp columns up to 15 %
     assert phase.values[inner][zinc] == pytest.approx(expected[inner][zinc], rel=0.05)
-    np.testing.assert_allclose(phase.values[inner], expected[inner], atol=0.05 * expected.max())
+    gap = phase.values[inner] - expected[inner]
+    assert np.abs(gap).max() < 0.15 * expected.max()
+    assert np.sqrt((gap**2).mean()) < 0.03 * expected.max()
     assert phase.values[inner].mean() == pytest.approx(expected[inner].mean(), rel=2e-3)
     # the brightest pixel is a zinc column of the crystal, in the frame of the scan positions
     places = atoms.positions[atoms.symbols == "Zn"][:, 1::-1] + origin

@@ -281,7 +281,7 @@ def test_single_precision_stays_single(kind):
         {"S": 2, "M": 1, "train_fraction": 0.8, "use_all": True},
         {"S": 2, "M": 2, "noise": False},
         {"S": 2, "M": 1, "electrons": 8e4},
-        {"S": 2, "M": 2, "residual": "amplitude", "electrons": 2e4, "background": 0.05},
+        {"S": 2, "M": 2, "residual": "amplitude", "electrons": 2e4, "background": 0.05, "mask": True},
         {"S": 1, "M": 1, "probe_rules": ProbeRules(None, False, None)},
     ],
     ids=str,

@@ -1,0 +1,352 @@
+"""The command line from end to end, and what it says to bad input: one line, exit code 2, nothing computed or left."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("abtem")
+pytest.importorskip("ase")
+
+from ptychodask import api
+from ptychodask.cli import main
+
+VERBS = ["demo", "simulate", "info", "config", "reconstruct", "resume", "report", "export"]
+GEOMETRY = {"--defocus": 150, "--detector": 48, "--angular-step": 0.8, "--step": 3, "--thickness": 17, "--seed": 3}
+SIMULATE = ["--material", "zif-8", "--scan", "8", "8", *(str(word) for pair in GEOMETRY.items() for word in pair)]
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run a command line; gives exit code, standard output and standard error."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def call(*arguments) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ptychodask", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capsys.readouterr()
+        return left.value.code, out, err
+
+    yield call
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A dataset and a result, made through the command as a person types it."""
+    place = tmp_path_factory.mktemp("work")
+    commands = [
+        ["simulate", "scan.zarr", *SIMULATE],
+        ["reconstruct", "scan.zarr", "-o", "result.zarr", "--set", "solver.iterations=4", "--set", "solver.finish=1"],
+    ]
+    said = []
+    for command in commands:
+        done = subprocess.run(
+            [sys.executable, "-m", "ptychodask", *command], cwd=place, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        said.append(done.stdout)
+    (place / "simulate.txt").write_text(said[0])
+    (place / "reconstruct.txt").write_text(said[1])
+    return place
+
+
+def plain(text: str) -> str:
+    """Without colours and with single spaces."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+
+
+# -- help ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_has_examples(run, verb):
+    code, out, err = run(verb, "--help")
+    assert (code, err) == (0, "")
+    assert "Examples:" in out
+    assert f"ptychodask {verb}" in plain(out).split("Examples:")[1]
+
+
+def test_help_lists_the_verbs_and_a_start(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    assert all(re.search(rf"\b{verb}\b", out) for verb in VERBS)
+    assert "ptychodask demo" in out
+    code, out, err = run()  # bare
+    assert code == 2
+    assert "ptychodask demo" in out
+    assert "error" not in err
+
+
+def test_version(run):
+    import ptychodask
+
+    assert run("--version") == (0, f"ptychodask {ptychodask.__version__}\n", "")
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['ptychodask', '--help']\n"
+        "from ptychodask.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = {'zarr', 'distributed', 'numba', 'abtem', 'matplotlib', 'xarray'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# -- end to end ----------------------------------------------------------------------------------------------------
+
+
+def test_simulate_says_what_it_made(folder):
+    last = plain((folder / "simulate.txt").read_text())
+    assert "scan.zarr: zif-8 (published), 16.99 Å thick, 8 x 8 positions" in last
+    assert api.open_dataset(folder / "scan.zarr").counts.shape == (8, 8, 48, 48)
+
+
+def test_info(run, folder):
+    code, out, err = run("info", folder / "scan.zarr")
+    assert (code, err) == (0, "")
+    text = plain(out)
+    for expected in (
+        "8 x 8 x 48 x 48",
+        "energy 300 keV",
+        "semi-angle 10 mrad",
+        "defocus 150 angstrom",
+        "zif-8",
+        "dose",
+    ):
+        assert expected in text
+    assert "warning: linear overlap" in text  # 3 angstrom steps of so small a probe
+
+
+def test_info_of_a_dataset_that_was_not_simulated(run, tmp_path):
+    counts = np.random.default_rng(0).poisson(2.0, (4, 4, 32, 32))
+    api.create_dataset(
+        tmp_path / "mine [1].zarr", counts, energy_ev=300e3, semi_angle_mrad=10, defocus_angstrom=100,
+        angular_step_mrad=1.0, scan_step_angstrom=1.0, attributes={"specimen": "a [bold] guess"},
+    )  # fmt: skip
+    code, out, err = run("info", tmp_path / "mine [1].zarr")
+    assert (code, err) == (0, "")
+    assert "mine [1].zarr" in plain(out)
+    assert "a [bold] guess" in plain(out)
+
+
+def test_reconstruct_says_what_it_did(folder):
+    text = plain((folder / "reconstruct.txt").read_text())
+    assert re.search(r"64 patterns of [\d.]+ electrons, 1 slice\(s\), 1 probe mode\(s\)", text)
+    assert "note: object.slices is unset" in text
+    assert re.search(r"result\.zarr: iteration \d of \d, loss \d+\.\d+, validation", text)
+    assert not (folder / "result.zarr.run").exists()
+
+
+def test_report(run, folder, tmp_path):
+    code, out, err = run("report", folder / "result.zarr", "--json")
+    assert (code, err) == (0, "")
+    figures = json.loads(out)
+    assert figures["loss"] > 0
+    assert figures["validation"] > 0
+    assert -1 <= figures["correlation_2.5A"] <= 1
+    picture = tmp_path / "figure.png"
+    code, out, _ = run("report", folder / "result.zarr", "-o", picture)
+    assert code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert str(picture) in out.replace("\n", "")
+
+
+def test_export(run, folder, tmp_path):
+    from PIL import Image
+
+    code, _, err = run("export", folder / "result.zarr", "-o", tmp_path / "phase.tif")
+    assert (code, err) == (0, "")
+    phase = api.open_result(folder / "result.zarr").phase.values.astype(np.float32)
+    with Image.open(tmp_path / "phase.tif") as image:
+        np.testing.assert_array_equal(np.asarray(image), phase)
+    h5py = pytest.importorskip("h5py")
+    code, out, _ = run("export", folder / "result.zarr", "-o", tmp_path / "result.h5")
+    assert code == 0
+    assert "result.h5: written" in plain(out)
+    with h5py.File(tmp_path / "result.h5") as file:
+        assert {"phase", "object", "probe", "positions"} <= set(file)
+
+
+def test_a_job_file_and_settings(run, folder, tmp_path):
+    (tmp_path / "job.toml").write_text("[solver]\niterations = 2\nfinish = 0\n[probe]\nmodes = 2\n")
+    code, _, err = run(
+        "reconstruct", folder / "scan.zarr", "-o", tmp_path / "r.zarr", "--config", tmp_path / "job.toml",
+        "--set", "probe.modes=1", "--set", "object.slices=2",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    result = api.open_result(tmp_path / "r.zarr")
+    assert result.config.solver.iterations == 2
+    assert result.probe.sizes["mode"] == 1
+    assert result.object.sizes["slice"] == 2
+
+
+# -- the configuration ---------------------------------------------------------------------------------------------
+
+
+def test_schema_keeps_its_names(run):
+    code, out, err = run("config", "--schema")
+    assert (code, err) == (0, "")
+    schema = json.loads(out)
+
+    def resolve(node: dict) -> dict:
+        node = node.get("allOf", [node])[0]
+        return schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node
+
+    assert "low-dose" in resolve(schema["properties"]["preset"])["enum"]
+    fixed = {"object": ("slices", "thickness_angstrom"), "probe": ("modes",), "solver": ("iterations", "residual")}
+    for section, names in fixed.items():
+        properties = resolve(schema["properties"][section])["properties"]
+        for name in names:
+            assert properties[name]["description"]
+
+
+@pytest.mark.parametrize("preset", ["low-dose", "medium", "high-dose"])
+def test_the_printed_configuration_feeds_back(run, tmp_path, preset):
+    from ptychodask.model.config import JobConfig
+
+    code, out, err = run("config", "--preset", preset)
+    assert (code, err) == (0, "")
+    assert tomllib.loads(out)["preset"] == preset
+    (tmp_path / "job.toml").write_text(out)
+    assert JobConfig.load(tmp_path / "job.toml") == JobConfig.parse({"preset": preset})
+    code, _, err = run(
+        "reconstruct", tmp_path / "absent.zarr", "-o", tmp_path / "r.zarr", "--config", tmp_path / "job.toml"
+    )
+    assert (code, "absent.zarr does not exist" in err) == (2, True)  # the job itself was taken
+
+
+# -- bad input -----------------------------------------------------------------------------------------------------
+
+NEW = ["-o", "{tmp}/new.zarr"]
+BAD = {
+    "verb": (["reconstrukt", "scan.zarr"], "Did you mean 'reconstruct'"),
+    "option": (["reconstruct", "scan.zarr", *NEW, "--presett", "medium"], "--preset"),
+    "no output": (["reconstruct", "scan.zarr"], "--output"),
+    "missing store": (["reconstruct", "absent.zarr", *NEW], "absent.zarr does not exist"),
+    "info of a missing store": (["info", "absent.zarr"], "does not exist"),
+    "info of a result": (["info", "result.zarr"], "schema"),
+    "existing result": (["reconstruct", "scan.zarr", "-o", "result.zarr"], "result.zarr exists.*--overwrite"),
+    "dataset as result": (["reconstruct", "scan.zarr", "-o", "scan.zarr", "--overwrite"], "is the dataset itself"),
+    "existing dataset": (["simulate", "scan.zarr"], "scan.zarr exists"),
+    "setting": (["reconstruct", "scan.zarr", *NEW, "--set", "solver.iteratons=3"], "did you mean solver.iterations"),
+    "setting's section": (["reconstruct", "scan.zarr", *NEW, "--set", "slover.iterations=3"], "did you mean solver"),
+    "setting without value": (["reconstruct", "scan.zarr", *NEW, "--set", "solver.iterations"], "section.name=value"),
+    "setting's value": (["reconstruct", "scan.zarr", *NEW, "--set", "solver.iterations=0"], "solver.iterations = 0"),
+    "preset": (["reconstruct", "scan.zarr", *NEW, "--preset", "lowdose"], "'low-dose'"),
+    "preset of config": (["config", "--preset", "lowdose"], "'low-dose'"),
+    "TOML": (["reconstruct", "scan.zarr", *NEW, "--config", "bad.toml"], "bad.toml is not valid TOML"),
+    "no TOML": (["reconstruct", "scan.zarr", *NEW, "--config", "absent.toml"], "absent.toml cannot be read"),
+    "workers": (["reconstruct", "scan.zarr", *NEW, "--workers", "0"], "--workers"),
+    "slices without thickness": (["reconstruct", "plain.zarr", *NEW, "--set", "object.slices=3"], "thickness_angstrom"),
+    "material": (["simulate", "{tmp}/new.zarr", "--material", "zif8"], "did you mean 'zif-8'"),
+    "structure file": (["simulate", "{tmp}/new.zarr", "--material", "absent.cif"], "absent.cif' does not exist"),
+    "semi-angle": (["simulate", "{tmp}/new.zarr", "--semi-angle", "50"], "exceeds the detector's"),
+    "defocus": (["simulate", "{tmp}/new.zarr", "--defocus", "5000"], "use less defocus"),
+    "defocus of the job": (
+        ["reconstruct", "scan.zarr", *NEW, "--set", "probe.defocus_angstrom=5000"],
+        "use less defocus",
+    ),
+    "number": (["simulate", "{tmp}/new.zarr", "--thickness", "thick"], "--thickness"),
+    "dose": (["simulate", "{tmp}/new.zarr", "--dose", "-1"], "dose"),
+    "scan": (["simulate", "{tmp}/new.zarr", "--scan", "0", "4"], "scan"),
+    "aberration": (["simulate", "{tmp}/new.zarr", "--aberration", "C30"], "NAME=VALUE"),
+    "aberration's name": (["simulate", "{tmp}/new.zarr", "--aberration", "Cs=1e7"], "'Cs' is not known"),
+    "output folder": (["simulate", "{tmp}/absent/new.zarr"], "absent does not exist"),
+    "result's folder": (["reconstruct", "scan.zarr", "-o", "{tmp}/absent/new.zarr"], "absent does not exist"),
+    "folder of other files": (["simulate", "thesis", "--overwrite"], "other files"),
+    "nothing to resume": (["resume", "{tmp}/new.zarr"], "nothing to resume"),
+    "finished": (["resume", "result.zarr"], "nothing to resume: it is finished"),
+    "report of a dataset": (["report", "scan.zarr"], "schema"),
+    "report of nothing": (["report", "absent.zarr", "--json"], "does not exist"),
+    "report over a folder": (["report", "result.zarr", "-o", "thesis", "--overwrite"], "thesis"),
+    "export of a dataset": (["export", "scan.zarr", "-o", "{tmp}/new.tif"], "schema"),
+    "export's ending": (["export", "result.zarr", "-o", "{tmp}/new.bmp"], r"\.tif or \.h5"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_line(run, folder, tmp_path, name, monkeypatch):
+    monkeypatch.chdir(folder)
+    Path("bad.toml").write_text("[solver\niterations = 2")
+    Path("thesis").mkdir(exist_ok=True)
+    Path("thesis/chapter.tex").touch()
+    if not Path("plain.zarr").exists():
+        api.create_dataset(
+            "plain.zarr", np.ones((4, 4, 32, 32), np.uint8), energy_ev=300e3, semi_angle_mrad=10, defocus_angstrom=100,
+            angular_step_mrad=1.0, scan_step_angstrom=1.0,
+        )  # fmt: skip
+    before = sorted(p.name for p in folder.iterdir())
+    for place in ("ptychodask.simulation.run.connect", "ptychodask.api.connect"):  # nothing is computed
+        monkeypatch.setattr(place, lambda **kwargs: pytest.fail("a cluster was started"))
+    arguments, message = BAD[name]
+    code, out, err = run(*(argument.format(tmp=tmp_path) for argument in arguments))
+    assert code == 2
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert re.search(message, err), err
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+    assert sorted(p.name for p in folder.iterdir()) == before
+
+
+def test_a_missing_shard_is_bad_input(run, tmp_path):
+    counts = np.random.default_rng(0).poisson(2.0, (4, 4, 32, 32))
+    path = api.create_dataset(
+        tmp_path / "scan.zarr", counts, energy_ev=300e3, semi_angle_mrad=10, defocus_angstrom=100,
+        angular_step_mrad=1.0, scan_step_angstrom=1.0, chunks=(2, 2),
+    )  # fmt: skip
+    next(p for p in (path / "counts" / "c").rglob("*") if p.is_file()).unlink()
+    for verb in (["info", path], ["reconstruct", path, "-o", tmp_path / "r.zarr"]):
+        code, _, err = run(*verb)
+        assert code == 2
+        assert "1 of 4 shards of counts are missing" in err
+        assert err.count("\n") == 1
+
+
+def test_a_damaged_shard_is_bad_input(run, tmp_path):
+    counts = np.random.default_rng(0).poisson(2.0, (4, 4, 32, 32))
+    path = api.create_dataset(
+        tmp_path / "scan.zarr", counts, energy_ev=300e3, semi_angle_mrad=10, defocus_angstrom=100,
+        angular_step_mrad=1.0, scan_step_angstrom=1.0, chunks=(2, 2),
+    )  # fmt: skip
+    file = next(p for p in (path / "counts" / "c" / "1" / "1").rglob("*") if p.is_file())
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+    code, _, err = run("reconstruct", path, "-o", tmp_path / "r.zarr")
+    assert code == 2
+    assert "scan.zarr: the counts of scan rows 2 to 3, columns 2 to 3 cannot be read" in err
+    assert err.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["scan.zarr"]
+
+
+def test_a_divergence_is_1_and_an_interrupt_130(run, folder, tmp_path, monkeypatch):
+    from ptychodask import DivergenceError
+
+    def stop(error):
+        def raising(*arguments, **options):
+            raise error
+
+        return raising
+
+    command = ["reconstruct", folder / "scan.zarr", "-o", tmp_path / "r.zarr"]
+    monkeypatch.setattr(api, "reconstruct", stop(DivergenceError("it\ndiverges")))
+    assert run(*command)[::2] == (1, "error: it diverges\n")
+    monkeypatch.setattr(api, "reconstruct", stop(KeyboardInterrupt()))
+    assert run(*command)[0] == 130

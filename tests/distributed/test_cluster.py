@@ -1,0 +1,123 @@
+"""Where a job runs: nothing listens beyond this machine, and what was not started here is left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import dask
+import psutil
+import pytest
+from distributed import Client, LocalCluster
+
+from ptychodask import InputError
+from ptychodask.distributed import cluster
+from ptychodask.distributed.cluster import connect, describe
+
+
+def listeners() -> set[tuple[str, int]]:
+    """Addresses on which this process or a child of it listens."""
+    me = psutil.Process()
+    found = set()
+    for process in [me, *me.children(recursive=True)]:
+        try:
+            connections = process.net_connections("inet")
+        except psutil.Error:
+            continue
+        found |= {tuple(c.laddr) for c in connections if c.status == psutil.CONN_LISTEN}
+    return found
+
+
+def test_by_default_threads_serve_and_only_loopback_listens():
+    before = listeners()
+    with connect() as client:
+        new = listeners() - before
+        about = describe(client)
+        assert client.submit(os.getpid).result() == os.getpid()
+    assert new, "the dashboard listens, or this test sees nothing"
+    assert {host for host, _ in new} <= {"127.0.0.1", "::1"}, new
+    assert about["workers"] == 1 and about["threads"] >= 1
+    assert about["dashboard"].startswith("http://127.0.0.1:")
+    assert int(about["dashboard"].split(":")[2].split("/")[0]) in {port for _, port in new}
+    assert client.status == "closed"
+    assert not listeners() - before
+
+
+@pytest.mark.distributed
+def test_worker_processes_listen_on_loopback_only_and_ignore_control_c():
+    before = listeners()
+    with connect(workers=2, threads=1) as client:
+        new = listeners() - before
+        pids = client.run(os.getpid)
+        about = describe(client)
+        assert len(set(pids.values()) - {os.getpid()}) == 2
+        for pid in pids.values():
+            os.kill(pid, signal.SIGINT)
+        assert set(client.run(os.getpid).values()) == set(pids.values())
+    assert {host for host, _ in new} <= {"127.0.0.1", "::1"}, new
+    assert len(new) >= 5  # scheduler, dashboard, and every worker
+    assert (about["workers"], about["threads"]) == (2, 2)
+    assert not any(psutil.pid_exists(pid) for pid in pids.values())
+
+
+def test_threads_are_as_asked():
+    with connect(threads=3) as client:
+        assert describe(client)["threads"] == 3
+
+
+def test_blocks_stay_where_they_were_put():
+    with connect() as client:
+        extensions = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.extensions))
+    assert extensions and "stealing" not in extensions
+
+
+def test_a_given_client_is_used_and_left_open():
+    with Client(processes=False, dashboard_address="127.0.0.1:0", n_workers=1, threads_per_worker=1) as mine:
+        with connect(client=mine, workers=5) as client:
+            assert client is mine
+        assert mine.status == "running"
+        assert mine.submit(int, 3).result() == 3
+        with pytest.raises(KeyError), connect(client=mine):
+            raise KeyError
+        assert mine.status == "running"
+
+
+def test_a_running_scheduler_is_attached_to_and_left_running():
+    with LocalCluster(
+        1, processes=False, protocol="tcp", host="127.0.0.1", threads_per_worker=2, dashboard_address="127.0.0.1:0"
+    ) as running:
+        with connect(scheduler=running.scheduler_address) as client:
+            assert client.submit(int, 3).result() == 3
+            assert describe(client)["threads"] == 2
+        assert client.status == "closed"
+        with connect(scheduler=running.scheduler_address) as again:
+            assert again.submit(int, 4).result() == 4
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", "127.0.0.1:port"])
+def test_an_unreachable_scheduler_is_one_line(monkeypatch, address):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    with pytest.raises(InputError, match="no Dask scheduler answers at") as error, connect(scheduler=address):
+        pass
+    assert address in str(error.value) and "dask scheduler" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_dask_itself_is_left_as_it_was(monkeypatch):
+    """Whatever else this process computes with dask goes on as before, also after a failure."""
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    before = dask.config.get("scheduler", None)
+    with connect():
+        assert dask.config.get("scheduler", None) == before
+    for address in ("tcp://127.0.0.1:9", "nonsense://x"):
+        with pytest.raises(InputError), connect(scheduler=address):
+            pass
+    assert dask.config.get("scheduler", None) == before
+    assert dask.delayed(int)(3).compute() == 3
+
+
+def test_what_was_started_is_closed_after_an_error():
+    before = listeners()
+    with pytest.raises(KeyError), connect() as client:
+        raise KeyError
+    assert client.status == "closed"
+    assert not listeners() - before

@@ -1,0 +1,271 @@
+"""The loop knows no physics: here it runs an algorithm of plain numbers and texts."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from distributed import Client
+
+from ptychodask.distributed import iterate
+from ptychodask.distributed.cache import BlockCache
+from ptychodask.distributed.iterate import FAN_IN, IN_FLIGHT, Job, map_blocks, merge_tree, new_name, passes, placement
+from ptychodask.distributed.maps import run_all
+from ptychodask.model.blocks import make_blocks
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What the source reads."""
+
+    value: int
+    nbytes: int = 5
+
+
+@dataclass(frozen=True)
+class Number:
+    """An update: a number and the recorded order in which it was merged."""
+
+    value: float
+    order: str
+    nbytes: int = 3
+
+
+@dataclass(frozen=True)
+class Source:
+    key: str = "numbers"
+
+    def read(self, block):
+        READS.append(block.index)
+        return Counts(block.index + 1)
+
+
+READS: list[int] = []
+CALLS: list[tuple[str, Any]] = []
+LATE = threading.Event()
+
+
+def _late_part(index):
+    if index == 0:
+        assert LATE.wait(10)
+    return iterate.Parcel(Number(1.0, str(index)), 0, 0)
+
+
+@dataclass(frozen=True)
+class Toy:
+    """state -> state + sum over blocks of (index + 1) * state; merging is recorded and does not commute."""
+
+    searches_line: bool = False
+    data_key: str = "toy"
+
+    def prepare(self, block, counts):
+        return Counts(10 * counts.value)
+
+    def view(self, state):
+        return state
+
+    def partial(self, block, data, model, evaluate_only):
+        CALLS.append(("evaluate" if evaluate_only else "partial", block.index))
+        return Number(data.value / 10 * model, str(block.index))
+
+    def merge(self, updates):
+        return Number(sum(u.value for u in updates), "(" + " ".join(u.order for u in updates) + ")")
+
+    def direction(self, state, update):
+        return update.value
+
+    def line_search(self, block, data, model, move):
+        CALLS.append(("line", block.index))
+        return Number(move, str(block.index))
+
+    def advance(self, state, move, line):
+        CALLS.append(("advance", state))
+        return state + (move if line is None else line.value / 1000)
+
+    def metrics(self, update):
+        return {"sum": update.value, "order": update.order}
+
+
+@pytest.fixture(scope="module")
+def client():
+    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0") as started:
+        yield started
+
+
+@pytest.fixture
+def make(client, monkeypatch):
+    monkeypatch.setattr(iterate, "WORKER_CACHE", BlockCache())
+    READS.clear()
+    CALLS.clear()
+
+    def job(blocks=3, cache_bytes=10_000, **toy):
+        algorithm = Toy(**toy)
+        future = client.submit(lambda: algorithm, pure=False)
+        return Job(
+            client, future, algorithm.searches_line, Source(), make_blocks((1, blocks), (1, 1)), cache_bytes, new_name()
+        )
+
+    return job
+
+
+def start(client, value):
+    return client.submit(lambda: value, pure=False)
+
+
+def test_the_states_and_what_was_seen_of_them(make, client):
+    seen = list(passes(make(), start(client, 1.0), 0, 3))
+    assert [p.iteration for p in seen] == [0, 1, 2, 3]
+    # 1 + 2 + 3 blocks: every update multiplies by 7
+    assert [p.state.result() for p in seen] == [1.0, 7.0, 49.0, 343.0]
+    assert [p.metrics["sum"] for p in seen] == [6.0, 42.0, 294.0, 2058.0]
+
+
+def test_it_can_start_in_the_middle_and_a_single_pass_only_looks(make, client):
+    seen = list(passes(make(), start(client, 2.0), 5, 6))
+    assert [(p.iteration, p.state.result()) for p in seen] == [(5, 2.0), (6, 14.0)]
+    CALLS.clear()
+    only = list(passes(make(), start(client, 2.0), 4, 4))
+    assert [(p.iteration, p.state.result()) for p in only] == [(4, 2.0)]
+    assert {name for name, _ in CALLS} == {"evaluate"}
+    assert list(passes(make(), start(client, 2.0), 4, 3)) == []
+
+
+def test_the_last_pass_only_evaluates(make, client):
+    list(passes(make(), start(client, 1.0), 0, 2))
+    names = [name for name, _ in CALLS]
+    assert names.count("partial") == 6 and names.count("evaluate") == 3 and names.count("advance") == 2
+
+
+def test_the_line_search_is_a_second_map(make, client):
+    seen = list(passes(make(searches_line=True), start(client, 1.0), 0, 2))
+    names = [name for name, _ in CALLS]
+    assert names.count("line") == 6
+    # three blocks report the move: state + 3 * 6 * state / 1000
+    assert [p.state.result() for p in seen] == pytest.approx([1.0, 1.018, 1.018**2])
+
+
+def test_counts_are_read_once_and_their_bytes_reported(make, client):
+    seen = list(passes(make(), start(client, 1.0), 0, 2))
+    assert sorted(READS) == [0, 1, 2]
+    assert [p.metrics["bytes_read"] for p in seen] == [15.0, 0.0, 0.0]
+    assert [p.metrics["bytes_merged"] for p in seen] == [9.0, 9.0, 9.0]
+
+
+def test_without_a_cache_counts_are_read_in_every_pass(make, client):
+    seen = list(passes(make(cache_bytes=0), start(client, 1.0), 0, 2))
+    assert sorted(READS) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert [p.metrics["bytes_read"] for p in seen] == [15.0, 15.0, 15.0]
+
+
+def test_at_most_two_passes_are_in_flight(make, client, monkeypatch):
+    submitted = []
+    submit_pass = iterate._submit_pass
+
+    def watched(job, label, state, last):
+        submitted.append(label)
+        return submit_pass(job, label, state, last)
+
+    monkeypatch.setattr(iterate, "_submit_pass", watched)
+    running = passes(make(), start(client, 1.0), 0, 6)
+    counts = []
+    for seen in running:
+        counts.append(len(submitted) - seen.iteration)
+    assert IN_FLIGHT == 2
+    assert counts == [2, 2, 2, 2, 2, 2, 1]
+
+
+def test_abandoned_passes_are_dropped(make, client):
+    running = passes(make(), start(client, 1.0), 0, 100)
+    next(running)
+    running.close()
+    assert len([name for name, _ in CALLS if name == "advance"]) <= 3
+
+
+def test_cut_is_called_and_its_state_is_gone_on_from(make, client):
+    cuts = []
+
+    def cut(iteration, state):
+        cuts.append((iteration, state.result()))
+        return start(client, -1.0)
+
+    seen = list(passes(make(), start(client, 1.0), 2, 8, cut=cut, cut_every=3))
+    assert [i for i, _ in cuts] == [3, 6]
+    assert cuts[0][1] == 7.0 and cuts[1][1] == -343.0
+    assert [p.state.result() for p in seen] == [1.0, -1.0, -7.0, -49.0, -1.0, -7.0, -49.0]
+
+
+def test_the_state_it_starts_from_is_not_cut(make, client):
+    cuts = []
+
+    def cut(iteration, state):
+        cuts.append(iteration)
+        return state
+
+    list(passes(make(), start(client, 1.0), 4, 8, cut=cut, cut_every=2))
+    assert cuts == [6, 8]
+
+
+@pytest.mark.parametrize("blocks", [1, 7, 8, 9, 65])
+def test_the_merge_tree_has_a_fixed_shape_and_order(make, client, blocks):
+    def expected(parts):
+        while True:
+            parts = ["(" + " ".join(parts[i : i + FAN_IN]) + ")" for i in range(0, len(parts), FAN_IN)]
+            if len(parts) == 1:
+                return parts[0]
+
+    job = make(blocks)
+    orders = set()
+    for turn in range(3):
+        parts = map_blocks(job, f"turn{turn}", iterate._partial, 1.0, False)
+        orders.add(merge_tree(job, f"turn{turn}", parts).result().update.order)
+    assert orders == {expected([str(b) for b in range(blocks)])}
+
+
+def test_the_tree_does_not_wait_for_the_order_in_which_parts_finish(make, client):
+    """The first part comes last; the merge is the same."""
+    job = make(9)
+    LATE.clear()
+    parts = [client.submit(_late_part, i, pure=False) for i in range(9)]
+    top = merge_tree(job, "late", parts)
+    parts[8].result()
+    LATE.set()
+    assert top.result().update.order == "((0 1 2 3 4 5 6 7) (8))"
+
+
+def test_an_error_on_a_worker_comes_to_the_caller(make, client):
+    with pytest.raises(ZeroDivisionError):
+        list(passes(make(), client.submit(lambda: 1 // 0, pure=False), 0, 3))
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 5, 64])
+@pytest.mark.parametrize("workers", [1, 2, 3, 7])
+def test_placement_is_a_pure_function_of_the_blocks_and_the_set_of_workers(blocks, workers):
+    names = [f"tcp://10.0.0.{i}:1" for i in range(workers)]
+    places = placement(blocks, names)
+    assert places == placement(blocks, names[::-1])
+    assert places == sorted(places)  # contiguous runs
+    shares = [places.count(name) for name in names]
+    assert max(shares) - min(shares) <= 1 and sum(shares) == blocks
+
+
+def test_names_of_jobs_differ():
+    assert new_name() != new_name()
+
+
+def test_run_all_keeps_the_order_and_counts(client):
+    told = []
+    assert run_all(client, [(pow, (i, 2)) for i in range(5)], lambda done, all_: told.append((done, all_))) == [
+        0,
+        1,
+        4,
+        9,
+        16,
+    ]
+    assert told == [(i, 5) for i in range(6)]
+
+
+def test_run_all_raises_the_first_error(client):
+    with pytest.raises(ZeroDivisionError):
+        run_all(client, [(divmod, (1, 0)), (pow, (1, 1))], lambda done, all_: None)

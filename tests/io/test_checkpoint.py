@@ -1,0 +1,160 @@
+"""Checkpoints: every bit of a state, and a run folder that two runs cannot share."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pytest
+
+from ptychodask import InputError
+from ptychodask.io.checkpoint import RunFolder, load_state, save_state
+from ptychodask.model.state import Model, State
+
+
+def state(kind="phase", seed=0) -> State:
+    rng = np.random.default_rng(seed)
+    shape = (2, 9, 11)
+    object_ = rng.standard_normal(shape).astype(np.float32)
+    if kind == "complex":
+        object_ = (object_ + 1j * rng.standard_normal(shape)).astype(np.complex64)
+    anchor = (object_ + rng.standard_normal(shape) * 1e-3).astype(object_.dtype)
+    probe = (rng.standard_normal((3, 8, 8)) + 1j * rng.standard_normal((3, 8, 8))).astype(np.complex64)
+    object_[0, 0, :3] = [0.0, -0.0, 1e-42]  # zeros are not stored as chunks, and subnormals must survive
+    positions = rng.standard_normal((6, 2)) * 1e3
+    return State(Model(object_, probe, positions, 0.1 + 0.2, 17), anchor, 5, 1 / 3)
+
+
+@pytest.mark.parametrize("kind", ["phase", "complex"])
+def test_a_state_comes_back_bit_for_bit(tmp_path, kind):
+    before = state(kind)
+    path = save_state(str(tmp_path / "a.zarr"), before)
+    after = load_state(path)
+    for name in ("object", "probe", "positions"):
+        a, b = getattr(before.model, name), getattr(after.model, name)
+        assert a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes(), name
+    assert before.anchor.tobytes() == after.anchor.tobytes() and after.anchor.dtype == before.anchor.dtype
+    assert (after.model.background, after.damping) == (0.1 + 0.2, 1 / 3)
+    assert (after.model.iteration, after.momentum) == (17, 5)
+    assert all(isinstance(v, int) for v in (after.model.iteration, after.momentum))
+
+
+def test_all_zero_and_large_arrays_come_back(tmp_path):
+    zero = np.zeros((1, 600, 530), np.float32)
+    zero[0, 599, 529] = 1
+    before = State(Model(zero, np.zeros((1, 8, 8), np.complex64), np.zeros((1, 2))), np.zeros_like(zero), -1)
+    after = load_state(save_state(str(tmp_path / "a.zarr"), before))
+    np.testing.assert_array_equal(after.model.object, zero)
+    assert after.momentum == -1 and not after.anchor.any()
+
+
+@pytest.mark.parametrize("value", [5e-324, 1e308, math.pi, 0.0, 2**-20])
+def test_floats_keep_every_bit(tmp_path, value):
+    before = State(Model(np.zeros((1, 2, 2), np.float32), np.zeros((1, 2, 2), np.complex64), np.zeros((1, 2)), value),
+                   np.zeros((1, 2, 2), np.float32), 0, value)  # fmt: skip
+    after = load_state(save_state(str(tmp_path / "a.zarr"), before))
+    assert after.model.background == value and after.damping == value
+
+
+def test_saving_replaces_and_leaves_nothing_beside(tmp_path):
+    path = str(tmp_path / "a.zarr")
+    save_state(path, state(seed=0))
+    save_state(path, state(seed=1))
+    assert load_state(path).model.object.tobytes() == state(seed=1).model.object.tobytes()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "no probe", "attributes", "chunk", "text"])
+def test_a_damaged_checkpoint_is_one_line_with_the_remedy(tmp_path, damage):
+    path = tmp_path / "a.zarr"
+    save_state(str(path), state())
+    if damage == "missing":
+        shutil.rmtree(path)
+    elif damage == "no probe":
+        shutil.rmtree(path / "probe")
+    elif damage == "attributes":
+        meta = json.loads((path / "zarr.json").read_text())
+        del meta["attributes"]["damping"]
+        (path / "zarr.json").write_text(json.dumps(meta))
+    elif damage == "chunk":
+        chunk = next(p for p in (path / "object" / "c").rglob("*") if p.is_file())
+        chunk.write_bytes(chunk.read_bytes()[:20])
+    else:
+        shutil.rmtree(path)
+        path.write_text("no group")
+    with pytest.raises(InputError, match="remove it to resume from an earlier one") as error:
+        load_state(str(path))
+    assert str(path) in str(error.value)
+
+
+def test_a_lost_chunk_is_not_read_as_zeros(tmp_path):
+    path = tmp_path / "a.zarr"
+    save_state(str(path), state())
+    next(p for p in (path / "anchor" / "c").rglob("*") if p.is_file()).unlink()
+    with pytest.raises(InputError):
+        load_state(str(path))
+
+
+def test_the_folder_is_beside_the_result(tmp_path):
+    assert RunFolder.of(tmp_path / "out.zarr").path == tmp_path / "out.zarr.run"
+    assert RunFolder.of(str(tmp_path / "out")).path == tmp_path / "out.run"
+
+
+def test_a_folder_is_claimed_once(tmp_path):
+    folder = RunFolder.of(tmp_path / "out.zarr")
+    folder.claim({"data": "a"}, overwrite=False)
+    with pytest.raises(InputError, match=r"ptychodask resume out\.zarr.*--overwrite"):
+        folder.claim({"data": "b"}, overwrite=False)
+    assert folder.read_json("job.json") == {"data": "a"}
+    save_state(folder.checkpoint(3), state())
+    folder.claim({"data": "c"}, overwrite=True)
+    assert folder.read_json("job.json") == {"data": "c"} and folder.checkpoints() == []
+
+
+def make_checkpoints(folder, *iterations):
+    for iteration in iterations:
+        save_state(folder.checkpoint(iteration), state())
+
+
+def test_checkpoints_are_listed_and_forgotten(tmp_path):
+    folder = RunFolder.of(tmp_path / "out.zarr")
+    assert folder.checkpoints() == []
+    folder.claim({}, overwrite=False)
+    make_checkpoints(folder, 20, 5, 100000, 10)
+    (folder.path / ".iteration-000030.zarr.123.part").mkdir()
+    (folder.path / "iteration-7.zarr").mkdir()
+    assert folder.checkpoints() == [5, 10, 20, 100000]
+    folder.forget(before=10)
+    assert folder.checkpoints() == [10, 20, 100000]
+    folder.forget(after=20)
+    assert folder.checkpoints() == [10, 20]
+    folder.forget()
+    assert folder.checkpoints() == [10, 20]
+    folder.forget(after=0)
+    assert folder.checkpoints() == []
+    folder.remove()
+    assert not folder.path.exists()
+    folder.remove()
+
+
+def test_json_keeps_every_number(tmp_path):
+    folder = RunFolder.of(tmp_path / "out.zarr")
+    folder.claim({}, overwrite=False)
+    values = {"a": [0.1 + 0.2, 1e-300, math.inf], "b": None, "c": "é"}
+    folder.write_json("log.json", values)
+    assert folder.read_json("log.json") == values
+    folder.write_json("log.json", {"nan": math.nan})
+    assert math.isnan(folder.read_json("log.json")["nan"])
+    assert sorted(p.name for p in folder.path.iterdir()) == ["job.json", "log.json"]
+
+
+@pytest.mark.parametrize("content", [None, "{ half", ""])
+def test_unreadable_json_is_one_line(tmp_path, content):
+    folder = RunFolder.of(tmp_path / "out.zarr")
+    folder.path.mkdir()
+    if content is not None:
+        (folder.path / "job.json").write_text(content)
+    with pytest.raises(InputError, match="no run to resume"):
+        folder.read_json("job.json")

@@ -1,0 +1,192 @@
+"""From dataset and configuration to the solver's problem: rules, remarks, refusals and the first state."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny_scan import MICROSCOPE, N, write_scan
+
+from ptychodask import InputError, JobConfig
+from ptychodask.io.dataset import dataset_info
+from ptychodask.jobs.setup import (
+    Recipe,
+    build_algorithm,
+    check_job,
+    counts_are_whole,
+    initial_state,
+    microscope_of,
+    slices_of,
+    thickness_of,
+    train_fraction,
+)
+
+
+@pytest.fixture(scope="module")
+def info(tmp_path_factory):
+    return dataset_info(write_scan(tmp_path_factory.mktemp("setup") / "scan.zarr", (4, 4), electrons=200))
+
+
+def job(**sections) -> JobConfig:
+    return JobConfig.parse(sections)
+
+
+def recipe(info, config=None, mean=200.0, **changes) -> Recipe:
+    return Recipe(info.path, (config or job()).model_dump_json(), mean, **changes)
+
+
+def with_thickness(info, thickness):
+    return replace(info, attributes={**info.attributes, "thickness_angstrom": thickness})
+
+
+def test_thickness_is_the_jobs_then_the_datasets_then_unknown(info):
+    assert thickness_of(info, job()) is None
+    assert thickness_of(with_thickness(info, 80.0), job()) == 80.0
+    assert thickness_of(with_thickness(info, 80.0), job(object={"thickness_angstrom": 50.0})) == 50.0
+
+
+def test_slices_follow_half_the_depth_of_field(info):
+    half = 0.5 * info.microscope.depth_of_field
+    assert slices_of(info, job()) == 1
+    for share, slices in [(0.3, 1), (1.0, 1), (1.01, 2), (3.5, 4)]:
+        assert slices_of(with_thickness(info, share * half), job()) == slices
+    assert slices_of(with_thickness(info, 9 * half), job(object={"slices": 2})) == 2
+
+
+def test_slices_without_a_thickness_are_refused_with_the_remedy(info):
+    assert slices_of(info, job(object={"slices": 1})) == 1
+    with pytest.raises(InputError, match=r"object\.slices = 3 .*object\.thickness_angstrom"):
+        check_job(info, job(object={"slices": 3}))
+
+
+def test_defocus_is_replaced_and_nothing_else(info):
+    kept = replace(info, microscope=replace(MICROSCOPE, aberrations={"C10": -100.0, "C30": 1e4}))
+    assert microscope_of(kept, job()) is kept.microscope
+    moved = microscope_of(kept, job(probe={"defocus_angstrom": 60.0}))
+    assert moved.defocus_angstrom == 60.0 and moved.aberrations["C30"] == 1e4
+    assert moved.semi_angle_mrad == 12.0 and kept.microscope.defocus_angstrom == 100.0
+    zero = microscope_of(kept, job(probe={"defocus_angstrom": 0.0}))
+    assert zero.defocus_angstrom == 0.0
+
+
+def test_the_probe_has_the_replaced_defocus(info):
+    recipes = [recipe(info, job(probe={"defocus_angstrom": d})) for d in (100.0, 40.0)]
+    same, other = (initial_state(r, build_algorithm(r)).model.probe for r in recipes)
+    plain = initial_state(recipe(info), build_algorithm(recipe(info))).model.probe
+    np.testing.assert_array_equal(same, plain)
+    assert abs(same - other).max() > 0.1 * abs(same).max()
+
+
+def test_a_defocus_that_the_box_cannot_hold_is_refused(info):
+    with pytest.raises(InputError, match="less defocus"):
+        check_job(info, job(probe={"defocus_angstrom": 2000.0}))
+
+
+def test_modes_that_leave_nothing_to_the_first_are_refused(info):
+    with pytest.raises(InputError, match=r"probe\.modes = 4 .*mode_power < 0\.333"):
+        check_job(info, job(probe={"modes": 4, "mode_power": 0.4}))
+    check_job(info, job(probe={"modes": 4, "mode_power": 0.3}))
+    check_job(info, job(probe={"modes": 1, "mode_power": 0.4}))
+
+
+def test_remarks_say_what_was_decided(info):
+    assert check_job(info, job()) == ["object.slices is unset: 1 slice(s) for unknown A"]
+    thick = with_thickness(info, 1.5 * info.microscope.depth_of_field)
+    assert check_job(thick, job())[0].startswith("object.slices is unset: 3 slice(s) for ")
+    assert check_job(info, job(object={"slices": 1})) == []
+
+
+def test_float_counts_switch_validation_off_with_a_remark(info, tmp_path):
+    floats = dataset_info(write_scan(tmp_path / "float.zarr", (4, 4), noise=False))
+    assert floats.dtype == "float32"
+    assert counts_are_whole(info) and not counts_are_whole(floats)
+    assert train_fraction(info, job()) == 0.9 and train_fraction(floats, job()) is None
+    config = job(object={"slices": 1})
+    assert any("nothing is held out" in remark for remark in check_job(floats, config))
+    none = job(object={"slices": 1}, solver={"validation_fraction": None})
+    assert check_job(floats, none) == [] and train_fraction(info, none) is None
+    assert build_algorithm(recipe(floats)).problem.settings.train_fraction is None
+
+
+def test_the_probe_has_the_power_of_the_counts(info):
+    state = initial_state(recipe(info, mean=123.0), build_algorithm(recipe(info, mean=123.0)))
+    assert (abs(state.model.probe) ** 2).sum() == pytest.approx(123.0, rel=1e-5)
+    assert state.model.object.dtype == np.float32 and not state.model.object.any()
+    assert state.momentum == 0 and state.damping == 1.0 and state.model.iteration == 0
+    still = job(solver={"acceleration": False}, object={"kind": "complex"})
+    other = initial_state(recipe(info, still), build_algorithm(recipe(info, still)))
+    assert other.momentum == -1 and other.model.object.dtype == np.complex64 and (other.model.object == 1).all()
+
+
+def test_a_mask_that_hides_part_of_the_disk_is_made_up_for(tmp_path):
+    """The mean counts are those of the pixels in use; the probe must hold the hidden electrons too."""
+    mask = np.ones((N, N), np.uint8)
+    mask[:, : N // 2] = 0  # a bit more than half of the disk is left
+    path = write_scan(tmp_path / "scan.zarr", (4, 4), electrons=200, mask=mask)
+    masked = dataset_info(path)
+    algorithm = build_algorithm(recipe(masked, mean=100.0))
+    probe = initial_state(recipe(masked, mean=100.0), algorithm).model.probe
+    pattern = abs(np.fft.fft2(probe[0], norm="ortho")) ** 2
+    assert (pattern * algorithm.problem.weights).sum() == pytest.approx(100.0, rel=1e-5)
+    assert 150 < (abs(probe) ** 2).sum() < 200
+
+
+def test_a_mask_that_hides_the_disk_is_refused(tmp_path):
+    mask = np.ones((N, N), np.uint8)
+    mask[4:-4, 4:-4] = 0
+    hidden = dataset_info(write_scan(tmp_path / "scan.zarr", (4, 4), mask=mask))
+    with pytest.raises(InputError, match="bright-field disk"):
+        initial_state(recipe(hidden), build_algorithm(recipe(hidden)))
+
+
+def test_modes_start_with_their_power(info):
+    config = job(probe={"modes": 3, "mode_power": 0.1})
+    probe = initial_state(recipe(info, config), build_algorithm(recipe(info, config))).model.probe
+    powers = (abs(probe) ** 2).sum(axis=(1, 2)) / 200.0
+    np.testing.assert_allclose(powers, [0.8, 0.1, 0.1], rtol=1e-4)
+
+
+def test_slices_share_the_thickness(info):
+    config = job(object={"slices": 4, "thickness_angstrom": 80.0})
+    problem = build_algorithm(recipe(info, config)).problem
+    assert problem.slices == 4 and problem.propagators.shape == (3, N, N)
+    # H = exp(-i pi lambda dz k^2): read dz from the first frequency
+    k = 1 / (N * problem.canvas.pixel)
+    distance = -np.angle(problem.propagators[0, 0, 1]) / (math.pi * info.microscope.wavelength * k**2)
+    assert distance == pytest.approx(20.0, rel=1e-3)
+
+
+@pytest.mark.parametrize(("rule", "slices", "stride"), [
+    ("auto", 4, 0), ("auto", 5, 8), ("pooled", 9, 0), ("tangent", 1, 8),
+])  # fmt: skip
+def test_the_tangent_step_is_for_many_slices(info, rule, slices, stride):
+    config = job(object={"slices": slices, "thickness_angstrom": 100.0}, solver={"step_rule": rule})
+    algorithm = build_algorithm(recipe(info, config))
+    assert algorithm.problem.settings.tangent_stride == stride
+    assert algorithm.searches_line == (stride > 0)
+
+
+def test_settings_are_in_the_solvers_units(info):
+    config = job(object={"blur_angstrom": 0.8, "kind": "phase", "coupling": "gaussian", "slices": 4,
+                         "thickness_angstrom": 100.0, "coupling_sigma_angstrom": 50.0})  # fmt: skip
+    problem = build_algorithm(recipe(info, config)).problem
+    rules = problem.settings.object_rules
+    assert rules.blur_pixels == pytest.approx(0.8 / problem.canvas.pixel)
+    assert rules.coupling_slices == pytest.approx(2.0)
+    assert rules.amplitude_max is None and not rules.identical
+    complex_ = build_algorithm(recipe(info, job(object={"kind": "complex", "amplitude_max": 1.2}))).problem
+    assert complex_.settings.object_rules.amplitude_max == 1.2
+    aperture = problem.settings.probe_rules.aperture
+    assert aperture is not None and aperture[0, 0] == 1 and aperture[N // 2, N // 2] == 0
+    disk = math.pi * (12.0 / info.detector.angular_step_mrad) ** 2
+    assert disk < aperture.sum() < 1.5 * disk
+    free = build_algorithm(recipe(info, job(probe={"keep_aperture": False}))).problem
+    assert free.settings.probe_rules.aperture is None
+
+
+def test_the_finish_uses_all_electrons(info):
+    fit, finish = build_algorithm(recipe(info)), build_algorithm(recipe(info, hold_out=False))
+    assert not fit.problem.settings.use_all and finish.problem.settings.use_all
+    assert fit.data_key != finish.data_key
