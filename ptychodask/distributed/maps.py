@@ -19,7 +19,7 @@ def run_all(
     """
     futures = [client.submit(function, *arguments, pure=False) for function, arguments in calls]
     progress(0, len(futures))
-    for done, future in enumerate(as_completed(futures), start=1):
+    for done, future in enumerate(as_completed(futures, loop=client.loop), start=1):
         if future.status == "error":
             try:
                 future.result()

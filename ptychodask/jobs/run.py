@@ -235,8 +235,7 @@ def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) ->
 
     Reads all counts once, which fills the workers' caches.
     """
-    backend, fft = client.submit(choose_kernels, config.engine.backend, pure=False).result()
-    recipe = Recipe(info.path, config.model_dump_json(), backend=backend, fft=fft)
+    recipe = client.submit(choose_kernels, Recipe(info.path, config.model_dump_json()), pure=False).result()
     job = Run(client, info, config, RunFolder(Path()), recipe, Log(), report)._job("survey", recipe)
     parts = client.gather(map_blocks(job, "survey", tasks.survey_block))
     electrons = math.fsum(p[0] for p in parts)

@@ -43,7 +43,7 @@ def partial_cpu(
     light = np.zeros(objects.shape, dtype=np.float32)
     probe_gradient = aligned(spectra.shape, np.complex64)
     probe_light = np.zeros((n, n), dtype=np.float32)
-    space = workspace(slices, len(spectra), n, problem.fft)
+    space = workspace(slices, len(spectra), n, problem.fft, problem.wisdom)
     adjoint = fused.adjoint_phase if pure else fused.adjoint_complex
     object_floats, gradient_floats = floats(objects), gradient if pure else floats(gradient)
     waves = [floats(t.buffer) for t in space.waves]

@@ -31,6 +31,8 @@ class Problem:
         Compiled kernels, plain NumPy (their reference), or a CUDA device.
     fft : 'fftw' or 'scipy'
         Transforms of the backend 'cpu'.
+    wisdom : str
+        FFTW's measured plans, or empty for estimated ones.
     """
 
     canvas: Canvas
@@ -41,6 +43,7 @@ class Problem:
     settings: Settings
     backend: str = "numpy"
     fft: str = "scipy"
+    wisdom: str = ""
 
     @property
     def pixels(self) -> int:

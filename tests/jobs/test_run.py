@@ -169,7 +169,8 @@ def test_presets_with_modes_probe_updates_background_and_tangent_steps(tmp_path,
     assert min(np.hypot(place[0] - y, place[1] - x) for y, x, _ in PEAKS) < 0.9
 
 
-# -- divergence -----------------------------------------------------------------------------------------------------------
+# -- divergence
+# -----------------------------------------------------------------------------------------------------------
 
 
 def nan_at(monkeypatch, at, times):
@@ -208,8 +209,8 @@ def test_a_run_that_diverges_goes_on_with_half_the_steps(scan, monkeypatch, at, 
 def test_three_restarts_are_enough_and_a_fourth_is_an_error(scan, monkeypatch, tmp_path):
     dampings = nan_at(monkeypatch, 2, 99)
     target = tmp_path / "r.zarr"
-    with pytest.raises(DivergenceError, match=r"diverges \(the loss is nan\) even with steps / 8: lower solver\.object_step"):
-        ptychodask.reconstruct(scan, SHORT, output=target)
+    with pytest.raises(DivergenceError, match=r"diverges \(the loss is nan\) even with steps / 8: lower
+        solver\.object_step"): ptychodask.reconstruct(scan, SHORT, output=target)
     assert dampings[:4] == [1.0, 0.5, 0.25, 0.125]
     assert list(tmp_path.iterdir()) == []  # no result, and nothing that pretends to be resumable
 
@@ -278,7 +279,8 @@ def test_a_restarted_run_resumes_to_the_same_bits(scan, monkeypatch, tmp_path):
         assert resumed.iteration == whole.iteration
 
 
-# -- outputs --------------------------------------------------------------------------------------------------------------
+# -- outputs
+# --------------------------------------------------------------------------------------------------------------
 
 
 def no_computing(monkeypatch):
@@ -360,7 +362,8 @@ def test_what_cannot_start_leaves_nothing(tmp_path):
     assert not (tmp_path / "r.zarr").exists() and not (tmp_path / "r.zarr.run").exists()
 
 
-# -- resume ---------------------------------------------------------------------------------------------------------------
+# -- resume
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_to_resume_is_one_line(scan, tmp_path):

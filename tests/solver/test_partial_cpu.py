@@ -7,12 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-
 from helpers import small_problem
+
+from ptychodask._errors import InputError
 from ptychodask.solver.partial import partial
 from ptychodask.solver.partial_cpu import partial_cpu
 from ptychodask.solver.patterns import prepare
-from ptychodask.solver.workspace import fft_library
+from ptychodask.solver.workspace import fft_library, measure_plans, workspace
 
 TOLERANCE = 1e-5
 LIBRARIES = ["scipy", pytest.param("fftw", marks=pytest.mark.skipif(fft_library() != "fftw", reason="no pyFFTW"))]
@@ -26,7 +27,10 @@ def both(case, fft, *, patterns=None, **changes):
     """Reference and fast update of every block of a case."""
     problem = dataclasses.replace(case.problem, fft=fft)
     for block, held in zip(case.blocks, patterns or case.patterns, strict=True):
-        yield partial(problem, block, held, case.model, **changes), partial_cpu(problem, block, held, case.model, **changes)
+        yield (
+            partial(problem, block, held, case.model, **changes),
+            partial_cpu(problem, block, held, case.model, **changes),
+        )
 
 
 @pytest.mark.parametrize("fft", LIBRARIES)
@@ -61,7 +65,14 @@ def test_evaluation_alone_gives_the_same_losses(kind):
 def test_the_finish_fits_all_and_measures_the_training_electrons():
     case = small_problem(2, 1, np.float32, train_fraction=0.8, use_all=True)
     patterns = [
-        prepare(case.counts[b.flat(case.problem.scan_shape)], b.flat(case.problem.scan_shape), case.problem.weights, 0.8, 3, True)
+        prepare(
+            case.counts[b.flat(case.problem.scan_shape)],
+            b.flat(case.problem.scan_shape),
+            case.problem.weights,
+            0.8,
+            3,
+            True,
+        )
         for b in case.blocks
     ]
     assert all(p.train is not None for p in patterns)
@@ -92,3 +103,18 @@ def test_same_bits_from_every_thread(fft):
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(run, range(8)))
     assert all(r == results[0] for r in results)
+
+
+@pytest.mark.skipif(fft_library() != "fftw", reason="no pyFFTW")
+def test_measured_plans_travel_as_wisdom():
+    """One process measures; others plan from its wisdom, in every thread alike; a shape it lacks is refused."""
+    wisdom = measure_plans(2, 32)
+    case = small_problem(3, 2, np.float32, n=32)
+    problem = dataclasses.replace(case.problem, fft="fftw", wisdom=wisdom)
+    update = partial_cpu(problem, case.blocks[0], case.patterns[0], case.model)
+    assert close(update.object.gradient, partial(problem, case.blocks[0], case.patterns[0], case.model).object.gradient)
+    with ThreadPoolExecutor(3) as pool:
+        again = list(pool.map(lambda _: partial_cpu(problem, case.blocks[0], case.patterns[0], case.model), range(6)))
+    assert all(np.array_equal(u.object.gradient, update.object.gradient) for u in again)
+    with pytest.raises(InputError, match="other bits"):
+        workspace(3, 2, 40, "fftw", wisdom)

@@ -1,0 +1,127 @@
+"""How long does one pattern take, and how far is that from the FFTs alone?
+
+Microseconds per pattern of one partial update on one thread, against slices S, modes M, pattern side N and backend. The
+limit is measured in the same process: the same number of transforms (4 S M less the M of a held probe) on the same
+buffers, and a copy of the bytes that must pass. FLOP and bytes are counted by the model of the cost: 5 N^2 log2 N^2 per
+transform and 60 per pixel, slice and mode.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from statistics import median
+from typing import Any
+
+import numpy as np
+from record import arguments, save
+
+from ptychodask.model.blocks import Block
+from ptychodask.model.optics import Microscope
+from ptychodask.model.scan import make_canvas, raster
+from ptychodask.model.state import Model
+from ptychodask.physics.modes import hermite_modes
+from ptychodask.physics.probe import make_probe
+from ptychodask.physics.propagation import fresnel_propagator
+from ptychodask.solver.lsqml import LsqMl
+from ptychodask.solver.problem import Problem
+from ptychodask.solver.settings import ObjectRules, ProbeRules, Settings
+from ptychodask.solver.workspace import fft_library, measure_plans, workspace
+
+QUESTION = "microseconds per pattern of a partial update on one thread, and the share of it that the FFTs take"
+PIXEL, WAVELENGTH, PATTERNS, REPEATS = 0.3273, 0.019687, 16, 7
+
+
+def case(slices: int, modes: int, n: int, backend: str) -> tuple[LsqMl, Block, Any, Model]:
+    """A block of Poisson counts at 100 electrons per pattern and a random pure phase object."""
+    rng = np.random.default_rng(1)
+    positions = raster((4, 4), (1.05, 1.05)).reshape(-1, 2)
+    canvas, centres = make_canvas(positions, n, PIXEL)
+    microscope = Microscope(300e3, 10.0, {"C10": -600.0 * n / 128})
+    probe = hermite_modes(make_probe(microscope, n, PIXEL, 90.0), modes, 0.02).astype(np.complex64)
+    mean = np.abs(np.fft.fft2(probe[0], norm="ortho")) ** 2
+    counts = rng.poisson(mean, (PATTERNS, n, n)).astype(np.uint8)
+    propagators = np.empty((slices - 1, n, n), np.complex64)
+    propagators[:] = fresnel_propagator(n, PIXEL, WAVELENGTH, 10.0)
+    settings = Settings(
+        "poisson", 0.1, 1.0, 1.0, 0.1, 0, True, False, 0.9, False, 0, 8,
+        ObjectRules(None, 0.0, True, False, 0.0), ProbeRules(None, True, None),
+    )  # fmt: skip
+    weights, fft = np.ones((n, n), np.float32), fft_library()
+    problem = Problem(canvas, (4, 4), weights, propagators, 90.0, settings, backend, fft, wisdom(modes, n))
+    solver, block = LsqMl(problem), Block(0, 0, 4, 0, 4)
+    object_ = (0.1 * rng.random((slices, *canvas.shape))).astype(np.float32)
+    return solver, block, solver.prepare(block, counts), Model(object_, probe, centres)
+
+
+@cache
+def wisdom(modes: int, n: int) -> str:
+    """FFT plans as a run would measure them."""
+    return measure_plans(modes, n) if fft_library() == "fftw" else ""
+
+
+def microseconds(function: Callable[[], Any], patterns: int = PATTERNS) -> float:
+    """Median time per pattern."""
+    function()
+    times = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return median(times) / patterns * 1e6
+
+
+def transforms(slices: int, modes: int, n: int) -> Callable[[], None]:
+    """The FFTs of one pattern and nothing else (their values do not matter to their time)."""
+    space = workspace(slices, modes, n, fft_library(), wisdom(modes, n))
+    shift = [space.waves[0].inverse]
+    between = [f for t in space.waves[1:] for f in (t.forward, t.inverse)]
+    back = [space.detector.forward, space.detector.inverse] * slices
+    calls = shift + between + back
+
+    def run() -> None:
+        for t in (*space.waves, space.detector):
+            t.buffer.fill(0)  # unnormalised transforms of transforms would overflow
+        for call in calls:
+            call()
+
+    return run
+
+
+def row(slices: int, modes: int, n: int, backend: str) -> dict[str, Any]:
+    solver, block, patterns, model = case(slices, modes, n, backend)
+    whole = microseconds(lambda: solver.partial(block, patterns, model, False))
+    result: dict[str, Any] = {"S": slices, "M": modes, "N": n, "backend": backend, "microseconds": whole}
+    count = 4 * slices * modes - modes  # a held probe needs no transform back to the entrance
+    result["fft_count"] = count
+    result["gflop"] = (count * 10 * n * n * np.log2(n) + 60 * slices * modes * n * n) / 1e9
+    if backend == "cpu":
+        fft = microseconds(transforms(slices, modes, n), 1)
+        result.update(fft_microseconds=fft, fft_share=fft / whole, gflop_per_second=result["gflop"] / whole * 1e6)
+        bare = replace(solver.problem, backend="numpy")
+        reference = LsqMl(bare).partial(block, patterns, model, False)
+        fast = solver.partial(block, patterns, model, False)
+        error = np.abs(fast.object.gradient - reference.object.gradient).max()
+        result["gradient_error"] = float(error / np.abs(reference.object.gradient).max())
+    return result
+
+
+if __name__ == "__main__":
+    options = arguments(QUESTION)
+    sizes = [
+        (4, 2, 128),
+        (1, 1, 128),
+        (2, 1, 128),
+        (4, 1, 128),
+        (8, 1, 128),
+        (4, 4, 128),
+        (12, 6, 128),
+        (4, 2, 64),
+        (4, 2, 256),
+    ]
+    if options.tiny:
+        sizes = [(2, 1, 32)]
+    rows = [row(*size, backend) for size in sizes for backend in ("cpu", "numpy")]
+    save("per_pattern", QUESTION, {"fft": fft_library(), "rows": rows}, options)
