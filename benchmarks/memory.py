@@ -34,7 +34,7 @@ def make(path: Path, side: int) -> None:
         rng = np.random.default_rng(list(location["chunk-location"]))
         return rng.poisson(mean, size=location["chunk-shape"]).astype(np.uint8)
 
-    lazy = da.map_blocks(chunk, chunks=((16,) * (side // 16), (16,) * (side // 16), (128,), (128,)), dtype=np.uint8)
+    lazy = da.map_blocks(chunk, chunks=(*([(16,) * (side // 16)] * 2), (128,), (128,)), dtype=np.uint8)
     ptychodask.create_dataset(
         path, lazy, energy_ev=300e3, semi_angle_mrad=10, defocus_angstrom=600, angular_step_mrad=0.47,
         scan_step_angstrom=1.05,

@@ -27,7 +27,7 @@ from .io.result import Result, open_result
 from .jobs import tasks
 from .jobs.progress import silent
 from .jobs.run import Log, Report, Run, history, split_iterations, survey
-from .jobs.setup import Recipe, check_job, microscope_of, slices_of, thickness_of, train_fraction
+from .jobs.setup import Recipe, check_job, microscope_of, slices_of, thickness_of
 from .model.config import JobConfig
 from .physics.constraints import phase_of
 from .simulation.run import simulate
@@ -136,6 +136,8 @@ def reconstruct(
     dataset = dataset_info(path)
     remarks = check_job(dataset, job)
     target = check_output(output if output is not None else _scratch() / "result.zarr", overwrite).resolve()
+    if target == path:
+        raise InputError(f"output {target} is the dataset itself: choose another name for the result")
     folder = RunFolder.of(target)
     with _connected(job, client) as dask_client:
         folder.claim(
@@ -214,7 +216,7 @@ def _run(
     overwrite: bool,
     progress: Report,
 ) -> Result:
-    electrons = recipe.mean_counts / (train_fraction(dataset, job) or 1.0)
+    electrons = float(dataset.attributes["electrons_per_pattern"])
     progress(
         "start",
         {

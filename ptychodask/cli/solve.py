@@ -65,8 +65,6 @@ def reconstruct(
     overrides += [f"engine.workers={workers}"] if workers is not None else []
     overrides += [f"engine.scheduler={scheduler}"] if scheduler is not None else []
     job = JobConfig.load(config, overrides, preset)
-    if output.resolve() == data.resolve():
-        raise InputError(f"output {output} is the dataset itself: choose another name for the result")
     from .. import api
 
     _solve(

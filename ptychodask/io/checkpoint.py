@@ -33,8 +33,9 @@ def save_state(path: str, state: State) -> str:
         group = zarr.create_group(str(temporary))
         for name, array in arrays.items():
             # zeros are written too, so that a missing file means lost data
-            whole = {"write_empty_chunks": True}
-            group.create_array(name, data=np.asarray(array), chunks=_chunks(array.shape), config=whole)
+            group.create_array(
+                name, data=np.asarray(array), chunks=_chunks(array.shape), config={"write_empty_chunks": True}
+            )
         group.attrs.update(
             {
                 "iteration": model.iteration,

@@ -6,9 +6,10 @@ over the full potential, which for a scan much larger than the probe wastes near
 result against abTEM's own wave functions.
 
 Approximations, all of them: no phonons unless asked for, neutral isolated atoms, Fresnel propagation, frequencies above
-2/3 of the simulation's Nyquist (= the edge of the detector: its corners stay dark) removed, a window as wide as the
-detector's box lambda / dtheta (what is scattered out of it wraps around), point-sampled detector pixels, full
-coherence.
+2/3 of the simulation's Nyquist (= the edge of the detector; its corners are some 200 times darker than they should be)
+removed, a window as wide as the detector's box lambda / dtheta (what is scattered out of it wraps around),
+point-sampled detector pixels, full coherence. abTEM places atoms between its grid points bilinearly, which weakens the
+highest angles: the projected phase of a Zn column comes out 3 % below the exact sum, in truth and patterns alike.
 """
 
 from __future__ import annotations

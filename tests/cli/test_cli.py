@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
 import subprocess
 import sys
 import tomllib
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -43,22 +45,25 @@ def run(monkeypatch, capsys):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A dataset and a result, made through the command as a person types it."""
+    """A dataset, and a result made through the command as a person types it."""
     place = tmp_path_factory.mktemp("work")
-    commands = [
-        ["simulate", "scan.zarr", *SIMULATE],
-        ["reconstruct", "scan.zarr", "-o", "result.zarr", "--set", "solver.iterations=4", "--set", "solver.finish=1"],
-    ]
-    said = []
-    for command in commands:
-        done = subprocess.run(
-            [sys.executable, "-m", "ptychodask", *command], cwd=place, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
-        said.append(done.stdout)
-    (place / "simulate.txt").write_text(said[0])
-    (place / "reconstruct.txt").write_text(said[1])
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        redirect_stdout(io.StringIO()) as out,
+        pytest.raises(SystemExit) as left,
+    ):
+        patch.chdir(place)
+        patch.setattr(sys, "argv", ["ptychodask", "simulate", "scan.zarr", *SIMULATE])
+        patch.setattr(signal, "signal", lambda number, handler: None)
+        main()
+    assert left.value.code == 0
+    (place / "simulate.txt").write_text(out.getvalue())
+    settings = ["--set", "solver.iterations=4", "--set", "solver.finish=1"]
+    command = [sys.executable, "-m", "ptychodask", "reconstruct", "scan.zarr", "-o", "result.zarr", *settings]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    (place / "reconstruct.txt").write_text(done.stdout)
     return place
 
 

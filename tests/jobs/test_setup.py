@@ -158,11 +158,13 @@ def test_slices_share_the_thickness(info):
     assert distance == pytest.approx(20.0, rel=1e-3)
 
 
-@pytest.mark.parametrize(("rule", "slices", "stride"), [
-    ("auto", 4, 0), ("auto", 5, 8), ("pooled", 9, 0), ("tangent", 1, 8),
+@pytest.mark.parametrize(("rule", "coupling", "slices", "stride"), [
+    ("auto", "none", 4, 0), ("auto", "none", 5, 8), ("auto", "identical", 9, 0), ("pooled", "none", 9, 0),
+    ("tangent", "none", 1, 8), ("tangent", "identical", 9, 8),
 ])  # fmt: skip
-def test_the_tangent_step_is_for_many_slices(info, rule, slices, stride):
-    config = job(object={"slices": slices, "thickness_angstrom": 100.0}, solver={"step_rule": rule})
+def test_the_tangent_step_is_for_many_free_slices(info, rule, coupling, slices, stride):
+    objects = {"slices": slices, "thickness_angstrom": 100.0, "coupling": coupling}
+    config = job(object=objects, solver={"step_rule": rule})
     algorithm = build_algorithm(recipe(info, config))
     assert algorithm.problem.settings.tangent_stride == stride
     assert algorithm.searches_line == (stride > 0)

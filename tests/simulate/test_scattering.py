@@ -101,8 +101,7 @@ def differences(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
 
 
 # what is left between the two are the tails of the potential that abTEM's cell wraps around: 1e-3 of the electrons and
-# 2e-2 of those in the dark field (with one and the same potential it is 2e-5); a flipped sign changes 0.08 to 0.4 of
-# them
+# 2e-2 of those in the dark field (2e-5 with one and the same potential); a flipped sign changes 0.08 to 0.4 of them
 SAME = (2e-3, 4e-2)
 
 

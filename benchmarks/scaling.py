@@ -1,0 +1,74 @@
+"""Is the time linear in patterns J, slices S and modes M, and do two workers halve it?
+
+Seconds of one iteration through the whole engine (median over iterations), in-process threads and worker processes, for
+a made-up dataset of 100-electron patterns. The slopes are fits of log time against log size.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from memory import make
+from record import arguments, save
+
+import ptychodask
+
+QUESTION = "time against J, S, M and the number of threads and workers"
+
+
+def iteration(path: Path, slices: int, modes: int, engine: dict[str, Any], iterations: int = 6) -> float:
+    """Median seconds of an iteration, without the first, which compiles and fills caches."""
+    job = {
+        "object": {"slices": slices, "thickness_angstrom": 10.0 * slices},
+        "probe": {"modes": modes},
+        "solver": {"iterations": iterations, "finish": 0, "patience": 1000},
+        "engine": engine,
+    }
+    result = ptychodask.reconstruct(path, job)
+    # the last pass only looks at the last state
+    return float(np.median(result.history["seconds"][1:-1]))
+
+
+def slope(sizes: list[int], seconds: list[float]) -> float:
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def sweep(name: str, sizes: list[int], seconds: list[float]) -> dict[str, Any]:
+    return {"against": name, "sizes": sizes, "seconds": seconds, "exponent": slope(sizes, seconds)}
+
+
+if __name__ == "__main__":
+    options = arguments(QUESTION)
+    with tempfile.TemporaryDirectory() as name:
+        sides = [16, 32] if options.tiny else [32, 48, 64, 96]
+        paths = {side: Path(name) / f"{side}.zarr" for side in sides}
+        for side, path in paths.items():
+            make(path, side)
+        base = paths[sides[-1 if options.tiny else 1]]
+        threads = {"threads": 2}
+        ones = [1, 2] if options.tiny else [1, 2, 4, 8]
+        rows = [
+            sweep("J", [s * s for s in sides], [iteration(paths[s], 4, 1, threads) for s in sides]),
+            sweep("S", ones, [iteration(base, s, 1, threads) for s in ones]),
+            sweep("M", ones, [iteration(base, 4, m, threads) for m in ones]),
+        ]
+        engines = {
+            "1 thread": {"threads": 1},
+            "2 threads": {"threads": 2},
+            "1 process": {"workers": 1, "threads": 1},
+            "2 processes": {"workers": 2, "threads": 1},
+        }
+        if options.tiny:
+            engines = {k: engines[k] for k in ("1 thread", "2 threads")}
+        seconds = {label: iteration(paths[sides[-1]], 4, 2, engine) for label, engine in engines.items()}
+    result = {
+        "sweeps": rows,
+        "workers_seconds": seconds,
+        "two_threads_speed_up": seconds["1 thread"] / seconds["2 threads"],
+    }
+    if not options.tiny:
+        result["two_processes_speed_up"] = seconds["1 process"] / seconds["2 processes"]
+    save("scaling", QUESTION, result, options)
