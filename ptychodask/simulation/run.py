@@ -16,7 +16,7 @@ from .._errors import InputError
 from ..distributed.cluster import connect
 from ..distributed.maps import run_all
 from ..io.atomic import check_output, replacing
-from ..io.create import Layout, TileSummary, create_skeleton, seal, write_tile, write_truth
+from ..io.tiles import Layout, TileSummary, create_skeleton, seal, write_tile, write_truth
 from ..model.blocks import Block, default_tile
 from ..model.optics import Microscope
 from ..model.scan import Detector, raster

@@ -154,7 +154,7 @@ def test_presets_with_modes_probe_updates_background_and_tangent_steps(tmp_path,
         "preset": preset,
         "object": {"slices": 6, "thickness_angstrom": 30.0},
         "probe": {"update_start": 2},
-        "solver": {"iterations": 8, "background": True},
+        "solver": {"iterations": 8, "background": True, "step_rule": "tangent"},
     }
     found = ptychodask.reconstruct(path, config)
     modes = 2 if preset == "medium" else 4

@@ -1,0 +1,163 @@
+"""Write a dataset shard by shard: a skeleton, then the scan tiles in any order and from any process, then the seal."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+
+from .._errors import InputError
+from ..model.blocks import Block, make_blocks
+from ..model.optics import Microscope
+from ..model.scan import Detector
+from .dataset import DIMS, SCHEMA
+
+INNER = 4
+"""Side of the inner chunks in scan positions: what a viewer has to decode to show one pattern."""
+
+_WRITE_ALL: Any = {"write_empty_chunks": True}
+"""Chunks of zeros are written too, so that a missing file means lost data. It holds for the open array only."""
+
+SIGNS = (
+    "Krivanek: chi = 2 pi / lambda sum C_nm theta^(n+1) cos(m (phi - phi_nm)) / (n+1), probe exp(-i chi), "
+    "C10 = -defocus, defocus > 0 is underfocus, phi = atan2(ky, kx); coefficients in angstrom, phi in rad"
+)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Shape, type and calibration of a dataset to be written."""
+
+    scan_shape: tuple[int, int]
+    detector: Detector
+    microscope: Microscope
+    scan_step: tuple[float, float]
+    dtype: str
+    tile: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if len(self.tile) != 2 or min(self.tile) < 1:
+            raise InputError(f"chunks = {self.tile}: give the scan positions (y, x) per shard, at least 1 each")
+        # a shard larger than the scan would only be padded
+        tile = tuple(int(min(side, n)) for side, n in zip(self.tile, self.scan_shape, strict=True))
+        object.__setattr__(self, "tile", tile)
+
+    def blocks(self) -> tuple[Block, ...]:
+        """The tiles, one shard each."""
+        return make_blocks(self.scan_shape, self.tile)
+
+
+@dataclass(frozen=True)
+class TileSummary:
+    """What the seal needs to know of a written tile."""
+
+    digest: str
+    electrons: float
+    brightest: float
+
+
+def create_skeleton(path: Path, layout: Layout, positions: np.ndarray, mask: np.ndarray | None) -> None:
+    """Create all arrays of a dataset but the counts' content."""
+    n = layout.detector.pixels
+    group = zarr.create_group(str(path))
+    typesize = np.dtype(layout.dtype).itemsize
+    inner = tuple(math.gcd(side, INNER) if side % INNER else INNER for side in layout.tile)
+    group.create_array(
+        "counts",
+        shape=(*layout.scan_shape, n, n),
+        dtype=layout.dtype,
+        chunks=(*inner, n, n),
+        shards=(*layout.tile, n, n),
+        # the checksum finds a flipped bit, which a codec alone may decode to wrong counts
+        compressors=[
+            BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=typesize),
+            Crc32cCodec(),
+        ],
+        dimension_names=DIMS,
+        attributes={"units": "electron"},
+    )
+    shape = (*layout.scan_shape, 2)
+    safe: dict[str, Any] = {"compressors": [ZstdCodec(), Crc32cCodec()], "config": _WRITE_ALL}
+    stored = group.create_array(
+        "positions",
+        shape=shape,
+        dtype="f8",
+        dimension_names=("scan_y", "scan_x", "axis"),
+        attributes={"units": "angstrom"},
+        **safe,
+    )
+    stored[...] = positions.reshape(shape)
+    used = np.ones((n, n), np.uint8) if mask is None else (np.asarray(mask) != 0).astype(np.uint8)
+    group.create_array("mask", shape=(n, n), dtype="u1", dimension_names=DIMS[2:], **safe)[...] = used
+
+
+def write_tile(path: Path, block: Block, counts: np.ndarray) -> TileSummary:
+    """Write one tile [rows, columns, N, N], zero angle in the centre. Safe in parallel: a tile is a shard."""
+    array = zarr.open_group(str(path), mode="r+")["counts"]
+    assert isinstance(array, zarr.Array)
+    array = array.with_config(_WRITE_ALL)
+    counts = _checked(counts, array.dtype, block)
+    array[block.y0 : block.y1, block.x0 : block.x1] = counts
+    digest = hashlib.blake2b(np.ascontiguousarray(counts).data, digest_size=16).hexdigest()
+    return TileSummary(digest, float(counts.sum(dtype=np.float64)), float(counts.max(initial=0)))
+
+
+def _checked(counts: np.ndarray, dtype: np.dtype, block: Block) -> np.ndarray:
+    where = f"in scan rows {block.y0} to {block.y1 - 1}, columns {block.x0} to {block.x1 - 1}"
+    if counts.dtype.kind == "f" and not np.isfinite(counts).all():
+        raise InputError(
+            f"{int((~np.isfinite(counts)).sum())} counts are NaN or infinite {where}: repair them or mask"
+            " their pixels with 0"
+        )
+    if counts.dtype.kind in "fi" and counts.size and counts.min() < 0:
+        raise InputError(
+            f"counts as low as {counts.min()} {where}: counts cannot be negative (subtract less"
+            " background, or clip at 0)"
+        )
+    if np.dtype(dtype).kind == "u" and counts.size and counts.max() > np.iinfo(dtype).max:
+        raise InputError(f"counts up to {counts.max()} {where} do not fit {dtype}")
+    return counts.astype(dtype, copy=False)
+
+
+def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mapping[str, Any]) -> None:
+    """Write the attributes that make the group a dataset; without them it does not open."""
+    total = sum(tile.electrons for tile in tiles)
+    if total <= 0:
+        raise InputError(
+            "the counts are all zero: there is nothing to reconstruct (wrong file, or the beam was blanked)"
+        )
+    per_pattern = total / math.prod(layout.scan_shape)
+    described = {
+        "schema": SCHEMA,
+        "energy_ev": float(layout.microscope.energy_ev),  # JSON and the fingerprint want plain floats
+        "semi_angle_mrad": float(layout.microscope.semi_angle_mrad),
+        "aberrations": {name: float(value) for name, value in layout.microscope.aberrations.items()},
+        "aberration_convention": SIGNS,
+        "angular_step_mrad": float(layout.detector.angular_step_mrad),
+        "scan_step_angstrom": list(layout.scan_step),
+        "electrons_per_pattern": per_pattern,
+        "dose_per_square_angstrom": per_pattern / (layout.scan_step[0] * layout.scan_step[1]),
+        "brightest_pixel": max(tile.brightest for tile in tiles),
+        **attributes,
+    }
+    digest = hashlib.blake2b(digest_size=16)
+    for tile in tiles:
+        digest.update(tile.digest.encode())
+    group = zarr.open_group(str(path), mode="r+")
+    for name in ("positions", "mask"):
+        digest.update(np.ascontiguousarray(group[name][...]).tobytes())  # type: ignore[index]
+    digest.update(repr(sorted((k, v) for k, v in described.items() if k != "source")).encode())
+    group.attrs.update({**described, "fingerprint": digest.hexdigest()})
+
+
+def write_truth(path: Path, truth: xr.Dataset) -> None:
+    """Add the ground truth as the group ``truth``."""
+    truth.to_zarr(str(path), group="truth", mode="a", consolidated=False, zarr_format=3)
