@@ -16,7 +16,7 @@ if __name__ == "__main__":
     options = arguments(QUESTION)
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        side = 8 if options.tiny else 48
+        side = 16 if options.tiny else 48
         data = ptychodask.simulate(
             Path(name) / "zif8.zarr", "zif-8", thickness_angstrom=34, scan_shape=(side, side),
             dose_per_square_angstrom=float("inf"), slice_thickness_angstrom=4.0 if options.tiny else 2.0,

@@ -18,7 +18,7 @@ QUESTION = "low dose: correlation with the truth by the validation rule, and sta
 
 
 def one(folder: Path, semi_angle: float, tiny: bool) -> dict:
-    side = 8 if tiny else 48
+    side = 16 if tiny else 48
     data = ptychodask.simulate(
         folder / f"zif8-{semi_angle:g}.zarr", "zif-8", thickness_angstrom=34, semi_angle_mrad=semi_angle,
         scan_shape=(side, side), slice_thickness_angstrom=4.0 if tiny else 2.0,

@@ -21,7 +21,7 @@ if __name__ == "__main__":
     options = arguments(QUESTION)
     rows = []
     with tempfile.TemporaryDirectory() as name:
-        for side in (8,) if options.tiny else (48, 64, 96, 128):
+        for side in (16,) if options.tiny else (48, 64, 96, 128):
             data = ptychodask.simulate(
                 Path(name) / f"{side}.zarr", "zif-8", thickness_angstrom=34, scan_shape=(side, side),
                 slice_thickness_angstrom=4.0,

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import atexit
-import json
 import shutil
 import tempfile
-from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
-from . import __version__
-from ._errors import DivergenceError, InputError
+from ._errors import InputError
 from .analysis.sampling import SamplingReport, sampling_report
-from .distributed.cluster import connect, describe
 from .io.atomic import check_output
-from .io.checkpoint import RunFolder
 from .io.create import create_dataset
 from .io.dataset import dataset_info, open_dataset, read_truth
 from .io.export import export_hdf5, export_tiff
 from .io.result import Result, open_result
-from .jobs import tasks
+from .jobs.launch import start, take_up
 from .jobs.progress import silent
-from .jobs.run import Log, Report, Run, history, split_iterations, survey
-from .jobs.setup import Recipe, check_job, microscope_of, slices_of, thickness_of
+from .jobs.run import Report
+from .jobs.setup import microscope_of, slices_of, thickness_of
 from .model.config import JobConfig
 from .physics.constraints import phase_of
 from .simulation.run import simulate
@@ -132,25 +125,12 @@ def reconstruct(
     >>> result = ptychodask.reconstruct("scan.zarr", {"object": {"slices": 2, "thickness_angstrom": 50}})
     >>> result.phase.plot()
     """
-    job, path = _as_config(config), _as_path(data).resolve()
-    dataset = dataset_info(path)
-    remarks = check_job(dataset, job)
+    path = _as_path(data).resolve()
     target = check_output(output if output is not None else _scratch() / "result.zarr", overwrite).resolve()
     if target == path:
         raise InputError(f"output {target} is the dataset itself: choose another name for the result")
-    folder = RunFolder.of(target)
-    with _connected(job, client) as dask_client:
-        folder.claim(
-            {"data": str(path), "config": job.model_dump_json(), "fingerprint": dataset.fingerprint},
-            overwrite,
-        )
-        try:
-            recipe = survey(dask_client, dataset, job, progress)
-        except BaseException:
-            folder.remove()  # nothing was computed yet that could be resumed
-            raise
-        folder.write_json("recipe.json", asdict(recipe))
-        return _run(dask_client, target, dataset, job, folder, recipe, Log(), remarks, overwrite, progress)
+    start(dataset_info(path), _as_config(config), target, overwrite, client, progress)
+    return open_result(target)
 
 
 def resume(
@@ -174,103 +154,7 @@ def resume(
         As for :func:`reconstruct`.
     """
     target = Path(output).resolve()
-    folder = RunFolder.of(target)
-    if not folder.path.exists():
-        done = "it is finished: open it with open_result" if target.exists() else "no run was started for it"
-        raise InputError(f"{target} has nothing to resume: {done}")
-    job_text = folder.read_json("job.json")
-    job = JobConfig.parse(json.loads(job_text["config"]))
-    if fixed := {"block", "backend"} & set(engine or {}):
-        raise InputError(f"engine.{fixed.pop()} cannot change in a resumed run: it would change the bits")
-    job = JobConfig.parse({**job.model_dump(), "engine": {**job.engine.model_dump(), **(engine or {})}})
-    dataset = dataset_info(job_text["data"])
-    if dataset.fingerprint != job_text["fingerprint"]:
-        raise InputError(f"{dataset.path} has changed since the run was started: reconstruct it anew with --overwrite")
-    has_log = (folder.path / "log.json").exists()
-    log = Log(**folder.read_json("log.json")) if has_log else Log()
-    with _connected(job, client) as dask_client:
-        surveyed = (folder.path / "recipe.json").exists()
-        recipe = (
-            # JSON keeps every bit of a float
-            Recipe(**{**folder.read_json("recipe.json"), "config": job.model_dump_json()})
-            if surveyed
-            else survey(dask_client, dataset, job, progress)
-        )
-        return _run(dask_client, target, dataset, job, folder, recipe, log, check_job(dataset, job), True, progress)
-
-
-def _connected(job: JobConfig, client: Client | None) -> Any:
-    engine = job.engine
-    return connect(workers=engine.workers, threads=engine.threads, scheduler=engine.scheduler, client=client)
-
-
-def _run(
-    client: Client,
-    target: Path,
-    dataset: Any,
-    job: JobConfig,
-    folder: RunFolder,
-    recipe: Recipe,
-    log: Log,
-    remarks: list[str],
-    overwrite: bool,
-    progress: Report,
-) -> Result:
-    electrons = float(dataset.attributes["electrons_per_pattern"])
-    progress(
-        "start",
-        {
-            "patterns": int(np.prod(dataset.scan_shape)),
-            "electrons_per_pattern": electrons,
-            "slices": slices_of(dataset, job),
-            "modes": job.probe.modes,
-            "remarks": remarks,
-            "iterations": job.solver.iterations,
-            **describe(client),
-        },
-    )
-    run = Run(client, dataset, job, folder, recipe, log, progress)
-    try:
-        state, recipe = run.finish(run.fit())
-        attributes = {
-            "version": __version__,
-            "versions": json.dumps({name: metadata.version(name) for name in ("numpy", "scipy", "dask", "zarr")}),
-            "data": dataset.path,
-            "data_fingerprint": dataset.fingerprint,
-            "iteration": log.chosen,
-            "finish": split_iterations(job, run.holds_out)[1],
-            "stopped_because": log.reason,
-            "restarts": log.restarts,
-            "initial_loss": log.entries[0]["loss"],
-            "initial_validation": log.entries[0]["validation"],
-            "electrons_per_pattern": electrons,
-            "dose_per_square_angstrom": electrons / (dataset.scan_step[0] * dataset.scan_step[1]),
-            "slices": slices_of(dataset, job),
-            "energy_ev": dataset.microscope.energy_ev,
-            "semi_angle_mrad": dataset.microscope.semi_angle_mrad,
-            "defocus_angstrom": microscope_of(dataset, job).defocus_angstrom,
-            "remarks": json.dumps(remarks),
-        }
-        algorithm = client.submit(tasks.build_algorithm, recipe, pure=False)
-        client.submit(
-            tasks.store_result,
-            str(target),
-            algorithm,
-            state,
-            recipe,
-            history(log),
-            attributes,
-            overwrite,
-            pure=False,
-        ).result()
-    except KeyboardInterrupt:
-        progress("checkpoint", {"iteration": run.interrupt()})
-        raise
-    except Exception as error:
-        if isinstance(error, DivergenceError) or not folder.checkpoints():
-            folder.remove()  # nothing worth resuming
-        raise
-    folder.remove()
+    take_up(target, engine or {}, client, progress)
     return open_result(target)
 
 
@@ -301,9 +185,11 @@ def report(result: Result | str | Path, output: str | Path | None = None) -> dic
         Information limit, loss, validation, probe diameters and, where the dataset holds a truth, correlation, NRMSE,
         SSIM and ring correlation with it. Numbers that do not exist are None.
     """
+    # matplotlib takes its time to import, and most calls draw nothing
+    from .jobs.figures import report_data
     from .viz.report import draw_report, report_figures
 
-    data = _report_data(result if isinstance(result, Result) else open_result(result))
+    data = report_data(result if isinstance(result, Result) else open_result(result))
     return report_figures(data) if output is None else draw_report(data, output)
 
 
@@ -335,31 +221,3 @@ def export(result: Result | str | Path, output: str | Path, *, slices: bool = Fa
         }
         return export_hdf5(arrays, opened.attributes, output, overwrite=overwrite)
     raise InputError(f"{output}: the ending {ending!r} is not known, use .tif or .h5")
-
-
-def _report_data(result: Result) -> Any:
-    from .viz.report import ReportData
-
-    attributes = result.attributes
-    source = Path(attributes["data"])
-    truth = read_truth(source) if source.exists() else None
-    specimen = dataset_info(source).attributes.get("specimen", source.stem) if source.exists() else source.stem
-    steps = result.history
-    best = max((i for i, e in enumerate(steps) if e.stage == "fit" and e.updates == result.iteration), default=0)
-    return ReportData(
-        title=f"{specimen}, {attributes['dose_per_square_angstrom']:.4g} e/Å²",
-        phase=result.phase,
-        probe=result.probe.rename(probe_y="y", probe_x="x"),
-        positions=result.positions.values,
-        history={name: steps[name] for name in ("iteration", "loss", "validation", "seconds")},
-        best_iteration=int(steps[best].iteration) if len(steps) else 0,
-        truth=None if truth is None else truth["phase"],
-        summary={
-            "dose (e/Å²)": attributes["dose_per_square_angstrom"],
-            "electrons per pattern": attributes["electrons_per_pattern"],
-            "semi-angle (mrad)": attributes["semi_angle_mrad"],
-            "defocus (Å)": attributes["defocus_angstrom"],
-            "slices": attributes["slices"],
-            "modes": result.probe.sizes["mode"],
-        },
-    )

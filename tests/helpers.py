@@ -77,9 +77,7 @@ class Case:
         line = None
         if self.algorithm.searches_line:
             pairs = zip(self.blocks, self.patterns, strict=True)
-            line = self.algorithm.merge(
-                [self.algorithm.line_search(b, p, state.model, move) for b, p in pairs]
-            )
+            line = self.algorithm.merge([self.algorithm.line_search(b, p, state.model, move) for b, p in pairs])
         return self.algorithm.advance(state, move, line), update
 
 

@@ -74,12 +74,20 @@ def _attach(address: str) -> Client:
     try:
         get_address_host(address)  # a client of a malformed address would leave its event loop behind
         # a default client that fails to connect would stay dask's default scheduler
-        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(
             f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with 'dask"
             " scheduler' or check the address"
         ) from None
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    except TimeoutError:
+        client.close()
+        raise InputError(
+            f"the scheduler at {address} has no workers: start some with 'dask worker {address}'"
+        ) from None
+    return client
 
 
 def describe(client: Client) -> dict[str, Any]:

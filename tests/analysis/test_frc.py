@@ -83,8 +83,7 @@ def test_alignment_restores_the_curve() -> None:
     second = shift_image(big, (1.3, -2.2))[32:-32, 32:-32]
     # noise, without which rings beyond the signal would correlate what the window leaks
     first, second = (
-        a + 0.5 * np.random.default_rng(k).normal(size=SHAPE)
-        for k, a in enumerate((big[32:-32, 32:-32], second))
+        a + 0.5 * np.random.default_rng(k).normal(size=SHAPE) for k, a in enumerate((big[32:-32, 32:-32], second))
     )
     crooked = ring_correlation(first, second, DX)
     straight = ring_correlation(first, second, DX, align=True)

@@ -164,9 +164,7 @@ def test_rows_are_text():
 
 
 def test_check_geometry():
-    check_geometry(
-        microscope(), 128, 0.47, step_angstrom=(1.05, 1.05), thickness_angstrom=100.0
-    )  # must not raise
+    check_geometry(microscope(), 128, 0.47, step_angstrom=(1.05, 1.05), thickness_angstrom=100.0)  # must not raise
     with pytest.raises(InputError, match=r"semi_angle_mrad = 40 exceeds the detector's 30\.1 mrad: "):
         check_geometry(microscope(40.0, 0.0), 128, 0.47)
     with pytest.raises(InputError, match="at the entrance"):

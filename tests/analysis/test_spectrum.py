@@ -38,11 +38,7 @@ def test_noise_alone_has_no_limit(blur: float, order: str) -> None:
     for seed in range(8):
         noise = np.random.default_rng(seed).normal(size=(160, 150))
         for step in order.split(", "):
-            noise = (
-                np.maximum(noise, 0)
-                if step == "positive"
-                else ndimage.gaussian_filter(noise, blur, mode="wrap")
-            )
+            noise = np.maximum(noise, 0) if step == "positive" else ndimage.gaussian_filter(noise, blur, mode="wrap")
         result = power_spectrum(_image(noise))
         found.append((result.limit_angstrom, result.peak_limit_angstrom))
     assert np.isnan(found).all(), found

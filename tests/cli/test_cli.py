@@ -296,7 +296,7 @@ def test_bad_input_is_one_line(run, folder, tmp_path, name, monkeypatch):
             angular_step_mrad=1.0, scan_step_angstrom=1.0,
         )  # fmt: skip
     before = sorted(p.name for p in folder.iterdir())
-    for place in ("ptychodask.simulation.run.connect", "ptychodask.api.connect"):  # nothing is computed
+    for place in ("ptychodask.simulation.run.connect", "ptychodask.jobs.launch.connect"):  # nothing is computed
         monkeypatch.setattr(place, lambda **kwargs: pytest.fail("a cluster was started"))
     arguments, message = BAD[name]
     code, out, err = run(*(argument.format(tmp=tmp_path) for argument in arguments))

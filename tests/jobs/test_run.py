@@ -311,7 +311,7 @@ def no_computing(monkeypatch):
     def forbidden(*arguments, **options):
         raise AssertionError("computing started")
 
-    monkeypatch.setattr("ptychodask.api.survey", forbidden)
+    monkeypatch.setattr("ptychodask.jobs.launch.survey", forbidden)
 
 
 def test_an_existing_output_is_refused_before_computing(scan, tmp_path, monkeypatch):

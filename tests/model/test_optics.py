@@ -36,9 +36,7 @@ def test_bad_angle(angle):
         Microscope(300e3, angle)
 
 
-@pytest.mark.parametrize(
-    "aberrations", [{"C11": 1.0}, {"defocus": 100.0}, {"phi10": 0.1}, {"C10": float("nan")}]
-)
+@pytest.mark.parametrize("aberrations", [{"C11": 1.0}, {"defocus": 100.0}, {"phi10": 0.1}, {"C10": float("nan")}])
 def test_bad_aberrations(aberrations):
     with pytest.raises(InputError, match=next(iter(aberrations))):
         Microscope(300e3, 20.0, aberrations)

@@ -63,9 +63,7 @@ def test_raster_is_row_major_and_starts_at_zero():
     np.testing.assert_array_equal(grid.reshape(-1, 2)[3], [0.5, 0.0])
 
 
-@pytest.mark.parametrize(
-    ("shape", "tile"), [((5, 7), (2, 3)), ((4, 4), (4, 4)), ((1, 9), (3, 2)), ((6, 6), (1, 6))]
-)
+@pytest.mark.parametrize(("shape", "tile"), [((5, 7), (2, 3)), ((4, 4), (4, 4)), ((1, 9), (3, 2)), ((6, 6), (1, 6))])
 def test_blocks_cover_every_position_once(shape, tile):
     blocks = make_blocks(shape, tile)
     found = np.concatenate([b.flat(shape) for b in blocks])

@@ -110,9 +110,7 @@ def test_identical_slices_are_the_mean(object_, phase, modulus):
     found_phase, found_modulus = parts(c.identical_slices(object_))
     np.testing.assert_allclose(found_phase, np.broadcast_to(phase.mean(axis=0), phase.shape), atol=1e-12)
     if np.iscomplexobj(to_host(object_)):
-        np.testing.assert_allclose(
-            found_modulus, np.broadcast_to(modulus.mean(axis=0), phase.shape), rtol=1e-12
-        )
+        np.testing.assert_allclose(found_modulus, np.broadcast_to(modulus.mean(axis=0), phase.shape), rtol=1e-12)
 
 
 def test_coupled_slices_blur_along_the_beam(object_, phase):

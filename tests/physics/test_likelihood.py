@@ -85,9 +85,7 @@ def test_poisson_residual_is_unbiased(mean, epsilon):
     assert expected_residual(likelihood, 1.1 * mean, mean) < -1e-5
 
 
-@pytest.mark.parametrize(
-    ("mean", "ratio"), [(0.01, 0.0099), (0.2, 0.178), (1.0, 0.598), (5.0, 0.943), (20.0, 0.987)]
-)
+@pytest.mark.parametrize(("mean", "ratio"), [(0.01, 0.0099), (0.2, 0.178), (1.0, 0.598), (5.0, 0.943), (20.0, 0.987)])
 def test_amplitude_residual_is_biased(mean, ratio):
     """Its fixed point is (E sqrt n)^2, far below the mean of low counts."""
     likelihood = Likelihood("amplitude", 0.1)

@@ -82,7 +82,4 @@ def test_aperture_support(mixed, xp):
     assert np.abs(spectrum[allowed == 0]).max() < 1e-12
     np.testing.assert_allclose(spectrum[allowed == 1], fft2(before[0])[allowed == 1], atol=1e-12)
     np.testing.assert_array_equal(out[1:], before[1:])
-    assert (
-        aperture_support(mixed.astype(np.complex64), xp.asarray(allowed.astype(np.float32))).dtype
-        == np.complex64
-    )
+    assert aperture_support(mixed.astype(np.complex64), xp.asarray(allowed.astype(np.float32))).dtype == np.complex64

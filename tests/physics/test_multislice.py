@@ -63,9 +63,7 @@ class Setup:
         """Waves, the residual wave on the detector, and rho."""
         waves, psi = self.waves()
         predicted = intensity(psi) + self.background
-        rho = residual_factor(
-            LIKELIHOOD, self.xp.asarray(self.counts), predicted, self.xp.asarray(self.weights)
-        )
+        rho = residual_factor(LIKELIHOOD, self.xp.asarray(self.counts), predicted, self.xp.asarray(self.weights))
         return waves, psi * rho[:, None], rho, predicted
 
     def gradients(self):
@@ -144,9 +142,7 @@ def test_tilted_columns_move_to_positive_r_with_depth():
 
 def test_band_limit_and_composition():
     a, b = (fresnel_propagator(N, PIXEL, WAVELENGTH, d, (1e-3, 2e-3)) for d in (10.0, 15.0))
-    np.testing.assert_allclose(
-        a * b, fresnel_propagator(N, PIXEL, WAVELENGTH, 25.0, (1e-3, 2e-3)), atol=1e-13
-    )
+    np.testing.assert_allclose(a * b, fresnel_propagator(N, PIXEL, WAVELENGTH, 25.0, (1e-3, 2e-3)), atol=1e-13)
     k = np.hypot(*np.meshgrid(frequencies(N, PIXEL), frequencies(N, PIXEL)))
     limited = fresnel_propagator(N, PIXEL, WAVELENGTH, 10.0, band_limit=0.5)
     np.testing.assert_array_equal(limited == 0, k > 0.25 / PIXEL)
@@ -177,9 +173,7 @@ def test_adjoint_of_views(xp):
         scatter_add(back[s], corners, values[s])
     views = gather(canvas, corners, N)
     assert views.shape == (2, 5, N, N)
-    assert complex((views.conj() * values).sum()) == pytest.approx(
-        complex((canvas.conj() * back).sum()), rel=1e-12
-    )
+    assert complex((views.conj() * values).sum()) == pytest.approx(complex((canvas.conj() * back).sum()), rel=1e-12)
     y, x = window(corners, N)
     assert (y, x) == (slice(0, 24 + N), slice(0, 21 + N))
 
@@ -256,9 +250,7 @@ def test_distance_and_tilt_gradient(xp, what):
     k = frequencies(N, PIXEL)
     ky, kx = k[:, None], k[None, :]
     if what == "distance":
-        rate = -1j * np.pi * WAVELENGTH * (ky**2 + kx**2) + 2j * np.pi * (
-            ky * setup.tilt[0] + kx * setup.tilt[1]
-        )
+        rate = -1j * np.pi * WAVELENGTH * (ky**2 + kx**2) + 2j * np.pi * (ky * setup.tilt[0] + kx * setup.tilt[1])
         expected = slope(lambda t: setup.loss(distances=setup.distances + t), 1e-2)
     else:
         rate = 2j * np.pi * setup.distances[0] * kx * np.ones_like(ky)
@@ -281,9 +273,7 @@ def test_tangent(setup, probe_moves):
     waves, _ = setup.waves()
     d_probes = setup.shifted(d_probe, setup.fractions) if probe_moves else None
     found = to_host(
-        tangent(
-            waves, setup.xp.asarray(setup.views), setup.propagators(), setup.xp.asarray(d_views), d_probes
-        )
+        tangent(waves, setup.xp.asarray(setup.views), setup.propagators(), setup.xp.asarray(d_views), d_probes)
     )
 
     def moved(t: float) -> np.ndarray:

@@ -241,14 +241,10 @@ def test_loss_of_the_finish_is_that_of_the_training_share():
     model = split.algorithm.full_dose(split.model)
     assert finish.update(model).sums.loss == pytest.approx(split.update().sums.loss, rel=1e-11)
     assert np.isnan(finish.algorithm.metrics(finish.update(model))["validation"])
-    assert finish.update(model).sums.electrons == pytest.approx(
-        (finish.problem.weights * finish.counts).sum()
-    )
+    assert finish.update(model).sums.electrons == pytest.approx((finish.problem.weights * finish.counts).sum())
 
 
-@pytest.mark.parametrize(
-    ("start", "iteration", "moves"), [(None, 5, False), (3, 2, False), (3, 3, True), (0, 0, True)]
-)
+@pytest.mark.parametrize(("start", "iteration", "moves"), [(None, 5, False), (3, 2, False), (3, 3, True), (0, 0, True)])
 def test_probe_sums_only_where_the_probe_moves(start, iteration, moves):
     case = small_problem()
     rules = replace(case.problem.settings.probe_rules, update_start=start)

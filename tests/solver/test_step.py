@@ -397,9 +397,7 @@ def test_nothing_of_the_state_is_changed_in_place():
 @pytest.mark.parametrize("positive", [True, False])
 def test_extrapolation_does_not_leave_positivity(positive):
     """Momentum that points far below zero is clipped where the rule asks for it."""
-    case = small_problem(
-        1, 1, accelerate=True, object_rules=replace(FREE, positive=positive), probe_rules=FIXED
-    )
+    case = small_problem(1, 1, accelerate=True, object_rules=replace(FREE, positive=positive), probe_rules=FIXED)
     state = replace(case.start(), anchor=case.model.object + 5.0)
     move = replace(case.algorithm.direction(state, case.update(state.model)), ascent=1.0)
     ahead = advance(case.problem, state, move).model.object

@@ -81,9 +81,7 @@ def all_pair_distances(atoms, cutoff):
     i, j, d = neighbor_list("ijd", atoms, cutoff)
     symbols = np.array(atoms.get_chemical_symbols())
     names = np.unique(symbols)
-    return {
-        (a, b): np.sort(d[(symbols[i] == a) & (symbols[j] == b)]) for a, b in itertools.product(names, names)
-    }
+    return {(a, b): np.sort(d[(symbols[i] == a) & (symbols[j] == b)]) for a, b in itertools.product(names, names)}
 
 
 def pair_distances(atoms, first, second, cutoff):
@@ -222,9 +220,7 @@ def test_same_handedness_as_the_reference(built):
         worst = 0.0
         for number in np.unique(atoms.numbers):
             target = ((turned[known.numbers == number] + shift) % 1) * edges
-            _, lengths = get_distances(
-                target, atoms.positions[atoms.numbers == number], cell=atoms.cell, pbc=True
-            )
+            _, lengths = get_distances(target, atoms.positions[atoms.numbers == number], cell=atoms.cell, pbc=True)
             worst = max(worst, lengths.min(axis=1).max())
         best = min(best, worst)
     assert best < 0.01
@@ -259,9 +255,7 @@ def test_reads_an_orthogonal_file_as_it_is(tmp_path):
     ],
 )
 def test_reads_a_lattice_that_allows_an_orthogonal_cell(tmp_path, cell, edges):
-    motif = ase.Atoms(
-        "SiOO", scaled_positions=[(0.1, 0.2, 0.3), (0.4, 0.15, 0.6), (0, 0, 0)], cell=cell, pbc=True
-    )
+    motif = ase.Atoms("SiOO", scaled_positions=[(0.1, 0.2, 0.3), (0.4, 0.15, 0.6), (0, 0, 0)], cell=cell, pbc=True)
     motif.write(tmp_path / "motif.cif")
     atoms = read_crystal(tmp_path / "motif.cif")
     assert np.array_equal(atoms.cell.array, np.diag(np.diag(atoms.cell.array)))
@@ -274,9 +268,7 @@ def test_reads_a_lattice_that_allows_an_orthogonal_cell(tmp_path, cell, edges):
         assert atoms.cell[0, 0] == pytest.approx(cell[0])  # and a along x
     for first, second in (("Si", "O"), ("O", "O")):
         ours = pair_distances(atoms, first, second, 9.0)
-        np.testing.assert_allclose(
-            ours, np.repeat(pair_distances(motif, first, second, 9.0), cells), atol=1e-3
-        )
+        np.testing.assert_allclose(ours, np.repeat(pair_distances(motif, first, second, 9.0), cells), atol=1e-3)
     assert handed(atoms) == handed(motif)
 
 
@@ -292,9 +284,7 @@ def handed(atoms):
 
 def test_a_left_handed_lattice_is_not_mirrored(tmp_path):
     cell = np.array([[0, 5, 0], [4, 0, 0], [0, 0, 6.0]])
-    motif = ase.Atoms(
-        "SiOOO", positions=[(1, 1, 1), (2.5, 1, 1), (1, 2.7, 1), (1, 1, 2.9)], cell=cell, pbc=True
-    )
+    motif = ase.Atoms("SiOOO", positions=[(1, 1, 1), (2.5, 1, 1), (1, 2.7, 1), (1, 1, 2.9)], cell=cell, pbc=True)
     motif.write(tmp_path / "POSCAR", format="vasp")
     atoms = read_crystal(tmp_path / "POSCAR")
     assert handed(atoms) == handed(motif)
