@@ -29,13 +29,6 @@ def positive_phase(object_: Array) -> Array:
     return with_phase(object_, phase_of(object_).clip(0))
 
 
-def soft_threshold(object_: Array, amount: float) -> Array:
-    """Shrink the phase towards 0 by ``amount`` rad (the proximal map of an l1 prior on the phase)."""
-    xp = namespace(object_)
-    phase = phase_of(object_)
-    return with_phase(object_, xp.sign(phase) * (xp.abs(phase) - amount).clip(0))
-
-
 def amplitude_bound(object_: Array, largest: float) -> Array:
     """Bound the modulus of a complex object; a pure phase object has modulus 1."""
     if object_.dtype.kind == "f":

@@ -36,7 +36,6 @@ def parts(array) -> tuple[np.ndarray, np.ndarray]:
 
 ALL = {
     "positive": c.positive_phase,
-    "threshold": lambda o: c.soft_threshold(o, 0.1),
     "amplitude": lambda o: c.amplitude_bound(o, 1.1),
     "blur": lambda o: c.lateral_blur(o, 1.3),
     "identical": c.identical_slices,
@@ -63,12 +62,6 @@ def test_phase_constraints_leave_the_modulus(name, object_):
 def test_positive_phase(object_, phase):
     found = parts(c.positive_phase(object_))[0]
     np.testing.assert_allclose(found, np.maximum(phase, 0), atol=1e-12)
-
-
-def test_soft_threshold(object_, phase):
-    found = parts(c.soft_threshold(object_, 0.2))[0]
-    expected = np.where(np.abs(phase) <= 0.2, 0, phase - 0.2 * np.sign(phase))
-    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_amplitude_bound(object_, phase):
