@@ -378,7 +378,7 @@ def test_full_dose_scales_probe_and_background():
     state = replace(case.start(), momentum=7)
     finish = case.algorithm.finish_from(state)
     np.testing.assert_array_equal(finish.model.probe, full.probe)
-    assert finish.momentum == 0
+    assert finish.momentum == 7  # the optimum hardly moves: the finish goes on at full speed
     assert case.algorithm.finish_from(replace(state, momentum=-1)).momentum == -1
     whole = case.with_settings(use_all=True)
     assert whole.algorithm.full_dose(case.model) is case.model
