@@ -1,7 +1,7 @@
 """phaser's LSQ-ML on the CPU, in its own environment: one JSON line with the seconds per iteration.
 
 Run by ``against_peers.py``: ``python phaser.py PARAMETERS.json``. JAX is phaser's compiled backend. Probe and
-complex object move, positions do not.
+complex object move, positions do not. Its steps are small because larger ones diverge at this dose.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def plan(p: dict[str, Any]) -> ReconsPlan:
                     "buffer_n_groups": None,
                     "update_positions": False,
                     "noise_model": {"type": "amplitude"},
-                    "solver": {"type": "lsqml", "beta_object": 0.3, "beta_probe": 0.1},
+                    "solver": {"type": "lsqml", "beta_object": 0.001, "beta_probe": 0.001},
                     "group_constraints": [],
                     "iter_constraints": [],
                 }

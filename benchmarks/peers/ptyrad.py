@@ -1,7 +1,7 @@
 """PtyRAD on the CPU, in its own environment: one JSON line with the seconds per iteration.
 
-Run by ``against_peers.py``: ``python ptyrad.py PARAMETERS.json``. Moves what ptychodask moves, the phase of the object
-and the probe; with ``"unknowns": "all"`` what PtyRAD moves by default: amplitude and positions as well.
+Run by ``against_peers.py``: ``python ptyrad.py PARAMETERS.json``. Moves what ptychodask moves: the phase of the object
+and the probe. By default PtyRAD would move amplitude and positions as well.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def parameters(p: dict[str, Any]) -> dict[str, Any]:
             "obj_Nlayer": p["slices"],
             "obj_slice_thickness": p["thickness_angstrom"] / p["slices"],
         },
-        "model_params": {"update_params": {} if p["unknowns"] == "all" else {"obja": off, "probe_pos_shifts": off}},
+        "model_params": {"update_params": {"obja": off, "probe_pos_shifts": off}},
         "recon_params": {
             "NITER": 1 + p["iterations"],
             "BATCH_SIZE": {"size": p["batch"], "grad_accumulation": 1},
