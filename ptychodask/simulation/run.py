@@ -172,7 +172,7 @@ def simulate(
     dtype = ("uint16" if electrons / disk > 20 else "uint8") if noisy else "float32"
     layout = Layout(scan_shape, detector, microscope, step, dtype, chunks or default_tile(scan_shape))
     attributes = {
-        "source": "ptychodask.simulation",
+        "source": "ptychodask.simulate",
         "specimen": material,
         "specimen_status": next((m.status for m in materials() if m.name == material), "file"),
         "thickness_angstrom": thickness,

@@ -76,7 +76,7 @@ def partial(problem: Problem, block: Block, patterns: Patterns, model: Model, *,
     likelihood = problem.likelihood
     dtype = local.weights.dtype
     n = problem.pixels
-    move_probe = problem.probe_moves(model.iteration) and not evaluate_only
+    move_probe = problem.probe_moves(model.iteration)
     gradient = xp.zeros(local.transmission.shape, dtype=local.transmission.dtype)
     illumination = xp.zeros(local.transmission.shape, dtype=dtype)
     probe_gradient = xp.zeros_like(local.spectra)

@@ -102,11 +102,11 @@ def _poisson_loss(
     b: int,
     counts: np.ndarray,
     space: Workspace,
-    weights: np.ndarray,
-    e: float,
+    problem: Problem,
     share: float,
 ) -> float:
     """Shifted Poisson loss of a pattern against ``share`` of the intensity, see ``likelihood.loss``."""
+    weights, e = problem.weights, problem.likelihood.epsilon * share
     small = np.float32(e)
     electrons, expected = fused.totals(counts, space.intensity, weights)
     # rho is not set yet: its buffer serves as scratch
@@ -114,8 +114,8 @@ def _poisson_loss(
     value = share * expected - electrons - fused.cross_entropy(counts, space.logs, weights, small)
     if isinstance(source, Events):
         low, high = source.start[b], source.start[b + 1]
-        used = float(weights.sum(dtype=np.float64))
-        return value + fused.self_entropy(source.pixel[low:high], source.count[low:high], weights, e, used)
+        pixels, count = source.pixel[low:high], source.count[low:high]
+        return value + fused.self_entropy(pixels, count, weights, e, problem.used_pixels)
     fused.logarithm(counts, np.float32(1), small, space.rho, space.rho.view(np.int32), space.logs)
     return value + fused.cross_entropy(counts, space.logs, weights, small)
 
@@ -139,7 +139,7 @@ def _measure(
         share, measured = settings.train_fraction, _fill(patterns.train, b, space.measured)
     if poisson:
         source = patterns.fitted if patterns.train is None else patterns.train
-        loss = _poisson_loss(source, b, measured, space, weights, epsilon * share, share)
+        loss = _poisson_loss(source, b, measured, space, problem, share)
     else:
         loss = fused.loss_amplitude(measured, intensity, weights, share)
     held = 0.0

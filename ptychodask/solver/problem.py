@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -55,11 +56,15 @@ class Problem:
         """Number of slices S."""
         return len(self.propagators) + 1
 
-    @property
+    @cached_property
+    def used_pixels(self) -> float:
+        """Number of detector pixels that the mask uses."""
+        return float(self.weights.sum(dtype=np.float64))
+
+    @cached_property
     def likelihood(self) -> Likelihood:
-        """The likelihood with epsilon in electrons per pixel."""
-        per_pixel = self.mean_counts / float(self.weights.sum())
-        return Likelihood(self.settings.residual, self.settings.epsilon * per_pixel)
+        """The likelihood with epsilon in electrons per pixel; asked for once per pattern."""
+        return Likelihood(self.settings.residual, self.settings.epsilon * (self.mean_counts / self.used_pixels))
 
     def probe_moves(self, iteration: int) -> bool:
         """Does the update after ``iteration`` updates change the probe?"""
