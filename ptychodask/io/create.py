@@ -15,7 +15,7 @@ import xarray as xr
 from .._errors import InputError
 from ..model.blocks import default_tile
 from ..model.optics import Microscope
-from ..model.scan import Detector, make_canvas, raster
+from ..model.scan import Detector, make_canvas, raster, step_pair
 from .atomic import check_output, replacing
 from .dataset import DIMS
 from .tiles import Layout, create_skeleton, seal, write_tile, write_truth
@@ -128,10 +128,7 @@ def create_dataset(
             f"patterns are {counts.shape[2]} x {counts.shape[3]} pixels: pad or crop them to a square (is"
             " the order scan_y, scan_x, ky, kx?)"
         )
-    step = (
-        scan_step_angstrom if isinstance(scan_step_angstrom, tuple | list) else (scan_step_angstrom, scan_step_angstrom)
-    )
-    step = (float(step[0]), float(step[1]))
+    step = step_pair(scan_step_angstrom)
     if not all(math.isfinite(s) and s > 0 for s in step):
         raise InputError(f"scan_step_angstrom = {scan_step_angstrom}: give the scan step in angstrom, above 0")
     microscope = Microscope(energy_ev, semi_angle_mrad, {"C10": -defocus_angstrom, **(aberrations or {})})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,3 +112,9 @@ def raster(scan_shape: tuple[int, int], step: tuple[float, float]) -> np.ndarray
     """Positions (scan_y, scan_x, 2) in angstrom of an ideal raster that starts at (0, 0)."""
     y, x = np.meshgrid(np.arange(scan_shape[0]) * step[0], np.arange(scan_shape[1]) * step[1], indexing="ij")
     return np.stack([y, x], axis=-1)
+
+
+def step_pair(step: float | Sequence[float]) -> tuple[float, float]:
+    """Scan step (y, x) from one number for both axes or from two."""
+    both = step if isinstance(step, tuple | list) else (step, step)
+    return float(both[0]), float(both[1])

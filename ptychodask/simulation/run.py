@@ -19,7 +19,7 @@ from ..io.atomic import check_output, replacing
 from ..io.tiles import Layout, TileSummary, create_skeleton, seal, write_tile, write_truth
 from ..model.blocks import Block, default_tile
 from ..model.optics import Microscope
-from ..model.scan import Detector, raster
+from ..model.scan import Detector, raster, step_pair
 from ..physics.probe import frame_power, make_probe
 from .materials import materials
 from .noise import poisson_counts
@@ -117,10 +117,7 @@ def simulate(
     >>> ptychodask.simulate("zif8.zarr", "zif-8", thickness_angstrom=34, scan_shape=(48, 48))
     """
     path = check_output(path, overwrite)
-    step = (
-        scan_step_angstrom if isinstance(scan_step_angstrom, tuple | list) else (scan_step_angstrom, scan_step_angstrom)
-    )
-    step = (float(step[0]), float(step[1]))
+    step = step_pair(scan_step_angstrom)
     if min(scan_shape) < 1 or not all(math.isfinite(s) and s > 0 for s in step):
         raise InputError(f"scan of {scan_shape} positions at step {step} A: both must be above 0")
     if math.isnan(dose_per_square_angstrom) or dose_per_square_angstrom <= 0:
