@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,11 @@ def _check_place(path: str | os.PathLike[str], overwrite: bool, suffix: str | No
         raise InputError(f"output folder {target.parent} does not exist: create it or choose another")
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise InputError(f"output folder {target.parent} is not writable: choose another")
+    try:  # rights do not tell of a read-only file system, nor hold back root
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"output folder {target.parent} is not writable ({error.strerror}): choose another") from None
     # a broken link counts as existing: writing would replace it
     if not overwrite and (target.exists() or target.is_symlink()):
         raise InputError(f"output {target} exists: use overwrite=True (--overwrite) or another name")

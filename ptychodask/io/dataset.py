@@ -215,7 +215,8 @@ class ZarrBlocks:
         except Exception as error:
             where = f"rows {block.y0} to {block.y1 - 1}, columns {block.x0} to {block.x1 - 1}"
             raise InputError(
-                f"{self.path}: the counts of scan {where} cannot be read ({_first_line(error)})"
+                f"{self.path}: the counts of scan {where} cannot be read ({_first_line(error)}): the shard is damaged,"
+                " copy or write the dataset again"
             ) from error
         return np.fft.ifftshift(counts.reshape(-1, *counts.shape[2:]), axes=(-2, -1))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -139,3 +140,9 @@ def test_block_that_writes_nothing(tmp_path):
 def test_zarr_is_not_imported():
     code = "import sys, ptychodask.io.atomic; sys.exit('zarr' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc, where nobody can write")
+def test_folder_that_refuses_even_root_is_refused():
+    with pytest.raises(InputError, match=r"output folder /proc is not writable \(.+\): choose another"):
+        check_output("/proc/result.zarr")
