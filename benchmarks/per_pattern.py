@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from statistics import median
 from typing import Any
 
@@ -22,13 +21,15 @@ from ptychodask.model.blocks import Block
 from ptychodask.model.optics import Microscope
 from ptychodask.model.scan import make_canvas, raster
 from ptychodask.model.state import Model
+from ptychodask.physics.fft import fft
 from ptychodask.physics.modes import hermite_modes
 from ptychodask.physics.probe import make_probe
 from ptychodask.physics.propagation import fresnel_propagator
+from ptychodask.physics.vectors import compiled
 from ptychodask.solver.lsqml import LsqMl
 from ptychodask.solver.problem import Problem
 from ptychodask.solver.settings import ObjectRules, ProbeRules, Settings
-from ptychodask.solver.workspace import fft_library, measure_plans, workspace
+from ptychodask.solver.workspace import groups_of, workspace
 
 QUESTION = "microseconds per pattern of a partial update on one thread, and the share of it that the FFTs take"
 PIXEL, WAVELENGTH, PATTERNS, REPEATS = 0.3273, 0.019687, 16, 7
@@ -49,17 +50,11 @@ def case(slices: int, modes: int, n: int, backend: str) -> tuple[LsqMl, Block, A
         "poisson", 0.1, 1.0, 1.0, 0.1, 0, True, False, 0.9, False, 0, 8,
         ObjectRules(None, 0.0, True, False, 0.0), ProbeRules(None, True, None),
     )  # fmt: skip
-    weights, fft = np.ones((n, n), np.float32), fft_library()
-    problem = Problem(canvas, (4, 4), weights, propagators, 90.0, settings, backend, fft, wisdom(modes, n))
+    weights = np.ones((n, n), np.float32)
+    problem = Problem(canvas, (4, 4), weights, propagators, 90.0, settings, backend)
     solver, block = LsqMl(problem), Block(0, 0, 4, 0, 4)
     object_ = (0.1 * rng.random((slices, *canvas.shape))).astype(np.float32)
     return solver, block, solver.prepare(block, counts), Model(object_, probe, centres)
-
-
-@cache
-def wisdom(modes: int, n: int) -> str:
-    """FFT plans as a run would measure them."""
-    return measure_plans(modes, n) if fft_library() == "fftw" else ""
 
 
 def microseconds(function: Callable[[], Any], patterns: int = PATTERNS) -> float:
@@ -73,21 +68,19 @@ def microseconds(function: Callable[[], Any], patterns: int = PATTERNS) -> float
     return median(times) / patterns * 1e6
 
 
-def transforms(slices: int, modes: int, n: int) -> Callable[[], None]:
-    """The FFTs of one pattern and nothing else (their values do not matter to their time)."""
-    space = workspace(slices, modes, n, fft_library(), wisdom(modes, n))
-    shift = [space.waves[0].inverse]
-    between = [f for t in space.waves[1:] for f in (t.forward, t.inverse)]
-    back = [space.detector.forward, space.detector.inverse] * slices
-    calls = shift + between + back
+@compiled
+def repeat(length: Any, tiles: Any, count: int) -> None:
+    """``count`` transforms of eight columns on the tiles of one thread."""
+    start, step = tiles.ctypes.data, 4 * tiles.shape[1]
+    for _ in range(count):
+        fft(length, start, start + step, start + 2 * step, start + 3 * step)
 
-    def run() -> None:
-        for t in (*space.waves, space.detector):
-            t.buffer.fill(0)  # unnormalised transforms of transforms would overflow
-        for call in calls:
-            call()
 
-    return run
+def transforms(count: int, n: int) -> Callable[[], None]:
+    """So many two-dimensional transforms and nothing else, on data in the first-level cache."""
+    space = workspace(1, 1, n)
+    space.tiles.fill(0)  # unnormalised transforms of transforms would overflow
+    return lambda: repeat(space.transform, space.tiles, 2 * groups_of(n) * count)
 
 
 def row(slices: int, modes: int, n: int, backend: str) -> dict[str, Any]:
@@ -98,7 +91,7 @@ def row(slices: int, modes: int, n: int, backend: str) -> dict[str, Any]:
     result["fft_count"] = count
     result["gflop"] = (count * 10 * n * n * np.log2(n) + 60 * slices * modes * n * n) / 1e9
     if backend == "cpu":
-        fft = microseconds(transforms(slices, modes, n), 1)
+        fft = microseconds(transforms(count, n), 1)
         result.update(fft_microseconds=fft, fft_share=fft / whole, gflop_per_second=result["gflop"] / whole * 1e6)
         bare = replace(solver.problem, backend="numpy")
         reference = LsqMl(bare).partial(block, patterns, model, False)
@@ -124,4 +117,4 @@ if __name__ == "__main__":
     if options.tiny:
         sizes = [(2, 1, 32)]
     rows = [row(*size, backend) for size in sizes for backend in ("cpu", "numpy")]
-    save("per_pattern", QUESTION, {"fft": fft_library(), "rows": rows}, options)
+    save("per_pattern", QUESTION, {"rows": rows}, options)

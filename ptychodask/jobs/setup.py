@@ -21,7 +21,6 @@ from ..physics.propagation import frequencies, fresnel_propagator
 from ..solver.lsqml import LsqMl
 from ..solver.problem import Problem
 from ..solver.settings import ObjectRules, ProbeRules, Settings
-from ..solver.workspace import fft_library, measure_plans
 
 TANGENT_ABOVE = 4
 """Free slices above which the tangent step is worth its extra pass."""
@@ -32,8 +31,8 @@ class Recipe:
     """All that a worker needs to build the algorithm: a few kilobytes.
 
     ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
-    data; ``hold_out`` is off while all electrons are used. ``backend``, ``fft`` and ``wisdom`` are what a worker chose
-    at the start, so that all workers, and a resumed run, compute the same bits.
+    data; ``hold_out`` is off while all electrons are used. ``backend`` is what a worker chose at the start, so
+    that all workers, and a resumed run, compute the same bits.
     """
 
     path: str
@@ -41,8 +40,6 @@ class Recipe:
     mean_counts: float = math.nan
     hold_out: bool = True
     backend: str = "numpy"
-    fft: str = "scipy"
-    wisdom: str = ""
 
     @property
     def job(self) -> JobConfig:
@@ -114,14 +111,11 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
 
 
 def choose_kernels(recipe: Recipe) -> Recipe:
-    """The recipe with backend, FFT library and plans; run on a worker, which may have a device the client lacks."""
+    """The recipe with its backend; run on a worker, which may have a device the client lacks."""
     wanted = recipe.job.engine.backend
     backend = ("cupy" if cupy_available() else "cpu") if wanted == "auto" else wanted
     backend_module(backend)  # refuses a missing device now
-    fft, wisdom = fft_library(), ""
-    if backend == "cpu" and fft == "fftw":
-        wisdom = measure_plans(recipe.job.probe.modes, dataset_info(recipe.path).detector.pixels)
-    return replace(recipe, backend=backend, fft=fft, wisdom=wisdom)
+    return replace(recipe, backend=backend)
 
 
 def counts_are_whole(info: DatasetInfo) -> bool:
@@ -164,8 +158,6 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
             recipe.mean_counts,
             settings,
             recipe.backend,
-            recipe.fft,
-            recipe.wisdom,
         )
     )
 

@@ -1,104 +1,53 @@
-"""Fused float32 kernels for one pattern on the CPU, compiled by numba: the pointwise steps between two FFTs in one
-pass.
+"""Fused float32 kernels on the detector, compiled by numba: intensity, losses, residual factor, events.
 
-Every kernel does what the plain code in ``views``, ``multislice`` and ``likelihood`` does, which stays its reference.
-FFTs here are unnormalised; the factors are folded into the kernels' tables (see ``solver.partial_cpu``). Complex arrays
-come as float32 views of twice the length along the last axis, because LLVM vectorises those and not complex numbers.
-``[M, N, 2N]`` are modes of one pattern, ``[H, 2W]`` the object's window.
+Every kernel does what the plain code in ``likelihood`` does, which stays its reference. Maps are tiles ``[L, 64 L]`` as
+``chain`` describes them; lanes beyond the pattern have weight 0.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
-_options: dict[str, Any] = {"nogil": True, "cache": True, "fastmath": {"contract", "reassoc", "nsz", "arcp"}}
-# the Python error model would test every divisor for zero, and a loop with a branch is not vectorised
-_options["error_model"] = "numpy"
+from .vectors import LANES
+from .vectors import compiled_loops as compiled
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return numba.njit(**_options)(function)
+@compiled
+def place(pixel: Any, n: int) -> Any:
+    """Where the pixel with a flat index in the pattern [N, N] is found in the tiles."""
+    y, x = np.int64(pixel) // n, np.int64(pixel) % n
+    return y // LANES, LANES * x + y % LANES
 
 
-@_compiled
-def shift_spectra(spectra: Any, ramp_y: Any, ramp_x: Any, out: Any) -> None:
-    """``out = spectra * ramp``: the separable Fourier ramp of a sub-pixel shift; ramps are [2N] float32 views."""
-    modes, rows, twice = spectra.shape
-    for m in range(modes):
-        for y in range(rows):
-            yr, yi = ramp_y[2 * y], ramp_y[2 * y + 1]
-            for x in range(twice // 2):
-                rr = yr * ramp_x[2 * x] - yi * ramp_x[2 * x + 1]
-                ri = yr * ramp_x[2 * x + 1] + yi * ramp_x[2 * x]
-                a, b = spectra[m, y, 2 * x], spectra[m, y, 2 * x + 1]
-                out[m, y, 2 * x] = a * rr - b * ri
-                out[m, y, 2 * x + 1] = a * ri + b * rr
+@compiled
+def add_intensity(window: Any, row: int, column: int, total: Any) -> None:
+    """``total [N, N] += |O[view]|^2``: the light on the first slice, by which a probe's gradient is weighted."""
+    n = total.shape[0]
+    for y in range(n):
+        for x in range(n):
+            a, b = window[0, row + y, column + x], window[1, row + y, column + x]
+            total[y, x] += a * a + b * b
 
 
-@_compiled
-def unshift_add(spectra: Any, ramp_y: Any, ramp_x: Any, total: Any) -> None:
-    """``total += spectra * conj(ramp)``: the adjoint of :func:`shift_spectra`, summed over patterns."""
-    modes, rows, twice = spectra.shape
-    for m in range(modes):
-        for y in range(rows):
-            yr, yi = ramp_y[2 * y], ramp_y[2 * y + 1]
-            for x in range(twice // 2):
-                rr = yr * ramp_x[2 * x] - yi * ramp_x[2 * x + 1]
-                ri = yr * ramp_x[2 * x + 1] + yi * ramp_x[2 * x]
-                a, b = spectra[m, y, 2 * x], spectra[m, y, 2 * x + 1]
-                total[m, y, 2 * x] += a * rr + b * ri
-                total[m, y, 2 * x + 1] += b * rr - a * ri
-
-
-@_compiled
-def transmit(wave: Any, window: Any, row: int, column: int, out: Any) -> None:
-    """``out = wave * O[view]``; the view's corner in the window is (row, column)."""
-    modes, rows, twice = wave.shape
-    for m in range(modes):
-        for y in range(rows):
-            view = window[row + y, 2 * column : 2 * column + twice]
-            for x in range(twice // 2):
-                a, b = wave[m, y, 2 * x], wave[m, y, 2 * x + 1]
-                c, d = view[2 * x], view[2 * x + 1]
-                out[m, y, 2 * x] = a * c - b * d
-                out[m, y, 2 * x + 1] = a * d + b * c
-
-
-@_compiled
-def multiply(wave: Any, table: Any) -> None:
-    """``wave *= table`` in place, table [N, 2N] for all modes."""
-    modes, rows, twice = wave.shape
-    for m in range(modes):
-        for y in range(rows):
-            for x in range(twice // 2):
-                a, b = wave[m, y, 2 * x], wave[m, y, 2 * x + 1]
-                c, d = table[y, 2 * x], table[y, 2 * x + 1]
-                wave[m, y, 2 * x] = a * c - b * d
-                wave[m, y, 2 * x + 1] = a * d + b * c
-
-
-@_compiled
+@compiled
 def predict(psi: Any, scale: Any, background: Any, intensity: Any) -> None:
-    """``intensity = scale sum_m |psi_m|^2 + background``."""
-    modes, rows, twice = psi.shape
-    for y in range(rows):
-        for x in range(twice // 2):
-            a, b = psi[0, y, 2 * x], psi[0, y, 2 * x + 1]
-            intensity[y, x] = a * a + b * b
-        for m in range(1, modes):
-            for x in range(twice // 2):
-                a, b = psi[m, y, 2 * x], psi[m, y, 2 * x + 1]
-                intensity[y, x] += a * a + b * b
-        for x in range(twice // 2):
-            intensity[y, x] = intensity[y, x] * scale + background
+    """``intensity = scale sum_m |psi_m|^2 + background``; psi [M, L, 2, 64 L]."""
+    for g in range(intensity.shape[0]):
+        for x in range(intensity.shape[1]):
+            a, b = psi[0, g, 0, x], psi[0, g, 1, x]
+            intensity[g, x] = a * a + b * b
+        for m in range(1, psi.shape[0]):
+            for x in range(intensity.shape[1]):
+                a, b = psi[m, g, 0, x], psi[m, g, 1, x]
+                intensity[g, x] += a * a + b * b
+        for x in range(intensity.shape[1]):
+            intensity[g, x] = intensity[g, x] * scale + background
 
 
-@_compiled
+@compiled
 def force_poisson(counts: Any, intensity: Any, weights: Any, epsilon: Any, factor: Any, rho: Any) -> None:
     """``rho = factor w (n - I) / (I + epsilon)``."""
     rows, columns = counts.shape
@@ -108,7 +57,7 @@ def force_poisson(counts: Any, intensity: Any, weights: Any, epsilon: Any, facto
             rho[y, x] = factor * weights[y, x] * (counts[y, x] - i) / (i + epsilon)
 
 
-@_compiled
+@compiled
 def force_amplitude(counts: Any, intensity: Any, weights: Any, floor: Any, factor: Any, rho: Any) -> None:
     """``rho = factor w (sqrt(n) / (sqrt(I) + floor) - 1)``."""
     rows, columns = counts.shape
@@ -119,62 +68,7 @@ def force_amplitude(counts: Any, intensity: Any, weights: Any, floor: Any, facto
             rho[y, x] = factor * weights[y, x] * (ratio - one)
 
 
-@_compiled
-def scale_by(psi: Any, rho: Any) -> None:
-    """``psi *= rho`` in place, rho [N, N] for all modes."""
-    modes, rows, twice = psi.shape
-    for m in range(modes):
-        for y in range(rows):
-            for x in range(twice // 2):
-                r = rho[y, x]
-                psi[m, y, 2 * x] *= r
-                psi[m, y, 2 * x + 1] *= r
-
-
-@_compiled
-def adjoint_phase(wave: Any, chi: Any, window: Any, row: int, column: int, gradient: Any, light: Any) -> None:
-    """One slice of the back-propagation for a pure phase object, one pass over the waves.
-
-    ``gradient += sum_m Im(conj(O u) chi)``, ``light += sum_m |u|^2`` on the view, and ``chi *= conj(O)`` in place.
-    """
-    modes, rows, twice = wave.shape
-    for y in range(rows):
-        view = window[row + y, 2 * column : 2 * column + twice]
-        g = gradient[row + y, column : column + twice // 2]
-        w = light[row + y, column : column + twice // 2]
-        for m in range(modes):
-            for x in range(twice // 2):
-                c, d = view[2 * x], view[2 * x + 1]
-                a, b = wave[m, y, 2 * x], wave[m, y, 2 * x + 1]
-                p, q = chi[m, y, 2 * x], chi[m, y, 2 * x + 1]
-                r, i = p * c + q * d, q * c - p * d
-                chi[m, y, 2 * x] = r
-                chi[m, y, 2 * x + 1] = i
-                g[x] += a * i - b * r
-                w[x] += a * a + b * b
-
-
-@_compiled
-def adjoint_complex(wave: Any, chi: Any, window: Any, row: int, column: int, gradient: Any, light: Any) -> None:
-    """As :func:`adjoint_phase` for a complex object: ``gradient += sum_m conj(u) chi``, [H, 2W]."""
-    modes, rows, twice = wave.shape
-    for y in range(rows):
-        view = window[row + y, 2 * column : 2 * column + twice]
-        g = gradient[row + y, 2 * column : 2 * column + twice]
-        w = light[row + y, column : column + twice // 2]
-        for m in range(modes):
-            for x in range(twice // 2):
-                c, d = view[2 * x], view[2 * x + 1]
-                a, b = wave[m, y, 2 * x], wave[m, y, 2 * x + 1]
-                p, q = chi[m, y, 2 * x], chi[m, y, 2 * x + 1]
-                g[2 * x] += a * p + b * q
-                g[2 * x + 1] += a * q - b * p
-                w[x] += a * a + b * b
-                chi[m, y, 2 * x] = p * c + q * d
-                chi[m, y, 2 * x + 1] = q * c - p * d
-
-
-@_compiled
+@compiled
 def totals(counts: Any, intensity: Any, weights: Any) -> tuple[float, float]:
     """``sum w n`` and ``sum w I`` in float64."""
     electrons = 0.0
@@ -190,7 +84,7 @@ def totals(counts: Any, intensity: Any, weights: Any) -> tuple[float, float]:
     return electrons, expected
 
 
-@_compiled
+@compiled
 def logarithm(values: Any, scale: Any, shift: Any, scratch: Any, scratch_bits: Any, out: Any) -> None:
     """``out = log(scale * values + shift)``, vectorised where ``math.log`` is not; accurate to float32 rounding.
 
@@ -215,7 +109,7 @@ def logarithm(values: Any, scale: Any, shift: Any, scratch: Any, scratch_bits: A
             out[y, x] = out[y, x] * np.float32(0.6931471805599453) + np.float32(2) * s * (np.float32(1) + t * series)
 
 
-@_compiled
+@compiled
 def cross_entropy(counts: Any, logs: Any, weights: Any, epsilon: Any) -> float:
     """``sum w (n + epsilon) logs`` in float64."""
     value = 0.0
@@ -227,20 +121,18 @@ def cross_entropy(counts: Any, logs: Any, weights: Any, epsilon: Any) -> float:
     return value
 
 
-@_compiled
-def self_entropy(pixels: Any, electrons: Any, weights: Any, epsilon: float, used: float) -> float:
-    """``sum w (n + epsilon) log(n + epsilon)`` of events; ``used`` is ``sum w``."""
+@compiled
+def self_entropy(pixels: Any, electrons: Any, weights: Any, n: int, epsilon: float, used: float) -> float:
+    """``sum w (n + epsilon) log(n + epsilon)`` of events in a pattern of side n; ``used`` is ``sum w``."""
     nothing = epsilon * math.log(epsilon)
     value = used * nothing
-    columns = weights.shape[1]
     for e in range(len(pixels)):
-        p = np.int64(pixels[e])
-        n = electrons[e] + epsilon
-        value += weights[p // columns, p % columns] * (n * math.log(n) - nothing)
+        shifted = electrons[e] + epsilon
+        value += weights[place(pixels[e], n)] * (shifted * math.log(shifted) - nothing)
     return value
 
 
-@_compiled
+@compiled
 def loss_amplitude(counts: Any, intensity: Any, weights: Any, share: float) -> float:
     """``sum 2 w (sqrt(I) - sqrt(n))^2`` against ``share * intensity``."""
     value = 0.0
@@ -250,19 +142,19 @@ def loss_amplitude(counts: Any, intensity: Any, weights: Any, share: float) -> f
     return value
 
 
-@_compiled
-def loss_held(pixels: Any, electrons: Any, intensity: Any, ratio: float, expected: float, floor: float) -> float:
+@compiled
+def loss_held(
+    pixels: Any, electrons: Any, intensity: Any, n: int, ratio: float, expected: float, floor: float
+) -> float:
     """Loss of held-out electrons at flat ``pixels``; see ``likelihood.held_out_loss``."""
     value = ratio * expected
-    columns = intensity.shape[1]
     for e in range(len(pixels)):
-        p = np.int64(pixels[e])
-        n = float(electrons[e])
-        value += n * math.log(n / (ratio * intensity[p // columns, p % columns] + floor)) - n
+        count = float(electrons[e])
+        value += count * math.log(count / (ratio * intensity[place(pixels[e], n)] + floor)) - count
     return value
 
 
-@_compiled
+@compiled
 def background_sums(counts: Any, intensity: Any, weights: Any, epsilon: float) -> tuple[float, float]:
     """Numerator and denominator of the Fisher step for a uniform background."""
     numerator = 0.0
@@ -275,19 +167,23 @@ def background_sums(counts: Any, intensity: Any, weights: Any, epsilon: float) -
     return numerator, denominator
 
 
-@_compiled
-def spread(pixels: Any, electrons: Any, counts: Any) -> None:
-    """Write events into a dense pattern [N, N] of zeros."""
-    columns = counts.shape[1]
+@compiled
+def spread(pixels: Any, electrons: Any, n: int, counts: Any) -> None:
+    """Write events into tiles of zeros."""
     for e in range(len(pixels)):
-        p = np.int64(pixels[e])
-        counts[p // columns, p % columns] = np.float32(electrons[e])
+        counts[place(pixels[e], n)] = np.float32(electrons[e])
 
 
-@_compiled
-def clear(pixels: Any, counts: Any) -> None:
+@compiled
+def clear(pixels: Any, n: int, counts: Any) -> None:
     """Undo :func:`spread`."""
-    columns = counts.shape[1]
     for e in range(len(pixels)):
-        p = np.int64(pixels[e])
-        counts[p // columns, p % columns] = np.float32(0)
+        counts[place(pixels[e], n)] = np.float32(0)
+
+
+@compiled
+def arrange(pattern: Any, counts: Any) -> None:
+    """Write a dense pattern [N, N] into tiles."""
+    for y in range(pattern.shape[0]):
+        for x in range(pattern.shape[1]):
+            counts[y // LANES, LANES * x + y % LANES] = np.float32(pattern[y, x])

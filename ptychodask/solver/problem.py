@@ -30,10 +30,6 @@ class Problem:
     settings : Settings
     backend : 'cpu', 'numpy' or 'cupy'
         Compiled kernels, plain NumPy (their reference), or a CUDA device.
-    fft : 'fftw' or 'scipy'
-        Transforms of the backend 'cpu'.
-    wisdom : str
-        FFTW's measured plans, or empty for estimated ones.
     """
 
     canvas: Canvas
@@ -43,8 +39,6 @@ class Problem:
     mean_counts: float
     settings: Settings
     backend: str = "numpy"
-    fft: str = "scipy"
-    wisdom: str = ""
 
     @property
     def pixels(self) -> int:

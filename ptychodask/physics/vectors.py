@@ -1,0 +1,186 @@
+"""Vectors of eight float32 for compiled code: ``load``, ``load_splat``, ``store``, ``+ - *`` and ``transpose``.
+
+Transforms written with them hold their numbers in registers and run at twice the speed of loops that LLVM has to
+vectorise by itself, because it need not prove that rows of one array do not overlap. Memory is given by address, in
+bytes, and index, in numbers. LLVM maps a vector to one AVX register, or to two of NEON.
+
+numba's cache on disk notices a change of a kernel's own file, not of this one or of ``fft``: whoever changes these
+deletes ``__pycache__``.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numba
+from llvmlite import ir
+from numba import extending, types
+from numba.extending import models, overload, register_model
+
+LANES = 8
+_FLOAT = ir.FloatType()
+_VECTOR = ir.VectorType(_FLOAT, LANES)
+_INDEX = ir.IntType(32)
+_FLAGS = ("contract", "nsz")
+
+
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """numba's decorator, whose calls have another signature than the function that it decorates."""
+    return extending.intrinsic(function)
+
+
+# the Python error model would test every divisor for zero, and a loop with a branch is not vectorised
+_options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator of kernels on vectors: no interpreter lock, machine code cached on disk.
+
+    Without leave to reassociate, by which LLVM would undo the order that saves operations in a Fourier transform.
+    """
+    return numba.njit(**_options, fastmath={"contract", "nsz"})(function)
+
+
+def compiled_loops(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator of kernels on single numbers, which LLVM may reassociate to vectorise sums."""
+    return numba.njit(**_options, fastmath={"contract", "reassoc", "nsz", "arcp"})(function)
+
+
+class Vector(types.Type):
+    """numba's type of eight float32."""
+
+    def __init__(self) -> None:
+        super().__init__(name=f"float32x{LANES}")
+
+
+vector = Vector()
+
+
+@register_model(Vector)
+class _Model(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _VECTOR)
+
+
+def _indices(values: Iterable[int]) -> ir.Constant:
+    return ir.Constant(ir.VectorType(_INDEX, LANES), list(values))
+
+
+def _at(builder: Any, address: Any, index: Any, kind: Any) -> Any:
+    base = builder.inttoptr(address, _FLOAT.as_pointer())
+    return builder.bitcast(builder.gep(base, [index]), kind.as_pointer())
+
+
+@intrinsic
+def load(typingctx: Any, address: Any, index: Any) -> Any:
+    """Eight numbers from ``index`` on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(_at(builder, arguments[0], arguments[1], _VECTOR))
+        value.align = 4
+        return value
+
+    return vector(types.intp, types.intp), generate
+
+
+@intrinsic
+def load_splat(typingctx: Any, address: Any, index: Any) -> Any:
+    """One number in all lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = builder.load(_at(builder, arguments[0], arguments[1], _FLOAT))
+        value.align = 4
+        return _splat(builder, value)
+
+    return vector(types.intp, types.intp), generate
+
+
+@intrinsic
+def splat(typingctx: Any, value: Any) -> Any:
+    """A float32 in all lanes."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _splat(builder, arguments[0])
+
+    return vector(types.float32), generate
+
+
+@intrinsic
+def load_integer(typingctx: Any, address: Any, index: Any) -> Any:
+    """The int64 at an index."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        integer = ir.IntType(64)
+        return builder.load(builder.gep(builder.inttoptr(arguments[0], integer.as_pointer()), [arguments[1]]))
+
+    return types.int64(types.intp, types.intp), generate
+
+
+@intrinsic
+def call(typingctx: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
+    """Call a compiled function of six integers by its address."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        integer = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [integer] * 6)
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 7), generate
+
+
+def _splat(builder: Any, value: Any) -> Any:
+    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(_INDEX, 0))
+    return builder.shuffle_vector(first, first, _indices([0] * LANES))
+
+
+@intrinsic
+def store(typingctx: Any, address: Any, index: Any, value: Any) -> Any:
+    """Write eight numbers from ``index`` on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[2], _at(builder, arguments[0], arguments[1], _VECTOR)).align = 4
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, vector), generate
+
+
+def _arithmetic(symbol: Any, instruction: str) -> None:
+    """Lane by lane, with products and sums fused where the processor can."""
+
+    @intrinsic
+    def operate(typingctx: Any, a: Any, b: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, instruction)(*arguments, flags=_FLAGS)
+
+        return vector(vector, vector), generate
+
+    @overload(symbol, strict=False)
+    def defined(a: Any, b: Any) -> Any:
+        return (lambda a, b: operate(a, b)) if isinstance(a, Vector) and isinstance(b, Vector) else None
+
+
+_arithmetic(operator.add, "fadd")
+_arithmetic(operator.sub, "fsub")
+_arithmetic(operator.mul, "fmul")
+
+
+@intrinsic
+def transpose(typingctx: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
+    """Columns of the 8 x 8 block whose rows are given: blocks of 1, 2 and 4 lanes change places."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        rows = list(arguments)
+        for width in (1, 2, 4):
+            keep = _indices(j if not j & width else LANES + j - width for j in range(LANES))
+            take = _indices(j + width if not j & width else LANES + j for j in range(LANES))
+            for i in range(LANES):
+                if not i & width:
+                    pair = rows[i], rows[i + width]
+                    rows[i] = builder.shuffle_vector(*pair, keep)
+                    rows[i + width] = builder.shuffle_vector(*pair, take)
+        return context.make_tuple(builder, signature.return_type, rows)
+
+    return types.UniTuple(vector, LANES)(*[vector] * LANES), generate
