@@ -30,10 +30,12 @@ class Problem:
     settings : Settings
     backend : 'cpu', 'numpy' or 'cupy'
         Compiled kernels, plain NumPy (their reference), or a CUDA device.
-    fft : 'fftw' or 'scipy'
-        Transforms of the backend 'cpu'.
+    fft : 'fftw' or 'scipy', 'tile' or 'cufft'
+        Transforms of the backend 'cpu', or of 'cupy'.
     wisdom : str
         FFTW's measured plans, or empty for estimated ones.
+    device_batch : int
+        Patterns that a CUDA device computes together; 0 for ``settings.batch``.
     """
 
     canvas: Canvas
@@ -45,6 +47,7 @@ class Problem:
     backend: str = "numpy"
     fft: str = "scipy"
     wisdom: str = ""
+    device_batch: int = 0
 
     @property
     def pixels(self) -> int:

@@ -1,0 +1,124 @@
+"""Tables and buffers of one thread on its device, kept between blocks, and how many patterns they hold.
+
+Two choices change the last bits: which FFT transforms the waves, and (with cuFFT) how many at a time. So one worker
+makes them once, from its device, and all workers and a resumed run follow; see :func:`choose_device`.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._array import Array
+from .._errors import InputError
+from ..physics import cuda
+from .device import CupyDevice, Device, free_memory, shared_memory
+from .problem import Problem
+
+WAVES_IN_FLIGHT = 1024
+"""Waves after which more at a time no longer help: several per multiprocessor of the largest devices."""
+
+_local = threading.local()
+
+
+@dataclass(frozen=True)
+class GpuWorkspace:
+    """What stays on the device while blocks come and go.
+
+    Parameters
+    ----------
+    device : Device
+    room : int
+        Patterns of a mini-batch, B.
+    weights : float32 array [N, N]
+    propagators : complex64 array [S - 1, N, N]
+        With the factor 1/N^2 of the transforms.
+    roots : complex64 array [N]
+        ``exp(-2 pi i n / N)``.
+    waves : complex64 array [S, B, M, N, N]
+        Incident waves, then the terms of the object's sums.
+    psi : complex64 array [B, M, N, N]
+        Waves on the detector, then the residual.
+    counts, measured : float32 arrays [B, N, N]
+        Dense counts; ``measured`` is None where the loss is measured on the fitted counts.
+    """
+
+    device: Device
+    room: int
+    weights: Array
+    propagators: Array
+    roots: Array
+    waves: Array
+    psi: Array
+    counts: Array
+    measured: Array | None
+
+
+def make_workspace(problem: Problem, modes: int, device: Device) -> GpuWorkspace:
+    """Tables and buffers of a problem on a device."""
+    n, slices, settings = problem.pixels, problem.slices, problem.settings
+    room = problem.device_batch or settings.batch
+    with device:
+        return GpuWorkspace(
+            device,
+            room,
+            device.upload(problem.weights.astype(np.float32)),
+            device.upload((problem.propagators / (n * n)).astype(np.complex64)),
+            device.upload(np.exp(-2j * np.pi * np.arange(n) / n).astype(np.complex64)),
+            # zeros: transforms of what a short mini-batch leaves unused should not meet infinities
+            device.zeros((slices, room, modes, n, n), np.complex64),
+            device.zeros((room, modes, n, n), np.complex64),
+            device.empty((room, n, n), np.float32),
+            device.empty((room, n, n), np.float32) if settings.use_all and settings.train_fraction else None,
+        )
+
+
+def gpu_workspace(problem: Problem, modes: int) -> GpuWorkspace:
+    """This thread's workspace on the present device; only that of the last problem is kept."""
+    held, of_modes, space = getattr(_local, "kept", (None, 0, None))
+    if held is not problem or of_modes != modes:
+        _local.kept = (None, 0, None)  # gives its memory back first
+        del space
+        space = make_workspace(problem, modes, CupyDevice(problem.pixels, problem.fft == "tile"))
+        _local.kept = (problem, modes, space)
+    return space
+
+
+def bytes_per_pattern(slices: int, modes: int, pixels: int) -> int:
+    """Device memory of one pattern of a mini-batch, with cuFFT's work area."""
+    return ((slices + 2) * modes * 8 + 2 * 4) * pixels * pixels
+
+
+def mini_batch(slices: int, modes: int, pixels: int, patterns: int, budget: int) -> int:
+    """How many of a block's ``patterns`` to compute together in a ``budget`` of bytes: parts of equal size.
+
+    Raises
+    ------
+    InputError
+        If not even one fits.
+    """
+    need = bytes_per_pattern(slices, modes, pixels)
+    most = min(budget // need, -(-WAVES_IN_FLIGHT // modes), patterns)
+    if most < 1:
+        raise InputError(
+            f"one pattern with {slices} slices and {modes} modes needs {need / 2**20:.0f} MiB on the device and a thread"
+            f" may take {budget / 2**20:.0f} MiB of what is free: free its memory, or use fewer threads (engine.threads)"
+        )
+    return -(-patterns // -(-patterns // most))
+
+
+def choose_device(slices: int, modes: int, pixels: int, patterns: int, threads: int) -> tuple[str, int]:
+    """Transforms (``tile`` or ``cufft``) and mini-batch for the present device.
+
+    Parameters
+    ----------
+    patterns : int
+        Patterns of a block.
+    threads : int
+        Threads that will share the device; together they take half of what is free now.
+    """
+    tiles = pixels in cuda.TILES and cuda.chain_bytes(pixels) <= shared_memory()
+    batch = mini_batch(slices, modes, pixels, patterns, free_memory() // (2 * threads))
+    return "tile" if tiles else "cufft", batch

@@ -1,0 +1,143 @@
+// Enough of CUDA C++ to run the kernels on the host, one thread at a time: blocks one after the other, and the threads
+// of a block as fibers that hand over at barriers. Checks what CUDA does not: number and size of arguments, threads
+// that miss a barrier, and launches whose shared memory is too small for what they touch.
+#pragma once
+#include <setjmp.h>
+#include <ucontext.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <vector>
+
+struct float2 { float x, y; };
+static inline float2 make_float2(float x, float y) { return {x, y}; }
+struct dim3 { unsigned x = 1, y = 1, z = 1; };
+
+#define __global__
+#define __device__
+#define __shared__
+#define __launch_bounds__(...)
+
+static dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace host {
+
+constexpr size_t SHARED = 1 << 18, STACK = 1 << 15;
+alignas(16) char shared[SHARED];
+
+struct Fiber {
+    ucontext_t context;
+    jmp_buf resume;
+    dim3 thread;
+    bool started = false, waiting = false;
+    std::unique_ptr<char[]> stack{new char[STACK]};
+};
+
+std::vector<std::unique_ptr<Fiber>> fibers;
+jmp_buf scheduler;
+ucontext_t home;
+Fiber* current;
+unsigned next_thread, threads;
+const std::function<void()>* body;
+
+// A fiber runs thread after thread until one of them waits; then another fiber takes over.
+void work() {
+    while (next_thread < threads) {
+        threadIdx.x = next_thread++;
+        (*body)();
+    }
+    current->waiting = false;
+    _longjmp(scheduler, 1);
+}
+
+void barrier() {
+    Fiber* own = current;
+    own->thread = threadIdx;
+    own->waiting = true;
+    if (!_setjmp(own->resume)) _longjmp(scheduler, 1);
+    threadIdx = own->thread;
+}
+
+void resume(Fiber* fiber) {
+    current = fiber;
+    if (_setjmp(scheduler)) return;
+    if (fiber->started) _longjmp(fiber->resume, 1);
+    fiber->started = true;
+    getcontext(&fiber->context);
+    fiber->context.uc_stack.ss_sp = fiber->stack.get();
+    fiber->context.uc_stack.ss_size = STACK;
+    fiber->context.uc_link = nullptr;
+    makecontext(&fiber->context, work, 0);
+    setcontext(&fiber->context);
+}
+
+// One block: every thread to its first barrier or its end, then all from barrier to barrier. Returns the threads that
+// ended while others still waited, which CUDA leaves undefined.
+unsigned run_block(const std::function<void()>& function) {
+    body = &function;
+    next_thread = 0;
+    threads = blockDim.x;
+    size_t alive = 0;
+    unsigned stray = 0;
+    while (next_thread < threads) {
+        if (alive == fibers.size()) fibers.emplace_back(new Fiber);
+        Fiber* fiber = fibers[alive].get();
+        fiber->started = false;
+        const unsigned first = next_thread;
+        resume(fiber);
+        const unsigned ended = next_thread - first - (fiber->waiting ? 1 : 0);
+        if (fiber->waiting) alive++;
+        if (alive) stray += ended;
+    }
+    while (alive) {
+        size_t left = 0;
+        for (size_t i = 0; i < alive; i++) {
+            resume(fibers[i].get());
+            left += fibers[i]->waiting;
+        }
+        if (left && left != alive) stray += alive - left;
+        if (left != alive && left) return stray;
+        alive = left;
+    }
+    return stray;
+}
+
+template <class... A, size_t... I>
+void call(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
+    kernel(*static_cast<A*>(arguments[I])...);
+}
+
+// Run a grid; returns 0, or -(k + 1) where argument k has another size, or the number of threads that missed a barrier.
+template <class... A>
+int launch(void (*kernel)(A...), const unsigned* shape, size_t bytes, int count, const int* sizes, void** arguments) {
+    const int expected[] = {int(sizeof(A))...};
+    if (count != int(sizeof...(A))) return -1000;
+    for (int k = 0; k < count; k++)
+        if (sizes[k] != expected[k]) return -(k + 1);
+    gridDim = {shape[0], shape[1], shape[2]};
+    blockDim = {shape[3], 1, 1};
+    if (bytes > SHARED - 64) return -2000;
+    for (unsigned z = 0; z < gridDim.z; z++)
+        for (unsigned y = 0; y < gridDim.y; y++)
+            for (unsigned x = 0; x < gridDim.x; x++) {
+                blockIdx = {x, y, z};
+                // a new block finds garbage in shared memory, and a guard behind what it asked for
+                std::memset(shared, 0xff, bytes);
+                std::memset(shared + bytes, 0x5a, 64);
+                const unsigned stray = run_block([&] { call(kernel, arguments, std::index_sequence_for<A...>{}); });
+                if (stray) return int(stray);
+                for (int i = 0; i < 64; i++)
+                    if (shared[bytes + i] != 0x5a) return -3000;
+            }
+    return 0;
+}
+
+}  // namespace host
+
+static inline void __syncthreads() { host::barrier(); }
+// only the threads of a warp meet here, but all threads of these kernels pass the same ones
+static inline void __syncwarp() { host::barrier(); }
