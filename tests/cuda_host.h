@@ -22,6 +22,9 @@ struct dim3 { unsigned x = 1, y = 1, z = 1; };
 #define __shared__
 #define __launch_bounds__(...)
 
+// threads take turns from the last to the first: what depends on the order between two barriers shows
+extern "C" int host_reverse = 0;
+
 static dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace host {
@@ -47,7 +50,8 @@ const std::function<void()>* body;
 // A fiber runs thread after thread until one of them waits; then another fiber takes over.
 void work() {
     while (next_thread < threads) {
-        threadIdx.x = next_thread++;
+        threadIdx.x = host_reverse ? threads - 1 - next_thread : next_thread;
+        next_thread++;
         (*body)();
     }
     current->waiting = false;

@@ -21,27 +21,33 @@ COMPILER = shutil.which("g++")
 HEADER = Path(__file__).with_name("cuda_host.h")
 
 
-def host_source(pixels: int) -> str:
-    """The kernels with the host's header, and one entry per kernel."""
+def host_source(pixels: int, more: str = "") -> str:
+    """The kernels with the host's header, one entry per kernel, and ``more``."""
     # dynamic shared memory is one buffer, whatever name and type a kernel gives it
-    text = re.sub(r"extern __shared__ (\w+) (\w+)\[\];", r"\1* \2 = reinterpret_cast<\1*>(host::shared);", cuda.source(pixels))
+    text = re.sub(
+        r"extern __shared__ (\w+) (\w+)\[\];", r"\1* \2 = reinterpret_cast<\1*>(host::shared);", cuda.source(pixels)
+    )
     entries = "".join(
         f'extern "C" int launch_{name}(const unsigned* shape, size_t bytes, int count, const int* sizes, void** a)'
         f" {{ return host::launch({name}, shape, bytes, count, sizes, a); }}\n"
         for name in cuda.kernels(pixels)
     )
-    return f'#include "{HEADER}"\n{text}\n#line 1 "entries"\n{entries}'
+    return f'#include "{HEADER}"\n{text}\n#line 1 "entries"\n{entries}{more}'
 
 
 @cache
-def library(pixels: int) -> ctypes.CDLL:
+def library(pixels: int, more: str = "") -> ctypes.CDLL:
     """Compile and load; fortified longjmp refuses to change stacks."""
     folder = Path(tempfile.mkdtemp(prefix="cuda_host_"))
-    (folder / "kernels.cpp").write_text(host_source(pixels))
+    (folder / "kernels.cpp").write_text(host_source(pixels, more))
     defines = [o for o in cuda.options(pixels) if o.startswith("-D")]
     flags = ["-std=c++17", "-O2", "-U_FORTIFY_SOURCE", "-Wno-unknown-pragmas", "-shared", "-fPIC", *defines]
     run = subprocess.run(
-        [str(COMPILER), *flags, "-o", "kernels.so", "kernels.cpp"], cwd=folder, capture_output=True, text=True, check=False
+        [str(COMPILER), *flags, "-o", "kernels.so", "kernels.cpp"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if run.returncode:
         raise RuntimeError(run.stderr[:4000])
@@ -54,8 +60,8 @@ def library(pixels: int) -> ctypes.CDLL:
 class HostDevice:
     """NumPy arrays as device arrays; every launch is finished when it returns."""
 
-    def __init__(self, pixels: int) -> None:
-        self.library = library(pixels)
+    def __init__(self, pixels: int, *, reverse: bool = False) -> None:
+        self.library, self.reverse = library(pixels), reverse
         self.launches: list[str] = []
         self.downloads = 0
 
@@ -91,7 +97,8 @@ class HostDevice:
                 values.append({"int32": ctypes.c_int32, "float32": ctypes.c_float}[a.dtype.name](a.item()))
         pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(v) for v in values))
         sizes = (ctypes.c_int * len(values))(*(ctypes.sizeof(v) for v in values))
-        shape = (ctypes.c_uint * 4)(*(tuple(grid) + (1, 1))[:3], *block)
+        shape = (ctypes.c_uint * 4)(*(*grid, 1, 1)[:3], *block)
+        ctypes.c_int.in_dll(self.library, "host_reverse").value = self.reverse
         entry = getattr(self.library, f"launch_{kernel}")
         code = entry(shape, ctypes.c_size_t(shared), len(values), sizes, pointers)
         if code:

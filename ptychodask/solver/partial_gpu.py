@@ -1,8 +1,8 @@
 """The partial update on a CUDA device: mini-batches queued one after the other, one wait at the end of the block.
 
-The same sums as :func:`ptychodask.solver.partial.partial`, which is its reference (to float32 rounding). Kernels and the
-factors of their unnormalised FFTs are in ``physics.cuda``. With ``problem.fft = 'tile'`` a wave stays in shared memory
-through all slices; with ``'cufft'`` it passes through device memory at every step.
+The same sums as :func:`ptychodask.solver.partial.partial`, which is its reference (to float32 rounding). The kernels
+are in ``physics.cuda``, with what they leave to the tables: 1/N of an inverse FFT. With ``problem.fft = 'tile'`` a wave
+stays in shared memory through all slices; with ``'cufft'`` it passes through device memory at every step.
 """
 
 from __future__ import annotations
@@ -16,15 +16,12 @@ from .._array import Array
 from ..model.blocks import Block
 from ..model.state import Model, is_pure_phase, transmission
 from ..physics import cuda
-from ..physics.likelihood import AMPLITUDE_FLOOR
 from ..physics.views import split_positions, window
-from .device import Device
-from .patterns import Events, Patterns
+from .detector_gpu import Detector
+from .patterns import Patterns
 from .problem import Problem, probe_spectra
-from .update import ObjectSums, ProbeSums, Sums, Update
-from .workspace_gpu import GpuWorkspace, gpu_workspace
-
-THREADS = 256
+from .update import ObjectSums, ProbeSums, Update
+from .workspace_gpu import THREADS, GpuWorkspace, gpu_workspace
 
 
 @dataclass(frozen=True)
@@ -49,15 +46,6 @@ class _Pass:
     def modes(self) -> int:
         return len(self.spectra)
 
-    @property
-    def pixels(self) -> int:
-        return self.spectra.shape[-1]
-
-    def per_pixel(self, kernel: str, rows: int, *arguments: Any) -> None:
-        """Launch one thread per pixel of ``rows`` patterns, waves or modes."""
-        grid = (-(-self.pixels**2 // THREADS), rows)
-        self.space.device.launch(kernel, grid, (THREADS,), 0, *arguments)
-
 
 def partial_gpu(
     problem: Problem,
@@ -78,11 +66,11 @@ def partial_gpu(
     space = space or gpu_workspace(problem, len(model.probe))
     with space.device as device:
         run = _begin(problem, block, model, space, evaluate_only)
-        detector = _Detector.of(problem, patterns, model, device, block.size, not evaluate_only)
+        detector = Detector.of(problem, patterns, model, device, block.size, not evaluate_only)
         for low in range(0, block.size, space.room):
             part = slice(low, min(low + space.room, block.size))
             _forward(run, part, evaluate_only)
-            detector.measure(run, part)
+            detector.measure(space, len(model.probe), part)
             if not evaluate_only:
                 _backward(run, part)
         return _finish(run, detector, evaluate_only)
@@ -125,20 +113,22 @@ def _forward(run: _Pass, part: slice, evaluate_only: bool) -> None:
     items = (part.stop - part.start) * modes
     if run.tile:
         device.launch(
-            "chain_forward", (items,), (cuda.chain_threads(run.pixels),), cuda.chain_bytes(run.pixels), run.spectra,
+            "chain_forward", (items,), (cuda.chain_threads(space.pixels),), cuda.chain_bytes(space.pixels), run.spectra,
             ramps, corners, run.object, height, width, space.propagators, space.roots, slices, space.room, modes,
             not evaluate_only, space.waves, space.psi,
         )  # fmt: skip
         return
-    run.per_pixel("shift", items, run.spectra, ramps, modes, space.waves[0])
+    space.per_pixel("shift", items, run.spectra, ramps, modes, space.waves[0])
     device.transform(space.waves[0], inverse=True)
     for s in range(slices - 1):
         leaving = space.waves[s + 1]
-        run.per_pixel("transmit", items, space.waves[s], run.object[s], corners, width, modes, leaving)
+        space.per_pixel("transmit", items, space.waves[s], run.object[s], corners, width, modes, leaving)
         device.transform(leaving, inverse=False)
-        run.per_pixel("propagate", items, leaving, space.propagators[s], False)
+        space.per_pixel("propagate", items, leaving, space.propagators[s], False)
         device.transform(leaving, inverse=True)
-    run.per_pixel("transmit", items, space.waves[slices - 1], run.object[slices - 1], corners, width, modes, space.psi)
+    space.per_pixel(
+        "transmit", items, space.waves[slices - 1], run.object[slices - 1], corners, width, modes, space.psi
+    )
     device.transform(space.psi, inverse=False)
 
 
@@ -157,8 +147,8 @@ def _backward(run: _Pass, part: slice) -> None:
         _back_propagate(run, corners, batch)
         _per_window_pixel(run, "add_gradient", space.waves, *views, run.gradient)
     if run.moves:
-        run.per_pixel("add_probe", modes, space.psi, ramps, batch, modes, run.probe_gradient)
-        run.per_pixel("add_probe_light", 1, run.object, corners, batch, width, run.probe_light)
+        space.per_pixel("add_probe", modes, space.psi, ramps, batch, modes, run.probe_gradient)
+        space.per_pixel("add_probe_light", 1, run.object, corners, batch, width, run.probe_light)
 
 
 def _per_window_pixel(run: _Pass, kernel: str, *arguments: Any) -> None:
@@ -172,7 +162,7 @@ def _back_propagate(run: _Pass, corners: Array, batch: int) -> None:
     items = batch * modes
     if run.tile:
         device.launch(
-            "chain_backward", (items,), (cuda.chain_threads(run.pixels),), cuda.chain_bytes(run.pixels), space.psi,
+            "chain_backward", (items,), (cuda.chain_threads(space.pixels),), cuda.chain_bytes(space.pixels), space.psi,
             space.waves, corners, run.object, height, width, space.propagators, space.roots, slices, space.room, modes,
             run.pure, run.moves,
         )  # fmt: skip
@@ -180,16 +170,16 @@ def _back_propagate(run: _Pass, corners: Array, batch: int) -> None:
     chi = space.psi
     device.transform(chi, inverse=True)
     for s in range(slices - 1, -1, -1):
-        run.per_pixel("adjoint", items, space.waves[s], chi, run.object[s], corners, width, modes, run.pure)
+        space.per_pixel("adjoint", items, space.waves[s], chi, run.object[s], corners, width, modes, run.pure)
         if s > 0:
             device.transform(chi, inverse=False)
-            run.per_pixel("propagate", items, chi, space.propagators[s - 1], True)
+            space.per_pixel("propagate", items, chi, space.propagators[s - 1], True)
             device.transform(chi, inverse=True)
     if run.moves:
         device.transform(chi, inverse=False)
 
 
-def _finish(run: _Pass, detector: _Detector, evaluate_only: bool) -> Update:
+def _finish(run: _Pass, detector: Detector, evaluate_only: bool) -> Update:
     """Fetch the sums of the block: the only wait for the device."""
     device = run.space.device
     if evaluate_only:
@@ -201,89 +191,3 @@ def _finish(run: _Pass, detector: _Detector, evaluate_only: bool) -> Update:
         # fft (unnormalised) and ifft (1/N^2) of the sum of residuals
         probe_sums = ProbeSums(np.fft.ifft2(probe[0]).astype(np.complex64), probe[1])
     return Update(detector.total(sums), ObjectSums(run.corner, gradient, light), probe_sums)
-
-
-@dataclass(frozen=True)
-class _Sent:
-    """Events of a block on the device, in CSR form."""
-
-    start: Array
-    pixel: Array
-    count: Array
-
-
-def _send(events: Events, device: Device) -> _Sent:
-    return _Sent(
-        device.upload(events.start.astype(np.int32)),
-        device.upload(events.pixel.astype(np.uint32)),
-        device.upload(events.count.astype(np.float32)),
-    )
-
-
-def _dense(source: _Sent | np.ndarray, part: slice, run: _Pass, buffer: Array) -> Array:
-    """Counts of a mini-batch as float32 [B, N, N] on the device, in the buffer unless they come as such."""
-    device, batch = run.space.device, part.stop - part.start
-    if isinstance(source, _Sent):
-        device.launch("spread", (batch,), (THREADS,), 0, source.start, source.pixel, source.count, part.start, buffer)
-        return buffer
-    kernel = {"uint8": "widen_u8", "uint16": "widen_u16"}.get(source.dtype.name)
-    if kernel is None:
-        return device.upload(source[part].astype(np.float32))
-    run.per_pixel(kernel, batch, device.upload(source[part]), buffer)
-    return buffer
-
-
-@dataclass(frozen=True)
-class _Detector:
-    """The counts of a block, the constants of the likelihood, and the sums that the detector makes."""
-
-    problem: Problem
-    fitted: _Sent | np.ndarray
-    train: _Sent | np.ndarray | None
-    held: _Sent | None
-    background: float
-    share: float
-    ratio: float
-    scale: bool
-    sums: Array
-
-    @classmethod
-    def of(
-        cls, problem: Problem, patterns: Patterns, model: Model, device: Device, size: int, scale: bool
-    ) -> _Detector:
-        """Send the block's events; ``scale`` turns psi into the residual."""
-
-        def sent(counts: Any) -> Any:
-            return _send(counts, device) if isinstance(counts, Events) else counts
-
-        fraction = problem.settings.train_fraction
-        held = patterns.held if fraction is not None else None
-        share = fraction if fraction is not None and patterns.train is not None else 1.0
-        ratio = (1 - fraction) / fraction if fraction is not None and held is not None else 0.0
-        sums = device.empty((size, cuda.CHUNKS, cuda.TERMS), np.float64)
-        train = sent(patterns.train) if fraction is not None else None
-        return cls(
-            problem, sent(patterns.fitted), train, sent(held), float(model.background), share, ratio, scale, sums
-        )
-
-    def measure(self, run: _Pass, part: slice) -> None:
-        """Sums of a mini-batch, and psi times the residual factor."""
-        space, likelihood = run.space, self.problem.likelihood
-        poisson = likelihood.residual == "poisson"
-        counts = measured = _dense(self.fitted, part, run, space.counts)
-        if self.train is not None:
-            measured = _dense(self.train, part, run, space.measured)
-        held = (None, None, None) if self.held is None else (self.held.start, self.held.pixel, self.held.count)
-        space.device.launch(
-            "detector", (cuda.CHUNKS, part.stop - part.start), (cuda.DETECTOR_THREADS,), cuda.detector_bytes(),
-            space.psi, counts, measured, *held, part.start, space.weights, run.modes, poisson, self.scale,
-            self.background, float(likelihood.epsilon) if poisson else AMPLITUDE_FLOOR, float(self.share),
-            float(self.ratio), self.sums[part],
-        )  # fmt: skip
-
-    def total(self, sums: np.ndarray) -> Sums:
-        """Sums of the block, added in the order of its patterns."""
-        values = sums.reshape(-1, cuda.TERMS).sum(axis=0).tolist()
-        if not self.problem.settings.background:
-            values[4:] = 0.0, 0.0
-        return Sums(float(len(sums)), *values)

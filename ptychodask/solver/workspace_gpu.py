@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from ..physics import cuda
 from .device import CupyDevice, Device, free_memory, shared_memory
 from .problem import Problem
 
+THREADS = 256
+"""Threads per block of the kernels that work pixel by pixel."""
 WAVES_IN_FLIGHT = 1024
 """Waves after which more at a time no longer help: several per multiprocessor of the largest devices."""
 
@@ -55,6 +58,15 @@ class GpuWorkspace:
     counts: Array
     measured: Array | None
 
+    @property
+    def pixels(self) -> int:
+        """Side N of the pattern."""
+        return int(self.weights.shape[-1])
+
+    def per_pixel(self, kernel: str, rows: int, *arguments: Any) -> None:
+        """Launch one thread per pixel of ``rows`` patterns, waves or modes."""
+        self.device.launch(kernel, (-(-(self.pixels**2) // THREADS), rows), (THREADS,), 0, *arguments)
+
 
 def make_workspace(problem: Problem, modes: int, device: Device) -> GpuWorkspace:
     """Tables and buffers of a problem on a device."""
@@ -77,13 +89,12 @@ def make_workspace(problem: Problem, modes: int, device: Device) -> GpuWorkspace
 
 def gpu_workspace(problem: Problem, modes: int) -> GpuWorkspace:
     """This thread's workspace on the present device; only that of the last problem is kept."""
-    held, of_modes, space = getattr(_local, "kept", (None, 0, None))
-    if held is not problem or of_modes != modes:
-        _local.kept = (None, 0, None)  # gives its memory back first
-        del space
+    kept: tuple[Problem, int, GpuWorkspace] | None = getattr(_local, "kept", None)
+    if kept is None or kept[0] is not problem or kept[1] != modes:
+        _local.kept = kept = None  # gives its memory back first
         space = make_workspace(problem, modes, CupyDevice(problem.pixels, problem.fft == "tile"))
-        _local.kept = (problem, modes, space)
-    return space
+        _local.kept = kept = (problem, modes, space)
+    return kept[2]
 
 
 def bytes_per_pattern(slices: int, modes: int, pixels: int) -> int:
@@ -103,8 +114,9 @@ def mini_batch(slices: int, modes: int, pixels: int, patterns: int, budget: int)
     most = min(budget // need, -(-WAVES_IN_FLIGHT // modes), patterns)
     if most < 1:
         raise InputError(
-            f"one pattern with {slices} slices and {modes} modes needs {need / 2**20:.0f} MiB on the device and a thread"
-            f" may take {budget / 2**20:.0f} MiB of what is free: free its memory, or use fewer threads (engine.threads)"
+            f"one pattern with {slices} slices and {modes} modes needs {need / 2**20:.0f} MiB on the device, and a"
+            f" thread may take {budget / 2**20:.0f} MiB of what is free: free memory, or use fewer threads"
+            " (engine.threads)"
         )
     return -(-patterns // -(-patterns // most))
 

@@ -18,7 +18,7 @@ __device__ inline void each_pixel(float2* tile, Step step) {
 }
 
 // u_0 = F^-1 ramp P^;   u_{s+1} = F^-1 H_s F (u_s O_s);   psi = F (u_{S-1} O_{S-1})
-extern "C" __global__ void __launch_bounds__(THREADS, 1) chain_forward(
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) chain_forward(
     const float2* spectra, const float2* ramps, const int* corners, const float2* object, int height, int width,
     const float2* propagators, const float2* roots, int slices, int room, int modes, int keep_waves, float2* waves,
     float2* psi) {
@@ -48,7 +48,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) chain_forward(
 
 // chi_{S-1} = F^-1 (rho psi);   chi_{s-1} = F^-1 conj(H_{s-1}) F (conj(O_s) chi_s)
 // Incident waves are replaced by the object's terms and, where the probe moves, rho psi by F (conj(O_0) chi_0).
-extern "C" __global__ void __launch_bounds__(THREADS, 1) chain_backward(
+extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) chain_backward(
     float2* psi, float2* waves, const int* corners, const float2* object, int height, int width,
     const float2* propagators, const float2* roots, int slices, int room, int modes, int pure_phase,
     int probe_moves) {

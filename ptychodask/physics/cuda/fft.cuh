@@ -14,7 +14,8 @@
 constexpr int THREADS = 4 * N;
 constexpr int PITCH = N + 1;
 constexpr int A = N / 8;
-constexpr int LINES = THREADS / 8;  // at a time
+constexpr int LINES = THREADS / 8;            // at a time
+constexpr int RESIDENT = N == 128 ? 1 : 4;    // thread blocks of which shared memory holds the tiles
 constexpr int FORWARD = -1, INVERSE = 1;
 
 static_assert(A == 8 || A == 16, "a line is 8 threads of 8 or 16 points");
@@ -84,8 +85,9 @@ __device__ inline void dft(float2 (&v)[16]) {
 }
 
 // Transform one line in place; neighbouring points of it are `step` apart. Called by the 8 threads of the line.
-template <int SIGN>
-__device__ inline void fft_line(float2* line, int step, int t, const float2* twiddles) {
+// Line is float2*; the test of the bank conflicts passes something that writes addresses down.
+template <int SIGN, class Line>
+__device__ inline void fft_line(Line line, int step, int t, const float2* twiddles) {
     float2 v[A];
 #pragma unroll
     for (int j = 0; j < A; j++) v[j] = line[(t + 8 * j) * step];
@@ -111,12 +113,16 @@ __device__ inline void fft_line(float2* line, int step, int t, const float2* twi
         for (int k = 0; k < 8; k++) line[(t + 8 * h + A * k) * step] = u[h][k];
 }
 
+// First line of this thread: groups 0 and 1, which share half a warp, take lines 0 and 8; groups 8 and 9 lines 1 and 9.
+__device__ inline int own_line() {
+    const int group = threadIdx.x >> 3;
+    return (group & ~9) | (group & 1) << 3 | (group >> 3 & 1);
+}
+
 // Transform the tile [N][PITCH] along both axes, unnormalised. Every thread sees the result.
 template <int SIGN>
 __device__ inline void fft2(float2* tile, const float2* twiddles) {
-    const int t = threadIdx.x & 7, group = threadIdx.x >> 3;
-    // groups 0 and 1, which share half a warp, take lines 0 and 8; groups 8 and 9 take lines 1 and 9
-    const int first = (group & ~9) | (group & 1) << 3 | (group >> 3 & 1);
+    const int t = threadIdx.x & 7, first = own_line();
 #pragma unroll 1
     for (int line = first; line < N; line += LINES) fft_line<SIGN>(tile + line * PITCH, 1, t, twiddles);
     __syncthreads();
