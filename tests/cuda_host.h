@@ -15,6 +15,7 @@
 
 struct float2 { float x, y; };
 static inline float2 make_float2(float x, float y) { return {x, y}; }
+static inline void sincospi(double x, double* s, double* c) { sincos(M_PI * x, s, c); }
 struct dim3 { unsigned x = 1, y = 1, z = 1; };
 
 #define __global__

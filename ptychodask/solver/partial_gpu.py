@@ -14,7 +14,7 @@ import numpy as np
 
 from .._array import Array
 from ..model.blocks import Block
-from ..model.state import Model, is_pure_phase, transmission
+from ..model.state import Model, is_pure_phase
 from ..physics import cuda
 from ..physics.views import split_positions, window
 from .detector_gpu import Detector
@@ -82,12 +82,14 @@ def _begin(problem: Problem, block: Block, model: Model, space: GpuWorkspace, ev
     corners, fractions = split_positions(np.asarray(model.positions)[block.flat(problem.scan_shape)], n)
     view = window(corners, n)
     corner = (int(view[0].start), int(view[1].start))
-    ramps = np.exp(-2j * np.pi * fractions[:, :, None] * np.fft.fftfreq(n))
-    objects = transmission(model.object[:, view[0], view[1]])
     pure = is_pure_phase(model.object)
+    objects = model.object[:, view[0], view[1]]
     maps = (0, 0, 0) if evaluate_only else objects.shape
     moves = problem.probe_moves(model.iteration) and not evaluate_only
-    modes = len(model.probe) if moves else 0
+    if pure:
+        sent = space.per_value("expand_phase", objects.astype(np.float32), objects.shape)
+    else:
+        sent = device.upload(objects.astype(np.complex64))
     return _Pass(
         space,
         problem.fft == "tile",
@@ -95,12 +97,12 @@ def _begin(problem: Problem, block: Block, model: Model, space: GpuWorkspace, ev
         moves,
         corner,
         device.upload((corners - np.array(corner)).astype(np.int32)),
-        device.upload(ramps.astype(np.complex64)),
-        device.upload(objects.astype(np.complex64)),
+        space.per_value("make_ramps", fractions, (*fractions.shape, n)),
+        sent,
         device.upload((probe_spectra(model.probe) / n).astype(np.complex64)),
         device.zeros(maps, np.float32 if pure else np.complex64),
         device.zeros(maps, np.float32),
-        device.zeros((modes, n, n), np.complex64),
+        device.zeros((len(model.probe) if moves else 0, n, n), np.complex64),
         device.zeros((n, n), np.float32),
     )
 

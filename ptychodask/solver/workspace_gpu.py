@@ -67,6 +67,12 @@ class GpuWorkspace:
         """Launch one thread per pixel of ``rows`` patterns, waves or modes."""
         self.device.launch(kernel, (-(-(self.pixels**2) // THREADS), rows), (THREADS,), 0, *arguments)
 
+    def per_value(self, kernel: str, source: np.ndarray, shape: tuple[int, ...]) -> Array:
+        """Send a host array and make complex64 values [shape] from it, one thread for each."""
+        out, count = self.device.empty(shape, np.complex64), int(np.prod(shape))
+        self.device.launch(kernel, (-(-count // THREADS),), (THREADS,), 0, self.device.upload(source), out, count)
+        return out
+
 
 def make_workspace(problem: Problem, modes: int, device: Device) -> GpuWorkspace:
     """Tables and buffers of a problem on a device."""

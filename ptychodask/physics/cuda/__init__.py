@@ -19,12 +19,12 @@ TERMS = 6
 TILES = (64, 128)
 """Sides N of patterns whose whole multislice chain runs in one kernel, with the wave in shared memory."""
 KERNELS = (
-    "spread", "widen_u8", "widen_u16", "shift", "transmit", "propagate", "adjoint", "detector", "add_light",
-    "add_gradient", "add_phase_terms", "add_probe", "add_probe_light",
+    "expand_phase", "make_ramps", "spread", "widen_u8", "widen_u16", "shift", "transmit", "propagate", "adjoint",
+    "detector", "add_light", "add_gradient", "add_phase_terms", "add_probe", "add_probe_light",
 )  # fmt: skip
 CHAINS = ("chain_forward", "chain_backward")
 
-FILES = ("wave.cuh", "events.cu", "waves.cu", "detector.cu", "window.cu", "probe.cu")
+FILES = ("wave.cuh", "tables.cu", "events.cu", "waves.cu", "detector.cu", "window.cu", "probe.cu")
 TILE_FILES = ("fft.cuh", "chain.cu")
 
 
