@@ -90,9 +90,9 @@ class HostDevice:
         self.launches.append(kernel)
         values: list[Any] = []
         for a in map(typed, arguments):
-            if a is None or isinstance(a, np.ndarray):
-                assert a is None or a.flags.c_contiguous
-                values.append(ctypes.c_void_p(None if a is None else a.ctypes.data))
+            if isinstance(a, np.ndarray):
+                assert a.flags.c_contiguous
+                values.append(ctypes.c_void_p(a.ctypes.data))
             else:
                 values.append({"int32": ctypes.c_int32, "float32": ctypes.c_float}[a.dtype.name](a.item()))
         pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(v) for v in values))

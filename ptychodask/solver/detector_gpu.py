@@ -86,10 +86,11 @@ class Detector:
         counts = measured = _dense(self.fitted, part, space, space.counts)
         if self.train is not None:
             measured = _dense(self.train, part, space, space.measured)
-        held = (None, None, None) if self.held is None else (self.held.start, self.held.pixel, self.held.count)
+        # where nothing is held out (ratio = 0), the kernel reads none of the three
+        held = self.held or DeviceEvents(counts, counts, counts)
         space.device.launch(
             "detector", (cuda.CHUNKS, part.stop - part.start), (cuda.DETECTOR_THREADS,), cuda.detector_bytes(),
-            space.psi, counts, measured, *held, part.start, space.weights, modes, poisson, self.scale,
+            space.psi, counts, measured, held.start, held.pixel, held.count, part.start, space.weights, modes, poisson, self.scale,
             self.background, float(likelihood.epsilon) if poisson else AMPLITUDE_FLOOR, float(self.share),
             float(self.ratio), self.sums[part],
         )  # fmt: skip

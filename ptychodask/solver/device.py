@@ -44,7 +44,7 @@ class Device(Protocol):
         ...
 
     def launch(self, kernel: str, grid: Grid, block: Grid, shared: int, *arguments: Any) -> None:
-        """Queue a kernel; arguments are arrays, None (a null pointer), int (int32) and float (float32)."""
+        """Queue a kernel; arguments are arrays, int (int32) and float (float32)."""
         ...
 
     def transform(self, waves: Array, inverse: bool) -> None:
@@ -53,7 +53,7 @@ class Device(Protocol):
 
 
 def typed(argument: Any) -> Any:
-    """A Python number as the type that the kernels declare; arrays and None as they are."""
+    """A Python number as the type that the kernels declare (CuPy would send 64 bits); arrays as they are."""
     if isinstance(argument, int | np.integer):
         return np.int32(argument)
     return np.float32(argument) if isinstance(argument, float) else argument
@@ -136,7 +136,7 @@ class CupyDevice:
         self._kernels[kernel](grid, block, tuple(map(typed, arguments)), shared_mem=shared)
 
     def transform(self, waves: Array, inverse: bool) -> None:
-        """See :class:`Device`; one cuFFT plan per batch, which the device keeps."""
+        """See :class:`Device`; the plan is made once, and CuPy's plans do not normalise."""
         from cupy.cuda import cufft
         from cupyx.scipy.fft import get_fft_plan
 

@@ -69,7 +69,7 @@ def chain(n: int, spectrum: np.ndarray, reverse: bool = False) -> tuple[np.ndarr
     ramps, vacuum, corners = np.ones((1, 2, n), np.complex64), np.ones((1, n, n), np.complex64), np.zeros(2, np.int32)
     device.launch(
         "chain_forward", (1,), (cuda.chain_threads(n),), cuda.chain_bytes(n), spectrum.astype(np.complex64), ramps,
-        corners, vacuum, n, n, None, roots, 1, 1, 1, 1, wave, psi,
+        corners, vacuum, n, n, roots, roots, 1, 1, 1, 1, wave, psi,
     )  # fmt: skip
     return wave[0, 0, 0], psi[0, 0, 0]
 
@@ -114,8 +114,10 @@ def test_the_host_refuses_what_cuda_would_not_notice():
     with pytest.raises(RuntimeError, match="number of arguments"):
         device.launch("propagate", (16, 1), (256,), 0, *arrays)
     with pytest.raises(RuntimeError, match="argument 2 has another size"):
-        device.launch("propagate", (16, 1), (256,), 0, *arrays, None)
+        device.launch("propagate", (16, 1), (256,), 0, *arrays, arrays[0])
     roots = np.ones(64, np.complex64)
-    arguments = (arrays[0], np.ones((1, 2, 64), np.complex64), np.zeros(2, np.int32), arrays[1], 64, 64, None, roots)
+    arguments = (arrays[0], np.ones((1, 2, 64), np.complex64), np.zeros(2, np.int32), arrays[1], 64, 64, roots, roots)
     with pytest.raises(RuntimeError, match="beyond the shared memory"):
-        device.launch("chain_forward", (1,), (256,), cuda.chain_bytes(64) - 64, *arguments, 1, 1, 1, 0, None, arrays[0])
+        device.launch(
+            "chain_forward", (1,), (256,), cuda.chain_bytes(64) - 64, *arguments, 1, 1, 1, 0, arrays[0], arrays[0]
+        )
