@@ -1,7 +1,7 @@
 """How long does one pattern take on a CUDA device, and how far is that from the bytes that must pass?
 
 Microseconds per pattern of one partial update, with events sent and sums fetched, of the two ways through the slices: a
-wave in shared memory from the first to the last (``tile``), or through device memory at every step (``cufft``). The
+wave in shared memory from the first to the last (``chain``), or through device memory at every step (``cufft``). The
 limit is the bytes that each must move (counted by ``bytes_of``) at the bandwidth of a copy, measured in the same
 process. Without a device it only counts the bytes, and says so.
 """
@@ -28,7 +28,7 @@ QUESTION = "microseconds per pattern of a partial update on a CUDA device, again
 REPEATS = 9
 
 
-def bytes_of(fft: str, slices: int, modes: int, n: int) -> int:
+def bytes_of(way: str, slices: int, modes: int, n: int) -> int:
     """Bytes per pattern through device memory: pure phase object, held probe, tables and window in the L2 cache.
 
     A complex wave is 8 bytes per pixel. cuFFT is taken to read and write twice per transform.
@@ -36,7 +36,7 @@ def bytes_of(fft: str, slices: int, modes: int, n: int) -> int:
     wave, transform = 8, 32
     detector = 3 * wave * modes + 3 * 4  # psi read twice and written; counts cleared, read, and their events
     added = wave * slices * modes  # the object's terms, gathered by the window
-    if fft == "tile":
+    if way == "chain":
         forward = wave * slices * modes + wave * modes  # u_s and psi written
         backward = 2 * wave * slices * modes + wave * modes  # u_s read, terms written; residual read
         return (forward + detector + backward + added) * n * n
@@ -72,14 +72,14 @@ def copy_bandwidth(size: int) -> float:
 def row(slices: int, modes: int, n: int, side: int, bandwidth: float) -> list[dict[str, Any]]:
     """Both ways through the slices, where the device can go them."""
     solver, block, patterns, model = case(slices, modes, n, "cupy", side)
-    best, batch = choose_device(slices, modes, n, block.size, 1)
+    chains, batch = choose_device(slices, modes, n, block.size, 1)
     few = Block(0, 0, 1, 0, min(4, side))  # enough for the reference, which is slow
     rows = []
-    for fft in dict.fromkeys((best, "cufft")):
-        fast = LsqMl(replace(solver.problem, fft=fft, device_batch=batch))
+    for way in ("chain", "cufft") if chains else ("cufft",):
+        fast = LsqMl(replace(solver.problem, chains=way == "chain", device_batch=batch))
         took = seconds(lambda fast=fast: fast.partial(block, patterns, model, False), lambda: None) / block.size
-        moved = bytes_of(fft, slices, modes, n)
-        result: dict[str, Any] = {"S": slices, "M": modes, "N": n, "fft": fft, "patterns": block.size, "batch": batch}
+        moved = bytes_of(way, slices, modes, n)
+        result: dict[str, Any] = {"S": slices, "M": modes, "N": n, "way": way, "patterns": block.size, "batch": batch}
         result.update(microseconds=took * 1e6, megabytes=moved / 1e6, share_of_copy_bandwidth=moved / took / bandwidth)
         reference = LsqMl(replace(solver.problem, backend="numpy")).partial(few, patterns, model, False)
         found = fast.partial(few, patterns, model, False)
@@ -105,10 +105,10 @@ def measure(sizes: list[tuple[int, int, int]], tiny: bool) -> dict[str, Any]:
 def counted(sizes: list[tuple[int, int, int]]) -> list[dict[str, Any]]:
     """The bytes alone."""
     return [
-        {"S": s, "M": m, "N": n, "fft": fft, "megabytes": bytes_of(fft, s, m, n) / 1e6}
+        {"S": s, "M": m, "N": n, "way": way, "megabytes": bytes_of(way, s, m, n) / 1e6}
         for s, m, n in sizes
-        for fft in ("tile", "cufft")
-        if fft == "cufft" or n in cuda.TILES
+        for way in ("chain", "cufft")
+        if way == "cufft" or n in cuda.TILES
     ]
 
 

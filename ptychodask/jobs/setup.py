@@ -35,8 +35,9 @@ class Recipe:
     """All that a worker needs to build the algorithm: a few kilobytes.
 
     ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
-    data; ``hold_out`` is off while all electrons are used. ``backend``, ``fft``, ``wisdom`` and ``device_batch`` are
-    what a worker chose at the start, so that all workers, and a resumed run, compute the same bits.
+    data; ``hold_out`` is off while all electrons are used. ``backend``, ``fft``, ``wisdom``, ``chains`` and
+    ``device_batch`` are what a worker chose at the start, so that all workers, and a resumed run, compute the same
+    bits.
     """
 
     path: str
@@ -46,6 +47,7 @@ class Recipe:
     backend: str = "numpy"
     fft: str = "scipy"
     wisdom: str = ""
+    chains: bool = False
     device_batch: int = 0
 
     @property
@@ -123,16 +125,16 @@ def choose_kernels(recipe: Recipe) -> Recipe:
     backend = ("cupy" if cupy_available() else "cpu") if wanted == "auto" else wanted
     backend_module(backend)  # refuses a missing device now
     if backend == "cupy":
-        fft, batch = _choose_device(recipe)
-        return replace(recipe, backend=backend, fft=fft, device_batch=batch)
+        chains, batch = _choose_device(recipe)
+        return replace(recipe, backend=backend, chains=chains, device_batch=batch)
     fft, wisdom = fft_library(), ""
     if backend == "cpu" and fft == "fftw":
         wisdom = measure_plans(recipe.job.probe.modes, dataset_info(recipe.path).detector.pixels)
     return replace(recipe, backend=backend, fft=fft, wisdom=wisdom)
 
 
-def _choose_device(recipe: Recipe) -> tuple[str, int]:
-    """Transforms and mini-batch for this worker's device, which local workers and their threads share."""
+def _choose_device(recipe: Recipe) -> tuple[bool, int]:
+    """Way through the slices and mini-batch for this worker's device, which local workers and their threads share."""
     info, config = dataset_info(recipe.path), recipe.job
     engine = config.engine
     patterns = max(block.size for block in make_blocks(info.scan_shape, engine.block or info.tile))
@@ -182,7 +184,8 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
             recipe.backend,
             recipe.fft,
             recipe.wisdom,
-            recipe.device_batch,
+            chains=recipe.chains,
+            device_batch=recipe.device_batch,
         )
     )
 

@@ -90,9 +90,9 @@ class Detector:
         held = self.held or DeviceEvents(counts, counts, counts)
         space.device.launch(
             "detector", (cuda.CHUNKS, part.stop - part.start), (cuda.DETECTOR_THREADS,), cuda.detector_bytes(),
-            space.psi, counts, measured, held.start, held.pixel, held.count, part.start, space.weights, modes, poisson, self.scale,
-            self.background, float(likelihood.epsilon) if poisson else AMPLITUDE_FLOOR, float(self.share),
-            float(self.ratio), self.sums[part],
+            space.psi, counts, measured, held.start, held.pixel, held.count, part.start, space.weights, modes, poisson,
+            self.scale, self.background, float(likelihood.epsilon) if poisson else AMPLITUDE_FLOOR, self.share,
+            self.ratio, self.sums[part],
         )  # fmt: skip
 
     def total(self, sums: np.ndarray) -> Sums:

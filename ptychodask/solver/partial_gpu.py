@@ -1,8 +1,8 @@
 """The partial update on a CUDA device: mini-batches queued one after the other, one wait at the end of the block.
 
 The same sums as :func:`ptychodask.solver.partial.partial`, which is its reference (to float32 rounding). The kernels
-are in ``physics.cuda``, with what they leave to the tables: 1/N of an inverse FFT. With ``problem.fft = 'tile'`` a wave
-stays in shared memory through all slices; with ``'cufft'`` it passes through device memory at every step.
+are in ``physics.cuda``, with what they leave to the tables: 1/N of an inverse FFT. With ``problem.chains`` a wave stays
+in shared memory through all slices; otherwise it passes through device memory, and cuFFT, at every step.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class _Pass:
     """One block on the device: what its mini-batches read, and the sums that they add to."""
 
     space: GpuWorkspace
-    tile: bool
+    chains: bool
     pure: bool
     moves: bool
     corner: tuple[int, int]
@@ -92,7 +92,7 @@ def _begin(problem: Problem, block: Block, model: Model, space: GpuWorkspace, ev
         sent = device.upload(objects.astype(np.complex64))
     return _Pass(
         space,
-        problem.fft == "tile",
+        problem.chains,
         pure,
         moves,
         corner,
@@ -113,7 +113,7 @@ def _forward(run: _Pass, part: slice, evaluate_only: bool) -> None:
     corners, ramps = run.corners[part], run.ramps[part]
     slices, height, width = run.object.shape
     items = (part.stop - part.start) * modes
-    if run.tile:
+    if run.chains:
         device.launch(
             "chain_forward", (items,), (cuda.chain_threads(space.pixels),), cuda.chain_bytes(space.pixels), run.spectra,
             ramps, corners, run.object, height, width, space.propagators, space.roots, slices, space.room, modes,
@@ -162,7 +162,7 @@ def _back_propagate(run: _Pass, corners: Array, batch: int) -> None:
     space, device, modes = run.space, run.space.device, run.modes
     slices, height, width = run.object.shape
     items = batch * modes
-    if run.tile:
+    if run.chains:
         device.launch(
             "chain_backward", (items,), (cuda.chain_threads(space.pixels),), cuda.chain_bytes(space.pixels), space.psi,
             space.waves, corners, run.object, height, width, space.propagators, space.roots, slices, space.room, modes,

@@ -30,12 +30,14 @@ class Problem:
     settings : Settings
     backend : 'cpu', 'numpy' or 'cupy'
         Compiled kernels, plain NumPy (their reference), or a CUDA device.
-    fft : 'fftw' or 'scipy', 'tile' or 'cufft'
-        Transforms of the backend 'cpu', or of 'cupy'.
+    fft : 'fftw' or 'scipy'
+        Transforms of the backend 'cpu'.
     wisdom : str
         FFTW's measured plans, or empty for estimated ones.
+    chains : bool
+        Backend 'cupy': a wave passes all slices in shared memory, with transforms of our own, and not cuFFT's.
     device_batch : int
-        Patterns that a CUDA device computes together; 0 for ``settings.batch``.
+        Backend 'cupy': patterns computed together; 0 for ``settings.batch``.
     """
 
     canvas: Canvas
@@ -47,6 +49,7 @@ class Problem:
     backend: str = "numpy"
     fft: str = "scipy"
     wisdom: str = ""
+    chains: bool = False
     device_batch: int = 0
 
     @property

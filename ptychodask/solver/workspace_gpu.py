@@ -98,7 +98,7 @@ def gpu_workspace(problem: Problem, modes: int) -> GpuWorkspace:
     kept: tuple[Problem, int, GpuWorkspace] | None = getattr(_local, "kept", None)
     if kept is None or kept[0] is not problem or kept[1] != modes:
         _local.kept = kept = None  # gives its memory back first
-        space = make_workspace(problem, modes, CupyDevice(problem.pixels, problem.fft == "tile"))
+        space = make_workspace(problem, modes, CupyDevice(problem.pixels, problem.chains))
         _local.kept = kept = (problem, modes, space)
     return kept[2]
 
@@ -127,8 +127,8 @@ def mini_batch(slices: int, modes: int, pixels: int, patterns: int, budget: int)
     return -(-patterns // -(-patterns // most))
 
 
-def choose_device(slices: int, modes: int, pixels: int, patterns: int, threads: int) -> tuple[str, int]:
-    """Transforms (``tile`` or ``cufft``) and mini-batch for the present device.
+def choose_device(slices: int, modes: int, pixels: int, patterns: int, threads: int) -> tuple[bool, int]:
+    """Can the present device keep a wave in shared memory, and the mini-batch for it.
 
     Parameters
     ----------
@@ -137,6 +137,6 @@ def choose_device(slices: int, modes: int, pixels: int, patterns: int, threads: 
     threads : int
         Threads that will share the device; together they take half of what is free now.
     """
-    tiles = pixels in cuda.TILES and cuda.chain_bytes(pixels) <= shared_memory()
+    chains = pixels in cuda.TILES and cuda.chain_bytes(pixels) <= shared_memory()
     batch = mini_batch(slices, modes, pixels, patterns, free_memory() // (2 * threads))
-    return "tile" if tiles else "cufft", batch
+    return chains, batch

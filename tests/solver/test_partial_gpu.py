@@ -34,10 +34,10 @@ DEVICES = [HOST, pytest.param("cupy", marks=[pytest.mark.gpu, no_device])]
 
 @pytest.fixture(params=DEVICES)
 def device(request):
-    """Factory of devices for the side N of a pattern and its transforms."""
+    """Factory of devices for the side N of a pattern and its way through the slices."""
 
-    def make(n: int, fft: str) -> HostDevice | CupyDevice:
-        return HostDevice(n) if request.param == "host" else CupyDevice(n, fft == "tile")
+    def make(n: int, way: str) -> HostDevice | CupyDevice:
+        return HostDevice(n) if request.param == "host" else CupyDevice(n, way == "chain")
 
     return make
 
@@ -47,15 +47,15 @@ def small(S=1, M=1, kind="phase", residual="poisson", **options):
     return small_problem(S, M, np.float32, kind, residual, scan=(3, 5), tile=(2, 3), **options)
 
 
-def workspace_of(case, fft, device, batch=4):
-    problem = dataclasses.replace(case.problem, fft=fft, device_batch=batch)
-    return make_workspace(problem, len(case.model.probe), device(problem.pixels, fft))
+def workspace_of(case, way, device, batch=4):
+    problem = dataclasses.replace(case.problem, chains=way == "chain", device_batch=batch)
+    return make_workspace(problem, len(case.model.probe), device(problem.pixels, way))
 
 
-def updates(case, fft, device, *, batch=4, **changes):
+def updates(case, way, device, *, batch=4, **changes):
     """Reference and GPU update of every block."""
-    problem = dataclasses.replace(case.problem, fft=fft, device_batch=batch)
-    space = workspace_of(case, fft, device, batch)
+    problem = dataclasses.replace(case.problem, chains=way == "chain", device_batch=batch)
+    space = workspace_of(case, way, device, batch)
     for block, patterns in zip(case.blocks, case.patterns, strict=True):
         yield (
             partial(problem, block, patterns, case.model, **changes),
@@ -91,44 +91,44 @@ def assert_same(found, reference) -> None:
 @pytest.mark.parametrize("kind", ["phase", "complex"])
 @pytest.mark.parametrize("residual", ["poisson", "amplitude"])
 @pytest.mark.parametrize(
-    ("S", "M", "n", "fft"),
+    ("S", "M", "n", "way"),
     [
         (1, 1, 16, "cufft"),
         (2, 3, 16, "cufft"),
         (4, 2, 16, "cufft"),
         (1, 6, 16, "cufft"),
-        (1, 1, 64, "tile"),
-        (2, 2, 64, "tile"),
-        (4, 3, 64, "tile"),
-        (2, 6, 64, "tile"),
+        (1, 1, 64, "chain"),
+        (2, 2, 64, "chain"),
+        (4, 3, 64, "chain"),
+        (2, 6, 64, "chain"),
     ],
 )
-def test_all_sums_agree(device, kind, residual, S, M, n, fft):
+def test_all_sums_agree(device, kind, residual, S, M, n, way):
     case = small(S, M, kind, residual, n=n, mask=True, background=0.05, train_fraction=0.8)
-    for reference, found in updates(case, fft, device):
+    for reference, found in updates(case, way, device):
         assert_same(found, reference)
 
 
 @pytest.mark.parametrize("kind", ["phase", "complex"])
 def test_the_largest_tile(device, kind):
     case = small_problem(3, 2, np.float32, kind, n=128, scan=(1, 3), mask=True, background=0.05, electrons=3000)
-    for reference, found in updates(case, "tile", device, batch=2):
+    for reference, found in updates(case, "chain", device, batch=2):
         assert_same(found, reference)
 
 
-@pytest.mark.parametrize(("n", "fft"), [(16, "cufft"), (64, "tile")])
-def test_evaluation_alone_gives_the_same_losses(device, n, fft):
+@pytest.mark.parametrize(("n", "way"), [(16, "cufft"), (64, "chain")])
+def test_evaluation_alone_gives_the_same_losses(device, n, way):
     case = small(2, 2, n=n, train_fraction=0.8, background=0.02)
-    only = [u for _, u in updates(case, fft, device, evaluate_only=True)]
-    for (_, full), update in zip(updates(case, fft, device), only, strict=True):
+    only = [u for _, u in updates(case, way, device, evaluate_only=True)]
+    for (_, full), update in zip(updates(case, way, device), only, strict=True):
         assert update.object is None and update.probe is None
         assert update.sums == full.sums and update.sums.loss > 0
 
 
-@pytest.mark.parametrize(("n", "fft"), [(16, "cufft"), (64, "tile")])
-def test_a_held_probe(device, n, fft):
+@pytest.mark.parametrize(("n", "way"), [(16, "cufft"), (64, "chain")])
+def test_a_held_probe(device, n, way):
     case = small(2, 2, n=n, probe_rules=ProbeRules(None, False, None))
-    for reference, found in updates(case, fft, device):
+    for reference, found in updates(case, way, device):
         assert found.probe is None
         assert_same(found, reference)
 
@@ -158,7 +158,7 @@ def test_dense_counts_of_any_type(device, dtype, electrons):
 def test_events_after_dense_counts(device):
     """Buffers are kept between blocks; what one block left in them does not reach the next."""
     case = small(1, 1, n=16, electrons=30.0)
-    problem = dataclasses.replace(case.problem, fft="cufft", device_batch=4)
+    problem = dataclasses.replace(case.problem, device_batch=4)
     space = workspace_of(case, "cufft", device)
     block, events = case.blocks[0], case.patterns[0]
     assert isinstance(events.fitted, Events)
@@ -176,27 +176,27 @@ def bits(update) -> list[bytes]:
 
 
 @pytest.mark.parametrize("kind", ["phase", "complex"])
-@pytest.mark.parametrize(("n", "fft"), [(16, "cufft"), (64, "tile")])
-def test_same_bits_again_and_in_another_workspace(device, n, fft, kind):
+@pytest.mark.parametrize(("n", "way"), [(16, "cufft"), (64, "chain")])
+def test_same_bits_again_and_in_another_workspace(device, n, way, kind):
     case = small(2, 3, kind, n=n, mask=True, background=0.02, train_fraction=0.8)
-    runs = [[bits(u) for _, u in updates(case, fft, device)] for _ in range(2)]
+    runs = [[bits(u) for _, u in updates(case, way, device)] for _ in range(2)]
     assert runs[0] == runs[1]
 
 
 def test_chains_give_the_same_bits_in_mini_batches_of_any_size(device):
     """All sums are added in the order of the patterns, one by one, and no FFT knows how many run beside it."""
     case = small(2, 2, n=64, mask=True, background=0.02, train_fraction=0.8)
-    runs = [[bits(u) for _, u in updates(case, "tile", device, batch=batch)] for batch in (1, 4, 6)]
+    runs = [[bits(u) for _, u in updates(case, "chain", device, batch=batch)] for batch in (1, 4, 6)]
     assert runs[0] == runs[1] == runs[2]
 
 
-@pytest.mark.parametrize(("n", "fft"), [(16, "cufft"), (64, "tile")])
+@pytest.mark.parametrize(("n", "way"), [(16, "cufft"), (64, "chain")])
 @pytest.mark.skipif(COMPILER is None, reason="no g++")
-def test_same_bits_in_any_order_of_threads(n, fft):
+def test_same_bits_in_any_order_of_threads(n, way):
     """What a missing barrier would let through depends on who comes first."""
     case = small(2, 2, "complex", n=n, mask=True, background=0.02, train_fraction=0.8)
     runs = [
-        [bits(u) for _, u in updates(case, fft, lambda n, _, r=reverse: HostDevice(n, reverse=r))]
+        [bits(u) for _, u in updates(case, way, lambda n, _, r=reverse: HostDevice(n, reverse=r))]
         for reverse in (False, True)
     ]
     assert runs[0] == runs[1]
@@ -206,7 +206,7 @@ def test_same_bits_in_any_order_of_threads(n, fft):
 def test_the_host_waits_once_per_block():
     case = small(2, 2, n=64, train_fraction=0.8)
     device = HostDevice(64)
-    count = len(list(updates(case, "tile", lambda *_: device)))
+    count = len(list(updates(case, "chain", lambda *_: device)))
     assert device.downloads == count == len(case.blocks)
     assert set(cuda.CHAINS) < set(device.launches) and "transmit" not in device.launches
 
@@ -224,10 +224,10 @@ def test_mini_batches_are_equal_parts_that_fit():
 @pytest.mark.gpu
 @no_device
 def test_the_present_device_is_chosen_for_and_used():
-    fft, batch = choose_device(2, 2, 64, 15, 1)
-    assert fft == "tile" and batch == 15
+    chains, batch = choose_device(2, 2, 64, 15, 1)
+    assert chains and batch == 15
     case = small(2, 2, n=64, train_fraction=0.8, backend="cupy")
-    case = case.of(dataclasses.replace(case.problem, fft=fft, device_batch=batch), case.blocks)
+    case = case.of(dataclasses.replace(case.problem, chains=chains, device_batch=batch), case.blocks)
     kept = gpu_workspace(case.problem, 2)
     found = case.updates()
     assert gpu_workspace(case.problem, 2) is kept
@@ -240,7 +240,7 @@ def test_the_present_device_is_chosen_for_and_used():
 @no_device
 def test_threads_have_their_own_streams_and_the_same_bits():
     case = small(2, 2, n=64, train_fraction=0.8, backend="cupy")
-    case = case.of(dataclasses.replace(case.problem, fft="tile", device_batch=4), case.blocks)
+    case = case.of(dataclasses.replace(case.problem, chains=True, device_batch=4), case.blocks)
     results: list[list[list[bytes]]] = []
     threads = [threading.Thread(target=lambda: results.append([bits(u) for u in case.updates()])) for _ in range(4)]
     for thread in threads:
