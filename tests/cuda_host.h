@@ -16,6 +16,8 @@
 struct float2 { float x, y; };
 static inline float2 make_float2(float x, float y) { return {x, y}; }
 static inline void sincospi(double x, double* s, double* c) { sincos(M_PI * x, s, c); }
+template <class T>
+static inline T __ldg(const T* p) { return *p; }
 struct dim3 { unsigned x = 1, y = 1, z = 1; };
 
 #define __global__
@@ -30,14 +32,16 @@ static dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace host {
 
-constexpr size_t SHARED = 1 << 18, STACK = 1 << 15;
+constexpr size_t SHARED = 1 << 18, STACK = 1 << 15, WARP = 32;
+enum State { ENDED, AT_WARP, AT_BLOCK };
 alignas(16) char shared[SHARED];
 
 struct Fiber {
     ucontext_t context;
     jmp_buf resume;
     dim3 thread;
-    bool started = false, waiting = false;
+    bool started = false;
+    State state = ENDED;
     std::unique_ptr<char[]> stack{new char[STACK]};
 };
 
@@ -55,14 +59,14 @@ void work() {
         next_thread++;
         (*body)();
     }
-    current->waiting = false;
+    current->state = ENDED;
     _longjmp(scheduler, 1);
 }
 
-void barrier() {
+void barrier(State state) {
     Fiber* own = current;
     own->thread = threadIdx;
-    own->waiting = true;
+    own->state = state;
     if (!_setjmp(own->resume)) _longjmp(scheduler, 1);
     threadIdx = own->thread;
 }
@@ -80,35 +84,41 @@ void resume(Fiber* fiber) {
     setcontext(&fiber->context);
 }
 
-// One block: every thread to its first barrier or its end, then all from barrier to barrier. Returns the threads that
-// ended while others still waited, which CUDA leaves undefined.
-unsigned run_block(const std::function<void()>& function) {
+void resume_all(size_t low, size_t high) {
+    for (size_t i = low; i < high; i++) resume(fibers[i].get());
+}
+
+unsigned waiting_as(State state, size_t low, size_t high) {
+    unsigned count = 0;
+    for (size_t i = low; i < high; i++) count += fibers[i]->state == state;
+    return count;
+}
+
+// One block: every thread to its first barrier or its end; then each warp as far as it can go without the others, and
+// all together from one barrier of the block to the next. False where threads missed a barrier that others wait at,
+// which CUDA leaves undefined.
+bool run_block(const std::function<void()>& function) {
     body = &function;
     next_thread = 0;
     threads = blockDim.x;
     size_t alive = 0;
-    unsigned stray = 0;
     while (next_thread < threads) {
         if (alive == fibers.size()) fibers.emplace_back(new Fiber);
-        Fiber* fiber = fibers[alive].get();
-        fiber->started = false;
-        const unsigned first = next_thread;
-        resume(fiber);
-        const unsigned ended = next_thread - first - (fiber->waiting ? 1 : 0);
-        if (fiber->waiting) alive++;
-        if (alive) stray += ended;
+        fibers[alive]->started = false;
+        resume(fibers[alive].get());
+        alive += fibers[alive]->state != ENDED;
     }
+    if (alive != 0 && alive != threads) return false;
     while (alive) {
-        size_t left = 0;
-        for (size_t i = 0; i < alive; i++) {
-            resume(fibers[i].get());
-            left += fibers[i]->waiting;
+        for (size_t low = 0; low < alive; low += WARP) {
+            const size_t high = std::min(low + WARP, alive);
+            while (waiting_as(AT_WARP, low, high) == high - low) resume_all(low, high);
         }
-        if (left && left != alive) stray += alive - left;
-        if (left != alive && left) return stray;
-        alive = left;
+        if (waiting_as(ENDED, 0, alive) == alive) return true;
+        if (waiting_as(AT_BLOCK, 0, alive) != alive) return false;
+        resume_all(0, alive);
     }
-    return stray;
+    return true;
 }
 
 template <class... A, size_t... I>
@@ -116,7 +126,7 @@ void call(void (*kernel)(A...), void** arguments, std::index_sequence<I...>) {
     kernel(*static_cast<A*>(arguments[I])...);
 }
 
-// Run a grid; returns 0, or -(k + 1) where argument k has another size, or the number of threads that missed a barrier.
+// Run a grid; returns 0, or -(k + 1) where argument k has another size, or what cuda_host.py explains.
 template <class... A>
 int launch(void (*kernel)(A...), const unsigned* shape, size_t bytes, int count, const int* sizes, void** arguments) {
     const int expected[] = {int(sizeof(A))...};
@@ -133,8 +143,7 @@ int launch(void (*kernel)(A...), const unsigned* shape, size_t bytes, int count,
                 // a new block finds garbage in shared memory, and a guard behind what it asked for
                 std::memset(shared, 0xff, bytes);
                 std::memset(shared + bytes, 0x5a, 64);
-                const unsigned stray = run_block([&] { call(kernel, arguments, std::index_sequence_for<A...>{}); });
-                if (stray) return int(stray);
+                if (!run_block([&] { call(kernel, arguments, std::index_sequence_for<A...>{}); })) return -4000;
                 for (int i = 0; i < 64; i++)
                     if (shared[bytes + i] != 0x5a) return -3000;
             }
@@ -143,6 +152,5 @@ int launch(void (*kernel)(A...), const unsigned* shape, size_t bytes, int count,
 
 }  // namespace host
 
-static inline void __syncthreads() { host::barrier(); }
-// only the threads of a warp meet here, but all threads of these kernels pass the same ones
-static inline void __syncwarp() { host::barrier(); }
+static inline void __syncthreads() { host::barrier(host::AT_BLOCK); }
+static inline void __syncwarp() { host::barrier(host::AT_WARP); }

@@ -111,8 +111,10 @@ class HostDevice:
 
 def explain(code: int) -> str:
     """What a launch was refused for."""
-    if code > 0:
-        return f"{code} threads missed a barrier"
-    known = {-1000: "wrong number of arguments", -2000: "shared memory is larger than any device has"}
+    known = {
+        -4000: "threads missed a barrier",
+        -1000: "wrong number of arguments",
+        -2000: "shared memory is larger than any device has",
+    }
     known[-3000] = "wrote beyond the shared memory it asked for"
     return known.get(code, f"argument {-code - 1} has another size than the kernel declares")

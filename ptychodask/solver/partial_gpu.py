@@ -3,6 +3,7 @@
 The same sums as :func:`ptychodask.solver.partial.partial`, which is its reference (to float32 rounding). The kernels
 are in ``physics.cuda``, with what they leave to the tables: 1/N of an inverse FFT. With ``problem.chains`` a wave stays
 in shared memory through all slices; otherwise it passes through device memory, and cuFFT, at every step.
+The line search of the tangent step, a small part of the patterns, stays with the plain code on CuPy arrays.
 """
 
 from __future__ import annotations

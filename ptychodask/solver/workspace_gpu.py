@@ -23,7 +23,8 @@ THREADS = 256
 WAVES_IN_FLIGHT = 1024
 """Waves after which more at a time no longer help: several per multiprocessor of the largest devices."""
 
-_local = threading.local()
+_kept: dict[int, tuple[Problem, int, GpuWorkspace]] = {}
+"""By thread."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,13 @@ def make_workspace(problem: Problem, modes: int, device: Device) -> GpuWorkspace
 
 def gpu_workspace(problem: Problem, modes: int) -> GpuWorkspace:
     """This thread's workspace on the present device; only that of the last problem is kept."""
-    kept: tuple[Problem, int, GpuWorkspace] | None = getattr(_local, "kept", None)
+    thread = threading.get_ident()
+    kept = _kept.get(thread)
     if kept is None or kept[0] is not problem or kept[1] != modes:
-        _local.kept = kept = None  # gives its memory back first
-        space = make_workspace(problem, modes, CupyDevice(problem.pixels, problem.chains))
-        _local.kept = kept = (problem, modes, space)
+        kept = None
+        _kept.pop(thread, None)  # gives its memory back first
+        kept = (problem, modes, make_workspace(problem, modes, CupyDevice(problem.pixels, problem.chains)))
+        _kept[thread] = kept
     return kept[2]
 
 
@@ -137,6 +140,7 @@ def choose_device(slices: int, modes: int, pixels: int, patterns: int, threads: 
     threads : int
         Threads that will share the device; together they take half of what is free now.
     """
+    _kept.clear()  # what earlier runs left there is free
     chains = pixels in cuda.TILES and cuda.chain_bytes(pixels) <= shared_memory()
     batch = mini_batch(slices, modes, pixels, patterns, free_memory() // (2 * threads))
     return chains, batch

@@ -42,6 +42,15 @@ extern "C" void bank_conflicts(int columns, int* accesses, int* worst) {
             for (int t = half; t < half + 16; t++) *worst = std::max(*worst, ++banks[touched[t].at(k) % 16]);
         }
 }
+extern "C" int every_second_waits() {
+    return host::run_block([&] { if (threadIdx.x & 1) __syncthreads(); });
+}
+extern "C" int half_a_warp_waits_for_the_warp() {
+    return host::run_block([&] { if (threadIdx.x & 16) __syncwarp(); else __syncthreads(); });
+}
+extern "C" int one_warp_waits_longer() {
+    return host::run_block([&] { __syncthreads(); if (threadIdx.x < 32) __syncwarp(); __syncthreads(); });
+}
 """
 
 
@@ -59,6 +68,13 @@ def test_the_recorder_sees_conflicts():
     accesses, worst = ctypes.c_int(), ctypes.c_int()
     library(64, text).bank_conflicts(1, ctypes.byref(accesses), ctypes.byref(worst))
     assert worst.value > 1
+
+
+def test_the_host_notices_threads_that_miss_a_barrier():
+    host = library(64, RECORDER)
+    assert not host.every_second_waits()
+    assert not host.half_a_warp_waits_for_the_warp()
+    assert host.one_warp_waits_longer()  # which is allowed
 
 
 def chain(n: int, spectrum: np.ndarray, reverse: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from helpers import small_problem
 from ptychodask._array import cupy_available
 from ptychodask._errors import InputError
 from ptychodask.physics import cuda
+from ptychodask.solver import workspace_gpu
 from ptychodask.solver.device import CupyDevice
 from ptychodask.solver.partial import partial
 from ptychodask.solver.partial_gpu import partial_gpu
@@ -219,6 +220,21 @@ def test_mini_batches_are_equal_parts_that_fit():
     assert mini_batch(1, 1, 64, 100, 10**12) == 100
     with pytest.raises(InputError, match=r"20 slices and 6 modes needs .* MiB on the device, and a thread may take"):
         mini_batch(20, 6, 128, 256, need - 1)
+
+
+@pytest.mark.parametrize(
+    ("shared", "pixels", "chains"),
+    [(163 * 1024, 128, True), (99 * 1024, 128, False), (99 * 1024, 64, True), (227 * 1024, 256, False)],
+    ids=["A100", "small device", "small tile", "large tile"],
+)
+def test_a_wave_stays_in_shared_memory_where_it_fits(monkeypatch, shared, pixels, chains):
+    monkeypatch.setattr(workspace_gpu, "shared_memory", lambda: shared)
+    monkeypatch.setattr(workspace_gpu, "free_memory", lambda: 16 * 2**30)
+    assert choose_device(4, 2, pixels, 16, 1) == (chains, 16)
+    # two threads have half each of half of what is free
+    budget = 2 * 2 * 5 * bytes_per_pattern(4, 2, pixels)
+    monkeypatch.setattr(workspace_gpu, "free_memory", lambda: budget)
+    assert choose_device(4, 2, pixels, 10, 2) == (chains, 5)
 
 
 @pytest.mark.gpu

@@ -28,19 +28,20 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) chain_forward(
     waves += size_t(item) * AREA;
     psi += size_t(item) * AREA;
     spectra += size_t(m) * AREA;
-    each_pixel(tile, [&](float2& value, int p, int y, int x) { value = mul(spectra[p], ramp(ramps, b, y, x)); });
+    const float2* view = view_of(object, corners, width, b);
+    each_pixel(tile, [&](float2& value, int p, int y, int x) { value = mul(__ldg(spectra + p), ramp(ramps, b, y, x)); });
     fft2<INVERSE>(tile, twiddles);
     for (int s = 0;; s++) {
         each_pixel(tile, [&](float2& value, int p, int y, int x) {
             if (keep_waves) waves[p] = value;
-            value = mul(value, transmission(object, corners, width, b, y, x));
+            value = mul(value, transmission(view, width, y, x));
         });
         fft2<FORWARD>(tile, twiddles);
         if (s == slices - 1) break;
-        each_pixel(tile, [&](float2& value, int p, int, int) { value = mul(value, propagators[p]); });
+        each_pixel(tile, [&](float2& value, int p, int, int) { value = mul(value, __ldg(propagators + p)); });
         fft2<INVERSE>(tile, twiddles);
         waves += size_t(room) * modes * AREA;
-        object += size_t(height) * width;
+        view += size_t(height) * width;
         propagators += AREA;
     }
     each_pixel(tile, [&](float2& value, int p, int, int) { psi[p] = value; });
@@ -57,22 +58,22 @@ extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT) chain_backward(
     const int item = blockIdx.x, b = item / modes;
     psi += size_t(item) * AREA;
     waves += (size_t(slices - 1) * room * modes + item) * AREA;
-    object += size_t(slices - 1) * height * width;
+    const float2* view = view_of(object, corners, width, b) + size_t(slices - 1) * height * width;
     propagators += size_t(slices - 1) * AREA;
     each_pixel(tile, [&](float2& value, int p, int, int) { value = psi[p]; });
     fft2<INVERSE>(tile, twiddles);
     for (int s = slices - 1;; s--) {
         each_pixel(tile, [&](float2& value, int p, int y, int x) {
-            const float2 o = transmission(object, corners, width, b, y, x), chi = value;
+            const float2 o = transmission(view, width, y, x), chi = value;
             waves[p] = object_terms(waves[p], chi, o, pure_phase);
             value = conj_mul(o, chi);
         });
         if (s == 0) break;
         waves -= size_t(room) * modes * AREA;
-        object -= size_t(height) * width;
+        view -= size_t(height) * width;
         propagators -= AREA;
         fft2<FORWARD>(tile, twiddles);
-        each_pixel(tile, [&](float2& value, int p, int, int) { value = conj_mul(propagators[p], value); });
+        each_pixel(tile, [&](float2& value, int p, int, int) { value = conj_mul(__ldg(propagators + p), value); });
         fft2<INVERSE>(tile, twiddles);
     }
     if (!probe_moves) return;

@@ -16,6 +16,6 @@ extern "C" __global__ void add_probe_light(
     const int p = blockIdx.x * blockDim.x + threadIdx.x;
     if (p >= AREA) return;
     float sum = light[p];
-    for (int b = 0; b < batch; b++) sum += norm(transmission(object, corners, width, b, p / N, p % N));
+    for (int b = 0; b < batch; b++) sum += norm(transmission(view_of(object, corners, width, b), width, p / N, p % N));
     light[p] = sum;
 }
