@@ -49,13 +49,13 @@ std::vector<std::unique_ptr<Fiber>> fibers;
 jmp_buf scheduler;
 ucontext_t home;
 Fiber* current;
-unsigned next_thread, threads;
+unsigned next_thread, limit;
 const std::function<void()>* body;
 
 // A fiber runs thread after thread until one of them waits; then another fiber takes over.
 void work() {
-    while (next_thread < threads) {
-        threadIdx.x = host_reverse ? threads - 1 - next_thread : next_thread;
+    while (next_thread < limit) {
+        threadIdx.x = host_reverse ? blockDim.x - 1 - next_thread : next_thread;
         next_thread++;
         (*body)();
     }
@@ -84,39 +84,44 @@ void resume(Fiber* fiber) {
     setcontext(&fiber->context);
 }
 
-void resume_all(size_t low, size_t high) {
-    for (size_t i = low; i < high; i++) resume(fibers[i].get());
-}
-
 unsigned waiting_as(State state, size_t low, size_t high) {
     unsigned count = 0;
     for (size_t i = low; i < high; i++) count += fibers[i]->state == state;
     return count;
 }
 
-// One block: every thread to its first barrier or its end; then each warp as far as it can go without the others, and
-// all together from one barrier of the block to the next. False where threads missed a barrier that others wait at,
-// which CUDA leaves undefined.
+// Let a warp, which is fibers low to high, go on until it ends or some of it waits for the block.
+void run_ahead(size_t low, size_t high) {
+    while (high > low && waiting_as(AT_WARP, low, high) == high - low)
+        for (size_t i = low; i < high; i++) resume(fibers[i].get());
+}
+
+// One block: from one of its barriers to the next, each warp goes as far as it can before the next warp moves. False
+// where threads missed a barrier that others wait at, which CUDA leaves undefined.
 bool run_block(const std::function<void()>& function) {
     body = &function;
     next_thread = 0;
-    threads = blockDim.x;
     size_t alive = 0;
-    while (next_thread < threads) {
-        if (alive == fibers.size()) fibers.emplace_back(new Fiber);
-        fibers[alive]->started = false;
-        resume(fibers[alive].get());
-        alive += fibers[alive]->state != ENDED;
+    for (unsigned low = 0; low < blockDim.x; low += WARP) {
+        limit = std::min<unsigned>(low + WARP, blockDim.x);
+        const size_t first = alive;
+        while (next_thread < limit) {
+            if (alive == fibers.size()) fibers.emplace_back(new Fiber);
+            fibers[alive]->started = false;
+            resume(fibers[alive].get());
+            alive += fibers[alive]->state != ENDED;
+        }
+        if (alive != first && alive - first != limit - low) return false;
+        run_ahead(first, alive);
     }
-    if (alive != 0 && alive != threads) return false;
-    while (alive) {
+    if (alive != 0 && alive != blockDim.x) return false;
+    while (waiting_as(ENDED, 0, alive) != alive) {
+        if (waiting_as(AT_BLOCK, 0, alive) != alive) return false;
         for (size_t low = 0; low < alive; low += WARP) {
             const size_t high = std::min(low + WARP, alive);
-            while (waiting_as(AT_WARP, low, high) == high - low) resume_all(low, high);
+            for (size_t i = low; i < high; i++) resume(fibers[i].get());
+            run_ahead(low, high);
         }
-        if (waiting_as(ENDED, 0, alive) == alive) return true;
-        if (waiting_as(AT_BLOCK, 0, alive) != alive) return false;
-        resume_all(0, alive);
     }
     return true;
 }

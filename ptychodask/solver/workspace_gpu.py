@@ -86,9 +86,9 @@ def make_workspace(problem: Problem, modes: int, device: Device) -> GpuWorkspace
             device.upload(problem.weights.astype(np.float32)),
             device.upload((problem.propagators / (n * n)).astype(np.complex64)),
             device.upload(np.exp(-2j * np.pi * np.arange(n) / n).astype(np.complex64)),
-            # zeros: transforms of what a short mini-batch leaves unused should not meet infinities
-            device.zeros((slices, room, modes, n, n), np.complex64),
-            device.zeros((room, modes, n, n), np.complex64),
+            # what a short mini-batch leaves unused is transformed too, and never read
+            device.empty((slices, room, modes, n, n), np.complex64),
+            device.empty((room, modes, n, n), np.complex64),
             device.empty((room, n, n), np.float32),
             device.empty((room, n, n), np.float32) if settings.use_all and settings.train_fraction else None,
         )
