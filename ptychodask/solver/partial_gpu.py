@@ -91,20 +91,21 @@ def _begin(problem: Problem, block: Block, model: Model, space: GpuWorkspace, ev
         sent = space.per_value("expand_phase", objects.astype(np.float32), objects.shape)
     else:
         sent = device.upload(objects.astype(np.complex64))
+    modes = len(model.probe) if moves else 0
     return _Pass(
-        space,
-        problem.chains,
-        pure,
-        moves,
-        corner,
-        device.upload((corners - np.array(corner)).astype(np.int32)),
-        space.per_value("make_ramps", fractions, (*fractions.shape, n)),
-        sent,
-        device.upload((probe_spectra(model.probe) / n).astype(np.complex64)),
-        device.zeros(maps, np.float32 if pure else np.complex64),
-        device.zeros(maps, np.float32),
-        device.zeros((len(model.probe) if moves else 0, n, n), np.complex64),
-        device.zeros((n, n), np.float32),
+        space=space,
+        chains=problem.chains,
+        pure=pure,
+        moves=moves,
+        corner=corner,
+        corners=device.upload((corners - np.array(corner)).astype(np.int32)),
+        ramps=space.per_value("make_ramps", fractions, (*fractions.shape, n)),
+        object=sent,
+        spectra=device.upload((probe_spectra(model.probe) / n).astype(np.complex64)),
+        gradient=device.zeros(maps, np.float32 if pure else np.complex64),
+        light=device.zeros(maps, np.float32),
+        probe_gradient=device.zeros((modes, n, n), np.complex64),
+        probe_light=device.zeros((n, n), np.float32),
     )
 
 
