@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from ..likelihood import LOG_FLOOR
+from ..likelihood import FISHER_STEP, LOG_FLOOR
 
 CHUNKS = 8
 """Thread blocks that share a pattern on the detector."""
@@ -47,6 +47,7 @@ def options(pixels: int) -> tuple[str, ...]:
         f"-DCHUNKS={CHUNKS}",
         f"-DDETECTOR_THREADS={DETECTOR_THREADS}",
         f"-DLOG_FLOOR={LOG_FLOOR!r}",
+        f"-DFISHER_STEP={FISHER_STEP!r}f",
     )
 
 

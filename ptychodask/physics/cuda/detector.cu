@@ -2,7 +2,7 @@
 // blockIdx.x = chunk, blockIdx.y = pattern b.
 //
 //   I = sum_m |psi_m|^2 / N^2 + background
-//   Poisson    loss = w [I - n + (n + e) log((n + e) / (I + e))]     rho = w (n - I) / (I + e) / 2
+//   Poisson    loss = w [I - n + (n + e) log((n + e) / (I + e))]     rho = FISHER_STEP w (n - I) / (I + e)
 //   amplitude  loss = 2 w (sqrt I - sqrt n)^2                        rho = w (sqrt n / (sqrt I + e) - 1)
 //   psi_m <- rho psi_m / N^2, which the inverse FFT turns into chi at the exit face
 //
@@ -66,7 +66,7 @@ extern "C" __global__ void __launch_bounds__(DETECTOR_THREADS) detector(
         own[BACKGROUND_NUMERATOR] += double(fisher * (n - i));
         own[BACKGROUND_DENOMINATOR] += double(fisher);
         if (!scale_psi) continue;
-        const float rho = poisson ? 0.5f * fisher * (n - i) : w * (sqrtf(n) / (sqrtf(i) + e) - 1.0f);
+        const float rho = poisson ? FISHER_STEP * fisher * (n - i) : w * (sqrtf(n) / (sqrtf(i) + e) - 1.0f);
         const float factor = rho * (1.0f / AREA);
         for (int m = 0; m < modes; m++) {
             float2& value = psi[size_t(m) * AREA + p];
