@@ -35,15 +35,15 @@ QUESTION = "microseconds per pattern of a partial update on one thread, and the 
 PIXEL, WAVELENGTH, PATTERNS, REPEATS = 0.3273, 0.019687, 16, 7
 
 
-def case(slices: int, modes: int, n: int, backend: str) -> tuple[LsqMl, Block, Any, Model]:
-    """A block of Poisson counts at 100 electrons per pattern and a random pure phase object."""
+def case(slices: int, modes: int, n: int, backend: str, side: int = 4) -> tuple[LsqMl, Block, Any, Model]:
+    """A block of side^2 patterns at 100 electrons each and a random pure phase object."""
     rng = np.random.default_rng(1)
-    positions = raster((4, 4), (1.05, 1.05)).reshape(-1, 2)
+    positions = raster((side, side), (1.05, 1.05)).reshape(-1, 2)
     canvas, centres = make_canvas(positions, n, PIXEL)
     microscope = Microscope(300e3, 10.0, {"C10": -600.0 * n / 128})
     probe = hermite_modes(make_probe(microscope, n, PIXEL, 90.0), modes, 0.02).astype(np.complex64)
     mean = np.abs(np.fft.fft2(probe[0], norm="ortho")) ** 2
-    counts = rng.poisson(mean, (PATTERNS, n, n)).astype(np.uint8)
+    counts = rng.poisson(mean, (side * side, n, n)).astype(np.uint8)
     propagators = np.empty((slices - 1, n, n), np.complex64)
     propagators[:] = fresnel_propagator(n, PIXEL, WAVELENGTH, 10.0)
     settings = Settings(
@@ -51,8 +51,8 @@ def case(slices: int, modes: int, n: int, backend: str) -> tuple[LsqMl, Block, A
         ObjectRules(None, 0.0, True, False, 0.0), ProbeRules(None, True, None),
     )  # fmt: skip
     weights = np.ones((n, n), np.float32)
-    problem = Problem(canvas, (4, 4), weights, propagators, 90.0, settings, backend)
-    solver, block = LsqMl(problem), Block(0, 0, 4, 0, 4)
+    problem = Problem(canvas, (side, side), weights, propagators, 90.0, settings, backend)
+    solver, block = LsqMl(problem), Block(0, 0, side, 0, side)
     object_ = (0.1 * rng.random((slices, *canvas.shape))).astype(np.float32)
     return solver, block, solver.prepare(block, counts), Model(object_, probe, centres)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from .._array import backend_module, cupy_available
 from .._errors import InputError
 from ..analysis.sampling import check_geometry
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
+from ..model.blocks import make_blocks
 from ..model.config import JobConfig
 from ..model.optics import Microscope
 from ..model.scan import Canvas, make_canvas
@@ -21,6 +23,7 @@ from ..physics.propagation import frequencies, fresnel_propagator
 from ..solver.lsqml import LsqMl
 from ..solver.problem import Problem
 from ..solver.settings import ObjectRules, ProbeRules, Settings
+from ..solver.workspace_gpu import choose_device
 
 TANGENT_ABOVE = 4
 """Free slices above which the tangent step is worth its extra pass."""
@@ -31,8 +34,8 @@ class Recipe:
     """All that a worker needs to build the algorithm: a few kilobytes.
 
     ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
-    data; ``hold_out`` is off while all electrons are used. ``backend`` is what a worker chose at the start, so
-    that all workers, and a resumed run, compute the same bits.
+    data; ``hold_out`` is off while all electrons are used. ``backend``, ``chains`` and ``device_batch`` are what a
+    worker chose at the start, so that all workers, and a resumed run, compute the same bits.
     """
 
     path: str
@@ -40,6 +43,8 @@ class Recipe:
     mean_counts: float = math.nan
     hold_out: bool = True
     backend: str = "numpy"
+    chains: bool = False
+    device_batch: int = 0
 
     @property
     def job(self) -> JobConfig:
@@ -115,7 +120,19 @@ def choose_kernels(recipe: Recipe) -> Recipe:
     wanted = recipe.job.engine.backend
     backend = ("cupy" if cupy_available() else "cpu") if wanted == "auto" else wanted
     backend_module(backend)  # refuses a missing device now
+    if backend == "cupy":
+        chains, batch = _choose_device(recipe)
+        return replace(recipe, backend=backend, chains=chains, device_batch=batch)
     return replace(recipe, backend=backend)
+
+
+def _choose_device(recipe: Recipe) -> tuple[bool, int]:
+    """Way through the slices and mini-batch for this worker's device, which local workers and their threads share."""
+    info, config = dataset_info(recipe.path), recipe.job
+    engine = config.engine
+    patterns = max(block.size for block in make_blocks(info.scan_shape, engine.block or info.tile))
+    threads = engine.threads * (engine.workers or 1) if engine.threads else os.cpu_count() or 1
+    return choose_device(slices_of(info, config), config.probe.modes, info.detector.pixels, patterns, threads)
 
 
 def counts_are_whole(info: DatasetInfo) -> bool:
@@ -158,6 +175,8 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
             recipe.mean_counts,
             settings,
             recipe.backend,
+            chains=recipe.chains,
+            device_batch=recipe.device_batch,
         )
     )
 

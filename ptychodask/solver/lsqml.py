@@ -16,6 +16,7 @@ from ..model.state import Model, State
 from .apply import Direction, advance, direction, recover
 from .partial import line_search, partial
 from .partial_cpu import partial_cpu
+from .partial_gpu import partial_gpu
 from .patterns import Patterns, prepare
 from .problem import Problem
 from .update import Update, merge
@@ -51,7 +52,7 @@ class LsqMl:
 
     def partial(self, block: Block, patterns: Patterns, model: Model, evaluate_only: bool) -> Update:
         """Update of one block."""
-        run = partial_cpu if self.problem.backend == "cpu" else partial
+        run = {"cpu": partial_cpu, "numpy": partial, "cupy": partial_gpu}[self.problem.backend]
         return run(self.problem, block, patterns, model, evaluate_only=evaluate_only)
 
     def merge(self, updates: list[Update]) -> Update:

@@ -30,6 +30,10 @@ class Problem:
     settings : Settings
     backend : 'cpu', 'numpy' or 'cupy'
         Compiled kernels, plain NumPy (their reference), or a CUDA device.
+    chains : bool
+        Backend 'cupy': a wave passes all slices in shared memory, with transforms of our own, and not cuFFT's.
+    device_batch : int
+        Backend 'cupy': patterns computed together; 0 for ``settings.batch``.
     """
 
     canvas: Canvas
@@ -39,6 +43,8 @@ class Problem:
     mean_counts: float
     settings: Settings
     backend: str = "numpy"
+    chains: bool = False
+    device_batch: int = 0
 
     @property
     def pixels(self) -> int:

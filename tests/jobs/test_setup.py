@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from tiny_scan import MICROSCOPE, N, write_scan
 
 from ptychodask import InputError, JobConfig
 from ptychodask.io.dataset import dataset_info
+from ptychodask.jobs import setup
 from ptychodask.jobs.setup import (
     Recipe,
     build_algorithm,
     check_job,
+    choose_kernels,
     counts_are_whole,
     initial_state,
     microscope_of,
@@ -192,3 +195,16 @@ def test_the_finish_uses_all_electrons(info):
     fit, finish = build_algorithm(recipe(info)), build_algorithm(recipe(info, hold_out=False))
     assert not fit.problem.settings.use_all and finish.problem.settings.use_all
     assert fit.data_key != finish.data_key
+
+
+def test_the_devices_choices_travel_with_the_recipe(info, monkeypatch):
+    """One worker looks at its device; all others, and a resumed run, build the same problem from the stored recipe."""
+    seen = []
+    monkeypatch.setattr(setup, "backend_module", lambda name: None)
+    monkeypatch.setattr(setup, "choose_device", lambda *shape: seen.append(shape) or (True, 7))
+    config = job(engine={"backend": "cupy", "block": [3, 4], "threads": 2, "workers": 3}, probe={"modes": 2})
+    chosen = choose_kernels(recipe(info, config))
+    assert seen == [(1, 2, N, 12, 6)]  # slices, modes, pixels, patterns of a block, threads of all workers
+    stored = Recipe(**json.loads(json.dumps(asdict(chosen))))
+    problem = build_algorithm(stored).problem
+    assert (problem.backend, problem.chains, problem.device_batch) == ("cupy", True, 7)

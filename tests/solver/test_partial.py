@@ -18,6 +18,7 @@ from helpers import (
 
 from ptychodask.model.blocks import Block, make_blocks
 from ptychodask.physics.likelihood import FISHER_STEP
+from ptychodask.solver.partial import partial
 from ptychodask.solver.patterns import Events, Patterns, dense, to_events
 from ptychodask.solver.settings import ProbeRules
 from ptychodask.solver.update import merge
@@ -311,5 +312,6 @@ def test_window_of_a_block_lies_where_its_positions_are():
 
 def test_every_array_library_gives_the_same(xp):
     options = {"mask": True, "kind": "complex", "train_fraction": 0.8, "background": 0.02}
-    found = small_problem(2, 2, backend=xp.__name__, **options).update()
+    case = small_problem(2, 2, backend=xp.__name__, **options)
+    found = partial(case.problem, case.blocks[0], case.patterns[0], case.model)
     close(found, small_problem(2, 2, **options).update(), 1e-10)

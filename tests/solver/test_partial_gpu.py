@@ -1,0 +1,266 @@
+"""The GPU path gives the sums of its NumPy reference: its kernels on the host, and on a device where there is one."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+
+import numpy as np
+import pytest
+from cuda_host import COMPILER, HostDevice
+from helpers import small_problem
+
+from ptychodask._array import cupy_available
+from ptychodask._errors import InputError
+from ptychodask.physics import cuda
+from ptychodask.solver import workspace_gpu
+from ptychodask.solver.device import CupyDevice
+from ptychodask.solver.partial import partial
+from ptychodask.solver.partial_gpu import partial_gpu
+from ptychodask.solver.patterns import Events
+from ptychodask.solver.settings import ProbeRules
+from ptychodask.solver.workspace_gpu import (
+    bytes_per_pattern,
+    choose_device,
+    gpu_workspace,
+    make_workspace,
+    mini_batch,
+)
+
+TOLERANCE = 1e-5
+no_device = pytest.mark.skipif(not cupy_available(), reason="no CUDA device with CuPy")
+HOST = pytest.param("host", marks=pytest.mark.skipif(COMPILER is None, reason="no g++"))
+DEVICES = [HOST, pytest.param("cupy", marks=[pytest.mark.gpu, no_device])]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request):
+    """Factory of devices for the side N of a pattern and its way through the slices."""
+
+    def make(n: int, way: str) -> HostDevice | CupyDevice:
+        return HostDevice(n) if request.param == "host" else CupyDevice(n, way == "chain")
+
+    return make
+
+
+def small(S=1, M=1, kind="phase", residual="poisson", **options):
+    """15 patterns in blocks of 6, 3, 4 and 2, in mini-batches of 4: with tails everywhere."""
+    return small_problem(S, M, np.float32, kind, residual, scan=(3, 5), tile=(2, 3), **options)
+
+
+def workspace_of(case, way, device, batch=4):
+    problem = dataclasses.replace(case.problem, chains=way == "chain", device_batch=batch)
+    return make_workspace(problem, len(case.model.probe), device(problem.pixels, way))
+
+
+def updates(case, way, device, *, batch=4, **changes):
+    """Reference and GPU update of every block."""
+    problem = dataclasses.replace(case.problem, chains=way == "chain", device_batch=batch)
+    space = workspace_of(case, way, device, batch)
+    for block, patterns in zip(case.blocks, case.patterns, strict=True):
+        yield (
+            partial(problem, block, patterns, case.model, **changes),
+            partial_gpu(problem, block, patterns, case.model, space=space, **changes),
+        )
+
+
+def assert_close(found: np.ndarray, reference: np.ndarray) -> None:
+    assert found.shape == reference.shape and found.dtype == reference.dtype
+    assert np.abs(reference).max() > 0
+    assert float(np.abs(found - reference).max()) <= TOLERANCE * float(np.abs(reference).max())
+
+
+def assert_same_sums(found, reference) -> None:
+    for field in dataclasses.fields(found.sums):
+        a, b = getattr(found.sums, field.name), getattr(reference.sums, field.name)
+        # the background's numerator is a difference of large sums
+        assert a == pytest.approx(b, rel=TOLERANCE, abs=TOLERANCE * found.sums.electrons), field.name
+
+
+def assert_same(found, reference) -> None:
+    assert_same_sums(found, reference)
+    assert found.object.corner == reference.object.corner
+    parts = [(found.object, reference.object)]
+    assert (found.probe is None) == (reference.probe is None)
+    if reference.probe is not None:
+        parts.append((found.probe, reference.probe))
+    for a, b in parts:
+        assert_close(a.gradient, b.gradient)
+        assert_close(a.illumination, b.illumination)
+
+
+@pytest.mark.parametrize("kind", ["phase", "complex"])
+@pytest.mark.parametrize("residual", ["poisson", "amplitude"])
+@pytest.mark.parametrize(
+    ("S", "M", "n", "way"),
+    [
+        (1, 1, 16, "cufft"),
+        (2, 3, 16, "cufft"),
+        (4, 2, 16, "cufft"),
+        (1, 6, 16, "cufft"),
+        (1, 1, 64, "chain"),
+        (2, 2, 64, "chain"),
+        (4, 3, 64, "chain"),
+        (2, 6, 64, "chain"),
+    ],
+)
+def test_all_sums_agree(device, kind, residual, S, M, n, way):
+    case = small(S, M, kind, residual, n=n, mask=True, background=0.05, train_fraction=0.8)
+    for reference, found in updates(case, way, device):
+        assert_same(found, reference)
+
+
+@pytest.mark.parametrize("kind", ["phase", "complex"])
+def test_the_largest_tile(device, kind):
+    case = small_problem(3, 2, np.float32, kind, n=128, scan=(1, 3), mask=True, background=0.05, electrons=3000)
+    for reference, found in updates(case, "chain", device, batch=2):
+        assert_same(found, reference)
+
+
+@pytest.mark.parametrize(("n", "way"), [(16, "cufft"), (64, "chain")])
+def test_evaluation_alone_gives_the_same_losses(device, n, way):
+    case = small(2, 2, n=n, train_fraction=0.8, background=0.02)
+    only = [u for _, u in updates(case, way, device, evaluate_only=True)]
+    for (_, full), update in zip(updates(case, way, device), only, strict=True):
+        assert update.object is None and update.probe is None
+        assert update.sums == full.sums and update.sums.loss > 0
+
+
+@pytest.mark.parametrize(("n", "way"), [(16, "cufft"), (64, "chain")])
+def test_a_held_probe(device, n, way):
+    case = small(2, 2, n=n, probe_rules=ProbeRules(None, False, None))
+    for reference, found in updates(case, way, device):
+        assert found.probe is None
+        assert_same(found, reference)
+
+
+@pytest.mark.parametrize("residual", ["poisson", "amplitude"])
+def test_the_finish_fits_all_and_measures_the_training_electrons(device, residual):
+    case = small(2, 2, residual=residual, n=16, train_fraction=0.8, use_all=True, mask=True, background=0.02)
+    assert all(p.train is not None for p in case.patterns)
+    for reference, found in updates(case, "cufft", device):
+        assert_same(found, reference)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "electrons"), [(np.uint8, 5e3), (np.uint16, 5e4), (np.int32, 5e4), (np.float32, 300)]
+)
+def test_dense_counts_of_any_type(device, dtype, electrons):
+    case = small(1, 1, n=16, noise=dtype != np.float32, electrons=electrons, defocus=600.0)
+    counts = case.counts.astype(dtype)
+    patterns = [
+        dataclasses.replace(p, fitted=counts[b.flat((3, 5))]) for b, p in zip(case.blocks, case.patterns, strict=True)
+    ]
+    case = dataclasses.replace(case, patterns=patterns)
+    for reference, found in updates(case, "cufft", device):
+        assert_same(found, reference)
+
+
+def test_events_after_dense_counts(device):
+    """Buffers are kept between blocks; what one block left in them does not reach the next."""
+    case = small(1, 1, n=16, electrons=30.0)
+    problem = dataclasses.replace(case.problem, device_batch=4)
+    space = workspace_of(case, "cufft", device)
+    block, events = case.blocks[0], case.patterns[0]
+    assert isinstance(events.fitted, Events)
+    full = dataclasses.replace(events, fitted=np.full((block.size, 16, 16), 9, np.uint8))
+    before = partial_gpu(problem, block, events, case.model, space=space)
+    assert partial_gpu(problem, block, full, case.model, space=space).sums.electrons == 9 * 256 * block.size
+    after = partial_gpu(problem, block, events, case.model, space=space)
+    assert bits(before) == bits(after)
+    assert_same(after, partial(problem, block, events, case.model))
+
+
+def bits(update) -> list[bytes]:
+    maps = [update.object.gradient, update.object.illumination, update.probe.gradient, update.probe.illumination]
+    return [m.tobytes() for m in maps] + [np.array(dataclasses.astuple(update.sums)).tobytes()]
+
+
+@pytest.mark.parametrize("kind", ["phase", "complex"])
+@pytest.mark.parametrize(("n", "way"), [(16, "cufft"), (64, "chain")])
+def test_same_bits_again_and_in_another_workspace(device, n, way, kind):
+    case = small(2, 3, kind, n=n, mask=True, background=0.02, train_fraction=0.8)
+    runs = [[bits(u) for _, u in updates(case, way, device)] for _ in range(2)]
+    assert runs[0] == runs[1]
+
+
+def test_chains_give_the_same_bits_in_mini_batches_of_any_size(device):
+    """All sums are added in the order of the patterns, one by one, and no FFT knows how many run beside it."""
+    case = small(2, 2, n=64, mask=True, background=0.02, train_fraction=0.8)
+    runs = [[bits(u) for _, u in updates(case, "chain", device, batch=batch)] for batch in (1, 4, 6)]
+    assert runs[0] == runs[1] == runs[2]
+
+
+@pytest.mark.parametrize(("n", "way"), [(16, "cufft"), (64, "chain")])
+@pytest.mark.skipif(COMPILER is None, reason="no g++")
+def test_same_bits_in_any_order_of_threads(n, way):
+    """What a missing barrier would let through depends on who comes first."""
+    case = small(2, 2, "complex", n=n, mask=True, background=0.02, train_fraction=0.8)
+    runs = [
+        [bits(u) for _, u in updates(case, way, lambda n, _, r=reverse: HostDevice(n, reverse=r))]
+        for reverse in (False, True)
+    ]
+    assert runs[0] == runs[1]
+
+
+@pytest.mark.skipif(COMPILER is None, reason="no g++")
+def test_the_host_waits_once_per_block():
+    case = small(2, 2, n=64, train_fraction=0.8)
+    device = HostDevice(64)
+    count = len(list(updates(case, "chain", lambda *_: device)))
+    assert device.downloads == count == len(case.blocks)
+    assert set(cuda.CHAINS) < set(device.launches) and "transmit" not in device.launches
+
+
+def test_mini_batches_are_equal_parts_that_fit():
+    need = bytes_per_pattern(20, 6, 128)
+    assert need > 20 * 6 * 128 * 128 * 8  # at least the waves that are kept
+    assert mini_batch(20, 6, 128, 256, 100 * need) == 86  # three parts of 86, 85 and 85
+    assert mini_batch(20, 6, 128, 256, 10**12) == 128  # 171 would fill the device; two parts of 128
+    assert mini_batch(1, 1, 64, 100, 10**12) == 100
+    with pytest.raises(InputError, match=r"20 slices and 6 modes needs .* MiB on the device, and a thread may take"):
+        mini_batch(20, 6, 128, 256, need - 1)
+
+
+@pytest.mark.parametrize(
+    ("shared", "pixels", "chains"),
+    [(163 * 1024, 128, True), (99 * 1024, 128, False), (99 * 1024, 64, True), (227 * 1024, 256, False)],
+    ids=["A100", "small device", "small tile", "large tile"],
+)
+def test_a_wave_stays_in_shared_memory_where_it_fits(monkeypatch, shared, pixels, chains):
+    monkeypatch.setattr(workspace_gpu, "shared_memory", lambda: shared)
+    monkeypatch.setattr(workspace_gpu, "free_memory", lambda: 16 * 2**30)
+    assert choose_device(4, 2, pixels, 16, 1) == (chains, 16)
+    # two threads have half each of half of what is free
+    budget = 2 * 2 * 5 * bytes_per_pattern(4, 2, pixels)
+    monkeypatch.setattr(workspace_gpu, "free_memory", lambda: budget)
+    assert choose_device(4, 2, pixels, 10, 2) == (chains, 5)
+
+
+@pytest.mark.gpu
+@no_device
+def test_the_present_device_is_chosen_for_and_used():
+    chains, batch = choose_device(2, 2, 64, 15, 1)
+    assert chains and batch == 15
+    case = small(2, 2, n=64, train_fraction=0.8, backend="cupy")
+    case = case.of(dataclasses.replace(case.problem, chains=chains, device_batch=batch), case.blocks)
+    kept = gpu_workspace(case.problem, 2)
+    found = case.updates()
+    assert gpu_workspace(case.problem, 2) is kept
+    reference = dataclasses.replace(case.problem, backend="numpy")
+    for block, patterns, update in zip(case.blocks, case.patterns, found, strict=True):
+        assert_same(update, partial(reference, block, patterns, case.model))
+
+
+@pytest.mark.gpu
+@no_device
+def test_threads_have_their_own_streams_and_the_same_bits():
+    case = small(2, 2, n=64, train_fraction=0.8, backend="cupy")
+    case = case.of(dataclasses.replace(case.problem, chains=True, device_batch=4), case.blocks)
+    results: list[list[list[bytes]]] = []
+    threads = [threading.Thread(target=lambda: results.append([bits(u) for u in case.updates()])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 4 and all(r == results[0] for r in results)
