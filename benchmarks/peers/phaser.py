@@ -28,6 +28,8 @@ from phaser.observer import Observer
 from phaser.plan import ReconsPlan
 from phaser.types import EarlyTermination
 
+STEP = 0.005  # of the images, tuned (see NOTES of against_peers.py)
+
 
 class Watch(Observer):
     """Looks at the clock after every iteration, when JAX has computed it."""
@@ -73,7 +75,7 @@ def imaging(p: dict[str, Any]) -> dict[str, Any]:
         "probe_modes": 1,
         "update_probe": False,
         "noise_model": {"type": "poisson"},
-        "solvers": {"object": {"type": "adam", "learning_rate": p.get("step", 5e-3)}},
+        "solvers": {"object": {"type": "adam", "learning_rate": STEP}},
         "regularizers": [],
         "group_constraints": [{"type": "nonneg_object_phase"}],
         "iter_constraints": [

@@ -32,6 +32,7 @@ import ptychi.api as api  # noqa: E402  after the repair, without which it does 
 from ptychi.api.task import PtychographyTask  # noqa: E402
 
 RIM = 4  # pixels around all views
+STEP = 0.5  # of the images, tuned (see NOTES of against_peers.py)
 
 
 def options(p: dict[str, Any]) -> Any:
@@ -53,7 +54,7 @@ def options(p: dict[str, Any]) -> Any:
         r.noise_model = api.NoiseModels.POISSON
         o.probe_options.optimizable = False
         o.object_options.remove_object_probe_ambiguity.enabled = False  # it would rescale the held probe
-        o.object_options.optimal_step_size_scaler = p.get("step", 0.1)
+        o.object_options.optimal_step_size_scaler = STEP
         limits = o.object_options.hard_limits_magnitude_phase
         limits.enabled, limits.abs_lim, limits.phase_lim = True, [1.0, 1.0], [0.0, 3.0]
     return o

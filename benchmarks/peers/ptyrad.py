@@ -27,6 +27,8 @@ import torch
 from ptyrad.params import PtyRADParams
 from ptyrad.solver import PtyRADSolver
 
+STEP, BLUR = 0.005, 0.2  # of the images: rad and angstrom, tuned (see NOTES of against_peers.py)
+
 
 class EnoughError(Exception):
     """Ends PtyRAD's loop, which knows no stopping by time."""
@@ -62,11 +64,10 @@ def parameters(p: dict[str, Any]) -> dict[str, Any]:
             "NITER": 10_000,
             "BATCH_SIZE": {"size": p["batch"], "grad_accumulation": 1},
             "SAVE_ITERS": None,
-            "compiler_configs": {"enable": p.get("compile", False)},
         },
     }
     if "images" in p:
-        moving = {"start_iter": 1, "lr": p.get("step", 5e-4)}
+        moving = {"start_iter": 1, "lr": STEP}
         given["model_params"]["update_params"].update(objp=moving, probe=off)
         given["loss_params"] = {"loss_single": {"state": False}, "loss_poissn": {"state": True}}
         given["constraint_params"] = {
@@ -75,7 +76,7 @@ def parameters(p: dict[str, Any]) -> dict[str, Any]:
                 "start_iter": 1,
                 "obj_type": "phase",
                 "kernel_size": 9,
-                "std": p["blur_angstrom"] / p["pixel_angstrom"],
+                "std": BLUR / p["pixel_angstrom"],
             },
             "obj_zblur": {"start_iter": 1, "obj_type": "phase", "kernel_size": 5, "std": 1},
         }

@@ -26,6 +26,8 @@ import py4DSTEM
 from py4DSTEM.process.phase import MixedstateMultislicePtychography
 from threadpoolctl import threadpool_limits
 
+STEP = 0.2  # of the images, tuned (see NOTES of against_peers.py)
+
 
 def ready(p: dict[str, Any]) -> MixedstateMultislicePtychography:
     """Data and first guess, with the geometry that is known."""
@@ -68,7 +70,7 @@ def steps(p: dict[str, Any]) -> dict[str, Any]:
     return {
         **common,
         "fix_probe": True,
-        "step_size": p.get("step", 0.5),
+        "step_size": STEP,
         "identical_slices": True,
         "object_positivity": True,
         "gaussian_filter_sigma": p["blur_angstrom"],
