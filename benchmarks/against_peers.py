@@ -55,7 +55,6 @@ NOTES: dict[str, dict[str, list[str]]] = {
         "images": [
             "gradient engine, Poisson, Adam, phase at or above 0, amplitude 1, its layer regularisation and blur",
             "Adam at 0.005, of 0.002 and 0.005 on 24 x 24 positions: 0.81 at iteration 10",
-            "makes the probe itself: its aperture has a hard edge (probe_overlap tells how near it is)",
         ],
     },
     "ptychi": {

@@ -26,6 +26,7 @@ import numpy as np
 from phaser.execute import execute_plan
 from phaser.observer import Observer
 from phaser.plan import ReconsPlan
+from phaser.state import PixelatedProbeState
 from phaser.types import EarlyTermination
 
 STEP = 0.005  # of the images, tuned (see NOTES of against_peers.py)
@@ -38,14 +39,12 @@ class Watch(Observer):
         self.clock = Stopwatch(p)
         self.errors: list[float] = []
         self.first_position = [0.0, 0.0]
-        self.probe: Any = None
 
     def start_engine(self, init_state: Any) -> None:
         """The clock starts after the engine has prepared itself."""
         sampling = init_state.object.sampling
         first = np.asarray(init_state.scan.data).reshape(-1, 2)[0]
         self.first_position = (first - sampling.corner) / sampling.sampling
-        self.probe = np.asarray(init_state.probe.data)
         self.clock.start()
 
     def update_iteration(self, state: Any, i: int, n: int, errors: dict[str, float]) -> None:
@@ -54,6 +53,11 @@ class Watch(Observer):
         self.errors.extend(errors.values())
         if self.clock.iteration(lambda: np.angle(np.asarray(state.object.data)).sum(axis=0)):
             raise EarlyTermination(state)
+
+
+def given_probe(args: Any, props: dict[str, Any]) -> PixelatedProbeState:
+    """First mode of the given probe; phaser scales it to the counts and adds modes."""
+    return PixelatedProbeState(args["sampling"], args["xp"].asarray(np.load(props["path"])[0]))
 
 
 def timing(p: dict[str, Any]) -> dict[str, Any]:
@@ -102,11 +106,7 @@ def plan(p: dict[str, Any]) -> ReconsPlan:
                 "adu": 1.0,
             },
             "init": {
-                "probe": {
-                    "type": "focused",
-                    "conv_angle": p["semi_angle_mrad"],
-                    "defocus": -p["defocus_angstrom"],  # positive is overfocus
-                },
+                "probe": {"type": "__main__:given_probe", "path": p["probe"]},
                 "scan": {"type": "raster", "shape": p["scan_shape"], "step_size": p["scan_step_angstrom"]},
             },
             "slices": {"n": p["slices"], "total_thickness": p["thickness_angstrom"]},
@@ -115,11 +115,6 @@ def plan(p: dict[str, Any]) -> ReconsPlan:
             ],
         }
     )
-
-
-def overlap(mine: np.ndarray, given: np.ndarray) -> float:
-    """|<P, Q>| / (|P| |Q|): how far phaser's own probe is the one that the others are given."""
-    return float(abs(np.vdot(mine, given)) / np.linalg.norm(mine) / np.linalg.norm(given))
 
 
 def main(p: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +128,6 @@ def main(p: dict[str, Any]) -> dict[str, Any]:
         jax=jax.__version__,
         backend=jax.default_backend(),
         loss_first_last=[float(np.real(watch.errors[0])), float(np.real(watch.errors[-1]))],
-        probe_overlap=overlap(watch.probe[0], np.load(p["probe"])[0]),
     )
 
 
