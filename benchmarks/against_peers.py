@@ -41,7 +41,10 @@ SLICES, MODES, BATCH, THREADS, ITERATIONS = 4, 2, 32, 2, 3
 BLUR = 0.45  # angstrom, of the low-dose preset: given to peers that have a blur and are not better off with less
 NOTES: dict[str, dict[str, list[str]]] = {
     "ptyrad": {
-        "time": ["amplitude residual (its default), Adam, eager PyTorch; object phase and probe move"],
+        "time": [
+            "amplitude residual (its default), Adam, eager PyTorch; object phase and probe move",
+            "its option torch.compile runs on the CPU: 1.43 s for 1.69 s on 16 x 16 positions, one thread",
+        ],
         "images": [
             "Poisson loss, positivity, lateral blur and blur along the beam (its constraints); phase alone moves",
             "Adam at 0.005, blur 0.2 A, of 5e-4 to 5e-3 and 0.2 to 0.45 A on 24 x 24 positions: 0.80 at iteration 14",

@@ -51,6 +51,8 @@ def peer_images(answer: dict[str, Any], phases: np.ndarray, data: Path, budgets:
     times = elapsed(answer["seconds"])
 
     def at(i: int) -> dict[str, Any]:
+        if not np.isfinite(phases[i]).all():
+            return {"iterations": i + 1, "seconds": times[i], "failed": "the image is not finite"}
         figures = correlation(placed(phases[i], answer["origin_angstrom"], answer["pixel_angstrom"]), data)
         return {"iterations": i + 1, "seconds": times[i], **figures}
 
@@ -59,7 +61,7 @@ def peer_images(answer: dict[str, Any], phases: np.ndarray, data: Path, budgets:
         last = last_within(times, budget)
         rows.append({"budget_seconds": budget, **(at(last) if last is not None else {"failed": "no iteration ended"})})
     end = last_within(times, max(budgets))
-    tried = [at(i) for i in range(0 if end is None else end + 1) if np.isfinite(phases[i]).all()]
+    tried = [row for row in map(at, range(0 if end is None else end + 1)) if "failed" not in row]
     best = max(tried, key=lambda row: row["correlation_2.5A"] or -1.0, default=None)
     return {"after": rows, "best_by_truth": best}
 

@@ -110,6 +110,15 @@ def test_a_mirrored_image_does_not_pass_for_the_truth(peers, scan, truth, runner
     assert abs(mirrored["correlation_2.5A"]) < 0.5
 
 
+def test_an_image_that_is_not_finite_is_said_to_be_so(peers, scan, truth):
+    _, images = peers
+    phases = np.stack([truth.values, np.full(truth.shape, np.nan)])
+    answer = {"seconds": [1.0, 1.0], "origin_angstrom": [-5.0, -5.0], "pixel_angstrom": 0.3}
+    found = images.peer_images(answer, phases, scan, [2.0])
+    assert found["after"][0]["failed"] == "the image is not finite"
+    assert found["best_by_truth"]["iterations"] == 1
+
+
 def test_compilation_in_the_first_iteration_is_not_counted(peers):
     _, images = peers
     assert images.elapsed([30.0, 2.0, 2.0]) == [2.0, 4.0, 6.0]
