@@ -2,7 +2,9 @@
 
 Every pass t is a map of ``partial`` over the blocks, a tree of ``merge`` in a fixed order, and ``advance``; results
 travel from worker to worker. Keys of blocks' tasks go to fixed workers softly, so counts stay where they were read.
-At most two passes are in flight. A checkpoint cuts the chain of futures that the scheduler would otherwise keep.
+A pass may take several rounds, each of which merges its share of the blocks and advances; the metrics of such a pass
+are those of the states that its rounds looked at. At most two passes are in flight. A checkpoint cuts the chain of
+futures that the scheduler would otherwise keep.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import itertools
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from distributed import Client, Future
@@ -37,6 +39,7 @@ class Algorithm(Protocol):
     def direction(self, state: Any, update: Any) -> Any: ...
     def line_search(self, block: Block, data: Any, model: Any, move: Any) -> Any: ...
     def advance(self, state: Any, move: Any, line: Any) -> Any: ...
+    def scalars(self, update: Any) -> Any: ...
     def metrics(self, update: Any) -> dict[str, float]: ...
 
 
@@ -73,6 +76,8 @@ class Job:
     blocks : sequence of Block
     cache_bytes : int
         Budget of every worker's cache.
+    rounds : int
+        Updates per pass, each from its own share of the blocks.
     """
 
     client: Client
@@ -82,6 +87,7 @@ class Job:
     blocks: Sequence[Block]
     cache_bytes: int
     name: str
+    rounds: int = 1
 
 
 def new_name() -> str:
@@ -149,8 +155,19 @@ def _view(algorithm: Algorithm, state: Any) -> Any:
     return algorithm.view(state)
 
 
-def map_blocks(job: Job, label: str, function: Callable[..., Any], *arguments: Any) -> list[Future]:
-    """``function(algorithm, source, block, budget, *arguments)`` for every block, each at its place."""
+def _scalars(algorithm: Algorithm, parcel: Parcel) -> Parcel:
+    return replace(parcel, update=algorithm.scalars(parcel.update))
+
+
+def share(job: Job, turn: int) -> range:
+    """Numbers of the blocks of a round: every ``rounds``-th, so that each round sees all of the scan thinly."""
+    return range(turn, len(job.blocks), job.rounds)
+
+
+def map_blocks(
+    job: Job, label: str, function: Callable[..., Any], *arguments: Any, numbers: Sequence[int] | None = None
+) -> list[Future]:
+    """``function(algorithm, source, block, budget, *arguments)`` for every block or those given, each at its place."""
     places = placement(len(job.blocks), list(job.client.scheduler_info(n_workers=-1)["workers"]) or [""])
     return [
         job.client.submit(
@@ -166,6 +183,7 @@ def map_blocks(job: Job, label: str, function: Callable[..., Any], *arguments: A
             pure=False,
         )
         for block, place in zip(job.blocks, places, strict=True)
+        if numbers is None or block.index in numbers
     ]
 
 
@@ -187,20 +205,37 @@ def merge_tree(job: Job, label: str, parts: list[Future]) -> Future:
     raise AssertionError("unreachable: the tree ends in one part")
 
 
-def _submit_pass(job: Job, label: str, state: Future, last: bool) -> tuple[Future, Future | None]:
-    """Futures of the pass's metrics and of the next state."""
+def _submit_round(
+    job: Job, label: str, state: Future, evaluate_only: bool, numbers: Sequence[int] | None
+) -> tuple[Future, Future | None]:
+    """Futures of a round's merged update and of the next state."""
     submit = job.client.submit
     model = submit(_view, job.algorithm, state, key=f"{job.name}-{label}-model", pure=False)
-    merged = merge_tree(job, label, map_blocks(job, label, _partial, model, last))
-    metrics = submit(_metrics, job.algorithm, merged, key=f"{job.name}-{label}-metrics", pure=False)
-    if last:
-        return metrics, None
+    merged = merge_tree(job, label, map_blocks(job, label, _partial, model, evaluate_only, numbers=numbers))
+    if evaluate_only:
+        return merged, None
     key = f"{job.name}-{label}-state"
     if not job.searches_line:
-        return metrics, submit(_step, job.algorithm, state, merged, key=key, pure=False)
+        return merged, submit(_step, job.algorithm, state, merged, key=key, pure=False)
     move = submit(_direction, job.algorithm, state, merged, key=f"{job.name}-{label}-direction", pure=False)
-    line = merge_tree(job, f"{label}-line", map_blocks(job, f"{label}-line", _line, model, move))
-    return metrics, submit(_advance, job.algorithm, state, move, line, key=key, pure=False)
+    line = merge_tree(job, f"{label}-line", map_blocks(job, f"{label}-line", _line, model, move, numbers=numbers))
+    return merged, submit(_advance, job.algorithm, state, move, line, key=key, pure=False)
+
+
+def _submit_pass(job: Job, label: str, state: Future, last: bool) -> tuple[Future, Future | None]:
+    """Futures of the pass's metrics and of the next state. The last pass only looks, at one state."""
+    submit = job.client.submit
+    following: Future | None = state
+    if last or job.rounds == 1:
+        merged, following = _submit_round(job, label, state, last, None)
+    else:
+        parts = []
+        for turn in range(job.rounds):
+            assert following is not None
+            merged, following = _submit_round(job, f"{label}-{turn}", following, False, share(job, turn))
+            parts.append(submit(_scalars, job.algorithm, merged, key=f"{job.name}-{label}-{turn}-scalars", pure=False))
+        merged = merge_tree(job, f"{label}-scalars", parts)
+    return submit(_metrics, job.algorithm, merged, key=f"{job.name}-{label}-metrics", pure=False), following
 
 
 def passes(

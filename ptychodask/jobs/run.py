@@ -14,11 +14,10 @@ from ..distributed.iterate import Job, Pass, map_blocks, new_name, passes
 from ..io.checkpoint import RunFolder, load_state, save_state
 from ..io.dataset import DatasetInfo, ZarrBlocks
 from ..io.result import Entry
-from ..model.blocks import make_blocks
 from ..model.config import JobConfig
 from ..solver.stopping import Record, chosen, divergence, stop_reason
 from . import tasks
-from .setup import Recipe, choose_kernels, searches_line, train_fraction
+from .setup import Recipe, blocks_of, choose_kernels, searches_line, train_fraction
 
 MOST_RESTARTS = 3
 Report = Callable[[str, dict[str, Any]], None]
@@ -137,10 +136,12 @@ class Run:
     def _job(self, label: str, recipe: Recipe) -> Job:
         algorithm = self.client.submit(tasks.build_algorithm, recipe, key=f"{self.name}-{label}-algorithm", pure=False)
         searches = searches_line(self.info, self.config)
-        blocks = make_blocks(self.info.scan_shape, self.config.engine.block or self.info.tile)
         budget = int(self.config.engine.cache_gib * 2**30)
         source = ZarrBlocks(self.info.path, self.info.fingerprint)
-        return Job(self.client, algorithm, searches, source, blocks, budget, f"{self.name}-{label}")
+        return Job(
+            self.client, algorithm, searches, source, blocks_of(self.info, self.config), budget,
+            f"{self.name}-{label}", self.config.solver.rounds_per_iteration,
+        )  # fmt: skip
 
     def _start(self, job: Job) -> tuple[int, Any]:
         """The newest checkpoint from which every state that may still be chosen is computed again, or the start."""

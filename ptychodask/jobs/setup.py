@@ -12,7 +12,7 @@ from .._array import backend_module, cupy_available
 from .._errors import InputError
 from ..analysis.sampling import check_geometry
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
-from ..model.blocks import make_blocks
+from ..model.blocks import Block, make_blocks
 from ..model.config import JobConfig
 from ..model.optics import Microscope
 from ..model.scan import Canvas, make_canvas
@@ -64,6 +64,11 @@ def thickness_of(info: DatasetInfo, config: JobConfig) -> float | None:
     return config.object.thickness_angstrom or info.attributes.get("thickness_angstrom")
 
 
+def blocks_of(info: DatasetInfo, config: JobConfig) -> tuple[Block, ...]:
+    """The scan's blocks: the job's, else the dataset's shards."""
+    return make_blocks(info.scan_shape, config.engine.block or info.tile)
+
+
 def slices_of(info: DatasetInfo, config: JobConfig) -> int:
     """Number of slices: the job's, else one per half depth of field of the thickness."""
     thickness = thickness_of(info, config)
@@ -98,6 +103,12 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
     slices_of(info, config)
     check_geometry(microscope, info.detector.pixels, info.detector.angular_step_mrad, step_angstrom=info.scan_step)
     geometry(info, microscope)
+    rounds, blocks = config.solver.rounds_per_iteration, len(blocks_of(info, config))
+    if rounds > blocks:
+        raise InputError(
+            f"solver.rounds_per_iteration = {rounds} is more than the scan's {blocks} blocks:"
+            f" use at most {blocks}, or smaller blocks (engine.block)"
+        )
     remarks = []
     if config.probe.mode_power * (config.probe.modes - 1) >= 1:
         raise InputError(
@@ -130,7 +141,7 @@ def _choose_device(recipe: Recipe) -> tuple[bool, int]:
     """Way through the slices and mini-batch for this worker's device, which local workers and their threads share."""
     info, config = dataset_info(recipe.path), recipe.job
     engine = config.engine
-    patterns = max(block.size for block in make_blocks(info.scan_shape, engine.block or info.tile))
+    patterns = max(block.size for block in blocks_of(info, config))
     threads = engine.threads * (engine.workers or 1) if engine.threads else os.cpu_count() or 1
     return choose_device(slices_of(info, config), config.probe.modes, info.detector.pixels, patterns, threads)
 
@@ -216,6 +227,7 @@ def _settings(info: DatasetInfo, config: JobConfig, pixel: float, hold_out: bool
         batch=solver.batch,
         object_rules=object_rules,
         probe_rules=probe_rules,
+        rounds=solver.rounds_per_iteration,
     )
 
 

@@ -73,6 +73,9 @@ class SolverConfig(_Section):
         description="pooled least squares over S, or tangent line search; auto: tangent above 4 free slices",
     )
     tangent_stride: int = Field(8, ge=1, description="the tangent step uses every so manyth pattern")
+    rounds_per_iteration: int = Field(
+        1, ge=1, le=1000, description="updates per iteration, each from every so manyth block; 1 at low dose"
+    )
     acceleration: bool = Field(True, description="Nesterov with restart")
     background: bool = Field(False, description="fit a uniform background on the detector")
     validation_fraction: float | None = Field(
@@ -86,7 +89,9 @@ class SolverConfig(_Section):
         description="last iterations, which fit the held-out electrons too; part of iterations",
     )
     seed: int = Field(0, ge=0, lt=2**53, description="key of all random numbers")
-    batch: int = Field(8, ge=1, le=65_536, description="patterns computed together")
+    batch: int = Field(
+        8, ge=1, le=65_536, description="patterns computed together by the backend numpy; the others choose themselves"
+    )
 
 
 class EngineConfig(_Section):

@@ -59,6 +59,10 @@ class LsqMl:
         """Sum in the order given."""
         return merge(updates)
 
+    def scalars(self, update: Update) -> Update:
+        """What metrics need of an update: no maps."""
+        return Update(update.sums)
+
     def direction(self, state: State, update: Update) -> Direction:
         """Preconditioned direction of a merged update."""
         return direction(self.problem, state, update)

@@ -66,10 +66,10 @@ class Problem:
         """The likelihood with epsilon in electrons per pixel; asked for once per pattern."""
         return Likelihood(self.settings.residual, self.settings.epsilon * (self.mean_counts / self.used_pixels))
 
-    def probe_moves(self, iteration: int) -> bool:
-        """Does the update after ``iteration`` updates change the probe?"""
+    def probe_moves(self, updates: int) -> bool:
+        """Does the update after so many change the probe?"""
         start = self.settings.probe_rules.update_start
-        return start is not None and iteration >= start
+        return start is not None and updates >= start * self.settings.rounds
 
 
 def shifted_probes(spectra: Array, fractions: np.ndarray) -> tuple[Array, Array]:

@@ -54,3 +54,5 @@ class Settings:
     batch: int
     object_rules: ObjectRules
     probe_rules: ProbeRules
+    rounds: int = 1
+    """Updates per iteration, each from its own share of the blocks."""

@@ -84,6 +84,9 @@ class Toy:
         CALLS.append(("advance", state))
         return state + (move if line is None else line.value / 1000)
 
+    def scalars(self, update):
+        return update
+
     def metrics(self, update):
         return {"sum": update.value, "order": update.order}
 
@@ -100,12 +103,11 @@ def make(client, monkeypatch):
     READS.clear()
     CALLS.clear()
 
-    def job(blocks=3, cache_bytes=10_000, **toy):
+    def job(blocks=3, cache_bytes=10_000, rounds=1, **toy):
         algorithm = Toy(**toy)
         future = client.submit(lambda: algorithm, pure=False)
-        return Job(
-            client, future, algorithm.searches_line, Source(), make_blocks((1, blocks), (1, 1)), cache_bytes, new_name()
-        )
+        made = make_blocks((1, blocks), (1, 1))
+        return Job(client, future, algorithm.searches_line, Source(), made, cache_bytes, new_name(), rounds)
 
     return job
 
@@ -144,6 +146,18 @@ def test_the_line_search_is_a_second_map(make, client):
     assert names.count("line") == 6
     # three blocks report the move: state + 3 * 6 * state / 1000
     assert [p.state.result() for p in seen] == pytest.approx([1.0, 1.018, 1.018**2])
+
+
+def test_rounds_advance_from_every_so_manyth_block(make, client):
+    seen = list(passes(make(blocks=5, rounds=2), start(client, 1.0), 0, 2))
+    # blocks 0, 2, 4 weigh 1 + 3 + 5 and blocks 1, 3 weigh 2 + 4: every pass multiplies by 10 and then by 7
+    assert [p.state.result() for p in seen] == [1.0, 70.0, 4900.0]
+    # the last pass looks at one state; the others at one state per round
+    assert [p.metrics["sum"] for p in seen] == [9 + 6 * 10, 70 * 69.0, 4900 * 15.0]
+    assert seen[0].metrics["order"] == "((0 2 4) (1 3))"
+    assert [p.metrics["bytes_read"] for p in seen] == [25.0, 0.0, 0.0]
+    names = [name for name, _ in CALLS]
+    assert names.count("advance") == 4 and names.count("partial") == 10 and names.count("evaluate") == 5
 
 
 def test_counts_are_read_once_and_their_bytes_reported(make, client):
