@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ._errors import DivergenceError, InputError
+    from ._errors import DivergenceError, InputError, StoppedError
     from .api import (
         create_dataset,
         export,
@@ -42,12 +42,14 @@ _HOMES = {
     "JobConfig": "model.config",
     "InputError": "_errors",
     "DivergenceError": "_errors",
+    "StoppedError": "_errors",
 }
 
 __all__ = [
     "DivergenceError",
     "InputError",
     "JobConfig",
+    "StoppedError",
     "create_dataset",
     "export",
     "info",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -149,9 +149,14 @@ def _view(algorithm: Algorithm, state: Any) -> Any:
     return algorithm.view(state)
 
 
+def workers_of(client: Client) -> list[str]:
+    """Addresses of the workers now; asked for every map, so that new ones are used from the next iteration on."""
+    return list(client.scheduler_info(n_workers=-1).get("workers", {}))  # empty where the scheduler is gone
+
+
 def map_blocks(job: Job, label: str, function: Callable[..., Any], *arguments: Any) -> list[Future]:
     """``function(algorithm, source, block, budget, *arguments)`` for every block, each at its place."""
-    places = placement(len(job.blocks), list(job.client.scheduler_info(n_workers=-1)["workers"]) or [""])
+    places = placement(len(job.blocks), workers_of(job.client) or [""])
     return [
         job.client.submit(
             function,
@@ -212,7 +217,7 @@ def passes(
     attempt: int = 0,
     cut: Callable[[int, Future], Future] | None = None,
     cut_every: int = 10,
-) -> Iterator[Pass]:
+) -> Generator[Pass, None, None]:
     """Look at the states after ``first``, ``first + 1``, ... ``last`` updates, in order.
 
     Parameters

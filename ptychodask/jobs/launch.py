@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -10,14 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from .._errors import DivergenceError, InputError
-from ..distributed.cluster import Client, connect, describe
+from .._errors import DivergenceError, InputError, StoppedError
+from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo, dataset_info
-from ..model.config import JobConfig
+from ..model.config import EngineConfig, JobConfig
 from . import tasks
 from .run import Log, Report, Run, history, split_iterations, survey
 from .setup import Recipe, check_job, microscope_of, slices_of
+
+PLACES = {"workers", "gpus", "scheduler"}
+"""Options of the engine of which a job says one at most."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +55,17 @@ class Launch:
         """Where the run keeps what it needs to resume."""
         return RunFolder.of(self.target)
 
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the result's lock."""
+        with self.folder.hold() as note:
+            if note:
+                self.report("warning", {"text": note})
+            yield
+
     def connect(self, client: Client | None) -> Any:
         """Context of a Dask client, as the job says."""
-        engine = self.job.engine
-        return connect(workers=engine.workers, threads=engine.threads, scheduler=engine.scheduler, client=client)
+        return connect(client, **self.job.engine.model_dump())
 
 
 def start(
@@ -62,15 +74,16 @@ def start(
     """Run a new job to its end, and write its result to ``target``."""
     launch = Launch(target, dataset, job, overwrite, tuple(check_job(dataset, job)), report)
     folder = launch.folder
-    with launch.connect(client) as dask_client:
+    with launch.hold(), launch.connect(client) as dask_client:
         identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
         folder.claim(identity, overwrite)
         try:
-            recipe = survey(dask_client, dataset, job, report)
+            with _explained(launch):
+                recipe = survey(dask_client, dataset, job, report)
+            folder.write_json("recipe.json", asdict(recipe))
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
             raise
-        folder.write_json("recipe.json", asdict(recipe))
         _run(launch, dask_client, recipe, Log())
 
 
@@ -84,13 +97,16 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
     job = JobConfig.parse(json.loads(identity["config"]))
     if fixed := {"block", "backend"} & set(engine):
         raise InputError(f"engine.{fixed.pop()} cannot change in a resumed run: it would change the bits")
-    job = JobConfig.parse({**job.model_dump(), "engine": {**job.engine.model_dump(), **engine}})
+    here = job.engine.model_dump()
+    if PLACES & set(engine):  # another place to run replaces the old one
+        here |= dict.fromkeys(PLACES) | {"host": EngineConfig().host, "protocol": None}
+    job = JobConfig.parse({**job.model_dump(), "engine": {**here, **engine}})
     dataset = dataset_info(identity["data"])
     if dataset.fingerprint != identity["fingerprint"]:
         raise InputError(f"{dataset.path} has changed since the run was started: reconstruct it anew with --overwrite")
-    log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
     launch = Launch(target, dataset, job, True, tuple(check_job(dataset, job)), report)
-    with launch.connect(client) as dask_client:
+    with launch.hold(), launch.connect(client) as dask_client:
+        log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
         if (folder.path / "recipe.json").exists():
             # JSON keeps every bit of a float
             recipe = Recipe(**{**folder.read_json("recipe.json"), "config": job.model_dump_json()})
@@ -103,18 +119,52 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
     launch.report("start", {**_opening(launch), **describe(client)})
     run = Run(client, launch.dataset, launch.job, launch.folder, recipe, log, launch.report)
     try:
-        state, recipe = run.finish(run.fit())
-        algorithm = client.submit(tasks.build_algorithm, recipe, pure=False)
-        arguments = (recipe, history(log), _attributes(launch, run), launch.overwrite)
-        client.submit(tasks.store_result, str(launch.target), algorithm, state, *arguments, pure=False).result()
+        with _explained(launch, run):
+            state, recipe = run.finish(run.fit())
+            _store(launch, run, state, recipe)
     except KeyboardInterrupt:
-        launch.report("checkpoint", {"iteration": run.interrupt()})
+        with _explained(launch, run):
+            launch.report("checkpoint", {"iteration": run.interrupt()})
+        raise
+    except StoppedError:
         raise
     except Exception as error:
         if isinstance(error, DivergenceError) or not launch.folder.checkpoints():
             launch.folder.remove()  # nothing worth resuming
         raise
     launch.folder.remove()
+
+
+def _store(launch: Launch, run: Run, state: Any, recipe: Recipe) -> None:
+    """Write the result, from the worker that has the state."""
+    algorithm = run.client.submit(tasks.build_algorithm, recipe, pure=False)
+    arguments = (recipe, history(run.log), _attributes(launch, run), launch.overwrite)
+    stored = run.client.submit(tasks.store_result, str(launch.target), algorithm, state, *arguments, pure=False)
+    try:
+        stored.result()
+    except OSError as error:
+        if cluster_trouble(error):
+            raise
+        text = " ".join(str(error).split())
+        raise StoppedError(
+            f"the result cannot be written ({text}): make room, then {_continue(launch, run)}"
+        ) from error
+
+
+def _continue(launch: Launch, run: Run) -> str:
+    return f"continue from iteration {run.resumes_from} with 'ptychodask resume {launch.target}'"
+
+
+@contextmanager
+def _explained(launch: Launch, run: Run | None = None) -> Iterator[None]:
+    """The loss of the cluster as one line, with how to go on."""
+    try:
+        yield
+    except Exception as error:
+        trouble = cluster_trouble(error)
+        if trouble is None:
+            raise
+        raise StoppedError(f"{trouble}; {'start it again' if run is None else _continue(launch, run)}") from error
 
 
 def _opening(launch: Launch) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from .._errors import InputError
 from ..distributed.iterate import block_data
+from ..io.checkpoint import save_state
 from ..io.dataset import ZarrBlocks
 from ..io.result import write_result
 from ..model.blocks import Block
@@ -22,6 +24,7 @@ __all__ = [
     "finish_from",
     "initial_state",
     "recover",
+    "store_checkpoint",
     "store_result",
     "survey_block",
 ]
@@ -44,6 +47,18 @@ def finish_from(algorithm: LsqMl, state: State) -> State:
 def recover(algorithm: LsqMl, state: State, damping: float) -> State:
     """See :meth:`LsqMl.recover`; the damping is given, so that recovering a recovered state changes nothing."""
     return replace(algorithm.recover(state), damping=damping)
+
+
+def store_checkpoint(path: str, state: State) -> str:
+    """Write a checkpoint; why it could not be written, or nothing.
+
+    An error of the disk is told, not raised: those that are raised come from the tasks that made the state.
+    """
+    try:
+        save_state(path, state)
+    except (OSError, InputError) as error:
+        return " ".join(str(error).split())
+    return ""
 
 
 def store_result(
