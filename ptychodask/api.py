@@ -117,6 +117,8 @@ def reconstruct(
         Bad input, before computing starts.
     DivergenceError
         The run diverged and smaller steps did not help.
+    StoppedError
+        The cluster was lost or the disk is full; :func:`resume` goes on.
     KeyboardInterrupt
         As it came; a checkpoint is left, :func:`resume` goes on.
 
@@ -125,11 +127,12 @@ def reconstruct(
     >>> result = ptychodask.reconstruct("scan.zarr", {"object": {"slices": 2, "thickness_angstrom": 50}})
     >>> result.phase.plot()
     """
-    path = _as_path(data).resolve()
+    path, job = _as_path(data).resolve(), _as_config(config)
     target = check_output(output if output is not None else _scratch() / "result.zarr", overwrite).resolve()
     if target == path:
         raise InputError(f"output {target} is the dataset itself: choose another name for the result")
-    start(dataset_info(path), _as_config(config), target, overwrite, client, progress)
+    dataset = dataset_info(path, whole=job.data.on_damage == "stop")
+    start(dataset, job, target, overwrite, client, progress)
     return open_result(target)
 
 

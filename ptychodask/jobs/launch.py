@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -10,14 +11,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo, dataset_info
 from ..model.config import EngineConfig, JobConfig
 from . import tasks
+from .damage import damage_attributes, damage_warning
 from .run import Log, Report, Run, history, split_iterations, survey
 from .setup import Recipe, check_job, microscope_of, slices_of
 
@@ -101,15 +101,14 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
     if PLACES & set(engine):  # another place to run replaces the old one
         here |= dict.fromkeys(PLACES) | {"host": EngineConfig().host, "protocol": None}
     job = JobConfig.parse({**job.model_dump(), "engine": {**here, **engine}})
-    dataset = dataset_info(identity["data"])
+    dataset = dataset_info(identity["data"], whole=job.data.on_damage == "stop")
     if dataset.fingerprint != identity["fingerprint"]:
         raise InputError(f"{dataset.path} has changed since the run was started: reconstruct it anew with --overwrite")
     launch = Launch(target, dataset, job, True, tuple(check_job(dataset, job)), report)
     with launch.hold(), launch.connect(client) as dask_client:
         log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
         if (folder.path / "recipe.json").exists():
-            # JSON keeps every bit of a float
-            recipe = Recipe(**{**folder.read_json("recipe.json"), "config": job.model_dump_json()})
+            recipe = Recipe.load({**folder.read_json("recipe.json"), "config": job.model_dump_json()})
         else:
             recipe = survey(dask_client, dataset, job, report)
         _run(launch, dask_client, recipe, log)
@@ -117,6 +116,9 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
 
 def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
     launch.report("start", {**_opening(launch), **describe(client)})
+    if recipe.damaged:
+        patterns = math.prod(launch.dataset.scan_shape)
+        launch.report("warning", {"text": damage_warning(launch.dataset.path, patterns, recipe.damaged)})
     run = Run(client, launch.dataset, launch.job, launch.folder, recipe, log, launch.report)
     try:
         with _explained(launch, run):
@@ -169,7 +171,7 @@ def _explained(launch: Launch, run: Run | None = None) -> Iterator[None]:
 
 def _opening(launch: Launch) -> dict[str, Any]:
     return {
-        "patterns": int(np.prod(launch.dataset.scan_shape)),
+        "patterns": math.prod(launch.dataset.scan_shape),
         "electrons_per_pattern": float(launch.dataset.attributes["electrons_per_pattern"]),
         "slices": slices_of(launch.dataset, launch.job),
         "modes": launch.job.probe.modes,
@@ -180,7 +182,7 @@ def _opening(launch: Launch) -> dict[str, Any]:
 
 def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
     """What the result says of how it was made."""
-    dataset, job, log = launch.dataset, launch.job, run.log
+    dataset, job, log, damaged = launch.dataset, launch.job, run.log, run.recipe.damaged
     versions = {name: metadata.version(name) for name in ("ptychodask", "numpy", "scipy", "dask", "zarr")}
     return {
         "versions": json.dumps(versions),
@@ -194,6 +196,7 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "initial_validation": log.entries[0]["validation"],
         "electrons_per_pattern": float(dataset.attributes["electrons_per_pattern"]),
         "dose_per_square_angstrom": float(dataset.attributes["dose_per_square_angstrom"]),
+        **damage_attributes(damaged),
         "slices": slices_of(dataset, job),
         "energy_ev": dataset.microscope.energy_ev,
         "semi_angle_mrad": dataset.microscope.semi_angle_mrad,

@@ -13,8 +13,9 @@ from typing import Any
 from .._errors import DivergenceError, InputError
 from ..distributed.iterate import Job, Pass, map_blocks, new_name, passes
 from ..io.checkpoint import RunFolder, load_state
-from ..io.dataset import DatasetInfo, ZarrBlocks
+from ..io.dataset import DatasetInfo
 from ..io.result import Entry
+from ..io.source import ZarrBlocks
 from ..model.blocks import make_blocks
 from ..model.config import JobConfig
 from ..solver.stopping import Record, chosen, divergence, stop_reason
@@ -138,7 +139,7 @@ class Run:
     def _job(self, label: str, recipe: Recipe) -> Job:
         algorithm = self.client.submit(tasks.build_algorithm, recipe, key=f"{self.name}-{label}-algorithm", pure=False)
         searches = searches_line(self.info, self.config)
-        blocks = make_blocks(self.info.scan_shape, self.config.engine.block or self.info.tile)
+        blocks = make_blocks(self.info.scan_shape, self.config.engine.block or self.info.tile, recipe.damaged)
         budget = int(self.config.engine.cache_gib * 2**30)
         source = ZarrBlocks(self.info.path, self.info.fingerprint)
         return Job(self.client, algorithm, searches, source, blocks, budget, f"{self.name}-{label}")
@@ -264,15 +265,16 @@ class Run:
 def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) -> Recipe:
     """The recipe of a job, with kernels that a worker chose and the mean electrons per pattern that are trained on.
 
-    Reads all counts once, which fills the workers' caches.
+    Reads all counts once, which fills the workers' caches and finds the chunks that are damaged.
     """
     recipe = client.submit(choose_kernels, Recipe(info.path, config.model_dump_json()), pure=False).result()
     job = Run(client, info, config, RunFolder(Path()), recipe, Log(), report)._job("survey", recipe)
-    parts = client.gather(map_blocks(job, "survey", tasks.survey_block))
+    parts = client.gather(map_blocks(job, "survey", tasks.survey_block, config.data.on_damage == "mask"))
     electrons = math.fsum(p[0] for p in parts)
     if electrons <= 0:
-        raise InputError(f"{info.path}: no electrons in the pixels that the mask uses")
-    return replace(recipe, mean_counts=electrons / sum(p[1] for p in parts))
+        raise InputError(f"{info.path}: no electrons in the pixels that the mask uses, or in what can be read")
+    damaged = tuple(box for p in parts for box in p[2])
+    return replace(recipe, mean_counts=electrons / sum(p[1] for p in parts), damaged=damaged)
 
 
 def history(log: Log) -> list[Entry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from .._array import backend_module, cupy_available
 from .._errors import InputError
 from ..analysis.sampling import check_geometry
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
+from ..model.blocks import Box
 from ..model.config import JobConfig
 from ..model.optics import Microscope
 from ..model.scan import Canvas, make_canvas
@@ -33,7 +35,8 @@ class Recipe:
 
     ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
     data; ``hold_out`` is off while all electrons are used. ``backend``, ``fft`` and ``wisdom`` are what a worker chose
-    at the start, so that all workers, and a resumed run, compute the same bits.
+    at the start, so that all workers, and a resumed run, compute the same bits. ``damaged`` are the chunks that the
+    survey found unreadable and that are left out, where the job wants that.
     """
 
     path: str
@@ -43,6 +46,12 @@ class Recipe:
     backend: str = "numpy"
     fft: str = "scipy"
     wisdom: str = ""
+    damaged: tuple[Box, ...] = ()
+
+    @classmethod
+    def load(cls, values: dict[str, Any]) -> Recipe:
+        """From the dictionary that JSON made of it, which keeps every bit of a float but knows no tuples."""
+        return cls(**{**values, "damaged": tuple(tuple(box) for box in values["damaged"])})
 
     @property
     def job(self) -> JobConfig:
@@ -115,12 +124,14 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
 
 def choose_kernels(recipe: Recipe) -> Recipe:
     """The recipe with backend, FFT library and plans; run on a worker, which may have a device the client lacks."""
-    wanted = recipe.job.engine.backend
-    backend = ("cupy" if cupy_available() else "cpu") if wanted == "auto" else wanted
+    engine = recipe.job.engine
+    backend: str = engine.backend
+    if backend == "auto":  # who asks for GPUs wants an error where there are none
+        backend = "cupy" if engine.gpus is not None or cupy_available() else "cpu"
     backend_module(backend)  # refuses a missing device now
     fft, wisdom = fft_library(), ""
     if backend == "cpu" and fft == "fftw":
-        wisdom = measure_plans(recipe.job.probe.modes, dataset_info(recipe.path).detector.pixels)
+        wisdom = measure_plans(recipe.job.probe.modes, dataset_info(recipe.path, whole=False).detector.pixels)
     return replace(recipe, backend=backend, fft=fft, wisdom=wisdom)
 
 
@@ -144,7 +155,7 @@ def geometry(info: DatasetInfo, microscope: Microscope) -> tuple[Canvas, np.ndar
 
 def build_algorithm(recipe: Recipe) -> LsqMl:
     """The solver with its problem."""
-    config, info = recipe.job, dataset_info(recipe.path)
+    config, info = recipe.job, dataset_info(recipe.path, whole=False)
     microscope = microscope_of(info, config)
     canvas, _ = geometry(info, microscope)
     slices = slices_of(info, config)
@@ -210,7 +221,7 @@ def _settings(info: DatasetInfo, config: JobConfig, pixel: float, hold_out: bool
 
 def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
     """Vacuum, and the probe of the dataset's aberrations with the counts' power."""
-    config, info = recipe.job, dataset_info(recipe.path)
+    config, info = recipe.job, dataset_info(recipe.path, whole=False)
     microscope = microscope_of(info, config)
     canvas, centres = geometry(info, microscope)
     n = info.detector.pixels

@@ -11,9 +11,9 @@ import numpy as np
 from .._errors import InputError
 from ..distributed.iterate import block_data
 from ..io.checkpoint import save_state
-from ..io.dataset import ZarrBlocks
 from ..io.result import write_result
-from ..model.blocks import Block
+from ..io.source import ZarrBlocks
+from ..model.blocks import Block, Box
 from ..model.state import State
 from ..solver.lsqml import LsqMl
 from ..solver.patterns import Events
@@ -30,13 +30,20 @@ __all__ = [
 ]
 
 
-def survey_block(algorithm: LsqMl, source: ZarrBlocks, block: Block, budget: int) -> tuple[float, int]:
-    """Fitted electrons of a block in the pixels in use, and its number of patterns."""
+def survey_block(
+    algorithm: LsqMl, source: ZarrBlocks, block: Block, budget: int, mask_damage: bool
+) -> tuple[float, int, tuple[Box, ...]]:
+    """Fitted electrons of a block in the pixels in use, its number of patterns, and the damaged chunks left out."""
+    # the store is asked, not the cache: what is left out must not depend on what this worker has read before
+    damaged = source.damaged(block) if mask_damage else ()
+    block = block.without(damaged) if damaged else block
+    if block.size == 0:
+        return 0.0, 0, damaged
     patterns, _ = block_data(algorithm, source, block, budget)
     counts, weights = patterns.fitted, algorithm.problem.weights
     if isinstance(counts, Events):
-        return float((counts.count * weights.ravel()[counts.pixel]).sum(dtype=np.float64)), block.size
-    return float((counts * weights).sum(dtype=np.float64)), block.size
+        return float((counts.count * weights.ravel()[counts.pixel]).sum(dtype=np.float64)), block.size, damaged
+    return float((counts * weights).sum(dtype=np.float64)), block.size, damaged
 
 
 def finish_from(algorithm: LsqMl, state: State) -> State:
