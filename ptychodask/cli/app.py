@@ -52,34 +52,34 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _leave(interrupt: BaseException | None) -> NoReturn:
-    _fail(*("terminated", 143) if isinstance(interrupt, _Terminated) else ("interrupted", 130))
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: handled like Ctrl-C, told apart by the exit code."""
-
-
-def _terminate(number: int, frame: Any) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # batch systems repeat it, and the checkpoint takes a moment
-    raise _Terminated
-
-
 def main() -> NoReturn:
     """Run the command line; every failure is one line.
 
     Exit codes: 2 bad input; 1 a divergence, or a fault that stopped the run (it can be resumed); 130 Ctrl-C; 143
     SIGTERM.
     """
-    signal.signal(signal.SIGTERM, _terminate)  # a pre-empted job leaves its checkpoint too
+    received: list[int] = []
+
+    def terminate(number: int, frame: Any) -> NoReturn:
+        received.append(number)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # batch systems repeat it, and the checkpoint takes a moment
+        raise KeyboardInterrupt
+
+    def leave() -> NoReturn:
+        _fail(*("terminated", 143) if received else ("interrupted", 130))
+
+    signal.signal(signal.SIGTERM, terminate)  # a pre-empted job leaves its checkpoint too
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        code = app(standalone_mode=False) or 0
+        if code == 130:  # what typer makes of an interrupt
+            leave()
+        sys.exit(code)
     except InputError as error:
         _fail(" ".join(str(error).split()), 2)
     except (DivergenceError, StoppedError) as error:
         _fail(" ".join(str(error).split()), 1)
-    except KeyboardInterrupt as error:
-        _leave(error)
+    except KeyboardInterrupt:
+        leave()
     except Exception as error:
         # click's own complaints (a misspelled verb or option, a missing argument): their class depends on typer's
         # version
@@ -88,8 +88,8 @@ def main() -> NoReturn:
             if not text:  # no verb was given, and the help is on the screen
                 sys.exit(2)
             _fail(f"{text.rstrip('.')} (see --help)", 2)
-        if type(error).__name__ == "Abort":  # what click makes of an interrupt
-            _leave(error.__cause__)
+        if type(error).__name__ == "Abort":  # what older versions make of one
+            leave()
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             _fail(f"{error}: make room and try again", 1)
         raise
