@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ._errors import DivergenceError, InputError, StoppedError
     from .api import (
         create_dataset,
+        doctor,
         export,
         info,
         open_dataset,
@@ -27,6 +28,7 @@ _HOMES = {
     **dict.fromkeys(
         (
             "create_dataset",
+            "doctor",
             "export",
             "info",
             "open_dataset",
@@ -51,6 +53,7 @@ __all__ = [
     "JobConfig",
     "StoppedError",
     "create_dataset",
+    "doctor",
     "export",
     "info",
     "open_dataset",

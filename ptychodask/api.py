@@ -17,6 +17,7 @@ from .io.create import create_dataset
 from .io.dataset import dataset_info, open_dataset, read_truth
 from .io.export import export_hdf5, export_tiff
 from .io.result import Result, open_result
+from .jobs.doctor import Diagnosis, diagnose
 from .jobs.launch import start, take_up
 from .jobs.progress import silent
 from .jobs.run import Report
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "create_dataset",
+    "doctor",
     "export",
     "info",
     "open_dataset",
@@ -159,6 +161,17 @@ def resume(
     target = Path(output).resolve()
     take_up(target, engine or {}, client, progress)
     return open_result(target)
+
+
+def doctor(config: JobConfig | dict[str, Any] | str | Path | None = None) -> Diagnosis:
+    """Versions, cores, memory and devices of this machine, or of the cluster that the job's engine names.
+
+    Examples
+    --------
+    >>> found = ptychodask.doctor({"engine": {"gpus": "all"}})
+    >>> print(found.ok, found.use)
+    """
+    return diagnose(_as_config(config).engine)
 
 
 _scratch_folders: list[Path] = []

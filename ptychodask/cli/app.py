@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import typer
 
 from .._errors import DivergenceError, InputError, StoppedError
-from . import data, solve
+from . import data, doctor, solve
 
 app = typer.Typer(
     name="ptychodask",
@@ -28,6 +28,7 @@ app.command()(solve.reconstruct)
 app.command()(solve.resume)
 app.command()(solve.report)
 app.command()(data.export)
+app.command()(doctor.doctor)
 
 
 def _version(value: bool) -> None:

@@ -22,6 +22,12 @@ Gpus = Annotated[str | None, typer.Option(metavar="all|0,1", help="One worker pe
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://... or tls://...")]
 
 
+def engine_overrides(workers: int | None, gpus: str | None, scheduler: str | None) -> list[str]:
+    """Where to run, as overrides of a job."""
+    place = {"workers": workers, "gpus": gpus, "scheduler": scheduler}
+    return [f"engine.{name}={value}" for name, value in place.items() if value is not None]
+
+
 def config(
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema instead.")] = False,
     preset: Annotated[str, typer.Option(help="low-dose, medium or high-dose.")] = "low-dose",
@@ -70,8 +76,7 @@ def reconstruct(
     ptychodask resume result.zarr
     """
     overrides = list(settings or [])
-    place = {"workers": workers, "gpus": gpus, "scheduler": scheduler}
-    overrides += [f"engine.{name}={value}" for name, value in place.items() if value is not None]
+    overrides += engine_overrides(workers, gpus, scheduler)
     overrides += ["data.on_damage=mask"] if mask_damaged else []
     job = JobConfig.load(config, overrides, preset)
     from .. import api

@@ -34,7 +34,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import dask
-from dask.system import cpu_count
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError, get_address_host
@@ -42,6 +41,7 @@ from distributed.security import Security
 
 from .._errors import InputError
 from ..model.config import EngineConfig, JobConfig
+from .machine import cores
 
 CONNECT_SECONDS = 20
 LOOPBACK = "127.0.0.1"
@@ -131,6 +131,11 @@ def _gpu_cluster() -> Any:
     return LocalCUDACluster
 
 
+def has_dask_cuda() -> bool:
+    """Is dask-cuda installed?"""
+    return importlib.util.find_spec("dask_cuda") is not None
+
+
 def has_ucx() -> bool:
     """Is UCX installed for Dask?"""
     return importlib.util.find_spec("distributed_ucxx") is not None
@@ -160,11 +165,6 @@ def _security(engine: EngineConfig) -> Security | None:
             " give PEM files that belong together"
         ) from None
     return security
-
-
-def cores() -> int:
-    """Cores that this process may use: its affinity and the limit of its control group."""
-    return cpu_count()
 
 
 def _attach(address: str, security: Security | None) -> Client:

@@ -13,7 +13,7 @@ from .._errors import InputError
 from ..analysis.sampling import check_geometry
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
 from ..model.blocks import Box
-from ..model.config import JobConfig
+from ..model.config import EngineConfig, JobConfig
 from ..model.optics import Microscope
 from ..model.scan import Canvas, make_canvas
 from ..model.state import Model, State
@@ -122,14 +122,19 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
     return remarks
 
 
-def choose_kernels(recipe: Recipe) -> Recipe:
-    """The recipe with backend, FFT library and plans; run on a worker, which may have a device the client lacks."""
-    engine = recipe.job.engine
+def kernels(engine: EngineConfig) -> tuple[str, str]:
+    """Backend and FFT library that this process would compute with."""
     backend: str = engine.backend
     if backend == "auto":  # who asks for GPUs wants an error where there are none
         backend = "cupy" if engine.gpus is not None or cupy_available() else "cpu"
     backend_module(backend)  # refuses a missing device now
-    fft, wisdom = fft_library(), ""
+    return backend, fft_library()
+
+
+def choose_kernels(recipe: Recipe) -> Recipe:
+    """The recipe with backend, FFT library and plans; run on a worker, which may have a device the client lacks."""
+    backend, fft = kernels(recipe.job.engine)
+    wisdom = ""
     if backend == "cpu" and fft == "fftw":
         wisdom = measure_plans(recipe.job.probe.modes, dataset_info(recipe.path, whole=False).detector.pixels)
     return replace(recipe, backend=backend, fft=fft, wisdom=wisdom)

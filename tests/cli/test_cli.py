@@ -21,7 +21,7 @@ pytest.importorskip("ase")
 from ptychodask import api
 from ptychodask.cli import main
 
-VERBS = ["demo", "simulate", "info", "config", "reconstruct", "resume", "report", "export"]
+VERBS = ["demo", "simulate", "info", "config", "reconstruct", "resume", "report", "export", "doctor"]
 GEOMETRY = {"--defocus": 150, "--detector": 48, "--angular-step": 0.8, "--step": 3, "--thickness": 17, "--seed": 3}
 SIMULATE = ["--material", "zif-8", "--scan", "8", "8", *(str(word) for pair in GEOMETRY.items() for word in pair)]
 
@@ -200,6 +200,26 @@ def test_a_job_file_and_settings(run, folder, tmp_path):
     assert result.object.sizes["slice"] == 2
 
 
+def test_doctor(run):
+    code, out, err = run("doctor", "--set", "engine.threads=3")
+    assert (code, err) == (0, "")
+    text = plain(out)
+    assert re.search(r"ptychodask \d+\.\d+\.\d+", text) and "memory limit" in text
+    assert re.search(r"would use: backend \w+ .*this process with 3 thread\(s\)", text)
+    code, out, err = run("doctor", "--json")
+    found = json.loads(out)
+    assert (code, err, found["ok"]) == (0, "", True)
+    assert {c["topic"] for c in found["checks"]} >= {"version", "optional", "machine", "device"}
+
+
+def test_doctor_fails_where_something_is_wrong(run, monkeypatch):
+    monkeypatch.setattr("ptychodask.distributed.cluster.CONNECT_SECONDS", 1)
+    code, out, err = run("doctor", "--scheduler", "tcp://127.0.0.1:9")
+    assert (code, err) == (1, "")
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in plain(out).replace("tcp: //", "tcp://")
+    assert "wrong: engine" in out
+
+
 # -- the configuration ---------------------------------------------------------------------------------------------
 
 
@@ -257,6 +277,9 @@ BAD = {
     "TOML": (["reconstruct", "scan.zarr", *NEW, "--config", "bad.toml"], "bad.toml is not valid TOML"),
     "no TOML": (["reconstruct", "scan.zarr", *NEW, "--config", "absent.toml"], "absent.toml cannot be read"),
     "workers": (["reconstruct", "scan.zarr", *NEW, "--workers", "0"], "--workers"),
+    "two places": (["reconstruct", "scan.zarr", *NEW, "--workers", "2", "--gpus", "all"], "are two places to run"),
+    "devices": (["reconstruct", "scan.zarr", *NEW, "--gpus", "first"], "engine.gpus"),
+    "half of TLS": (["reconstruct", "scan.zarr", *NEW, "--set", "engine.tls_cert=me.pem"], "TLS needs all of"),
     "slices without thickness": (["reconstruct", "plain.zarr", *NEW, "--set", "object.slices=3"], "thickness_angstrom"),
     "material": (["simulate", "{tmp}/new.zarr", "--material", "zif8"], "did you mean 'zif-8'"),
     "structure file": (["simulate", "{tmp}/new.zarr", "--material", "absent.cif"], "absent.cif' does not exist"),
