@@ -46,10 +46,15 @@ from .machine import cores
 CONNECT_SECONDS = 20
 LOOPBACK = "127.0.0.1"
 ROLES = ("client", "scheduler", "worker")
-# Ctrl-C in a terminal and a batch system's SIGTERM go to all processes, and the state to be stored is on the workers
-DEAF_TO_INTERRUPTS = (
-    "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-)
+PRELOAD = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+import ptychodask.io.source
+import ptychodask.solver.lsqml
+"""
+"""Workers of our own ignore Ctrl-C in a terminal and a batch system's SIGTERM, which go to all processes: the state to
+be stored is on them. And they join when they have imported what they need: until then nobody waits for them."""
 
 
 @contextmanager
@@ -103,7 +108,7 @@ def _cluster(engine: EngineConfig) -> LocalCluster:
             "threads_per_worker": engine.threads or cores(),
         }
     else:
-        options |= {"host": engine.host, "preload": [DEAF_TO_INTERRUPTS], **_protocol(engine)}
+        options |= {"host": engine.host, "preload": [PRELOAD], **_protocol(engine)}
     if engine.workers is not None:
         threads = engine.threads or max(1, cores() // engine.workers)
         options |= {"n_workers": engine.workers, "processes": True, "threads_per_worker": threads}

@@ -40,7 +40,7 @@ def test_one_worker_per_gpu_on_loopback(gpu_clusters, asked, devices):
         assert client.submit(int, 3).result() == 3
     (call,) = gpu_clusters
     assert call["devices"] == devices and call["threads"] == 1 and call["host"] == "127.0.0.1"
-    assert call["protocol"] is None and call["preload"] == [cluster_module.DEAF_TO_INTERRUPTS]
+    assert call["protocol"] is None and call["preload"] == [cluster_module.PRELOAD]
     assert call["dashboard_address"].startswith("127.0.0.1") and "n_workers" not in call
 
 
