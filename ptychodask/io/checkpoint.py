@@ -59,7 +59,7 @@ def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
 def load_state(path: str) -> State:
     """Read a state back, bit for bit."""
     try:
-        group = zarr.open_group(path, mode="r")
+        group = zarr.open_group(path, mode="r", zarr_format=3)
         object_, anchor, probe, positions = (_read(group[name]) for name in _ARRAYS)
         attributes = dict(group.attrs)
         model = Model(

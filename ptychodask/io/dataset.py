@@ -44,7 +44,7 @@ def _open_group(path: str | Path) -> zarr.Group:
             f"{path} does not exist: give the path of a dataset made by 'ptychodask simulate' or create_dataset"
         )
     try:
-        group = zarr.open_group(str(path), mode="r")
+        group = zarr.open_group(str(path), mode="r", zarr_format=3)
     except Exception as error:
         raise InputError(f"{path} is not a Zarr group ({_first_line(error)}): give a ptychodask dataset") from error
     schema = group.attrs.get("schema")
@@ -163,7 +163,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
 def _open_xarray(path: str | Path, group: str | None, chunks: dict[str, int] | None) -> xr.Dataset:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*separate the stored chunks.*")
-        return xr.open_zarr(str(path), group=group, consolidated=False, chunks=chunks)
+        return xr.open_zarr(str(path), group=group, consolidated=False, chunks=chunks, zarr_format=3)
 
 
 def read_truth(path: str | Path) -> xr.Dataset | None:

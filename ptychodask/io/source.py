@@ -29,7 +29,7 @@ class ZarrBlocks:
 
     @cached_property
     def _counts(self) -> zarr.Array:
-        array = zarr.open_group(self.path, mode="r")["counts"]
+        array = zarr.open_group(self.path, mode="r", zarr_format=3)["counts"]
         assert isinstance(array, zarr.Array)
         return array
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
@@ -365,7 +366,7 @@ def test_a_damaged_shard_is_bad_input(run, tmp_path):
 
 
 def test_a_divergence_is_1_and_an_interrupt_130(run, folder, tmp_path, monkeypatch):
-    from ptychodask import DivergenceError
+    from ptychodask import DivergenceError, StoppedError
 
     def stop(error):
         def raising(*arguments, **options):
@@ -376,5 +377,14 @@ def test_a_divergence_is_1_and_an_interrupt_130(run, folder, tmp_path, monkeypat
     command = ["reconstruct", folder / "scan.zarr", "-o", tmp_path / "r.zarr"]
     monkeypatch.setattr(api, "reconstruct", stop(DivergenceError("it\ndiverges")))
     assert run(*command)[::2] == (1, "error: it diverges\n")
+    monkeypatch.setattr(api, "reconstruct", stop(StoppedError("the scheduler\nis gone")))
+    assert run(*command)[::2] == (1, "error: the scheduler is gone\n")
+    monkeypatch.setattr(api, "reconstruct", stop(OSError(errno.ENOSPC, "No space left on device", "r.zarr.run")))
+    assert run(*command)[::2] == (
+        1,
+        "error: [Errno 28] No space left on device: 'r.zarr.run': make room and try again\n",
+    )
     monkeypatch.setattr(api, "reconstruct", stop(KeyboardInterrupt()))
-    assert run(*command)[0] == 130
+    assert run(*command)[::2] == (130, "error: interrupted\n")
+    monkeypatch.setattr(api, "reconstruct", lambda *a, **k: signal.raise_signal(signal.SIGTERM))
+    assert run(*command)[::2] == (143, "error: terminated\n")
