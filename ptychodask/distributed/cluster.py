@@ -122,7 +122,7 @@ def _cluster(engine: EngineConfig) -> LocalCluster:
         lines = str(error.__cause__ or error).splitlines() or [""]
         raise InputError(
             f"no workers can be started here ({type(error).__name__}: {lines[0]}): check engine.host, engine.gpus and"
-            " 'ptychodask doctor'"
+            " 'ptychodask doctor'; a script has to call it under if __name__ == '__main__'"
         ) from error
 
 

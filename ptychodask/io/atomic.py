@@ -85,7 +85,7 @@ def replacing(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator
         As :func:`check_output`, and if another process made the output in the meantime.
     """
     target = _check_place(path, overwrite)
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.part")
+    part = _beside(target)
     try:
         yield part
         _rename(part, target, overwrite)
@@ -95,6 +95,20 @@ def replacing(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator
         raise InputError(f"output {target} cannot be written ({error.strerror}): choose another folder") from error
     finally:
         remove(part)
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.part")
+
+
+def discard(path: Path) -> None:
+    """Delete a folder that is either whole or absent, also to those who find it after a kill: see :func:`heal`."""
+    part = _beside(path)
+    try:
+        path.replace(part)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(part, ignore_errors=True)
 
 
 def heal(folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -13,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from .._errors import InputError
 from ..model.state import Model, State
-from .atomic import heal, remove, replacing
+from .atomic import discard, heal, remove, replacing
 from .lock import locked
 
 _NAME = re.compile(r"iteration-(\d{6})\.zarr")
@@ -36,9 +36,13 @@ def save_state(path: str, state: State) -> str:
     with replacing(path, overwrite=True) as temporary:
         group = zarr.create_group(str(temporary))
         for name, array in arrays.items():
-            # zeros are written too, so that a missing file means lost data
+            # zeros are written too, so that a missing file means lost data; checksums find flipped bits
             group.create_array(
-                name, data=np.asarray(array), chunks=_chunks(array.shape), config={"write_empty_chunks": True}
+                name,
+                data=np.asarray(array),
+                chunks=_chunks(array.shape),
+                compressors=[ZstdCodec(), Crc32cCodec()],
+                config={"write_empty_chunks": True},
             )
         group.attrs.update(
             {
@@ -174,7 +178,7 @@ class RunFolder:
         """Remove checkpoints of fewer than ``before`` and of more than ``after`` updates."""
         for iteration in self.checkpoints():
             if iteration < before or (after is not None and iteration > after):
-                shutil.rmtree(self.checkpoint(iteration), ignore_errors=True)
+                discard(Path(self.checkpoint(iteration)))
 
     def remove(self) -> None:
         """Remove the folder when the result stands; a lock stays until its holder gives it back."""

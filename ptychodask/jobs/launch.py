@@ -55,14 +55,6 @@ class Launch:
         """Where the run keeps what it needs to resume."""
         return RunFolder.of(self.target)
 
-    @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Hold the result's lock."""
-        with self.folder.hold() as note:
-            if note:
-                self.report("warning", {"text": note})
-            yield
-
     def connect(self, client: Client | None) -> Any:
         """Context of a Dask client, as the job says."""
         return connect(client, **self.job.engine.model_dump())
@@ -74,13 +66,11 @@ def start(
     """Run a new job to its end, and write its result to ``target``."""
     launch = Launch(target, dataset, job, overwrite, tuple(check_job(dataset, job)), report)
     folder = launch.folder
-    with launch.hold(), launch.connect(client) as dask_client:
+    with _held(folder, report), launch.connect(client) as dask_client:
         identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
         folder.claim(identity, overwrite)
         try:
-            with _explained(launch):
-                recipe = survey(dask_client, dataset, job, report)
-            folder.write_json("recipe.json", asdict(recipe))
+            recipe = _recipe(launch, dask_client)
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
             raise
@@ -93,25 +83,49 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
     if not folder.path.exists():
         done = "it is finished: open it with open_result" if target.exists() else "no run was started for it"
         raise InputError(f"{target} has nothing to resume: {done}")
-    identity = folder.read_json("job.json")
-    job = JobConfig.parse(json.loads(identity["config"]))
+    with _held(folder, report):
+        identity = folder.read_json("job.json")
+        job = _elsewhere(JobConfig.parse(json.loads(identity["config"])), engine)
+        dataset = dataset_info(identity["data"], whole=job.data.on_damage == "stop")
+        if dataset.fingerprint != identity["fingerprint"]:
+            raise InputError(
+                f"{dataset.path} has changed since the run was started: reconstruct it anew with --overwrite"
+            )
+        launch = Launch(target, dataset, job, True, tuple(check_job(dataset, job)), report)
+        log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
+        with launch.connect(client) as dask_client:
+            if (folder.path / "recipe.json").exists():
+                recipe = Recipe.load({**folder.read_json("recipe.json"), "config": job.model_dump_json()})
+            else:
+                recipe = _recipe(launch, dask_client)
+            _run(launch, dask_client, recipe, log)
+
+
+def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:
+    """The job with other options of the engine, of which none may change the bits."""
     if fixed := {"block", "backend"} & set(engine):
         raise InputError(f"engine.{fixed.pop()} cannot change in a resumed run: it would change the bits")
     here = job.engine.model_dump()
     if PLACES & set(engine):  # another place to run replaces the old one
         here |= dict.fromkeys(PLACES) | {"host": EngineConfig().host, "protocol": None}
-    job = JobConfig.parse({**job.model_dump(), "engine": {**here, **engine}})
-    dataset = dataset_info(identity["data"], whole=job.data.on_damage == "stop")
-    if dataset.fingerprint != identity["fingerprint"]:
-        raise InputError(f"{dataset.path} has changed since the run was started: reconstruct it anew with --overwrite")
-    launch = Launch(target, dataset, job, True, tuple(check_job(dataset, job)), report)
-    with launch.hold(), launch.connect(client) as dask_client:
-        log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
-        if (folder.path / "recipe.json").exists():
-            recipe = Recipe.load({**folder.read_json("recipe.json"), "config": job.model_dump_json()})
-        else:
-            recipe = survey(dask_client, dataset, job, report)
-        _run(launch, dask_client, recipe, log)
+    return JobConfig.parse({**job.model_dump(), "engine": {**here, **engine}})
+
+
+@contextmanager
+def _held(folder: RunFolder, report: Report) -> Iterator[None]:
+    """Hold the result's lock."""
+    with folder.hold() as note:
+        if note:
+            report("warning", {"text": note})
+        yield
+
+
+def _recipe(launch: Launch, client: Client) -> Recipe:
+    """Survey the data, and keep what a resumed run must not find out anew."""
+    with _explained(launch):
+        recipe = survey(client, launch.dataset, launch.job, launch.report)
+    launch.folder.write_json("recipe.json", asdict(recipe))
+    return recipe
 
 
 def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
