@@ -18,6 +18,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 from .._errors import InputError
 
 try:
@@ -91,7 +93,8 @@ def _take(path: Path, what: str) -> tuple[int, str | None]:
                 continue
             note = _judge(_read(descriptor), exclusive is not None, path, what)
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(asdict(Holder.me())).encode(), 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, json.dumps(asdict(Holder.me())).encode())
             return descriptor, note
         except BaseException:
             with suppress(OSError):
@@ -124,7 +127,8 @@ def _is_at(descriptor: int, path: Path) -> bool:
 def _read(descriptor: int) -> Holder | None:
     """The holder on record, None where none is (yet)."""
     try:
-        return Holder(**json.loads(os.pread(descriptor, 4096, 0)))
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return Holder(**json.loads(os.read(descriptor, 4096)))
     except (ValueError, TypeError):
         return None
 
@@ -137,18 +141,8 @@ def _judge(last: Holder | None, locks: bool, path: Path, what: str) -> str | Non
             f"{what} was being written by {last}, and its end cannot be seen from here: make sure that it is over,"
             f" then remove {path}"
         )
-    if last is not None and not locks and _lives(last.pid):
+    if last is not None and not locks and psutil.pid_exists(last.pid):
         raise InputError(f"{what} is being written by {last}: wait for it, or stop it (if it is over, remove {path})")
     if last is not None:
         return f"the lock of {last}, which is dead, was taken over"
     return None if locks else f"{path.parent} has no file locks: start no second run for this result"
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
