@@ -4,8 +4,8 @@ Two worker processes on one machine. Each run kills one of them once (SIGKILL), 
 uniformly over the iterations of an undisturbed run; Dask's nanny starts another in its place. Object and probe are
 compared bit by bit with the undisturbed run. The time lost is against the median of undisturbed runs, interleaved with
 the others because machines are noisy; each of these comes after one that is not counted, which warms the worker that
-was started last. All runs start from one run folder, so all compute with one set of FFT plans. Counts are Poisson noise of
-the vacuum, which the object fits: nothing depends on what is in them.
+was started last. All runs start from one run folder, so all compute with one set of FFT plans. Counts are Poisson noise
+of the vacuum, which the object fits: nothing depends on what is in them.
 """
 
 from __future__ import annotations

@@ -46,6 +46,13 @@ from .machine import cores
 CONNECT_SECONDS = 20
 LOOPBACK = "127.0.0.1"
 ROLES = ("client", "scheduler", "worker")
+SETTINGS = {
+    # blocks have their place (see placement); stealing would only move them away from their cached counts
+    "distributed.scheduler.work-stealing": False,
+    # Dask looks so long after a death whether the worker is back, and gives it up for good if it is down at that
+    # moment: one that dies twice in that time would be lost
+    "distributed.deploy.lost-worker-timeout": "365d",
+}
 PRELOAD = """
 import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -83,9 +90,8 @@ def connect(client: Client | None = None, **options: Any) -> Iterator[Client]:
         with _attach(engine.scheduler, _security(engine)) as attached:
             yield attached
         return
-    # blocks have their place (see placement); stealing would only move them away from their cached counts
     with (
-        dask.config.set({"distributed.scheduler.work-stealing": False}),
+        dask.config.set(SETTINGS),
         _cluster(engine) as cluster,
         Client(cluster, set_as_default=False) as started,
     ):

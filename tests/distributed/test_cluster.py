@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import dask
 import psutil
 import pytest
+from dask.utils import parse_timedelta
 from distributed import Client, KilledWorker, LocalCluster
 
 from ptychodask import InputError
@@ -141,3 +142,11 @@ def test_a_lost_cluster_is_told_from_an_error_of_the_work():
     assert (
         cluster.cluster_trouble(ValueError("negative")) is None and cluster.cluster_trouble(OSError(28, "full")) is None
     )
+
+
+def test_a_worker_that_dies_twice_is_not_given_up():
+    """Dask would close a worker that is down 15 s after an earlier death, and a cluster of one would be empty."""
+    before = dask.config.get("distributed.deploy.lost-worker-timeout")
+    with connect():
+        assert parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout")) > 10 * 86_400
+    assert dask.config.get("distributed.deploy.lost-worker-timeout") == before
