@@ -167,7 +167,7 @@ def map_blocks(job: Job, label: str, function: Callable[..., Any], *arguments: A
             *arguments,
             key=f"{job.name}-{label}-{block.index}",
             workers=[place] if place else None,
-            allow_other_workers=True,
+            allow_other_workers=bool(place),
             pure=False,
         )
         for block, place in zip(job.blocks, places, strict=True)
