@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ._errors import DivergenceError, InputError
+    from ._errors import DivergenceError, InputError, StoppedError
     from .api import (
         create_dataset,
+        doctor,
         export,
         info,
         open_dataset,
@@ -27,6 +28,7 @@ _HOMES = {
     **dict.fromkeys(
         (
             "create_dataset",
+            "doctor",
             "export",
             "info",
             "open_dataset",
@@ -42,13 +44,16 @@ _HOMES = {
     "JobConfig": "model.config",
     "InputError": "_errors",
     "DivergenceError": "_errors",
+    "StoppedError": "_errors",
 }
 
 __all__ = [
     "DivergenceError",
     "InputError",
     "JobConfig",
+    "StoppedError",
     "create_dataset",
+    "doctor",
     "export",
     "info",
     "open_dataset",

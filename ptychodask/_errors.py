@@ -1,4 +1,4 @@
-"""The one error that a user's mistake raises: a line that names the value, the bound and the remedy."""
+"""What a run raises: a line that names the value, the bound and the remedy."""
 
 from __future__ import annotations
 
@@ -9,3 +9,7 @@ class InputError(ValueError):
 
 class DivergenceError(RuntimeError):
     """The reconstruction diverged and lowering the step did not help."""
+
+
+class StoppedError(RuntimeError):
+    """A fault outside of the run stopped it (the scheduler died, the disk is full); it can be resumed."""

@@ -17,6 +17,7 @@ from .io.create import create_dataset
 from .io.dataset import dataset_info, open_dataset, read_truth
 from .io.export import export_hdf5, export_tiff
 from .io.result import Result, open_result
+from .jobs.doctor import Diagnosis, diagnose
 from .jobs.launch import start, take_up
 from .jobs.progress import silent
 from .jobs.run import Report
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "create_dataset",
+    "doctor",
     "export",
     "info",
     "open_dataset",
@@ -117,6 +119,8 @@ def reconstruct(
         Bad input, before computing starts.
     DivergenceError
         The run diverged and smaller steps did not help.
+    StoppedError
+        The cluster was lost or the disk is full; :func:`resume` goes on.
     KeyboardInterrupt
         As it came; a checkpoint is left, :func:`resume` goes on.
 
@@ -125,11 +129,12 @@ def reconstruct(
     >>> result = ptychodask.reconstruct("scan.zarr", {"object": {"slices": 2, "thickness_angstrom": 50}})
     >>> result.phase.plot()
     """
-    path = _as_path(data).resolve()
+    path, job = _as_path(data).resolve(), _as_config(config)
     target = check_output(output if output is not None else _scratch() / "result.zarr", overwrite).resolve()
     if target == path:
         raise InputError(f"output {target} is the dataset itself: choose another name for the result")
-    start(dataset_info(path), _as_config(config), target, overwrite, client, progress)
+    dataset = dataset_info(path, whole=job.data.on_damage == "stop")
+    start(dataset, job, target, overwrite, client, progress)
     return open_result(target)
 
 
@@ -156,6 +161,17 @@ def resume(
     target = Path(output).resolve()
     take_up(target, engine or {}, client, progress)
     return open_result(target)
+
+
+def doctor(config: JobConfig | dict[str, Any] | str | Path | None = None) -> Diagnosis:
+    """Versions, cores, memory and devices of this machine, or of the cluster that the job's engine names.
+
+    Examples
+    --------
+    >>> found = ptychodask.doctor({"engine": {"gpus": "all"}})
+    >>> print(found.ok, found.use)
+    """
+    return diagnose(_as_config(config).engine)
 
 
 _scratch_folders: list[Path] = []

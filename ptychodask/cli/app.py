@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from typing import Any, NoReturn
 
 import typer
 
-from .._errors import DivergenceError, InputError
-from . import data, solve
+from .._errors import DivergenceError, InputError, StoppedError
+from . import data, doctor, solve
 
 app = typer.Typer(
     name="ptychodask",
@@ -27,6 +28,7 @@ app.command()(solve.reconstruct)
 app.command()(solve.resume)
 app.command()(solve.report)
 app.command()(data.export)
+app.command()(doctor.doctor)
 
 
 def _version(value: bool) -> None:
@@ -51,21 +53,34 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _terminate(number: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt
-
-
 def main() -> NoReturn:
-    """Run the command line; bad input is one line and exit code 2, a divergence 1, an interrupt 130."""
-    signal.signal(signal.SIGTERM, _terminate)  # a pre-empted job leaves its checkpoint too
+    """Run the command line; every failure is one line.
+
+    Exit codes: 2 bad input; 1 a divergence, or a fault that stopped the run (it can be resumed); 130 Ctrl-C; 143
+    SIGTERM.
+    """
+    received: list[int] = []
+
+    def terminate(number: int, frame: Any) -> NoReturn:
+        received.append(number)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # batch systems repeat it, and the checkpoint takes a moment
+        raise KeyboardInterrupt
+
+    def leave() -> NoReturn:
+        _fail(*("terminated", 143) if received else ("interrupted", 130))
+
+    signal.signal(signal.SIGTERM, terminate)  # a pre-empted job leaves its checkpoint too
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        code = app(standalone_mode=False) or 0
+        if code == 130:  # what typer makes of an interrupt
+            leave()
+        sys.exit(code)
     except InputError as error:
         _fail(" ".join(str(error).split()), 2)
-    except DivergenceError as error:
+    except (DivergenceError, StoppedError) as error:
         _fail(" ".join(str(error).split()), 1)
     except KeyboardInterrupt:
-        _fail("interrupted", 130)
+        leave()
     except Exception as error:
         # click's own complaints (a misspelled verb or option, a missing argument): their class depends on typer's
         # version
@@ -74,6 +89,8 @@ def main() -> NoReturn:
             if not text:  # no verb was given, and the help is on the screen
                 sys.exit(2)
             _fail(f"{text.rstrip('.')} (see --help)", 2)
-        if type(error).__name__ == "Abort":
-            _fail("interrupted", 130)
+        if type(error).__name__ == "Abort":  # what older versions make of one
+            leave()
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _fail(f"{error}: make room and try again", 1)
         raise

@@ -97,6 +97,9 @@ class Reconstruction:
             soft_wrap=True,
         )
 
+    def _warning(self, v: dict[str, Any]) -> None:
+        console.print(f"warning: {v['text']}", soft_wrap=True)
+
     def _checkpoint(self, v: dict[str, Any]) -> None:
         console.print(f"interrupted; checkpoint at iteration {v['iteration']}")
 

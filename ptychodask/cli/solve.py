@@ -18,7 +18,14 @@ Settings = Annotated[
     typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Set one option; may be repeated."),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Local worker processes; threads of this process by default.")]
-Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://...")]
+Gpus = Annotated[str | None, typer.Option(metavar="all|0,1", help="One worker per CUDA device: all, or their numbers.")]
+Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://... or tls://...")]
+
+
+def engine_overrides(workers: int | None, gpus: str | None, scheduler: str | None) -> list[str]:
+    """Where to run, as overrides of a job."""
+    place = {"workers": workers, "gpus": gpus, "scheduler": scheduler}
+    return [f"engine.{name}={value}" for name, value in place.items() if value is not None]
 
 
 def config(
@@ -46,7 +53,11 @@ def reconstruct(
     config: Annotated[Path | None, typer.Option(help="Job as TOML, see 'ptychodask config'.")] = None,
     settings: Settings = None,
     workers: Workers = None,
+    gpus: Gpus = None,
     scheduler: Scheduler = None,
+    mask_damaged: Annotated[
+        bool, typer.Option("--mask-damaged", help="Leave out positions whose chunks are damaged or missing.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")] = False,
 ) -> None:
     """Reconstruct object and probe.
@@ -59,11 +70,14 @@ def reconstruct(
 
         ptychodask reconstruct scan.zarr -o result.zarr --config job.toml --workers 4
 
-    Ctrl-C leaves a checkpoint; go on with: ptychodask resume result.zarr
+        ptychodask reconstruct scan.zarr -o result.zarr --gpus all
+
+    Ctrl-C and SIGTERM (exit code 143) leave a checkpoint, as do the loss of the cluster and a full disk; go on with:
+    ptychodask resume result.zarr
     """
     overrides = list(settings or [])
-    overrides += [f"engine.workers={workers}"] if workers is not None else []
-    overrides += [f"engine.scheduler={scheduler}"] if scheduler is not None else []
+    overrides += engine_overrides(workers, gpus, scheduler)
+    overrides += ["data.on_damage=mask"] if mask_damaged else []
     job = JobConfig.load(config, overrides, preset)
     from .. import api
 
@@ -78,6 +92,7 @@ def resume(
         Path, typer.Argument(help="The result that the interrupted run was to write.", show_default=False)
     ],
     workers: Workers = None,
+    gpus: Gpus = None,
     scheduler: Scheduler = None,
 ) -> None:
     """Continue an interrupted run; the result has the same bits as if it had not been interrupted.
@@ -90,7 +105,7 @@ def resume(
     """
     from .. import api
 
-    given = {"workers": workers, "scheduler": scheduler}
+    given = {"workers": workers, "gpus": gpus, "scheduler": scheduler}
     engine = {name: value for name, value in given.items() if value is not None}
     _solve(lambda progress: api.resume(output, engine=engine, progress=progress), output)
 

@@ -1,84 +1,192 @@
-"""Where to run: threads in this process, local processes, a running scheduler, or a client that the caller has."""
+"""Where to run: threads in this process, local processes, GPUs, a running scheduler, or a client that the caller has.
+
+A job on a batch system, for instance with dask-jobqueue on SLURM (``pip install dask-jobqueue``)::
+
+    from dask.distributed import Client
+    from dask_jobqueue import SLURMCluster
+
+    if __name__ == "__main__":
+        cluster = SLURMCluster(
+            cores=16, processes=2, memory="64GB", walltime="02:00:00", interface="ib0",
+            worker_extra_args=["--lifetime", "115m", "--lifetime-stagger", "4m"],
+        )
+        cluster.adapt(maximum_jobs=20)
+        ptychodask.reconstruct("/shared/scan.zarr", output="/shared/result.zarr", client=Client(cluster))
+
+All workers see the same files. New ones are used from the next iteration on, lost ones cost the recomputation of their
+blocks. A job that is pre-empted (SIGTERM) stores a checkpoint and leaves with exit code 143; put this in a batch script
+that is requeued::
+
+    if [ -d result.zarr.run ]; then ptychodask resume result.zarr --gpus all
+    else ptychodask reconstruct scan.zarr -o result.zarr --gpus all; fi
+
+Beyond one machine, encrypt: start scheduler and workers with ``--protocol tls --tls-ca-file ca.pem --tls-cert me.pem
+--tls-key me.key`` and say ``engine.scheduler = "tls://host:8786"`` with ``engine.tls_ca_file``, ``tls_cert`` and
+``tls_key``. Who reaches an unencrypted scheduler can run code on its workers; those that we start listen on 127.0.0.1.
+"""
 
 from __future__ import annotations
 
-import os
+import importlib.util
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster
-from distributed.comm import get_address_host
+from distributed import Client, KilledWorker, LocalCluster
+from distributed.client import ClosedClientError
+from distributed.comm import CommClosedError, get_address_host
+from distributed.security import Security
 
 from .._errors import InputError
+from ..model.config import EngineConfig, JobConfig
+from .machine import cores
 
 CONNECT_SECONDS = 20
-# Ctrl-C in a terminal goes to all processes of a group, and the state to be stored is on the workers
-DEAF_TO_INTERRUPTS = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+LOOPBACK = "127.0.0.1"
+ROLES = ("client", "scheduler", "worker")
+SETTINGS = {
+    # blocks have their place (see placement); stealing would only move them away from their cached counts
+    "distributed.scheduler.work-stealing": False,
+    # Dask looks so long after a death whether the worker is back, and gives it up for good if it is down at that
+    # moment: one that dies twice in that time would be lost
+    "distributed.deploy.lost-worker-timeout": "365d",
+}
+PRELOAD = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+import ptychodask.io.source
+import ptychodask.solver.lsqml
+"""
+"""Workers of our own ignore Ctrl-C in a terminal and a batch system's SIGTERM, which go to all processes: the state to
+be stored is on them. And they join when they have imported what they need: until then nobody waits for them."""
 
 
 @contextmanager
-def connect(
-    *,
-    workers: int | None = None,
-    threads: int | None = None,
-    scheduler: str | None = None,
-    client: Client | None = None,
-) -> Iterator[Client]:
+def connect(client: Client | None = None, **options: Any) -> Iterator[Client]:
     """A Dask client for one job; what is started here is closed again.
 
     Parameters
     ----------
-    workers : int, optional
-        Start so many worker processes on 127.0.0.1 (a script that does so needs ``if __name__ == "__main__":``).
-        Without any option, threads in this process serve; only the dashboard listens, on a free port of 127.0.0.1.
-    threads : int, optional
-        Threads per worker; all cores shared out by default.
-    scheduler : str, optional
-        Address of a running scheduler.
     client : distributed.Client, optional
         Used as it is and left open.
+    **options
+        Of :class:`ptychodask.model.config.EngineConfig`: ``workers`` processes or one per device of ``gpus``, on
+        ``host`` (a script that starts them needs ``if __name__ == "__main__":``); or a running ``scheduler``. Without
+        any, threads in this process serve; only the dashboard listens, on a free port of 127.0.0.1.
+
+    Raises
+    ------
+    InputError
+        If there is no such place to run.
     """
     if client is not None:
         yield client
         return
-    if scheduler is not None:
-        with _attach(scheduler) as attached:
+    engine = JobConfig.parse({"engine": options}).engine
+    if engine.scheduler is not None:
+        with _attach(engine.scheduler, _security(engine)) as attached:
             yield attached
         return
-    cores = _cores()
-    # blocks have their place (see placement); stealing would only move them away from their cached counts
-    with dask.config.set({"distributed.scheduler.work-stealing": False}):
-        if workers is None:
-            kind: dict[str, Any] = {"processes": False, "memory_limit": 0}
-        else:
-            kind = {"processes": True, "host": "127.0.0.1", "preload": [DEAF_TO_INTERRUPTS]}
-        cluster = LocalCluster(
-            n_workers=workers or 1,
-            threads_per_worker=threads or max(1, cores // (workers or 1)),
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address="127.0.0.1:0",
-            silence_logs=50,
-            **kind,
+    with (
+        dask.config.set(SETTINGS),
+        _cluster(engine) as cluster,
+        Client(cluster, set_as_default=False) as started,
+    ):
+        yield started
+
+
+def _cluster(engine: EngineConfig) -> LocalCluster:
+    """A started cluster on this machine."""
+    options: dict[str, Any] = {
+        "dashboard_address": f"{LOOPBACK}:0",
+        "worker_dashboard_address": f"{LOOPBACK}:0",
+        "silence_logs": 50,
+    }
+    kind: Any = LocalCluster
+    if engine.workers is None and engine.gpus is None:
+        options |= {
+            "n_workers": 1,
+            "processes": False,
+            "memory_limit": 0,
+            "threads_per_worker": engine.threads or cores(),
+        }
+    else:
+        options |= {"host": engine.host, "preload": [PRELOAD], **_protocol(engine)}
+    if engine.workers is not None:
+        threads = engine.threads or max(1, cores() // engine.workers)
+        options |= {"n_workers": engine.workers, "processes": True, "threads_per_worker": threads}
+    if engine.gpus is not None:
+        kind = _gpu_cluster()
+        devices = None if engine.gpus == "all" else list(engine.gpus)
+        options |= {"CUDA_VISIBLE_DEVICES": devices, "threads_per_worker": engine.threads or 1}
+    try:
+        return kind(**options)
+    except Exception as error:
+        lines = str(error.__cause__ or error).splitlines() or [""]
+        raise InputError(
+            f"no workers can be started here ({type(error).__name__}: {lines[0]}): check engine.host, engine.gpus and"
+            " 'ptychodask doctor'; a script has to call it under if __name__ == '__main__'"
+        ) from error
+
+
+def _gpu_cluster() -> Any:
+    try:
+        from dask_cuda import LocalCUDACluster
+    except ImportError as error:
+        raise InputError(
+            f"engine.gpus needs dask-cuda ({error}): pip install 'ptychodask[cuda12]', or [cuda13] for CUDA 13"
+        ) from None
+    return LocalCUDACluster
+
+
+def has_dask_cuda() -> bool:
+    """Is dask-cuda installed?"""
+    return importlib.util.find_spec("dask_cuda") is not None
+
+
+def has_ucx() -> bool:
+    """Is UCX installed for Dask?"""
+    return importlib.util.find_spec("distributed_ucxx") is not None
+
+
+def _protocol(engine: EngineConfig) -> dict[str, Any]:
+    if engine.protocol == "ucx" and not has_ucx():
+        raise InputError(
+            "engine.protocol = 'ucx' needs distributed-ucxx: pip install distributed-ucxx-cu12 (or -cu13), or leave"
+            " engine.protocol unset for tcp"
         )
-        with cluster, Client(cluster, set_as_default=False) as started:
-            yield started
+    security = _security(engine)
+    return {"protocol": engine.protocol} if security is None else {"protocol": "tls", "security": security}
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _security(engine: EngineConfig) -> Security | None:
+    """Dask's TLS settings; None leaves it to Dask's own configuration."""
+    if engine.tls_ca_file is None:
+        return None
+    roles = {f"tls_{role}_{part}": getattr(engine, f"tls_{part}") for role in ROLES for part in ("cert", "key")}
+    security = Security(require_encryption=True, tls_ca_file=engine.tls_ca_file, **roles)
+    try:
+        security.get_connection_args("client")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"the TLS files {engine.tls_ca_file}, {engine.tls_cert} and {engine.tls_key} cannot be used ({error}):"
+            " give PEM files that belong together"
+        ) from None
+    return security
 
 
-def _attach(address: str) -> Client:
+def _attach(address: str, security: Security | None) -> Client:
     try:
         get_address_host(address)  # a client of a malformed address would leave its event loop behind
         # a default client that fails to connect would stay dask's default scheduler
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, security=security)
+    except (OSError, TimeoutError, ValueError, TypeError) as error:
         raise InputError(
             f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with 'dask"
-            " scheduler' or check the address"
+            " scheduler', check the address, and for tls:// the certificates"
         ) from None
     try:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
@@ -99,3 +207,15 @@ def describe(client: Client) -> dict[str, Any]:
     if info["address"].startswith("inproc"):  # dask names this machine's address, but the port is bound to loopback
         link = f"http://127.0.0.1:{port}/status"
     return {"workers": len(info["workers"]), "threads": threads, "dashboard": link}
+
+
+def cluster_trouble(error: BaseException) -> str | None:
+    """What happened to the cluster, for people; None for errors of the work itself."""
+    if isinstance(error, KilledWorker):
+        return (
+            f"the same task was on {error.allowed_failures + 1} workers that died, the last at"
+            f" {error.last_worker.address}: look for too little memory in its log"
+        )
+    if isinstance(error, (CancelledError, ClosedClientError, CommClosedError)):
+        return "the Dask scheduler is gone or cannot be reached"
+    return None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -155,6 +155,11 @@ def _view(algorithm: Algorithm, state: Any) -> Any:
     return algorithm.view(state)
 
 
+def workers_of(client: Client) -> list[str]:
+    """Addresses of the workers now; asked for every map, so that new ones are used from the next iteration on."""
+    return list(client.scheduler_info(n_workers=-1).get("workers", {}))  # empty where the scheduler is gone
+
+
 def _scalars(algorithm: Algorithm, parcel: Parcel) -> Parcel:
     return replace(parcel, update=algorithm.scalars(parcel.update))
 
@@ -168,7 +173,7 @@ def map_blocks(
     job: Job, label: str, function: Callable[..., Any], *arguments: Any, numbers: Sequence[int] | None = None
 ) -> list[Future]:
     """``function(algorithm, source, block, budget, *arguments)`` for every block or those given, each at its place."""
-    places = placement(len(job.blocks), list(job.client.scheduler_info(n_workers=-1)["workers"]) or [""])
+    places = placement(len(job.blocks), workers_of(job.client) or [""])
     return [
         job.client.submit(
             function,
@@ -179,7 +184,7 @@ def map_blocks(
             *arguments,
             key=f"{job.name}-{label}-{block.index}",
             workers=[place] if place else None,
-            allow_other_workers=True,
+            allow_other_workers=bool(place),
             pure=False,
         )
         for block, place in zip(job.blocks, places, strict=True)
@@ -247,7 +252,7 @@ def passes(
     attempt: int = 0,
     cut: Callable[[int, Future], Future] | None = None,
     cut_every: int = 10,
-) -> Iterator[Pass]:
+) -> Generator[Pass, None, None]:
     """Look at the states after ``first``, ``first + 1``, ... ``last`` updates, in order.
 
     Parameters

@@ -7,13 +7,17 @@ file; a folder cannot be replaced in one step, so the old one is moved aside fir
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .._errors import InputError
+
+_LEFT = re.compile(r"\.(.+)\.[0-9a-f]{12}\.(part|old)")
 
 
 def check_output(path: str | os.PathLike[str], overwrite: bool = False, suffix: str | None = None) -> Path:
@@ -71,8 +75,9 @@ def _check_place(path: str | os.PathLike[str], overwrite: bool, suffix: str | No
 def replacing(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator[Path]:
     """A temporary path beside ``path`` that becomes ``path`` when the block ends without an error.
 
-    The block makes a file or a folder at the path it is given, ``.name.<pid>.part``. On any error, an
-    interrupt included, what it made is removed and an existing output stays as it was.
+    The block makes a file or a folder at the path it is given, ``.name.<token>.part``; the token differs between any
+    two writers, on whatever machines. On any error, an interrupt included, what it made is removed and an existing
+    output stays as it was. :func:`heal` clears up after a killed process.
 
     Raises
     ------
@@ -80,8 +85,7 @@ def replacing(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator
         As :func:`check_output`, and if another process made the output in the meantime.
     """
     target = _check_place(path, overwrite)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    remove(part)  # left by a killed process that had this number
+    part = _beside(target)
     try:
         yield part
         _rename(part, target, overwrite)
@@ -91,6 +95,36 @@ def replacing(path: str | os.PathLike[str], overwrite: bool = False) -> Iterator
         raise InputError(f"output {target} cannot be written ({error.strerror}): choose another folder") from error
     finally:
         remove(part)
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.part")
+
+
+def discard(path: Path) -> None:
+    """Delete a folder that is either whole or absent, also to those who find it after a kill: see :func:`heal`."""
+    part = _beside(path)
+    try:
+        path.replace(part)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(part, ignore_errors=True)
+
+
+def heal(folder: Path) -> None:
+    """Clear up after killed writers: unfinished outputs go, an old one that was moved aside comes back.
+
+    Only for a folder in which nobody else writes.
+    """
+    for path in sorted(folder.iterdir()):
+        match = _LEFT.fullmatch(path.name)
+        if match is None:
+            continue
+        target = folder / match[1]
+        if match[2] == "old" and not (target.exists() or target.is_symlink()):
+            path.replace(target)
+        else:
+            remove(path)
 
 
 def remove(path: Path) -> None:
@@ -109,8 +143,7 @@ def _rename(part: Path, target: Path, overwrite: bool) -> None:
     if not (part.is_dir() or (target.is_dir() and not target.is_symlink())):
         part.replace(target)
         return
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    remove(old)
+    old = part.with_suffix(".old")
     try:
         if target.exists() or target.is_symlink():
             target.replace(old)

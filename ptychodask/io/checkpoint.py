@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from .._errors import InputError
 from ..model.state import Model, State
-from .atomic import replacing
+from .atomic import discard, heal, remove, replacing
+from .lock import locked
 
 _NAME = re.compile(r"iteration-(\d{6})\.zarr")
+_LOCK = "lock"
 _ARRAYS = ("object", "anchor", "probe", "positions")
 
 
@@ -32,9 +36,13 @@ def save_state(path: str, state: State) -> str:
     with replacing(path, overwrite=True) as temporary:
         group = zarr.create_group(str(temporary))
         for name, array in arrays.items():
-            # zeros are written too, so that a missing file means lost data
+            # zeros are written too, so that a missing file means lost data; checksums find flipped bits
             group.create_array(
-                name, data=np.asarray(array), chunks=_chunks(array.shape), config={"write_empty_chunks": True}
+                name,
+                data=np.asarray(array),
+                chunks=_chunks(array.shape),
+                compressors=[ZstdCodec(), Crc32cCodec()],
+                config={"write_empty_chunks": True},
             )
         group.attrs.update(
             {
@@ -55,7 +63,7 @@ def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
 def load_state(path: str) -> State:
     """Read a state back, bit for bit."""
     try:
-        group = zarr.open_group(path, mode="r")
+        group = zarr.open_group(path, mode="r", zarr_format=3)
         object_, anchor, probe, positions = (_read(group[name]) for name in _ARRAYS)
         attributes = dict(group.attrs)
         model = Model(
@@ -93,19 +101,55 @@ class RunFolder:
         result = Path(result)
         return cls(result.with_name(result.name + ".run"))
 
+    @contextmanager
+    def hold(self) -> Iterator[str | None]:
+        """Make the folder and lock it inside the block, so two runs cannot write one result.
+
+        What killed writers left is cleared up. An empty folder is removed at the end.
+
+        Yields
+        ------
+        str or None
+            A line for the user, see :func:`ptychodask.io.lock.locked`.
+
+        Raises
+        ------
+        InputError
+            If another run has it.
+        """
+        with ExitStack() as stack:
+            stack.callback(self._drop_if_empty)
+            while True:
+                with suppress(FileExistsError):
+                    self.path.mkdir()
+                try:
+                    note = stack.enter_context(locked(self.path / _LOCK, f"the result {self._result}"))
+                    break
+                except FileNotFoundError:
+                    continue  # the run before has just removed its folder
+                except NotADirectoryError:
+                    raise InputError(f"{self.path} is not a folder, and the run needs one: move it away") from None
+            heal(self.path)
+            yield note
+
     def claim(self, job: dict[str, Any], overwrite: bool) -> None:
-        """Make the folder; it must not exist, so two runs cannot write one result."""
-        if overwrite:
-            shutil.rmtree(self.path, ignore_errors=True)
-        try:
-            self.path.mkdir()
-        except FileExistsError:
-            result = self.path.name.removesuffix(".run")
+        """Start a run; there must be no unfinished one, or it is dropped."""
+        self.path.mkdir(exist_ok=True)
+        if self._content() and not overwrite:
             raise InputError(
-                f"{self.path} holds an unfinished run: continue it with 'ptychodask resume {result}', or"
+                f"{self.path} holds an unfinished run: continue it with 'ptychodask resume {self._result}', or"
                 " use --overwrite to drop it"
-            ) from None
+            )
+        for path in self._content():
+            remove(path)
         self.write_json("job.json", job)
+
+    @property
+    def _result(self) -> str:
+        return self.path.name.removesuffix(".run")
+
+    def _content(self) -> list[Path]:
+        return [path for path in self.path.iterdir() if path.name != _LOCK] if self.path.is_dir() else []
 
     def write_json(self, name: str, values: Any) -> None:
         """Write a JSON file atomically."""
@@ -134,8 +178,15 @@ class RunFolder:
         """Remove checkpoints of fewer than ``before`` and of more than ``after`` updates."""
         for iteration in self.checkpoints():
             if iteration < before or (after is not None and iteration > after):
-                shutil.rmtree(self.checkpoint(iteration), ignore_errors=True)
+                discard(Path(self.checkpoint(iteration)))
 
     def remove(self) -> None:
-        """Remove the folder when the result stands."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Remove the folder when the result stands; a lock stays until its holder gives it back."""
+        for path in self._content():
+            with suppress(OSError):
+                remove(path)
+        self._drop_if_empty()
+
+    def _drop_if_empty(self) -> None:
+        with suppress(OSError):  # something is in it: a lock, or what can be resumed
+            self.path.rmdir()

@@ -1,11 +1,11 @@
-"""Open a dataset: lazily for people (xarray), block by block for the engine (:class:`ZarrBlocks`)."""
+"""Open a dataset: lazily for people (xarray), block by block for the engine, see
+:mod:`ptychodask.io.source`."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import xarray as xr
 import zarr
 
 from .._errors import InputError
-from ..model.blocks import Block
 from ..model.optics import Microscope
 from ..model.scan import Detector
 
@@ -45,7 +44,7 @@ def _open_group(path: str | Path) -> zarr.Group:
             f"{path} does not exist: give the path of a dataset made by 'ptychodask simulate' or create_dataset"
         )
     try:
-        group = zarr.open_group(str(path), mode="r")
+        group = zarr.open_group(str(path), mode="r", zarr_format=3)
     except Exception as error:
         raise InputError(f"{path} is not a Zarr group ({_first_line(error)}): give a ptychodask dataset") from error
     schema = group.attrs.get("schema")
@@ -61,12 +60,15 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def dataset_info(path: str | Path) -> DatasetInfo:
-    """Read the metadata of a dataset and check that they fit each other; no counts are read."""
+def dataset_info(path: str | Path, *, whole: bool = True) -> DatasetInfo:
+    """Read the metadata of a dataset and check that they fit each other; no counts are read.
+
+    ``whole`` refuses missing shards of counts too.
+    """
     group = _open_group(path)
     counts, positions = group["counts"], group["positions"]
     assert isinstance(counts, zarr.Array) and isinstance(positions, zarr.Array)
-    for name in ("counts", "positions", "mask"):
+    for name in ("counts", "positions", "mask") if whole else ("positions", "mask"):
         _check_shards(Path(path), name, group[name])  # type: ignore[arg-type]
     names = tuple(counts.metadata.dimension_names or ())  # type: ignore[union-attr]
     if names != DIMS:
@@ -109,6 +111,7 @@ def _check_shards(path: Path, name: str, array: zarr.Array) -> None:
         raise InputError(
             f"{path}: {len(missing)} of {len(keys)} shards of {name} are missing ({missing[0]} is the first):"
             " the dataset is truncated, write it again"
+            + (", or leave their positions out: --mask-damaged (data.on_damage = mask)" if name == "counts" else "")
         )
 
 
@@ -160,7 +163,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
 def _open_xarray(path: str | Path, group: str | None, chunks: dict[str, int] | None) -> xr.Dataset:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*separate the stored chunks.*")
-        return xr.open_zarr(str(path), group=group, consolidated=False, chunks=chunks)
+        return xr.open_zarr(str(path), group=group, consolidated=False, chunks=chunks, zarr_format=3)
 
 
 def read_truth(path: str | Path) -> xr.Dataset | None:
@@ -188,40 +191,3 @@ def _read(path: str | Path, name: str) -> np.ndarray:
         return np.asarray(array[...])
     except Exception as error:
         raise InputError(f"{path}: {name} cannot be read ({_first_line(error)}): write the dataset again") from error
-
-
-@dataclass(frozen=True)
-class ZarrBlocks:
-    """Block source over a dataset; small and picklable, every worker opens the store itself."""
-
-    path: str
-    fingerprint: str
-
-    @property
-    def key(self) -> str:
-        """Names the counts."""
-        return self.fingerprint
-
-    @cached_property
-    def _counts(self) -> zarr.Array:
-        array = zarr.open_group(self.path, mode="r")["counts"]
-        assert isinstance(array, zarr.Array)
-        return array
-
-    def read(self, block: Block) -> np.ndarray:
-        """Counts [B, N, N] of a block, corner-centred."""
-        try:
-            counts = np.asarray(self._counts[block.y0 : block.y1, block.x0 : block.x1])
-        except Exception as error:
-            where = f"rows {block.y0} to {block.y1 - 1}, columns {block.x0} to {block.x1 - 1}"
-            raise InputError(
-                f"{self.path}: the counts of scan {where} cannot be read ({_first_line(error)}): the shard is damaged,"
-                " copy or write the dataset again"
-            ) from error
-        return np.fft.ifftshift(counts.reshape(-1, *counts.shape[2:]), axes=(-2, -1))
-
-    def __getstate__(self) -> dict[str, str]:
-        return {"path": self.path, "fingerprint": self.fingerprint}  # the open array stays behind
-
-    def __setstate__(self, state: dict[str, str]) -> None:
-        self.__dict__.update(state)

@@ -81,7 +81,7 @@ class Result:
 
     @cached_property
     def _tree(self) -> xr.Dataset:
-        return xr.open_zarr(self.path, consolidated=False, chunks=None)
+        return xr.open_zarr(self.path, consolidated=False, chunks=None, zarr_format=3)
 
     @cached_property
     def object(self) -> xr.DataArray:
@@ -118,7 +118,7 @@ class Result:
     @cached_property
     def history(self) -> History:
         """One entry per iteration."""
-        steps = xr.open_zarr(self.path, group="history", consolidated=False, chunks=None).load()
+        steps = xr.open_zarr(self.path, group="history", consolidated=False, chunks=None, zarr_format=3).load()
         values = {str(name): steps[name].values.tolist() for name in steps.data_vars}
         stages = ["finish" if flag else "fit" for flag in values.pop("finish")]
         rows = zip(*values.values(), strict=True)
@@ -148,7 +148,7 @@ def open_result(path: str | Path) -> Result:
         )
         raise InputError(f"{path} does not exist: {remedy}")
     try:
-        schema = zarr.open_group(str(path), mode="r").attrs.get("schema")
+        schema = zarr.open_group(str(path), mode="r", zarr_format=3).attrs.get("schema")
     except Exception as error:
         raise InputError(f"{path} is not a Zarr group ({_first_line(error)}): give a ptychodask result") from error
     if schema != SCHEMA:

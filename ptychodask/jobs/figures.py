@@ -14,7 +14,9 @@ def report_data(result: Result) -> ReportData:
     attributes = result.attributes
     source = Path(attributes["data"])
     truth = read_truth(source) if source.exists() else None
-    specimen = dataset_info(source).attributes.get("specimen", source.stem) if source.exists() else source.stem
+    specimen = (
+        dataset_info(source, whole=False).attributes.get("specimen", source.stem) if source.exists() else source.stem
+    )
     steps = result.history
     best = max((i for i, e in enumerate(steps) if e.stage == "fit" and e.updates == result.iteration), default=0)
     return ReportData(

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from .._errors import DivergenceError, InputError
-from ..distributed.cluster import Client, connect, describe
+from .._errors import DivergenceError, InputError, StoppedError
+from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo, dataset_info
-from ..model.config import JobConfig
+from ..model.config import EngineConfig, JobConfig
 from . import tasks
+from .damage import damage_attributes, damage_warning
 from .run import Log, Report, Run, history, split_iterations, survey
 from .setup import Recipe, check_job, microscope_of, slices_of
+
+PLACES = {"workers", "gpus", "scheduler"}
+"""Options of the engine of which a job says one at most."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,7 @@ class Launch:
 
     def connect(self, client: Client | None) -> Any:
         """Context of a Dask client, as the job says."""
-        engine = self.job.engine
-        return connect(workers=engine.workers, threads=engine.threads, scheduler=engine.scheduler, client=client)
+        return connect(client, **self.job.engine.model_dump())
 
 
 def start(
@@ -62,15 +66,14 @@ def start(
     """Run a new job to its end, and write its result to ``target``."""
     launch = Launch(target, dataset, job, overwrite, tuple(check_job(dataset, job)), report)
     folder = launch.folder
-    with launch.connect(client) as dask_client:
+    with _held(folder, report), launch.connect(client) as dask_client:
         identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
         folder.claim(identity, overwrite)
         try:
-            recipe = survey(dask_client, dataset, job, report)
+            recipe = _recipe(launch, dask_client)
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
             raise
-        folder.write_json("recipe.json", asdict(recipe))
         _run(launch, dask_client, recipe, Log())
 
 
@@ -80,35 +83,66 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
     if not folder.path.exists():
         done = "it is finished: open it with open_result" if target.exists() else "no run was started for it"
         raise InputError(f"{target} has nothing to resume: {done}")
-    identity = folder.read_json("job.json")
-    job = JobConfig.parse(json.loads(identity["config"]))
+    with _held(folder, report):
+        identity = folder.read_json("job.json")
+        job = _elsewhere(JobConfig.parse(json.loads(identity["config"])), engine)
+        dataset = dataset_info(identity["data"], whole=job.data.on_damage == "stop")
+        if dataset.fingerprint != identity["fingerprint"]:
+            raise InputError(
+                f"{dataset.path} has changed since the run was started: reconstruct it anew with --overwrite"
+            )
+        launch = Launch(target, dataset, job, True, tuple(check_job(dataset, job)), report)
+        log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
+        with launch.connect(client) as dask_client:
+            if (folder.path / "recipe.json").exists():
+                recipe = Recipe.load({**folder.read_json("recipe.json"), "config": job.model_dump_json()})
+            else:
+                recipe = _recipe(launch, dask_client)
+            _run(launch, dask_client, recipe, log)
+
+
+def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:
+    """The job with other options of the engine, of which none may change the bits."""
     if fixed := {"block", "backend"} & set(engine):
         raise InputError(f"engine.{fixed.pop()} cannot change in a resumed run: it would change the bits")
-    job = JobConfig.parse({**job.model_dump(), "engine": {**job.engine.model_dump(), **engine}})
-    dataset = dataset_info(identity["data"])
-    if dataset.fingerprint != identity["fingerprint"]:
-        raise InputError(f"{dataset.path} has changed since the run was started: reconstruct it anew with --overwrite")
-    log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
-    launch = Launch(target, dataset, job, True, tuple(check_job(dataset, job)), report)
-    with launch.connect(client) as dask_client:
-        if (folder.path / "recipe.json").exists():
-            # JSON keeps every bit of a float
-            recipe = Recipe(**{**folder.read_json("recipe.json"), "config": job.model_dump_json()})
-        else:
-            recipe = survey(dask_client, dataset, job, report)
-        _run(launch, dask_client, recipe, log)
+    here = job.engine.model_dump()
+    if PLACES & set(engine):  # another place to run replaces the old one
+        here |= dict.fromkeys(PLACES) | {"host": EngineConfig().host, "protocol": None}
+    return JobConfig.parse({**job.model_dump(), "engine": {**here, **engine}})
+
+
+@contextmanager
+def _held(folder: RunFolder, report: Report) -> Iterator[None]:
+    """Hold the result's lock."""
+    with folder.hold() as note:
+        if note:
+            report("warning", {"text": note})
+        yield
+
+
+def _recipe(launch: Launch, client: Client) -> Recipe:
+    """Survey the data, and keep what a resumed run must not find out anew."""
+    with _explained(launch):
+        recipe = survey(client, launch.dataset, launch.job, launch.report)
+    launch.folder.write_json("recipe.json", asdict(recipe))
+    return recipe
 
 
 def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
     launch.report("start", {**_opening(launch), **describe(client)})
+    if recipe.damaged:
+        patterns = math.prod(launch.dataset.scan_shape)
+        launch.report("warning", {"text": damage_warning(launch.dataset.path, patterns, recipe.damaged)})
     run = Run(client, launch.dataset, launch.job, launch.folder, recipe, log, launch.report)
     try:
-        state, recipe = run.finish(run.fit())
-        algorithm = client.submit(tasks.build_algorithm, recipe, pure=False)
-        arguments = (recipe, history(log), _attributes(launch, run), launch.overwrite)
-        client.submit(tasks.store_result, str(launch.target), algorithm, state, *arguments, pure=False).result()
+        with _explained(launch, run):
+            state, recipe = run.finish(run.fit())
+            _store(launch, run, state, recipe)
     except KeyboardInterrupt:
-        launch.report("checkpoint", {"iteration": run.interrupt()})
+        with _explained(launch, run):
+            launch.report("checkpoint", {"iteration": run.interrupt()})
+        raise
+    except StoppedError:
         raise
     except Exception as error:
         if isinstance(error, DivergenceError) or not launch.folder.checkpoints():
@@ -117,9 +151,41 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
     launch.folder.remove()
 
 
+def _store(launch: Launch, run: Run, state: Any, recipe: Recipe) -> None:
+    """Write the result, from the worker that has the state."""
+    algorithm = run.client.submit(tasks.build_algorithm, recipe, pure=False)
+    arguments = (recipe, history(run.log), _attributes(launch, run), launch.overwrite)
+    stored = run.client.submit(tasks.store_result, str(launch.target), algorithm, state, *arguments, pure=False)
+    try:
+        stored.result()
+    except OSError as error:
+        if cluster_trouble(error):
+            raise
+        text = " ".join(str(error).split())
+        raise StoppedError(
+            f"the result cannot be written ({text}): make room, then {_continue(launch, run)}"
+        ) from error
+
+
+def _continue(launch: Launch, run: Run) -> str:
+    return f"continue from iteration {run.resumes_from} with 'ptychodask resume {launch.target}'"
+
+
+@contextmanager
+def _explained(launch: Launch, run: Run | None = None) -> Iterator[None]:
+    """The loss of the cluster as one line, with how to go on."""
+    try:
+        yield
+    except Exception as error:
+        trouble = cluster_trouble(error)
+        if trouble is None:
+            raise
+        raise StoppedError(f"{trouble}; {'start it again' if run is None else _continue(launch, run)}") from error
+
+
 def _opening(launch: Launch) -> dict[str, Any]:
     return {
-        "patterns": int(np.prod(launch.dataset.scan_shape)),
+        "patterns": math.prod(launch.dataset.scan_shape),
         "electrons_per_pattern": float(launch.dataset.attributes["electrons_per_pattern"]),
         "slices": slices_of(launch.dataset, launch.job),
         "modes": launch.job.probe.modes,
@@ -130,7 +196,7 @@ def _opening(launch: Launch) -> dict[str, Any]:
 
 def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
     """What the result says of how it was made."""
-    dataset, job, log = launch.dataset, launch.job, run.log
+    dataset, job, log, damaged = launch.dataset, launch.job, run.log, run.recipe.damaged
     versions = {name: metadata.version(name) for name in ("ptychodask", "numpy", "scipy", "dask", "zarr")}
     return {
         "versions": json.dumps(versions),
@@ -144,6 +210,7 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "initial_validation": log.entries[0]["validation"],
         "electrons_per_pattern": float(dataset.attributes["electrons_per_pattern"]),
         "dose_per_square_angstrom": float(dataset.attributes["dose_per_square_angstrom"]),
+        **damage_attributes(damaged),
         "slices": slices_of(dataset, job),
         "energy_ev": dataset.microscope.energy_ev,
         "semi_angle_mrad": dataset.microscope.semi_angle_mrad,

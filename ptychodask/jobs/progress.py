@@ -9,6 +9,8 @@ A report is called with an event's name and its values:
     One entry of the history.
 ``restart``
     ``iteration``, ``trouble``, ``damping``: the run diverged and goes on from an earlier state.
+``warning``
+    ``text``: something went wrong and the run goes on.
 ``checkpoint``
     ``iteration``: where an interrupted run can be resumed.
 """

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .._errors import DivergenceError, InputError
 from ..distributed.iterate import Job, Pass, map_blocks, new_name, passes
-from ..io.checkpoint import RunFolder, load_state, save_state
-from ..io.dataset import DatasetInfo, ZarrBlocks
+from ..io.checkpoint import RunFolder, load_state
+from ..io.dataset import DatasetInfo
 from ..io.result import Entry
+from ..io.source import ZarrBlocks
 from ..model.config import JobConfig
 from ..solver.stopping import Record, chosen, divergence, stop_reason
 from . import tasks
@@ -139,7 +141,7 @@ class Run:
         budget = int(self.config.engine.cache_gib * 2**30)
         source = ZarrBlocks(self.info.path, self.info.fingerprint)
         return Job(
-            self.client, algorithm, searches, source, blocks_of(self.info, self.config), budget,
+            self.client, algorithm, searches, source, blocks_of(self.info, self.config, recipe.damaged), budget,
             f"{self.name}-{label}", self.config.solver.rounds_per_iteration,
         )  # fmt: skip
 
@@ -166,17 +168,21 @@ class Run:
     def _iterate(self, job: Job, state: Any, first: int, last: int) -> tuple[int, Any] | None:
         """Iterate until the rule says stop (None) or the run diverges (where to go on from)."""
         every = self.config.engine.checkpoint_every
-        for seen in passes(job, state, first, last, attempt=self.log.restarts, cut=self._cut, cut_every=every):
-            self._note(seen, "fit")
-            self._kept[seen.iteration] = self._latest = seen
-            trouble = divergence(self.log.records)
-            if trouble:
-                return self._restore(job, trouble)
-            oldest = self.log.oldest
-            self._kept = {i: p for i, p in self._kept.items() if i >= oldest}
-            self.log.reason = stop_reason(self.log.records, self.config.solver.patience) or ""
-            if self.log.reason:
-                return None
+        # closed at once when it is left: what is in flight must not keep an interrupted run from its checkpoint
+        with closing(
+            passes(job, state, first, last, attempt=self.log.restarts, cut=self._cut, cut_every=every)
+        ) as looked_at:
+            for seen in looked_at:
+                self._note(seen, "fit")
+                self._kept[seen.iteration] = self._latest = seen
+                trouble = divergence(self.log.records)
+                if trouble:
+                    return self._restore(job, trouble)
+                oldest = self.log.oldest
+                self._kept = {i: p for i, p in self._kept.items() if i >= oldest}
+                self.log.reason = stop_reason(self.log.records, self.config.solver.patience) or ""
+                if self.log.reason:
+                    return None
         self.log.reason = f"all {last} iterations are done"
         return None
 
@@ -208,12 +214,34 @@ class Run:
         self.report("iteration", entry)
 
     def _cut(self, iteration: int, state: Any) -> Any:
-        """Store a state and go on from the stored one, so the scheduler can forget how it was made."""
+        """Store a state and go on from the stored one, so the scheduler can forget how it was made.
+
+        Where it cannot be stored, say so and go on from it as it is.
+        """
+        if not self._store(iteration, state):
+            return state
+        return self.client.submit(
+            load_state, self.folder.checkpoint(iteration), key=f"{self._token(iteration)}-load", pure=False
+        )
+
+    def _store(self, iteration: int, state: Any) -> bool:
         path = self.folder.checkpoint(iteration)
-        token = f"{self.name}-{self.log.restarts}-{iteration}-{self._latest.iteration if self._latest else 0}"
-        self.client.submit(save_state, path, state, key=f"{token}-save", pure=False).result()
-        self._write_log()
-        return self.client.submit(load_state, path, key=f"{token}-load", pure=False)
+        key = f"{self._token(iteration)}-save"
+        trouble = self.client.submit(tasks.store_checkpoint, path, state, key=key, pure=False, priority=1).result()
+        if not trouble:
+            try:
+                self._write_log()
+            except OSError as error:
+                trouble = str(error)
+        if trouble:
+            self.report(
+                "warning",
+                {"text": f"no checkpoint of iteration {iteration} ({trouble}): the one before it stays"},
+            )
+        return not trouble
+
+    def _token(self, iteration: int) -> str:
+        return f"{self.name}-{self.log.restarts}-{iteration}-{self._latest.iteration if self._latest else 0}"
 
     def _write_log(self) -> None:
         self.folder.write_json("log.json", asdict(self.log))
@@ -221,28 +249,33 @@ class Run:
         if newest is not None:
             self.folder.forget(before=newest)
 
+    @property
+    def resumes_from(self) -> int:
+        """The iteration that a resumed run starts from."""
+        return self._newest() or 0
+
     def interrupt(self) -> int:
         """Store the oldest state that may still be chosen; returns the iteration that a resumed run starts from."""
-        if not self._kept:
-            return self._newest() or 0  # what the folder holds is all there is
-        oldest = min(self._kept)
-        self.log.back_to(oldest)
-        self._cut(oldest, self._kept[oldest].state)
-        return oldest
+        if self._kept:  # otherwise what the folder holds is all there is
+            oldest = min(self._kept)
+            self.log.back_to(oldest)
+            self._store(oldest, self._kept[oldest].state)
+        return self.resumes_from
 
 
 def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) -> Recipe:
     """The recipe of a job, with kernels that a worker chose and the mean electrons per pattern that are trained on.
 
-    Reads all counts once, which fills the workers' caches.
+    Reads all counts once, which fills the workers' caches and finds the chunks that are damaged.
     """
     recipe = client.submit(choose_kernels, Recipe(info.path, config.model_dump_json()), pure=False).result()
     job = Run(client, info, config, RunFolder(Path()), recipe, Log(), report)._job("survey", recipe)
-    parts = client.gather(map_blocks(job, "survey", tasks.survey_block))
+    parts = client.gather(map_blocks(job, "survey", tasks.survey_block, config.data.on_damage == "mask"))
     electrons = math.fsum(p[0] for p in parts)
     if electrons <= 0:
-        raise InputError(f"{info.path}: no electrons in the pixels that the mask uses")
-    return replace(recipe, mean_counts=electrons / sum(p[1] for p in parts))
+        raise InputError(f"{info.path}: no electrons in the pixels that the mask uses, or in what can be read")
+    damaged = tuple(box for p in parts for box in p[2])
+    return replace(recipe, mean_counts=electrons / sum(p[1] for p in parts), damaged=damaged)
 
 
 def history(log: Log) -> list[Entry]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from .._array import backend_module, cupy_available
 from .._errors import InputError
 from ..analysis.sampling import check_geometry
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
-from ..model.blocks import Block, make_blocks
-from ..model.config import JobConfig
+from ..model.blocks import Block, Box, make_blocks
+from ..model.config import EngineConfig, JobConfig
 from ..model.optics import Microscope
 from ..model.scan import Canvas, make_canvas
 from ..model.state import Model, State
@@ -35,7 +36,8 @@ class Recipe:
 
     ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
     data; ``hold_out`` is off while all electrons are used. ``backend``, ``chains`` and ``device_batch`` are what a
-    worker chose at the start, so that all workers, and a resumed run, compute the same bits.
+    worker chose at the start, so that all workers, and a resumed run, compute the same bits. ``damaged`` are the chunks
+    that the survey found unreadable and that are left out, where the job wants that.
     """
 
     path: str
@@ -45,6 +47,12 @@ class Recipe:
     backend: str = "numpy"
     chains: bool = False
     device_batch: int = 0
+    damaged: tuple[Box, ...] = ()
+
+    @classmethod
+    def load(cls, values: dict[str, Any]) -> Recipe:
+        """From the dictionary that JSON made of it, which keeps every bit of a float but knows no tuples."""
+        return cls(**{**values, "damaged": tuple(tuple(box) for box in values["damaged"])})
 
     @property
     def job(self) -> JobConfig:
@@ -64,9 +72,9 @@ def thickness_of(info: DatasetInfo, config: JobConfig) -> float | None:
     return config.object.thickness_angstrom or info.attributes.get("thickness_angstrom")
 
 
-def blocks_of(info: DatasetInfo, config: JobConfig) -> tuple[Block, ...]:
-    """The scan's blocks: the job's, else the dataset's shards."""
-    return make_blocks(info.scan_shape, config.engine.block or info.tile)
+def blocks_of(info: DatasetInfo, config: JobConfig, damaged: tuple[Box, ...] = ()) -> tuple[Block, ...]:
+    """The scan's blocks, the job's or else the dataset's shards, without what is damaged."""
+    return make_blocks(info.scan_shape, config.engine.block or info.tile, damaged)
 
 
 def slices_of(info: DatasetInfo, config: JobConfig) -> int:
@@ -126,11 +134,18 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
     return remarks
 
 
+def kernels(engine: EngineConfig) -> str:
+    """Backend that this process would compute with."""
+    backend: str = engine.backend
+    if backend == "auto":  # who asks for GPUs wants an error where there are none
+        backend = "cupy" if engine.gpus is not None or cupy_available() else "cpu"
+    backend_module(backend)  # refuses a missing device now
+    return backend
+
+
 def choose_kernels(recipe: Recipe) -> Recipe:
     """The recipe with its backend; run on a worker, which may have a device the client lacks."""
-    wanted = recipe.job.engine.backend
-    backend = ("cupy" if cupy_available() else "cpu") if wanted == "auto" else wanted
-    backend_module(backend)  # refuses a missing device now
+    backend = kernels(recipe.job.engine)
     if backend == "cupy":
         chains, batch = _choose_device(recipe)
         return replace(recipe, backend=backend, chains=chains, device_batch=batch)
@@ -139,7 +154,7 @@ def choose_kernels(recipe: Recipe) -> Recipe:
 
 def _choose_device(recipe: Recipe) -> tuple[bool, int]:
     """Way through the slices and mini-batch for this worker's device, which local workers and their threads share."""
-    info, config = dataset_info(recipe.path), recipe.job
+    info, config = dataset_info(recipe.path, whole=False), recipe.job
     engine = config.engine
     patterns = max(block.size for block in blocks_of(info, config))
     threads = engine.threads * (engine.workers or 1) if engine.threads else os.cpu_count() or 1
@@ -166,7 +181,7 @@ def geometry(info: DatasetInfo, microscope: Microscope) -> tuple[Canvas, np.ndar
 
 def build_algorithm(recipe: Recipe) -> LsqMl:
     """The solver with its problem."""
-    config, info = recipe.job, dataset_info(recipe.path)
+    config, info = recipe.job, dataset_info(recipe.path, whole=False)
     microscope = microscope_of(info, config)
     canvas, _ = geometry(info, microscope)
     slices = slices_of(info, config)
@@ -233,7 +248,7 @@ def _settings(info: DatasetInfo, config: JobConfig, pixel: float, hold_out: bool
 
 def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
     """Vacuum, and the probe of the dataset's aberrations with the counts' power."""
-    config, info = recipe.job, dataset_info(recipe.path)
+    config, info = recipe.job, dataset_info(recipe.path, whole=False)
     microscope = microscope_of(info, config)
     canvas, centres = geometry(info, microscope)
     n = info.detector.pixels

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from .._errors import InputError
 from ..distributed.iterate import block_data
-from ..io.dataset import ZarrBlocks
+from ..io.checkpoint import save_state
 from ..io.result import write_result
-from ..model.blocks import Block
+from ..io.source import ZarrBlocks
+from ..model.blocks import Block, Box
 from ..model.state import State
 from ..solver.lsqml import LsqMl
 from ..solver.patterns import Events
@@ -22,18 +24,26 @@ __all__ = [
     "finish_from",
     "initial_state",
     "recover",
+    "store_checkpoint",
     "store_result",
     "survey_block",
 ]
 
 
-def survey_block(algorithm: LsqMl, source: ZarrBlocks, block: Block, budget: int) -> tuple[float, int]:
-    """Fitted electrons of a block in the pixels in use, and its number of patterns."""
+def survey_block(
+    algorithm: LsqMl, source: ZarrBlocks, block: Block, budget: int, mask_damage: bool
+) -> tuple[float, int, tuple[Box, ...]]:
+    """Fitted electrons of a block in the pixels in use, its number of patterns, and the damaged chunks left out."""
+    # the store is asked, not the cache: what is left out must not depend on what this worker has read before
+    damaged = source.damaged(block) if mask_damage else ()
+    block = block.without(damaged) if damaged else block
+    if block.size == 0:
+        return 0.0, 0, damaged
     patterns, _ = block_data(algorithm, source, block, budget)
     counts, weights = patterns.fitted, algorithm.problem.weights
     if isinstance(counts, Events):
-        return float((counts.count * weights.ravel()[counts.pixel]).sum(dtype=np.float64)), block.size
-    return float((counts * weights).sum(dtype=np.float64)), block.size
+        return float((counts.count * weights.ravel()[counts.pixel]).sum(dtype=np.float64)), block.size, damaged
+    return float((counts * weights).sum(dtype=np.float64)), block.size, damaged
 
 
 def finish_from(algorithm: LsqMl, state: State) -> State:
@@ -44,6 +54,18 @@ def finish_from(algorithm: LsqMl, state: State) -> State:
 def recover(algorithm: LsqMl, state: State, damping: float) -> State:
     """See :meth:`LsqMl.recover`; the damping is given, so that recovering a recovered state changes nothing."""
     return replace(algorithm.recover(state), damping=damping)
+
+
+def store_checkpoint(path: str, state: State) -> str:
+    """Write a checkpoint; why it could not be written, or nothing.
+
+    An error of the disk is told, not raised: those that are raised come from the tasks that made the state.
+    """
+    try:
+        save_state(path, state)
+    except (OSError, InputError) as error:
+        return " ".join(str(error).split())
+    return ""
 
 
 def store_result(

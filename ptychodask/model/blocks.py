@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
+Box = tuple[int, int, int, int]
+"""Scan rows ``y0 <= y < y1`` and columns ``x0 <= x < x1``, as (y0, y1, x0, x1)."""
+
 
 @dataclass(frozen=True)
 class Block:
-    """A contiguous tile of the scan: rows ``y0 <= y < y1``, columns ``x0 <= x < x1``."""
+    """A contiguous tile of the scan: rows ``y0 <= y < y1``, columns ``x0 <= x < x1``, less what is left out.
+
+    ``skip`` are the patterns that are left out because they are damaged, rising, counted row by row within the tile.
+    """
 
     index: int
     y0: int
     y1: int
     x0: int
     x1: int
+    skip: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
         """Number of patterns."""
-        return (self.y1 - self.y0) * (self.x1 - self.x0)
+        return (self.y1 - self.y0) * (self.x1 - self.x0) - len(self.skip)
 
     def flat(self, scan_shape: tuple[int, int]) -> np.ndarray:
         """Indices j of the block's patterns in the flattened scan, in the order in which it is read."""
         y, x = np.meshgrid(np.arange(self.y0, self.y1), np.arange(self.x0, self.x1), indexing="ij")
-        return (y * scan_shape[1] + x).ravel()
+        return np.delete((y * scan_shape[1] + x).ravel(), self.skip)
+
+    def without(self, boxes: Iterable[Box]) -> Block:
+        """The block less the positions in the boxes."""
+        out = np.zeros((self.y1 - self.y0, self.x1 - self.x0), dtype=bool)
+        for y0, y1, x0, x1 in boxes:
+            out[max(y0 - self.y0, 0) : max(y1 - self.y0, 0), max(x0 - self.x0, 0) : max(x1 - self.x0, 0)] = True
+        return replace(self, skip=tuple(np.flatnonzero(out).tolist()))
 
 
 class BlockSource(Protocol):
@@ -42,13 +57,15 @@ class BlockSource(Protocol):
         ...
 
 
-def make_blocks(scan_shape: tuple[int, int], tile: tuple[int, int]) -> tuple[Block, ...]:
-    """All tiles of a scan in row-major order."""
+def make_blocks(scan_shape: tuple[int, int], tile: tuple[int, int], damaged: Iterable[Box] = ()) -> tuple[Block, ...]:
+    """All tiles of a scan in row-major order, less damaged positions; tiles of which nothing is left are not there."""
     starts = [(y, x) for y in range(0, scan_shape[0], tile[0]) for x in range(0, scan_shape[1], tile[1])]
-    return tuple(
+    blocks = (
         Block(i, y, min(y + tile[0], scan_shape[0]), x, min(x + tile[1], scan_shape[1]))
         for i, (y, x) in enumerate(starts)
     )
+    boxes = tuple(damaged)
+    return tuple(b for b in (block.without(boxes) if boxes else block for block in blocks) if b.size)
 
 
 def default_tile(scan_shape: tuple[int, int], side: int = 16) -> tuple[int, int]:

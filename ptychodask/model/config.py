@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .._errors import InputError
 from .presets import fill_from_preset
@@ -94,12 +94,35 @@ class SolverConfig(_Section):
     )
 
 
+class DataConfig(_Section):
+    """The counts."""
+
+    on_damage: Literal["stop", "mask"] = Field(
+        "stop",
+        description="damaged or missing chunks of counts: stop with an error, or leave their positions out and say so",
+    )
+
+
 class EngineConfig(_Section):
     """Where and how it runs; nothing here changes a bit of the result, except backend and block."""
 
     workers: int | None = Field(None, ge=1, le=10_000, description="worker processes; unset: threads in this process")
     threads: int | None = Field(None, ge=1, le=4096, description="threads per worker; unset: all cores shared out")
-    scheduler: str | None = Field(None, description="address of a running Dask scheduler, tcp://...")
+    gpus: Literal["all"] | tuple[int, ...] | None = Field(
+        None, description='one worker per CUDA device: "all", or device numbers such as [0, 1]'
+    )
+    scheduler: str | None = Field(
+        None, description="address of a running Dask scheduler, tcp://... or tls://..., instead of workers of our own"
+    )
+    host: str = Field(
+        "127.0.0.1", description="address that workers of our own listen on; others than this machine's need TLS"
+    )
+    protocol: Literal["tcp", "ucx"] | None = Field(
+        None, description="between workers of our own: tcp, or ucx where distributed-ucxx is installed"
+    )
+    tls_ca_file: str | None = Field(None, description="TLS: file of the certificate authority (PEM)")
+    tls_cert: str | None = Field(None, description="TLS: file of our certificate (PEM)")
+    tls_key: str | None = Field(None, description="TLS: file of its private key (PEM)")
     backend: Literal["auto", "cpu", "numpy", "cupy"] = Field(
         "auto", description="kernels: compiled (cpu), plain NumPy, or a CUDA device; auto: cupy if a device is found"
     )
@@ -108,6 +131,37 @@ class EngineConfig(_Section):
     )
     cache_gib: float = Field(4.0, ge=0, description="counts that one worker may keep in memory, GiB")
     checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")
+
+    @field_validator("gpus", mode="before")
+    @classmethod
+    def _devices(cls, value: Any) -> Any:
+        """``0,1`` from a command line, as it is written for CUDA_VISIBLE_DEVICES."""
+        if isinstance(value, str) and value != "all":
+            return tuple(part.strip() for part in value.split(","))
+        return (value,) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _one_place(self) -> EngineConfig:
+        places = [n for n in ("workers", "gpus", "scheduler") if getattr(self, n) is not None]
+        if len(places) > 1:
+            raise ValueError(f"engine.{places[0]} and engine.{places[1]} are two places to run: say one")
+        if self.gpus is not None and (not self.gpus or min([0, *self.gpus] if self.gpus != "all" else [0]) < 0):
+            raise ValueError(f"engine.gpus = {list(self.gpus)}: give device numbers from 0, or all")
+        if self.gpus is not None and self.backend not in ("auto", "cupy"):
+            raise ValueError(f"engine.gpus runs the backend cupy, not {self.backend}: leave engine.backend unset")
+        starts = self.workers is not None or self.gpus is not None
+        if not starts and (self.protocol is not None or self.host != "127.0.0.1"):
+            raise ValueError(
+                "engine.host and engine.protocol are of workers of our own: set engine.workers or gpus too"
+            )
+        tls = (self.tls_ca_file, self.tls_cert, self.tls_key)
+        if any(tls) and not all(tls):
+            raise ValueError("TLS needs all of engine.tls_ca_file, tls_cert and tls_key")
+        if any(tls) and not starts and not str(self.scheduler).startswith("tls://"):
+            raise ValueError("TLS files need engine.scheduler = tls://..., or workers of our own")
+        if any(tls) and self.protocol == "ucx":
+            raise ValueError("engine.protocol = ucx cannot be encrypted: use tcp with TLS")
+        return self
 
 
 class JobConfig(_Section):
@@ -122,6 +176,7 @@ class JobConfig(_Section):
     preset: Literal["low-dose", "medium", "high-dose"] = Field(
         "low-dose", description="starting point for all that is not said"
     )
+    data: DataConfig = DataConfig()
     object: ObjectConfig = ObjectConfig()
     probe: ProbeConfig = ProbeConfig()
     solver: SolverConfig = SolverConfig()
@@ -209,6 +264,7 @@ def option_names() -> list[str]:
 
 def _sections() -> Iterator[tuple[str, type[_Section]]]:
     yield from (
+        ("data", DataConfig),
         ("object", ObjectConfig),
         ("probe", ProbeConfig),
         ("solver", SolverConfig),
@@ -223,6 +279,8 @@ def _explain(error: ValidationError) -> str:
         close = difflib.get_close_matches(name, option_names() + [s for s, _ in _sections()], n=1)
         hint = f": did you mean {close[0]}?" if close else ": 'ptychodask config' lists all options"
         return f"unknown option {name}{hint}"
+    if first["type"] == "value_error":  # one that says itself which options it is about
+        return str(first["ctx"]["error"])
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{name} = {first['input']!r}: {message}"
 

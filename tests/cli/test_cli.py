@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import re
@@ -21,7 +22,7 @@ pytest.importorskip("ase")
 from ptychodask import api
 from ptychodask.cli import main
 
-VERBS = ["demo", "simulate", "info", "config", "reconstruct", "resume", "report", "export"]
+VERBS = ["demo", "simulate", "info", "config", "reconstruct", "resume", "report", "export", "doctor"]
 GEOMETRY = {"--defocus": 150, "--detector": 48, "--angular-step": 0.8, "--step": 3, "--thickness": 17, "--seed": 3}
 SIMULATE = ["--material", "zif-8", "--scan", "8", "8", *(str(word) for pair in GEOMETRY.items() for word in pair)]
 
@@ -200,6 +201,26 @@ def test_a_job_file_and_settings(run, folder, tmp_path):
     assert result.object.sizes["slice"] == 2
 
 
+def test_doctor(run):
+    code, out, err = run("doctor", "--set", "engine.threads=3")
+    assert (code, err) == (0, "")
+    text = plain(out)
+    assert re.search(r"ptychodask \d+\.\d+\.\d+", text) and "memory limit" in text
+    assert re.search(r"would use: backend \w+ .*this process with 3 thread\(s\)", text)
+    code, out, err = run("doctor", "--json")
+    found = json.loads(out)
+    assert (code, err, found["ok"]) == (0, "", True)
+    assert {c["topic"] for c in found["checks"]} >= {"version", "optional", "machine", "device"}
+
+
+def test_doctor_fails_where_something_is_wrong(run, monkeypatch):
+    monkeypatch.setattr("ptychodask.distributed.cluster.CONNECT_SECONDS", 1)
+    code, out, err = run("doctor", "--scheduler", "tcp://127.0.0.1:9")
+    assert (code, err) == (1, "")
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in plain(out).replace("tcp: //", "tcp://")
+    assert "wrong: engine" in out
+
+
 # -- the configuration ---------------------------------------------------------------------------------------------
 
 
@@ -257,6 +278,9 @@ BAD = {
     "TOML": (["reconstruct", "scan.zarr", *NEW, "--config", "bad.toml"], "bad.toml is not valid TOML"),
     "no TOML": (["reconstruct", "scan.zarr", *NEW, "--config", "absent.toml"], "absent.toml cannot be read"),
     "workers": (["reconstruct", "scan.zarr", *NEW, "--workers", "0"], "--workers"),
+    "two places": (["reconstruct", "scan.zarr", *NEW, "--workers", "2", "--gpus", "all"], "are two places to run"),
+    "devices": (["reconstruct", "scan.zarr", *NEW, "--gpus", "first"], "engine.gpus"),
+    "half of TLS": (["reconstruct", "scan.zarr", *NEW, "--set", "engine.tls_cert=me.pem"], "TLS needs all of"),
     "slices without thickness": (["reconstruct", "plain.zarr", *NEW, "--set", "object.slices=3"], "thickness_angstrom"),
     "material": (["simulate", "{tmp}/new.zarr", "--material", "zif8"], "did you mean 'zif-8'"),
     "structure file": (["simulate", "{tmp}/new.zarr", "--material", "absent.cif"], "absent.cif' does not exist"),
@@ -342,7 +366,7 @@ def test_a_damaged_shard_is_bad_input(run, tmp_path):
 
 
 def test_a_divergence_is_1_and_an_interrupt_130(run, folder, tmp_path, monkeypatch):
-    from ptychodask import DivergenceError
+    from ptychodask import DivergenceError, StoppedError
 
     def stop(error):
         def raising(*arguments, **options):
@@ -353,5 +377,14 @@ def test_a_divergence_is_1_and_an_interrupt_130(run, folder, tmp_path, monkeypat
     command = ["reconstruct", folder / "scan.zarr", "-o", tmp_path / "r.zarr"]
     monkeypatch.setattr(api, "reconstruct", stop(DivergenceError("it\ndiverges")))
     assert run(*command)[::2] == (1, "error: it diverges\n")
+    monkeypatch.setattr(api, "reconstruct", stop(StoppedError("the scheduler\nis gone")))
+    assert run(*command)[::2] == (1, "error: the scheduler is gone\n")
+    monkeypatch.setattr(api, "reconstruct", stop(OSError(errno.ENOSPC, "No space left on device", "r.zarr.run")))
+    assert run(*command)[::2] == (
+        1,
+        "error: [Errno 28] No space left on device: 'r.zarr.run': make room and try again\n",
+    )
     monkeypatch.setattr(api, "reconstruct", stop(KeyboardInterrupt()))
-    assert run(*command)[0] == 130
+    assert run(*command)[::2] == (130, "error: interrupted\n")
+    monkeypatch.setattr(api, "reconstruct", lambda *a, **k: signal.raise_signal(signal.SIGTERM))
+    assert run(*command)[::2] == (143, "error: terminated\n")

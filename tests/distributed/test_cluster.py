@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from types import SimpleNamespace
 
 import dask
 import psutil
 import pytest
-from distributed import Client, LocalCluster
+from dask.utils import parse_timedelta
+from distributed import Client, KilledWorker, LocalCluster
 
 from ptychodask import InputError
 from ptychodask.distributed import cluster
@@ -121,3 +123,30 @@ def test_what_was_started_is_closed_after_an_error():
         raise KeyError
     assert client.status == "closed"
     assert not listeners() - before
+
+
+def test_a_lost_cluster_is_told_from_an_error_of_the_work():
+    worker = SimpleNamespace(address="tcp://10.0.0.1:5")  # what Dask's error keeps of a worker is not ours to build
+    text = cluster.cluster_trouble(KilledWorker("partial-3", worker, 3))
+    assert "on 4 workers that died, the last at tcp://10.0.0.1:5" in text and "memory" in text
+    with Client(processes=False, dashboard_address=None, n_workers=1, threads_per_worker=1) as client:
+        future = client.submit(int, 3)
+        future.cancel()
+        with pytest.raises(Exception) as cancelled:
+            future.result()
+        left = client
+    assert "scheduler is gone" in cluster.cluster_trouble(cancelled.value)
+    with pytest.raises(Exception) as closed:
+        left.submit(int, 4)
+    assert "scheduler is gone" in cluster.cluster_trouble(closed.value)
+    assert (
+        cluster.cluster_trouble(ValueError("negative")) is None and cluster.cluster_trouble(OSError(28, "full")) is None
+    )
+
+
+def test_a_worker_that_dies_twice_is_not_given_up():
+    """Dask would close a worker that is down 15 s after an earlier death, and a cluster of one would be empty."""
+    before = dask.config.get("distributed.deploy.lost-worker-timeout")
+    with connect():
+        assert parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout")) > 10 * 86_400
+    assert dask.config.get("distributed.deploy.lost-worker-timeout") == before

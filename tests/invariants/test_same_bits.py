@@ -52,7 +52,7 @@ def reference(scan):
 @pytest.fixture(scope="module")
 def two_workers():
     with (
-        LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
         Client(cluster) as c,
     ):
         yield c
@@ -172,7 +172,7 @@ def test_killed_workers_change_no_bit(scan, reference):
     """SIGKILL in the middle of iterations, of the fit and of the finish: lost results are computed again elsewhere."""
     killed = []
     with (
-        LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
         Client(cluster) as c,
     ):
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ptychodask._errors import InputError
-from ptychodask.io.atomic import check_output, replacing
+from ptychodask.io.atomic import check_output, heal, replacing
 
 
 def make(path, kind: str, text: str) -> None:
@@ -37,7 +38,7 @@ def test_new_output(tmp_path, kind):
     target = tmp_path / "out"
     with replacing(target) as part:
         assert part.parent == tmp_path
-        assert part.name == f".out.{os.getpid()}.part"
+        assert re.fullmatch(r"\.out\.[0-9a-f]{12}\.part", part.name)
         make(part, kind, "new")
         assert not target.exists()
     assert content(target, kind) == "new"
@@ -146,3 +147,43 @@ def test_zarr_is_not_imported():
 def test_folder_that_refuses_even_root_is_refused():
     with pytest.raises(InputError, match=r"output folder /proc is not writable \(.+\): choose another"):
         check_output("/proc/result.zarr")
+
+
+def test_two_writers_of_one_output_never_share_a_name(tmp_path):
+    """Process numbers repeat between machines and containers that share a folder."""
+    with replacing(tmp_path / "out", overwrite=True) as one, replacing(tmp_path / "out", overwrite=True) as two:
+        assert one != two
+        make(one, "folder", "same")
+        make(two, "folder", "same")
+    assert names(tmp_path) == ["out"]
+
+
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from ptychodask.io import atomic
+target, moment = Path(sys.argv[1]), int(sys.argv[2])
+replace, calls = Path.replace, []
+def counted(self, other):
+    calls.append(other)
+    if len(calls) == moment:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, other)
+Path.replace = counted
+with atomic.replacing(target, overwrite=True) as part:
+    part.mkdir()
+    (part / "inner").write_text("new")
+"""
+
+
+@pytest.mark.parametrize("moment", [1, 2])
+def test_a_writer_killed_at_any_rename_leaves_the_old_output(tmp_path, moment):
+    target = tmp_path / "iteration-000004.zarr"
+    make(target, "folder", "old")
+    done = subprocess.run([sys.executable, "-c", WRITER, str(target), str(moment)], check=False)
+    assert done.returncode == -9
+    assert target.exists() == (moment == 1)
+    (tmp_path / ".hidden").write_text("mine")
+    heal(tmp_path)
+    assert content(target, "folder") == "old"
+    assert sorted(names(tmp_path)) == [".hidden", "iteration-000004.zarr"]

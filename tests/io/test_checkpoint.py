@@ -158,3 +158,32 @@ def test_unreadable_json_is_one_line(tmp_path, content):
         (folder.path / "job.json").write_text(content)
     with pytest.raises(InputError, match="no run to resume"):
         folder.read_json("job.json")
+
+
+@pytest.mark.parametrize("name", ["object", "anchor", "probe", "positions"])
+def test_a_flipped_bit_is_found(tmp_path, name):
+    path = save_state(str(tmp_path / "a.zarr"), state())
+    for file in (p for p in (tmp_path / "a.zarr" / name / "c").rglob("*") if p.is_file()):
+        content = bytearray(file.read_bytes())
+        for place in range(0, len(content), max(1, len(content) // 40)):
+            damaged = content.copy()
+            damaged[place] ^= 1 << place % 8
+            file.write_bytes(damaged)
+            with pytest.raises(InputError, match="cannot be read"):
+                load_state(path)
+        file.write_bytes(content)
+        load_state(path)
+        break
+
+
+def test_a_removal_that_is_killed_leaves_no_half_checkpoint(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "r.zarr.run")
+    folder.claim({}, overwrite=False)
+    for iteration in (3, 6):
+        save_state(folder.checkpoint(iteration), state())
+    monkeypatch.setattr("ptychodask.io.atomic.shutil.rmtree", lambda *arguments, **options: None)  # killed here
+    folder.forget(before=6)
+    monkeypatch.undo()
+    assert folder.checkpoints() == [6]
+    with folder.hold():
+        assert sorted(p.name for p in folder.path.iterdir()) == ["iteration-000006.zarr", "job.json", "lock"]

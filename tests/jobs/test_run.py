@@ -6,10 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from distributed import Client, LocalCluster
 from tiny_scan import PEAKS, Recorder, bits, expected_counts, write_scan
 
 import ptychodask
-from ptychodask import DivergenceError, InputError, JobConfig
+from ptychodask import DivergenceError, InputError, JobConfig, StoppedError
 from ptychodask.io.checkpoint import RunFolder, load_state
 from ptychodask.jobs import run as running
 from ptychodask.jobs import tasks
@@ -368,7 +369,7 @@ def test_a_result_that_cannot_be_written_leaves_a_run_that_can_be_resumed(scan, 
 
     with monkeypatch.context() as patch:
         patch.setattr(tasks, "write_result", full)
-        with pytest.raises(OSError, match="disk full"):
+        with pytest.raises(StoppedError, match=r"cannot be written \(disk full\).*'ptychodask resume .*r\.zarr'"):
             ptychodask.reconstruct(scan, SHORT, output=target)
     assert [p.name for p in tmp_path.iterdir()] == ["r.zarr.run"]
     seen = Recorder()
@@ -396,6 +397,21 @@ def test_nothing_to_resume_is_one_line(scan, tmp_path):
     ptychodask.reconstruct(scan, SHORT, output=tmp_path / "r.zarr")
     with pytest.raises(InputError, match="it is finished"):
         ptychodask.resume(tmp_path / "r.zarr")
+
+
+def test_a_resumed_run_may_go_on_in_another_place(scan, tmp_path):
+    """Of workers, GPUs and scheduler a job says one; what is said at the resume replaces it."""
+    target, expected = tmp_path / "r.zarr", bits(ptychodask.reconstruct(scan, SHORT))
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, protocol="tcp", host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        with Client(cluster, set_as_default=False) as client, pytest.raises(KeyboardInterrupt):
+            ptychodask.reconstruct(
+                scan, {**SHORT, "engine": {"workers": 7}}, client, output=target, progress=Recorder(3)
+            )
+        resumed = ptychodask.resume(target, engine={"scheduler": cluster.scheduler_address})
+    assert bits(resumed) == expected
+    assert resumed.config.engine.scheduler == cluster.scheduler_address and resumed.config.engine.workers is None
 
 
 def test_what_would_change_the_bits_cannot_change_in_a_resumed_run(scan, tmp_path):

@@ -1,0 +1,134 @@
+"""The counts of a dataset block by block, and which of its chunks are damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from .._errors import InputError
+from ..model.blocks import Block, Box
+from .dataset import _first_line, _has_bytes
+
+
+@dataclass(frozen=True)
+class ZarrBlocks:
+    """Block source over a dataset; small and picklable, every worker opens the store itself."""
+
+    path: str
+    fingerprint: str
+
+    @property
+    def key(self) -> str:
+        """Names the counts."""
+        return self.fingerprint
+
+    @cached_property
+    def _counts(self) -> zarr.Array:
+        array = zarr.open_group(self.path, mode="r", zarr_format=3)["counts"]
+        assert isinstance(array, zarr.Array)
+        return array
+
+    def read(self, block: Block) -> np.ndarray:
+        """Counts [B, N, N] of a block, corner-centred.
+
+        Raises
+        ------
+        InputError
+            If a chunk is damaged (its checksum does not fit) or missing: which one.
+        """
+        box = (block.y0, block.y1, block.x0, block.x1)
+        try:
+            counts = self._box(box) if not block.skip else self._around(block)
+        except Exception as error:
+            raise self._explained(block, error) from error
+        counts = np.delete(counts.reshape(-1, *counts.shape[2:]), block.skip, axis=0)
+        return np.fft.ifftshift(counts, axes=(-2, -1))
+
+    def damaged(self, block: Block) -> tuple[Box, ...]:
+        """Chunks of a block (the parts inside it) that are missing or do not decode to what was written.
+
+        Errors of the file system are no damage: they may pass, and what is left out must not depend on the moment.
+        """
+        return tuple(box for box in self._chunks(block) if self._is_damaged(box))
+
+    def _is_damaged(self, box: Box) -> bool:
+        try:
+            self._box(box)
+        except OSError as error:
+            raise InputError(self._unreadable(box, "", error, "check the file system, then try again")) from error
+        except Exception:  # checksum, codec or shard index, each with an error of its own
+            return True
+        return False
+
+    def _box(self, box: Box) -> np.ndarray:
+        y0, y1, x0, x1 = box
+        for shard in self._shards(box):
+            if not _has_bytes(Path(self.path) / shard):
+                raise ValueError(f"{shard} is missing or empty")  # Zarr would read zeros
+        return np.asarray(self._counts[y0:y1, x0:x1])
+
+    def _around(self, block: Block) -> np.ndarray:
+        """Counts [h, w, N, N] of a block, read chunk by chunk where it is not left out altogether."""
+        shape = (block.y1 - block.y0, block.x1 - block.x0)
+        kept = np.ones(shape, dtype=bool)
+        kept.ravel()[list(block.skip)] = False
+        counts = np.zeros((*shape, *self._counts.shape[2:]), self._counts.dtype)
+        for y0, y1, x0, x1 in self._chunks(block):
+            place = (slice(y0 - block.y0, y1 - block.y0), slice(x0 - block.x0, x1 - block.x0))
+            if kept[place].any():
+                counts[place] = self._box((y0, y1, x0, x1))
+        return counts
+
+    def _chunks(self, block: Block) -> Iterator[Box]:
+        """The inner chunks that a block touches, cut to the block."""
+        side_y, side_x = self._counts.chunks[:2]
+        for y in range(block.y0 - block.y0 % side_y, block.y1, side_y):
+            for x in range(block.x0 - block.x0 % side_x, block.x1, side_x):
+                yield max(y, block.y0), min(y + side_y, block.y1), max(x, block.x0), min(x + side_x, block.x1)
+
+    def _shards(self, box: Box) -> list[str]:
+        """Files that hold the counts of a box, relative to the dataset."""
+        side_y, side_x = (self._counts.shards or self._counts.chunks)[:2]
+        y0, y1, x0, x1 = box
+        encode = self._counts.metadata.encode_chunk_key
+        return [
+            f"counts/{encode((y, x, 0, 0))}"
+            for y in range(y0 // side_y, (y1 - 1) // side_y + 1)
+            for x in range(x0 // side_x, (x1 - 1) // side_x + 1)
+        ]
+
+    def _explained(self, block: Block, error: Exception) -> InputError:
+        """What cannot be read, in which file, and what to do."""
+        whole = (block.y0, block.y1, block.x0, block.x1)
+        boxes = [] if isinstance(error, OSError) else self.damaged(block)
+        if not boxes:
+            return InputError(self._unreadable(whole, "", error, "check the file system, then try again"))
+        more = f" and {len(boxes) - 1} more chunks" if len(boxes) > 1 else ""
+        remedy = (
+            "it is damaged, copy or write the dataset again, or leave the positions out with --mask-damaged"
+            " (data.on_damage = mask)"
+        )
+        return InputError(self._unreadable(boxes[0], more, error, remedy))
+
+    def _unreadable(self, box: Box, more: str, error: Exception, remedy: str) -> str:
+        return (
+            f"{self.path}: the counts of scan {where(box)}{more} cannot be read ({_first_line(error)}) from"
+            f" {', '.join(self._shards(box))}: {remedy}"
+        )
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"path": self.path, "fingerprint": self.fingerprint}  # the open array stays behind
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        self.__dict__.update(state)
+
+
+def where(box: Box) -> str:
+    """A box in words."""
+    y0, y1, x0, x1 = box
+    return f"rows {y0} to {y1 - 1}, columns {x0} to {x1 - 1}"
