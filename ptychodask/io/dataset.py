@@ -208,6 +208,11 @@ class ZarrBlocks:
         assert isinstance(array, zarr.Array)
         return array
 
+    @property
+    def rows(self) -> int:
+        """Scan rows of an inner chunk: what has to be decoded together."""
+        return self._counts.chunks[0]
+
     def read(self, block: Block) -> np.ndarray:
         """Counts [B, N, N] of a block, corner-centred."""
         try:

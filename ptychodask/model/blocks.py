@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +24,11 @@ class Block:
         """Number of patterns."""
         return (self.y1 - self.y0) * (self.x1 - self.x0)
 
+    def strips(self, rows: int) -> tuple[Block, ...]:
+        """The block in runs of whole rows, cut at the multiples of ``rows``; their patterns follow each other."""
+        cuts = [self.y0, *(y for y in range(self.y0 + 1, self.y1) if y % rows == 0), self.y1]
+        return tuple(Block(self.index, a, b, self.x0, self.x1) for a, b in pairwise(cuts))
+
     def flat(self, scan_shape: tuple[int, int]) -> np.ndarray:
         """Indices j of the block's patterns in the flattened scan, in the order in which it is read."""
         y, x = np.meshgrid(np.arange(self.y0, self.y1), np.arange(self.x0, self.x1), indexing="ij")
@@ -35,6 +41,11 @@ class BlockSource(Protocol):
     @property
     def key(self) -> str:
         """Names the data; equal keys mean equal counts."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """Scan rows that are best read together."""
         ...
 
     def read(self, block: Block) -> np.ndarray:
