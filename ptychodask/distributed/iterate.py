@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from distributed import Client, Future
 
 from ..model.blocks import Block, BlockSource
-from .cache import WORKER_CACHE
+from .stream import Supply, block_data, supplies
 
 FAN_IN = 8
 IN_FLIGHT = 2
@@ -95,30 +95,16 @@ def placement(blocks: int, workers: Sequence[str]) -> list[str]:
     return [ordered[b * len(ordered) // blocks] for b in range(blocks)]
 
 
-def block_data(algorithm: Algorithm, source: BlockSource, block: Block, budget: int) -> tuple[Any, int]:
-    """Prepared counts of a block from this worker's cache or from the store, and the bytes that were read."""
-    read = 0
-
-    def make() -> Any:
-        nonlocal read
-        counts = source.read(block)
-        read = counts.nbytes
-        return algorithm.prepare(block, counts)
-
-    data, _ = WORKER_CACHE.get(f"{source.key}-{algorithm.data_key}", block, make, budget)
-    return data, read
-
-
 def _partial(
-    algorithm: Algorithm, source: BlockSource, block: Block, budget: int, model: Any, evaluate_only: bool
+    algorithm: Algorithm, source: BlockSource, block: Block, supply: Supply, model: Any, evaluate_only: bool
 ) -> Parcel:
-    data, read = block_data(algorithm, source, block, budget)
+    data, read = block_data(algorithm, source, block, supply)
     update = algorithm.partial(block, data, model, evaluate_only)
     return Parcel(update, read, update.nbytes)
 
 
-def _line(algorithm: Algorithm, source: BlockSource, block: Block, budget: int, model: Any, move: Any) -> Parcel:
-    data, read = block_data(algorithm, source, block, budget)
+def _line(algorithm: Algorithm, source: BlockSource, block: Block, supply: Supply, model: Any, move: Any) -> Parcel:
+    data, read = block_data(algorithm, source, block, supply)
     update = algorithm.line_search(block, data, model, move)
     return Parcel(update, read, update.nbytes)
 
@@ -149,23 +135,32 @@ def _view(algorithm: Algorithm, state: Any) -> Any:
     return algorithm.view(state)
 
 
-def map_blocks(job: Job, label: str, function: Callable[..., Any], *arguments: Any) -> list[Future]:
-    """``function(algorithm, source, block, budget, *arguments)`` for every block, each at its place."""
-    places = placement(len(job.blocks), list(job.client.scheduler_info(n_workers=-1)["workers"]) or [""])
+def map_blocks(
+    job: Job, label: str, function: Callable[..., Any], *arguments: Any, goes_on: bool = True
+) -> list[Future]:
+    """``function(algorithm, source, block, supply, *arguments)`` for every block, each at its place.
+
+    ``goes_on`` says that another pass over the blocks follows, whose first ones are worth reading ahead.
+    """
+    workers = job.client.scheduler_info(n_workers=-1)["workers"]
+    places = placement(len(job.blocks), list(workers) or [""])
+    threads = {name: worker["nthreads"] for name, worker in workers.items()}
     return [
         job.client.submit(
             function,
             job.algorithm,
             job.source,
             block,
-            job.cache_bytes,
+            supply,
             *arguments,
             key=f"{job.name}-{label}-{block.index}",
             workers=[place] if place else None,
             allow_other_workers=True,
             pure=False,
         )
-        for block, place in zip(job.blocks, places, strict=True)
+        for block, place, supply in zip(
+            job.blocks, places, supplies(job.blocks, places, threads, job.cache_bytes, goes_on), strict=True
+        )
     ]
 
 
@@ -181,6 +176,7 @@ def merge_tree(job: Job, label: str, parts: list[Future]) -> Future:
                 parts[i : i + FAN_IN],
                 key=f"{job.name}-{label}-merge{level}-{i}",
                 pure=False,
+                priority=level + 1,  # before further blocks: updates that wait for their merge take memory
             )
             for i in range(0, len(parts), FAN_IN)
         ]
@@ -191,7 +187,7 @@ def _submit_pass(job: Job, label: str, state: Future, last: bool) -> tuple[Futur
     """Futures of the pass's metrics and of the next state."""
     submit = job.client.submit
     model = submit(_view, job.algorithm, state, key=f"{job.name}-{label}-model", pure=False)
-    merged = merge_tree(job, label, map_blocks(job, label, _partial, model, last))
+    merged = merge_tree(job, label, map_blocks(job, label, _partial, model, last, goes_on=not last))
     metrics = submit(_metrics, job.algorithm, merged, key=f"{job.name}-{label}-metrics", pure=False)
     if last:
         return metrics, None

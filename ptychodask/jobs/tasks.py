@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..distributed.iterate import block_data
+from ..distributed.stream import Supply, block_data
 from ..io.dataset import ZarrBlocks
 from ..io.result import write_result
 from ..model.blocks import Block
@@ -27,9 +27,9 @@ __all__ = [
 ]
 
 
-def survey_block(algorithm: LsqMl, source: ZarrBlocks, block: Block, budget: int) -> tuple[float, int]:
+def survey_block(algorithm: LsqMl, source: ZarrBlocks, block: Block, supply: Supply) -> tuple[float, int]:
     """Fitted electrons of a block in the pixels in use, and its number of patterns."""
-    patterns, _ = block_data(algorithm, source, block, budget)
+    patterns, _ = block_data(algorithm, source, block, supply)
     counts, weights = patterns.fitted, algorithm.problem.weights
     if isinstance(counts, Events):
         return float((counts.count * weights.ravel()[counts.pixel]).sum(dtype=np.float64)), block.size

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from distributed import Client
 
-from ptychodask.distributed import iterate
+from ptychodask.distributed import iterate, stream
 from ptychodask.distributed.cache import BlockCache
 from ptychodask.distributed.iterate import FAN_IN, IN_FLIGHT, Job, map_blocks, merge_tree, new_name, passes, placement
 from ptychodask.distributed.maps import run_all
@@ -36,6 +36,7 @@ class Number:
 @dataclass(frozen=True)
 class Source:
     key: str = "numbers"
+    rows: int = 1
 
     def read(self, block):
         READS.append(block.index)
@@ -61,7 +62,8 @@ class Toy:
     data_key: str = "toy"
 
     def prepare(self, block, counts):
-        return Counts(10 * counts.value)
+        (only,) = counts
+        return Counts(10 * only.value)
 
     def view(self, state):
         return state
@@ -96,7 +98,7 @@ def client():
 
 @pytest.fixture
 def make(client, monkeypatch):
-    monkeypatch.setattr(iterate, "WORKER_CACHE", BlockCache())
+    monkeypatch.setattr(stream, "WORKER_CACHE", BlockCache())
     READS.clear()
     CALLS.clear()
 
