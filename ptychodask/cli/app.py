@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import typer
 
 from .._errors import DivergenceError, InputError
-from . import data, solve
+from . import data, plan, solve
 
 app = typer.Typer(
     name="ptychodask",
@@ -23,6 +23,7 @@ app.command()(solve.demo)
 app.command()(data.simulate)
 app.command()(data.info)
 app.command()(solve.config)
+app.command()(plan.plan)
 app.command()(solve.reconstruct)
 app.command()(solve.resume)
 app.command()(solve.report)

@@ -39,6 +39,16 @@ def config(
     typer.echo(json.dumps(JobConfig.model_json_schema(), indent=2) if schema else commented_default(preset).rstrip())
 
 
+def load_job(
+    config: Path | None, settings: list[str] | None, preset: str | None, workers: int | None, scheduler: str | None
+) -> JobConfig:
+    """The job that options describe."""
+    overrides = list(settings or [])
+    overrides += [f"engine.workers={workers}"] if workers is not None else []
+    overrides += [f"engine.scheduler={scheduler}"] if scheduler is not None else []
+    return JobConfig.load(config, overrides, preset)
+
+
 def reconstruct(
     data: Annotated[Path, typer.Argument(help="Dataset, a Zarr group.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="Result to write, a Zarr group.", show_default=False)],
@@ -61,10 +71,7 @@ def reconstruct(
 
     Ctrl-C leaves a checkpoint; go on with: ptychodask resume result.zarr
     """
-    overrides = list(settings or [])
-    overrides += [f"engine.workers={workers}"] if workers is not None else []
-    overrides += [f"engine.scheduler={scheduler}"] if scheduler is not None else []
-    job = JobConfig.load(config, overrides, preset)
+    job = load_job(config, settings, preset, workers, scheduler)
     from .. import api
 
     _solve(

@@ -16,6 +16,7 @@ from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo, dataset_info
 from ..model.config import JobConfig
 from . import tasks
+from .plan import check_fits
 from .run import Log, Report, Run, history, split_iterations, survey
 from .setup import Recipe, check_job, microscope_of, slices_of
 
@@ -63,6 +64,7 @@ def start(
     launch = Launch(target, dataset, job, overwrite, tuple(check_job(dataset, job)), report)
     folder = launch.folder
     with launch.connect(client) as dask_client:
+        check_fits(dataset, job, dask_client)
         identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
         folder.claim(identity, overwrite)
         try:
@@ -100,7 +102,8 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
 
 
 def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
-    launch.report("start", {**_opening(launch), **describe(client)})
+    held = {"container": recipe.container, "pattern_bytes": recipe.pattern_bytes}
+    launch.report("start", {**_opening(launch), **held, **describe(client)})
     run = Run(client, launch.dataset, launch.job, launch.folder, recipe, log, launch.report)
     try:
         state, recipe = run.finish(run.fit())
@@ -144,6 +147,8 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "initial_validation": log.entries[0]["validation"],
         "electrons_per_pattern": float(dataset.attributes["electrons_per_pattern"]),
         "dose_per_square_angstrom": float(dataset.attributes["dose_per_square_angstrom"]),
+        "container": run.recipe.container,
+        "bytes_per_pattern": run.recipe.pattern_bytes,
         "slices": slices_of(dataset, job),
         "energy_ev": dataset.microscope.energy_ev,
         "semi_angle_mrad": dataset.microscope.semi_angle_mrad,

@@ -241,7 +241,13 @@ def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) ->
     electrons = math.fsum(p[0] for p in parts)
     if electrons <= 0:
         raise InputError(f"{info.path}: no electrons in the pixels that the mask uses")
-    return replace(recipe, mean_counts=electrons / sum(p[1] for p in parts))
+    patterns = sum(p[1] for p in parts)
+    return replace(
+        recipe,
+        mean_counts=electrons / patterns,
+        container=", ".join(sorted({p[2] for p in parts})),
+        pattern_bytes=sum(p[3] for p in parts) / patterns,
+    )
 
 
 def history(log: Log) -> list[Entry]:

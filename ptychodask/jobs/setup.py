@@ -33,7 +33,8 @@ class Recipe:
 
     ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
     data; ``hold_out`` is off while all electrons are used. ``backend``, ``fft`` and ``wisdom`` are what a worker chose
-    at the start, so that all workers, and a resumed run, compute the same bits.
+    at the start, so that all workers, and a resumed run, compute the same bits. ``container`` and ``pattern_bytes``
+    say how the survey found counts to be cached: as ``events`` or in a dense type, and in how many bytes per pattern.
     """
 
     path: str
@@ -43,6 +44,8 @@ class Recipe:
     backend: str = "numpy"
     fft: str = "scipy"
     wisdom: str = ""
+    container: str = ""
+    pattern_bytes: float = math.nan
 
     @property
     def job(self) -> JobConfig:

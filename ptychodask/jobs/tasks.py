@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from ..io.result import write_result
 from ..model.blocks import Block
 from ..model.state import State
 from ..solver.lsqml import LsqMl
-from ..solver.patterns import Events
+from ..solver.patterns import Events, Patterns
 from .setup import Recipe, build_algorithm, initial_state
 
 __all__ = [
@@ -27,13 +28,18 @@ __all__ = [
 ]
 
 
-def survey_block(algorithm: LsqMl, source: ZarrBlocks, block: Block, supply: Supply) -> tuple[float, int]:
-    """Fitted electrons of a block in the pixels in use, and its number of patterns."""
+def survey_block(algorithm: LsqMl, source: ZarrBlocks, block: Block, supply: Supply) -> tuple[float, int, str, int]:
+    """Fitted electrons of a block in the pixels in use, its number of patterns, their container and bytes."""
     patterns, _ = block_data(algorithm, source, block, supply)
-    counts, weights = patterns.fitted, algorithm.problem.weights
+    return electrons_in(patterns, algorithm.problem.weights), block.size, patterns.container, patterns.nbytes
+
+
+def electrons_in(patterns: Patterns, weights: np.ndarray) -> float:
+    """Fitted electrons in the pixels in use."""
+    counts = patterns.fitted
     if isinstance(counts, Events):
-        return float((counts.count * weights.ravel()[counts.pixel]).sum(dtype=np.float64)), block.size
-    return float((counts * weights).sum(dtype=np.float64)), block.size
+        return float((counts.count * weights.ravel()[counts.pixel]).sum(dtype=np.float64))
+    return math.fsum(float((pattern * weights).sum(dtype=np.float64)) for pattern in counts)
 
 
 def finish_from(algorithm: LsqMl, state: State) -> State:
