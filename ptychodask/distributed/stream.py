@@ -83,6 +83,7 @@ def block_data(algorithm: Preparer, source: BlockSource, block: Block, supply: S
                 counts = source.read(strip)
                 bytes_read += counts.nbytes
                 yield counts
+                del counts  # before the next strip is read
 
         data = algorithm.prepare(block, strips())
         return _Loaded(data, bytes_read)

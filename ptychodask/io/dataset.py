@@ -193,6 +193,19 @@ def _read(path: str | Path, name: str) -> np.ndarray:
         raise InputError(f"{path}: {name} cannot be read ({_first_line(error)}): write the dataset again") from error
 
 
+def _to_corner(counts: np.ndarray) -> np.ndarray:
+    """``ifftshift`` of the last two axes, in place where the sides are even: the counts are large."""
+    half = counts.shape[-1] // 2
+    if counts.shape[-1] % 2 or counts.shape[-2] % 2 or not counts.flags.writeable:
+        return np.fft.ifftshift(counts, axes=(-2, -1))
+    for left, right in ((slice(half), slice(half, None)), (slice(half, None), slice(half))):
+        upper, lower = counts[..., :half, left], counts[..., half:, right]
+        kept = upper.copy()
+        upper[...] = lower
+        lower[...] = kept
+    return counts
+
+
 @dataclass(frozen=True)
 class ZarrBlocks:
     """Block source over a dataset; small and picklable, every worker opens the store itself."""
@@ -226,7 +239,7 @@ class ZarrBlocks:
                 f"{self.path}: the counts of scan {where} cannot be read ({_first_line(error)}): the shard is damaged,"
                 " copy or write the dataset again"
             ) from error
-        return np.fft.ifftshift(counts.reshape(-1, *counts.shape[2:]), axes=(-2, -1))
+        return _to_corner(counts.reshape(-1, *counts.shape[2:]))
 
     def __getstate__(self) -> dict[str, str]:
         return {"path": self.path, "fingerprint": self.fingerprint}  # the open array stays behind

@@ -100,6 +100,7 @@ def prepare(
             kept, rest = _split(whole, indices, train_fraction, seed, weights > 0)
             train.append(kept)
             held.append(rest)
+        del part, whole  # before the next run is read
     if train_fraction is None:
         return Patterns(_joined(everything, n, dtype), None, None, n)
     if use_all:
