@@ -35,6 +35,13 @@ OPTICS = {
     "angular_step_mrad": 0.47,
     "scan_step_angstrom": 0.25,
 }
+CLUSTER = {
+    "distributed.scheduler.work-stealing": False,
+    # nothing is spilled, a worker is paused at 90 % of its limit and killed at 95 %
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": 0.9,
+}
 Chunk = Callable[[np.random.Generator, int], np.ndarray]
 
 
@@ -158,7 +165,7 @@ class Watch:
 
 def run(path: Path, warm: Path, job: dict[str, Any], limit: int | None, traffic: Traffic) -> dict[str, Any]:
     with (
-        dask.config.set({"distributed.scheduler.work-stealing": False}),
+        dask.config.set(CLUSTER),
         LocalCluster(
             1, threads_per_worker=THREADS, processes=True, memory_limit=limit or 0, dashboard_address=None,
             host="127.0.0.1",
@@ -191,14 +198,14 @@ def run(path: Path, warm: Path, job: dict[str, Any], limit: int | None, traffic:
 
 
 def compare(path: Path, warm: Path, job: dict[str, Any], limit: int, budget: float, traffic: Traffic) -> dict[str, Any]:
-    streamed = run(path, warm, {**job, "engine": {"cache_gib": budget / GIB}}, limit, traffic)
-    cached = run(path, warm, {**job, "engine": {"cache_gib": 12.0}}, None, traffic)
+    streamed = run(path, warm, {**job, "engine": {**job["engine"], "cache_gib": budget / GIB}}, limit, traffic)
+    cached = run(path, warm, {**job, "engine": {**job["engine"], "cache_gib": 12.0}}, None, traffic)
     counts = ptychodask.open_dataset(path).counts
     patterns = counts.shape[0] * counts.shape[1]
     stored = sum(f.stat().st_size for f in (path / "counts").rglob("*") if f.is_file())
     return {
         "patterns": patterns,
-        "patterns_per_block": counts.chunks[0][0] * counts.chunks[1][0],
+        "patterns_per_block": int(np.prod(job["engine"]["block"])),
         "stored_type": str(counts.dtype),
         "bytes_per_pattern_on_disk": stored / patterns,
         "dense_bytes_over_limit": counts.nbytes / limit,
@@ -222,17 +229,17 @@ if __name__ == "__main__":
             "object": {"slices": 2, "thickness_angstrom": 20.0},
             "solver": {"iterations": 1, "finish": 0, "patience": 1},
         }
-        # high-dose jobs hold nothing out
+        # high-dose jobs hold nothing out; blocks of half a shard take half the memory
         dense_job = {**job, "solver": {**job["solver"], "validation_fraction": None}}
         result = {}
-        for kind, scan, tile, dtype, angle, chunk, of in (
-            ("low dose", sides[0], tiles[0], "uint8", 10.0, sparse(), job),
-            ("dense", sides[1], tiles[1], "uint16", 29.0, bright(), dense_job),
+        for kind, scan, tile, rows, dtype, angle, chunk, of in (
+            ("low dose", sides[0], tiles[0], tiles[0], "uint8", 10.0, sparse(), job),
+            ("dense", sides[1], tiles[1], tiles[1] // 2, "uint16", 29.0, bright(), dense_job),
         ):
             path, warm = folder / f"{dtype}-{scan[0]}.zarr", folder / f"{dtype}-warm.zarr"
             make(path, scan, tile, dtype, angle, chunk)
             make(warm, (2 * tile, tile), tile, dtype, angle, chunk)
             # room for three blocks: two that are read ahead and one that is kept
-            block = tile**2 * (320 if dtype == "uint8" else 2 * PIXELS**2)
-            result[kind] = compare(path, warm, of, limit, 3.2 * block, traffic)
+            block = rows * tile * (320 if dtype == "uint8" else 2 * PIXELS**2)
+            result[kind] = compare(path, warm, {**of, "engine": {"block": (rows, tile)}}, limit, 3.2 * block, traffic)
     save("out_of_core", QUESTION, result, options)

@@ -17,8 +17,8 @@ from .calibrate import Sample, Speed, measure, sample
 from .footprint import Footprint
 from .setup import Recipe, build_algorithm, check_job, choose_kernels
 
-IMPORTS = 256 * 2**20
-"""Memory of a fresh worker process, at most: 220 MiB were measured."""
+IMPORTS = 224 * 2**20
+"""Memory of a fresh worker process, at most: 220 MiB were measured (see benchmarks)."""
 
 
 @dataclass(frozen=True)
