@@ -157,6 +157,8 @@ def map_blocks(
             workers=[place] if place else None,
             allow_other_workers=True,
             pure=False,
+            # in order: tasks that become ready together have none of their own, and blocks are read ahead in it
+            priority=-block.index / len(job.blocks),
         )
         for block, place, supply in zip(
             job.blocks, places, supplies(job.blocks, places, threads, job.cache_bytes, goes_on), strict=True

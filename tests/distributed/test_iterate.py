@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -271,3 +272,24 @@ def test_run_all_keeps_the_order_and_counts(client):
 def test_run_all_raises_the_first_error(client):
     with pytest.raises(ZeroDivisionError):
         run_all(client, [(divmod, (1, 0)), (pow, (1, 1))], lambda done, all_: None)
+
+
+def test_a_worker_takes_its_blocks_in_order(client, make):
+    """They all wait for the model and become ready together; what is read ahead is what comes next in this order."""
+    job = make(40, cache_bytes=0)
+    for turn in range(3):
+        READS.clear()
+        gate = client.submit(_pause, turn, pure=False)
+        client.gather(map_blocks(job, f"ordered{turn}", _after, gate))
+        # two threads: a block may overtake the one before it
+        assert all(abs(index - place) <= 2 for place, index in enumerate(READS)), READS
+
+
+def _pause(turn):
+    time.sleep(0.2)
+    return turn
+
+
+def _after(algorithm, source, block, supply, gate):
+    READS.append(block.index)
+    time.sleep(0.002)
