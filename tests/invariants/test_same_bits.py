@@ -60,7 +60,7 @@ def two_workers():
         yield c
 
 
-READS_AHEAD = {"cache_gib": 17e3 / 2**30}
+READS_AHEAD = {"cache_gib": 10e3 / 2**30}
 """Two of the four blocks fit: these are read ahead in every pass."""
 
 
@@ -99,7 +99,7 @@ def test_counts_are_read_ahead_where_they_do_not_fit(scan, monkeypatch):
     monkeypatch.setattr(ZarrBlocks, "read", watched)
     result = ptychodask.reconstruct(scan, job(**READS_AHEAD))
     assert any("reader" in name for name in threads)
-    assert cache.nbytes <= 17e3
+    assert cache.nbytes <= 10e3
     assert (result.history["bytes_read"] > 0).all()
 
 
