@@ -51,13 +51,15 @@ def machine() -> dict[str, Any]:
     }
 
 
-def arguments(question: str) -> argparse.Namespace:
-    """``--tiny`` (a smoke run, for the tests) and ``--out`` (JSON file; results/NAME.json by default)."""
+def arguments(question: str, *, keeps_data: bool = False) -> argparse.Namespace:
+    """``--tiny`` (a smoke run, for the tests), ``--out`` (JSON file; results/NAME.json by default), ``--data``."""
     parser = argparse.ArgumentParser(description=question)
     parser.add_argument(
         "--tiny", action="store_true", help="smallest size: shows that the script runs, measures nothing"
     )
     parser.add_argument("--out", type=Path, help="JSON file to write")
+    if keeps_data:
+        parser.add_argument("--data", type=Path, help="folder that keeps the datasets; a temporary one by default")
     return parser.parse_args()
 
 

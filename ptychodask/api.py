@@ -19,6 +19,7 @@ from .io.export import export_hdf5, export_tiff
 from .io.result import Result, open_result
 from .jobs.doctor import Diagnosis, diagnose
 from .jobs.launch import start, take_up
+from .jobs.plan import Plan, plan_of
 from .jobs.progress import silent
 from .jobs.run import Report
 from .jobs.setup import microscope_of, slices_of, thickness_of
@@ -36,6 +37,7 @@ __all__ = [
     "info",
     "open_dataset",
     "open_result",
+    "plan",
     "read_truth",
     "reconstruct",
     "report",
@@ -172,6 +174,34 @@ def doctor(config: JobConfig | dict[str, Any] | str | Path | None = None) -> Dia
     >>> print(found.ok, found.use)
     """
     return diagnose(_as_config(config).engine)
+
+
+def plan(
+    data: str | Path | xr.Dataset,
+    config: JobConfig | dict[str, Any] | str | Path | None = None,
+    client: Client | None = None,
+    *,
+    calibrate: bool = True,
+) -> Plan:
+    """What a job will take, before it runs: memory, bytes read and merged, time, and whether that fits.
+
+    Parameters
+    ----------
+    data, config, client
+        As for :func:`reconstruct`, which makes the same check of memory before it starts.
+    calibrate : bool
+        Measure the time of an iteration with a few patterns in this process.
+
+    Returns
+    -------
+    Plan
+        ``problems`` says why the job cannot run, with the remedy; ``rows()`` is what ``ptychodask plan`` prints.
+
+    Examples
+    --------
+    >>> ptychodask.plan("scan.zarr", {"engine": {"workers": 4}}).seconds_per_iteration
+    """
+    return plan_of(dataset_info(_as_path(data).resolve()), _as_config(config), client, calibrate)
 
 
 _scratch_folders: list[Path] = []

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import typer
 
 from .._errors import DivergenceError, InputError, StoppedError
-from . import data, doctor, solve
+from . import data, doctor, plan, solve
 
 app = typer.Typer(
     name="ptychodask",
@@ -24,6 +24,7 @@ app.command()(solve.demo)
 app.command()(data.simulate)
 app.command()(data.info)
 app.command()(solve.config)
+app.command()(plan.plan)
 app.command()(solve.reconstruct)
 app.command()(solve.resume)
 app.command()(solve.report)

@@ -73,7 +73,8 @@ class Reconstruction:
         self._iterations = v["iterations"]
         console.print(
             f"{v['patterns']} patterns of {v['electrons_per_pattern']:.4g} electrons, {v['slices']} slice(s),"
-            f" {v['modes']} probe mode(s); {v['workers']} worker(s), {v['threads']} thread(s)",
+            f" {v['modes']} probe mode(s); {v['workers']} worker(s), {v['threads']} thread(s); counts cached as"
+            f" {v['container']}, {v['pattern_bytes']:.0f} bytes per pattern",
             soft_wrap=True,
         )
         if v["dashboard"]:

@@ -46,6 +46,21 @@ def config(
     typer.echo(json.dumps(JobConfig.model_json_schema(), indent=2) if schema else commented_default(preset).rstrip())
 
 
+def load_job(
+    config: Path | None,
+    settings: list[str] | None,
+    preset: str | None,
+    workers: int | None,
+    scheduler: str | None,
+    gpus: str | None = None,
+    mask_damaged: bool = False,
+) -> JobConfig:
+    """The job that options describe."""
+    overrides = [*(settings or []), *engine_overrides(workers, gpus, scheduler)]
+    overrides += ["data.on_damage=mask"] if mask_damaged else []
+    return JobConfig.load(config, overrides, preset)
+
+
 def reconstruct(
     data: Annotated[Path, typer.Argument(help="Dataset, a Zarr group.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="Result to write, a Zarr group.", show_default=False)],
@@ -75,10 +90,7 @@ def reconstruct(
     Ctrl-C and SIGTERM (exit code 143) leave a checkpoint, as do the loss of the cluster and a full disk; go on with:
     ptychodask resume result.zarr
     """
-    overrides = list(settings or [])
-    overrides += engine_overrides(workers, gpus, scheduler)
-    overrides += ["data.on_damage=mask"] if mask_damaged else []
-    job = JobConfig.load(config, overrides, preset)
+    job = load_job(config, settings, preset, workers, scheduler, gpus, mask_damaged)
     from .. import api
 
     _solve(

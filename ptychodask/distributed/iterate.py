@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from distributed import Client, Future
 
 from ..model.blocks import Block, BlockSource
-from .cache import WORKER_CACHE
+from .stream import Supply, block_data, supplies
 
 FAN_IN = 8
 IN_FLIGHT = 2
@@ -101,30 +101,16 @@ def placement(blocks: int, workers: Sequence[str]) -> list[str]:
     return [ordered[b * len(ordered) // blocks] for b in range(blocks)]
 
 
-def block_data(algorithm: Algorithm, source: BlockSource, block: Block, budget: int) -> tuple[Any, int]:
-    """Prepared counts of a block from this worker's cache or from the store, and the bytes that were read."""
-    read = 0
-
-    def make() -> Any:
-        nonlocal read
-        counts = source.read(block)
-        read = counts.nbytes
-        return algorithm.prepare(block, counts)
-
-    data, _ = WORKER_CACHE.get(f"{source.key}-{algorithm.data_key}", block, make, budget)
-    return data, read
-
-
 def _partial(
-    algorithm: Algorithm, source: BlockSource, block: Block, budget: int, model: Any, evaluate_only: bool
+    algorithm: Algorithm, source: BlockSource, block: Block, supply: Supply, model: Any, evaluate_only: bool
 ) -> Parcel:
-    data, read = block_data(algorithm, source, block, budget)
+    data, read = block_data(algorithm, source, block, supply)
     update = algorithm.partial(block, data, model, evaluate_only)
     return Parcel(update, read, update.nbytes)
 
 
-def _line(algorithm: Algorithm, source: BlockSource, block: Block, budget: int, model: Any, move: Any) -> Parcel:
-    data, read = block_data(algorithm, source, block, budget)
+def _line(algorithm: Algorithm, source: BlockSource, block: Block, supply: Supply, model: Any, move: Any) -> Parcel:
+    data, read = block_data(algorithm, source, block, supply)
     update = algorithm.line_search(block, data, model, move)
     return Parcel(update, read, update.nbytes)
 
@@ -155,9 +141,11 @@ def _view(algorithm: Algorithm, state: Any) -> Any:
     return algorithm.view(state)
 
 
-def workers_of(client: Client) -> list[str]:
-    """Addresses of the workers now; asked for every map, so that new ones are used from the next iteration on."""
-    return list(client.scheduler_info(n_workers=-1).get("workers", {}))  # empty where the scheduler is gone
+def workers_of(client: Client) -> dict[str, int]:
+    """Addresses of the workers now, and their threads; asked for every map, so that new ones are used from the next
+    iteration on."""
+    workers = client.scheduler_info(n_workers=-1).get("workers", {})  # empty where the scheduler is gone
+    return {name: worker["nthreads"] for name, worker in workers.items()}
 
 
 def _scalars(algorithm: Algorithm, parcel: Parcel) -> Parcel:
@@ -170,25 +158,39 @@ def share(job: Job, turn: int) -> range:
 
 
 def map_blocks(
-    job: Job, label: str, function: Callable[..., Any], *arguments: Any, numbers: Sequence[int] | None = None
+    job: Job,
+    label: str,
+    function: Callable[..., Any],
+    *arguments: Any,
+    numbers: Sequence[int] | None = None,
+    goes_on: bool = True,
 ) -> list[Future]:
-    """``function(algorithm, source, block, budget, *arguments)`` for every block or those given, each at its place."""
-    places = placement(len(job.blocks), workers_of(job.client) or [""])
+    """``function(algorithm, source, block, supply, *arguments)`` for every block or those given, each at its place.
+
+    ``goes_on`` says that another pass over the same blocks follows, whose first ones are worth reading ahead.
+    """
+    workers = workers_of(job.client)
+    everywhere = placement(len(job.blocks), list(workers) or [""])
+    chosen = range(len(job.blocks)) if numbers is None else numbers
+    blocks, places = [job.blocks[i] for i in chosen], [everywhere[i] for i in chosen]
     return [
         job.client.submit(
             function,
             job.algorithm,
             job.source,
             block,
-            job.cache_bytes,
+            supply,
             *arguments,
             key=f"{job.name}-{label}-{block.index}",
             workers=[place] if place else None,
             allow_other_workers=bool(place),
             pure=False,
+            # in order: tasks that become ready together have none of their own, and blocks are read ahead in it
+            priority=-block.index / len(job.blocks),
         )
-        for block, place in zip(job.blocks, places, strict=True)
-        if numbers is None or block.index in numbers
+        for block, place, supply in zip(
+            blocks, places, supplies(blocks, places, workers, job.cache_bytes, goes_on), strict=True
+        )
     ]
 
 
@@ -204,6 +206,7 @@ def merge_tree(job: Job, label: str, parts: list[Future]) -> Future:
                 parts[i : i + FAN_IN],
                 key=f"{job.name}-{label}-merge{level}-{i}",
                 pure=False,
+                priority=level + 1,  # before further blocks: updates that wait for their merge take memory
             )
             for i in range(0, len(parts), FAN_IN)
         ]
@@ -216,7 +219,10 @@ def _submit_round(
     """Futures of a round's merged update and of the next state."""
     submit = job.client.submit
     model = submit(_view, job.algorithm, state, key=f"{job.name}-{label}-model", pure=False)
-    merged = merge_tree(job, label, map_blocks(job, label, _partial, model, evaluate_only, numbers=numbers))
+    goes_on = not evaluate_only and numbers is None
+    merged = merge_tree(
+        job, label, map_blocks(job, label, _partial, model, evaluate_only, numbers=numbers, goes_on=goes_on)
+    )
     if evaluate_only:
         return merged, None
     key = f"{job.name}-{label}-state"

@@ -35,6 +35,8 @@ class DatasetInfo:
     fingerprint: str
     attributes: dict[str, Any]
     has_truth: bool
+    inner_rows: int
+    """Scan rows of an inner chunk: what has to be decoded together."""
 
 
 def _open_group(path: str | Path) -> zarr.Group:
@@ -99,6 +101,7 @@ def dataset_info(path: str | Path, *, whole: bool = True) -> DatasetInfo:
         fingerprint,
         attributes,
         "truth" in group,
+        counts.chunks[0],
     )
 
 

@@ -33,6 +33,11 @@ class ZarrBlocks:
         assert isinstance(array, zarr.Array)
         return array
 
+    @property
+    def rows(self) -> int:
+        """Scan rows of an inner chunk: what has to be decoded together."""
+        return self._counts.chunks[0]
+
     def read(self, block: Block) -> np.ndarray:
         """Counts [B, N, N] of a block, corner-centred.
 
@@ -46,8 +51,8 @@ class ZarrBlocks:
             counts = self._box(box) if not block.skip else self._around(block)
         except Exception as error:
             raise self._explained(block, error) from error
-        counts = np.delete(counts.reshape(-1, *counts.shape[2:]), block.skip, axis=0)
-        return np.fft.ifftshift(counts, axes=(-2, -1))
+        counts = counts.reshape(-1, *counts.shape[2:])
+        return _to_corner(np.delete(counts, block.skip, axis=0) if block.skip else counts)
 
     def damaged(self, block: Block) -> tuple[Box, ...]:
         """Chunks of a block (the parts inside it) that are missing or do not decode to what was written.
@@ -126,6 +131,19 @@ class ZarrBlocks:
 
     def __setstate__(self, state: dict[str, str]) -> None:
         self.__dict__.update(state)
+
+
+def _to_corner(counts: np.ndarray) -> np.ndarray:
+    """``ifftshift`` of the last two axes, in place where the sides are even: the counts are large."""
+    half = counts.shape[-1] // 2
+    if counts.shape[-1] % 2 or counts.shape[-2] % 2 or not counts.flags.writeable:
+        return np.fft.ifftshift(counts, axes=(-2, -1))
+    for left, right in ((slice(half), slice(half, None)), (slice(half, None), slice(half))):
+        upper, lower = counts[..., :half, left], counts[..., half:, right]
+        kept = upper.copy()
+        upper[...] = lower
+        lower[...] = kept
+    return counts
 
 
 def where(box: Box) -> str:

@@ -18,6 +18,7 @@ from ..io.dataset import DatasetInfo, dataset_info
 from ..model.config import EngineConfig, JobConfig
 from . import tasks
 from .damage import damage_attributes, damage_warning
+from .plan import check_fits
 from .run import Log, Report, Run, history, split_iterations, survey
 from .setup import Recipe, check_job, microscope_of, slices_of
 
@@ -67,6 +68,7 @@ def start(
     launch = Launch(target, dataset, job, overwrite, tuple(check_job(dataset, job)), report)
     folder = launch.folder
     with _held(folder, report), launch.connect(client) as dask_client:
+        check_fits(dataset, job, dask_client)
         identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
         folder.claim(identity, overwrite)
         try:
@@ -129,7 +131,8 @@ def _recipe(launch: Launch, client: Client) -> Recipe:
 
 
 def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
-    launch.report("start", {**_opening(launch), **describe(client)})
+    held = {"container": recipe.container, "pattern_bytes": recipe.pattern_bytes}
+    launch.report("start", {**_opening(launch), **held, **describe(client)})
     if recipe.damaged:
         patterns = math.prod(launch.dataset.scan_shape)
         launch.report("warning", {"text": damage_warning(launch.dataset.path, patterns, recipe.damaged)})
@@ -211,6 +214,8 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "electrons_per_pattern": float(dataset.attributes["electrons_per_pattern"]),
         "dose_per_square_angstrom": float(dataset.attributes["dose_per_square_angstrom"]),
         **damage_attributes(damaged),
+        "container": run.recipe.container,
+        "bytes_per_pattern": run.recipe.pattern_bytes,
         "slices": slices_of(dataset, job),
         "energy_ev": dataset.microscope.energy_ev,
         "semi_angle_mrad": dataset.microscope.semi_angle_mrad,

@@ -4,7 +4,8 @@ A report is called with an event's name and its values:
 
 ``start``
     ``patterns``, ``electrons_per_pattern``, ``slices``, ``modes``, ``iterations``, ``workers``, ``threads``,
-    ``dashboard`` (address or None), ``remarks`` (list of text).
+    ``dashboard`` (address or None), ``remarks`` (list of text), ``container`` (how counts are cached: ``events`` or a
+    dense type) and ``pattern_bytes`` in it.
 ``iteration``
     One entry of the history.
 ``restart``

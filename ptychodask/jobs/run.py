@@ -271,11 +271,17 @@ def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) ->
     recipe = client.submit(choose_kernels, Recipe(info.path, config.model_dump_json()), pure=False).result()
     job = Run(client, info, config, RunFolder(Path()), recipe, Log(), report)._job("survey", recipe)
     parts = client.gather(map_blocks(job, "survey", tasks.survey_block, config.data.on_damage == "mask"))
-    electrons = math.fsum(p[0] for p in parts)
+    electrons = math.fsum(p.electrons for p in parts)
     if electrons <= 0:
         raise InputError(f"{info.path}: no electrons in the pixels that the mask uses, or in what can be read")
-    damaged = tuple(box for p in parts for box in p[2])
-    return replace(recipe, mean_counts=electrons / sum(p[1] for p in parts), damaged=damaged)
+    patterns = sum(p.patterns for p in parts)
+    return replace(
+        recipe,
+        mean_counts=electrons / patterns,
+        damaged=tuple(box for p in parts for box in p.damaged),
+        container=", ".join(sorted({p.container for p in parts if p.patterns})),
+        pattern_bytes=sum(p.bytes for p in parts) / patterns,
+    )
 
 
 def history(log: Log) -> list[Entry]:

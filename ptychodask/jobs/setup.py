@@ -37,7 +37,9 @@ class Recipe:
     ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
     data; ``hold_out`` is off while all electrons are used. ``backend``, ``chains`` and ``device_batch`` are what a
     worker chose at the start, so that all workers, and a resumed run, compute the same bits. ``damaged`` are the chunks
-    that the survey found unreadable and that are left out, where the job wants that.
+    that the survey found unreadable and that are left out, where the job wants that. ``container`` and
+    ``pattern_bytes`` say how it found counts to be cached: as ``events`` or in a dense type, in how many bytes per
+    pattern.
     """
 
     path: str
@@ -48,6 +50,8 @@ class Recipe:
     chains: bool = False
     device_batch: int = 0
     damaged: tuple[Box, ...] = ()
+    container: str = ""
+    pattern_bytes: float = math.nan
 
     @classmethod
     def load(cls, values: dict[str, Any]) -> Recipe:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from .._errors import InputError
-from ..distributed.iterate import block_data
+from ..distributed.stream import Supply, block_data
 from ..io.checkpoint import save_state
 from ..io.result import write_result
 from ..io.source import ZarrBlocks
 from ..model.blocks import Block, Box
 from ..model.state import State
 from ..solver.lsqml import LsqMl
-from ..solver.patterns import Events
+from ..solver.patterns import Events, Patterns
 from .setup import Recipe, build_algorithm, initial_state
 
 __all__ = [
@@ -30,20 +31,38 @@ __all__ = [
 ]
 
 
-def survey_block(
-    algorithm: LsqMl, source: ZarrBlocks, block: Block, budget: int, mask_damage: bool
-) -> tuple[float, int, tuple[Box, ...]]:
-    """Fitted electrons of a block in the pixels in use, its number of patterns, and the damaged chunks left out."""
+@dataclass(frozen=True)
+class Surveyed:
+    """What a block holds: fitted electrons in the pixels in use, patterns, their container and its bytes, and the
+    damaged chunks that are left out."""
+
+    electrons: float
+    patterns: int
+    container: str
+    bytes: int
+    damaged: tuple[Box, ...]
+
+
+def survey_block(algorithm: LsqMl, source: ZarrBlocks, block: Block, supply: Supply, mask_damage: bool) -> Surveyed:
+    """Read a block for the first time."""
     # the store is asked, not the cache: what is left out must not depend on what this worker has read before
     damaged = source.damaged(block) if mask_damage else ()
-    block = block.without(damaged) if damaged else block
+    if damaged:
+        # blocks that are read ahead are not known to be sound
+        block, supply = block.without(damaged), Supply(supply.cache_bytes)
     if block.size == 0:
-        return 0.0, 0, damaged
-    patterns, _ = block_data(algorithm, source, block, budget)
-    counts, weights = patterns.fitted, algorithm.problem.weights
+        return Surveyed(0.0, 0, "", 0, damaged)
+    patterns, _ = block_data(algorithm, source, block, supply)
+    electrons = electrons_in(patterns, algorithm.problem.weights)
+    return Surveyed(electrons, block.size, patterns.container, patterns.nbytes, damaged)
+
+
+def electrons_in(patterns: Patterns, weights: np.ndarray) -> float:
+    """Fitted electrons in the pixels in use."""
+    counts = patterns.fitted
     if isinstance(counts, Events):
-        return float((counts.count * weights.ravel()[counts.pixel]).sum(dtype=np.float64)), block.size, damaged
-    return float((counts * weights).sum(dtype=np.float64)), block.size, damaged
+        return float((counts.count * weights.ravel()[counts.pixel]).sum(dtype=np.float64))
+    return math.fsum(float((pattern * weights).sum(dtype=np.float64)) for pattern in counts)
 
 
 def finish_from(algorithm: LsqMl, state: State) -> State:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +32,17 @@ class Block:
         """Number of patterns."""
         return (self.y1 - self.y0) * (self.x1 - self.x0) - len(self.skip)
 
+    def strips(self, rows: int) -> tuple[Block, ...]:
+        """The block in runs of whole rows, cut at the multiples of ``rows``; their patterns follow each other."""
+        cuts = [self.y0, *(y for y in range(self.y0 + 1, self.y1) if y % rows == 0), self.y1]
+        width = self.x1 - self.x0
+        strips = []
+        for a, b in pairwise(cuts):
+            first, end = (a - self.y0) * width, (b - self.y0) * width
+            skip = tuple(i - first for i in self.skip if first <= i < end)
+            strips.append(Block(self.index, a, b, self.x0, self.x1, skip))
+        return tuple(strip for strip in strips if strip.size)
+
     def flat(self, scan_shape: tuple[int, int]) -> np.ndarray:
         """Indices j of the block's patterns in the flattened scan, in the order in which it is read."""
         y, x = np.meshgrid(np.arange(self.y0, self.y1), np.arange(self.x0, self.x1), indexing="ij")
@@ -50,6 +62,11 @@ class BlockSource(Protocol):
     @property
     def key(self) -> str:
         """Names the data; equal keys mean equal counts."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """Scan rows that are best read together."""
         ...
 
     def read(self, block: Block) -> np.ndarray:

@@ -129,7 +129,7 @@ class EngineConfig(_Section):
     block: tuple[int, int] | None = Field(
         None, description="scan positions (y, x) per block; unset: the dataset's shards"
     )
-    cache_gib: float = Field(4.0, ge=0, description="counts that one worker may keep in memory, GiB")
+    cache_gib: float = Field(4.0, ge=0, description="counts that one worker may keep or read ahead, GiB; 0: neither")
     checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")
 
     @field_validator("gpus", mode="before")

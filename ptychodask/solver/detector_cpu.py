@@ -48,6 +48,8 @@ def _poisson_loss(
 def _empty(counts: Events | np.ndarray, b: int, n: int, buffer: np.ndarray) -> None:
     if isinstance(counts, Events):
         fused.clear(counts.pixel[counts.start[b] : counts.start[b + 1]], n, buffer)
+    else:
+        buffer.fill(0)  # the next pattern may come as events
 
 
 def measure(

@@ -7,6 +7,7 @@ merged update per iteration and a pooled least-squares step, which need no secon
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,8 +41,8 @@ class LsqMl:
         """Does every iteration need a second, small pass for the tangent step?"""
         return self.problem.settings.tangent_stride > 0
 
-    def prepare(self, block: Block, counts: np.ndarray) -> Patterns:
-        """Counts of a block as the solver wants them."""
+    def prepare(self, block: Block, counts: np.ndarray | Iterable[np.ndarray]) -> Patterns:
+        """Counts of a block, whole or in runs of patterns, as the solver wants them."""
         settings = self.problem.settings
         indices = block.flat(self.problem.scan_shape)
         return prepare(counts, indices, self.problem.weights, settings.train_fraction, settings.seed, settings.use_all)

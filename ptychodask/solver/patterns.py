@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,36 +10,11 @@ import numpy as np
 
 from .._array import Array
 from ..physics.thinning import thin
+from .events import Events, events_below, join_events, pick, to_events, write_dense
 
+__all__ = ["Events", "Patterns", "dense", "prepare", "to_events"]
 
-@dataclass(frozen=True)
-class Events:
-    """Counts as events in CSR form.
-
-    Parameters
-    ----------
-    start : int64 array [B + 1]
-        Events of pattern b are ``start[b]:start[b + 1]``.
-    pixel : uint16 or uint32 array [E]
-        Flat pixel, rising within a pattern.
-    count : int array [E]
-        Electrons.
-    """
-
-    start: np.ndarray
-    pixel: np.ndarray
-    count: np.ndarray
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        return self.start.nbytes + self.pixel.nbytes + self.count.nbytes
-
-    def rows(self, low: int, high: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Pattern number (from 0 at ``low``), pixel and electrons of the events of patterns low to high."""
-        a, b = self.start[low], self.start[high]
-        lengths = np.diff(self.start[low : high + 1])
-        return np.repeat(np.arange(high - low), lengths), self.pixel[a:b].astype(np.int64), self.count[a:b]
+_Part = Events | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -48,7 +24,7 @@ class Patterns:
     Parameters
     ----------
     fitted : Events or array [B, N, N]
-        What updates are made from.
+        What updates are made from; an array has the type that is stored.
     train : Events or array or None
         What the reported loss is measured on, where it is not ``fitted`` (in the finish).
     held : Events or None
@@ -67,6 +43,11 @@ class Patterns:
         """Bytes held, for cache budgets."""
         return sum(part.nbytes for part in (self.fitted, self.train, self.held) if part is not None)
 
+    @property
+    def container(self) -> str:
+        """``events``, or the type of the dense counts."""
+        return "events" if isinstance(self.fitted, Events) else str(self.fitted.dtype)
+
 
 def dense(counts: Events | np.ndarray, low: int, high: int, n: int, xp: Any, dtype: Any) -> Array:
     """Counts [high - low, N, N] of patterns low to high as floats on the device of ``xp``."""
@@ -78,25 +59,8 @@ def dense(counts: Events | np.ndarray, low: int, high: int, n: int, xp: Any, dty
     return out.reshape(high - low, n, n)
 
 
-def to_events(counts: np.ndarray) -> Events:
-    """Events of integer counts [B, N, N]."""
-    flat = counts.reshape(len(counts), -1)
-    pattern, pixel = np.nonzero(flat)
-    count = flat[pattern, pixel]
-    start = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(np.bincount(pattern, minlength=len(counts)), out=start[1:])
-    return Events(start, pixel.astype(np.uint16 if flat.shape[1] <= 65_536 else np.uint32), count)
-
-
-def _pick(events: Events, count: np.ndarray) -> Events:
-    """The events with other counts, less those that became empty."""
-    keep = count > 0
-    kept = np.concatenate([[0], np.cumsum(keep)])
-    return Events(kept[events.start], events.pixel[keep], count[keep])
-
-
 def prepare(
-    counts: np.ndarray,
+    counts: np.ndarray | Iterable[np.ndarray],
     patterns: np.ndarray,
     weights: np.ndarray,
     train_fraction: float | None,
@@ -107,8 +71,9 @@ def prepare(
 
     Parameters
     ----------
-    counts : array [B, N, N]
-        Corner-centred counts, integer where ``train_fraction`` is given.
+    counts : array [B, N, N], or an iterable of arrays [b, N, N]
+        Corner-centred counts, whole or in runs of patterns, which are packed one by one so that the dense block is
+        never there; integer where ``train_fraction`` is given.
     patterns : int array [B]
         Index j of every pattern in the scan: it keys the thinning.
     weights : array [N, N]
@@ -120,25 +85,63 @@ def prepare(
     use_all : bool
         Fit the held-out electrons too.
     """
-    n = counts.shape[-1]
+    everything: list[_Part] = []
+    train: list[_Part] = []
+    held: list[Events] = []
+    done = 0
+    for part in (counts,) if isinstance(counts, np.ndarray) else counts:
+        indices = patterns[done : done + len(part)]
+        done += len(part)
+        n, dtype = part.shape[-1], part.dtype
+        whole = _smaller(part)
+        if train_fraction is None or use_all:
+            everything.append(whole)
+        if train_fraction is not None:
+            kept, rest = _split(whole, indices, train_fraction, seed, weights > 0)
+            train.append(kept)
+            held.append(rest)
+        del part, whole  # before the next run is read
     if train_fraction is None:
-        return Patterns(counts if counts.dtype.kind == "f" else _smaller(to_events(counts), counts), None, None, n)
-    events = to_events(counts)
-    kept = np.concatenate(
-        [
-            thin(events.count[events.start[b] : events.start[b + 1]], int(j), train_fraction, seed)
-            for b, j in enumerate(patterns)
-        ]
-    )
-    train = _smaller(_pick(events, kept), counts)
+        return Patterns(_joined(everything, n, dtype), None, None, n)
     if use_all:
-        return Patterns(_smaller(events, counts), train, None, n)
-    used = weights.ravel()[events.pixel] > 0
-    return Patterns(train, None, _pick(events, (events.count - kept) * used.astype(events.count.dtype)), n)
+        return Patterns(_joined(everything, n, dtype), _joined(train, n, dtype), None, n)
+    return Patterns(_joined(train, n, dtype), None, join_events(held), n)
 
 
-def _smaller(events: Events, like: np.ndarray) -> Events | np.ndarray:
-    """Events, or the dense array they stand for where that takes fewer bytes."""
-    if events.nbytes < like.nbytes:
-        return events
-    return dense(events, 0, len(like), like.shape[-1], np, like.dtype)
+def _smaller(counts: np.ndarray) -> _Part:
+    """Counts as events, or as they are where those take fewer bytes."""
+    events = events_below(counts, counts.nbytes)
+    return counts if events is None else events
+
+
+def _split(
+    counts: _Part, patterns: np.ndarray, train_fraction: float, seed: int, used: np.ndarray
+) -> tuple[_Part, Events]:
+    """Electrons to train on, and the others where the mask uses their pixel."""
+    if isinstance(counts, Events):
+        kept = thin(counts.count, counts.start, patterns, train_fraction, seed)
+        return pick(counts, kept), pick(counts, (counts.count - kept) * used.ravel()[counts.pixel])
+    start = np.arange(len(counts) + 1) * counts[0].size
+    kept = thin(counts.reshape(-1), start, patterns, train_fraction, seed).reshape(counts.shape)
+    return _smaller(kept), to_events((counts - kept) * used)
+
+
+def _joined(parts: list[_Part], n: int, dtype: np.dtype[Any]) -> _Part:
+    """Runs of patterns in the container that is smaller for the whole block; takes the parts away."""
+    patterns = [len(p.start) - 1 if isinstance(p, Events) else len(p) for p in parts]
+    room = sum(patterns) * n * n * dtype.itemsize
+    if any(isinstance(p, Events) for p in parts):
+        events = [p if isinstance(p, Events) else to_events(p) for p in parts]
+        if sum(e.nbytes for e in events) < room:
+            return join_events(events)
+        del events
+    if len(parts) == 1 and isinstance(parts[0], np.ndarray):
+        return parts[0]
+    out = np.empty((sum(patterns), n, n), dtype)
+    for size in reversed(patterns):  # from the end, so that a part is gone before the next is copied
+        part, end = parts.pop(), sum(patterns[: len(parts) + 1])
+        if isinstance(part, Events):
+            write_dense(part, out[end - size : end])
+        else:
+            out[end - size : end] = part
+    return out

@@ -22,7 +22,7 @@ pytest.importorskip("ase")
 from ptychodask import api
 from ptychodask.cli import main
 
-VERBS = ["demo", "simulate", "info", "config", "reconstruct", "resume", "report", "export", "doctor"]
+VERBS = ["demo", "simulate", "info", "config", "plan", "reconstruct", "resume", "report", "export", "doctor"]
 GEOMETRY = {"--defocus": 150, "--detector": 48, "--angular-step": 0.8, "--step": 3, "--thickness": 17, "--seed": 3}
 SIMULATE = ["--material", "zif-8", "--scan", "8", "8", *(str(word) for pair in GEOMETRY.items() for word in pair)]
 
@@ -148,6 +148,17 @@ def test_info_of_a_dataset_that_was_not_simulated(run, tmp_path):
     assert (code, err) == (0, "")
     assert "mine [1].zarr" in plain(out)
     assert "a [bold] guess" in plain(out)
+
+
+def test_plan(run, folder):
+    code, out, _ = run("plan", folder / "scan.zarr")
+    assert code == 0
+    for word in ("patterns", "64", "events", "memory per worker", "ok", "cached counts", "time per iteration"):
+        assert word in out, word
+    settings = [f"--set=object.{text}" for text in ("slices=1000", "thickness_angstrom=1e4", "kind=complex")]
+    code, out, err = run("plan", folder / "scan.zarr", *settings, "--workers=500")
+    assert code == 2 and "memory per worker" in out and "time per iteration" not in out
+    assert err.startswith("error: ") and "of memory" in err and err.count("\n") == 1
 
 
 def test_reconstruct_says_what_it_did(folder):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from distributed import Client
 
-from ptychodask.distributed import iterate
+from ptychodask.distributed import iterate, stream
 from ptychodask.distributed.cache import BlockCache
 from ptychodask.distributed.iterate import FAN_IN, IN_FLIGHT, Job, map_blocks, merge_tree, new_name, passes, placement
 from ptychodask.distributed.maps import run_all
@@ -36,6 +37,7 @@ class Number:
 @dataclass(frozen=True)
 class Source:
     key: str = "numbers"
+    rows: int = 1
 
     def read(self, block):
         READS.append(block.index)
@@ -61,7 +63,8 @@ class Toy:
     data_key: str = "toy"
 
     def prepare(self, block, counts):
-        return Counts(10 * counts.value)
+        (only,) = counts
+        return Counts(10 * only.value)
 
     def view(self, state):
         return state
@@ -99,7 +102,7 @@ def client():
 
 @pytest.fixture
 def make(client, monkeypatch):
-    monkeypatch.setattr(iterate, "WORKER_CACHE", BlockCache())
+    monkeypatch.setattr(stream, "WORKER_CACHE", BlockCache())
     READS.clear()
     CALLS.clear()
 
@@ -288,3 +291,24 @@ def test_run_all_keeps_the_order_and_counts(client):
 def test_run_all_raises_the_first_error(client):
     with pytest.raises(ZeroDivisionError):
         run_all(client, [(divmod, (1, 0)), (pow, (1, 1))], lambda done, all_: None)
+
+
+def test_a_worker_takes_its_blocks_in_order(client, make):
+    """They all wait for the model and become ready together; what is read ahead is what comes next in this order."""
+    job = make(40, cache_bytes=0)
+    for turn in range(3):
+        READS.clear()
+        gate = client.submit(_pause, turn, pure=False)
+        client.gather(map_blocks(job, f"ordered{turn}", _after, gate))
+        # two threads: a block may overtake the one before it
+        assert all(abs(index - place) <= 2 for place, index in enumerate(READS)), READS
+
+
+def _pause(turn):
+    time.sleep(0.2)
+    return turn
+
+
+def _after(algorithm, source, block, supply, gate):
+    READS.append(block.index)
+    time.sleep(0.002)

@@ -8,6 +8,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -16,9 +17,10 @@ from distributed import Client, Future, LocalCluster
 from tiny_scan import Recorder, bits, write_scan
 
 import ptychodask
-from ptychodask.distributed import iterate
+from ptychodask.distributed import iterate, stream
 from ptychodask.distributed.cache import BlockCache
 from ptychodask.io.checkpoint import RunFolder
+from ptychodask.io.source import ZarrBlocks
 
 pytestmark = pytest.mark.distributed
 
@@ -58,14 +60,47 @@ def two_workers():
         yield c
 
 
-@pytest.mark.parametrize("engine", [{"cache_gib": 0}, {"threads": 1}, {"threads": 5}, {"checkpoint_every": 1}])
+READS_AHEAD = {"cache_gib": 10e3 / 2**30}
+"""Two of the four blocks fit: these are read ahead in every pass."""
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        {"cache_gib": 0},
+        READS_AHEAD,
+        {**READS_AHEAD, "threads": 1},
+        {"threads": 1},
+        {"threads": 5},
+        {"checkpoint_every": 1},
+    ],
+    ids=str,
+)
 def test_threads_caches_and_checkpoints_change_no_bit(scan, reference, engine):
     assert bits(ptychodask.reconstruct(scan, job(**engine))) == reference[0]
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_worker_processes_change_no_bit(scan, reference, workers):
-    assert bits(ptychodask.reconstruct(scan, job(workers=workers))) == reference[0]
+@pytest.mark.parametrize("engine", [{"workers": 1}, {"workers": 3}, {"workers": 2, **READS_AHEAD}], ids=str)
+def test_worker_processes_change_no_bit(scan, reference, engine):
+    assert bits(ptychodask.reconstruct(scan, job(**engine))) == reference[0]
+
+
+def test_counts_are_read_ahead_where_they_do_not_fit(scan, monkeypatch):
+    """Or the bits above prove nothing about it."""
+    cache = BlockCache()
+    monkeypatch.setattr(stream, "WORKER_CACHE", cache)
+    threads = set()
+    read = ZarrBlocks.read
+
+    def watched(self, block):
+        threads.add(threading.current_thread().name)
+        return read(self, block)
+
+    monkeypatch.setattr(ZarrBlocks, "read", watched)
+    result = ptychodask.reconstruct(scan, job(**READS_AHEAD))
+    assert any("reader" in name for name in threads)
+    assert cache.nbytes <= 10e3
+    assert (result.history["bytes_read"] > 0).all()
 
 
 def test_a_given_client_changes_no_bit(scan, reference, two_workers):
@@ -292,12 +327,12 @@ def test_patterns_are_never_held_dense(tmp_path, monkeypatch):
     """100 electrons in 1024 pixels: held as events, in far less than the dense float32 that others keep."""
     path = write_scan(tmp_path / "scan.zarr", (12, 12), electrons=100.0)
     cache = BlockCache()
-    monkeypatch.setattr(iterate, "WORKER_CACHE", cache)
+    monkeypatch.setattr(stream, "WORKER_CACHE", cache)
     held, largest = [], []
     read = iterate.block_data
 
-    def watched(algorithm, source, block, budget):
-        data, count = read(algorithm, source, block, budget)
+    def watched(algorithm, source, block, supply):
+        data, count = read(algorithm, source, block, supply)
         largest.append(count)
         held.append(cache.nbytes)
         return data, count

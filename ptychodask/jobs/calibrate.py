@@ -1,0 +1,138 @@
+"""A look at a few patterns, and a short run of them with the kernels of the job."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from ..io.dataset import DatasetInfo
+from ..io.source import ZarrBlocks
+from ..model.blocks import Block
+from ..model.config import JobConfig
+from ..solver.lsqml import LsqMl
+from ..solver.patterns import Patterns
+from .setup import Recipe, blocks_of, build_algorithm, initial_state
+from .tasks import electrons_in
+
+SAMPLES = 3
+SECONDS = 0.3
+"""Least duration of a measurement."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Strips of a few blocks, as a worker would hold them.
+
+    Parameters
+    ----------
+    patterns : list of (Block, Patterns)
+    pattern_bytes : float
+        Mean bytes of a pattern in its container.
+    container : str
+        The one that most have.
+    mean_counts : float
+        Training electrons per pattern.
+    """
+
+    patterns: list[tuple[Block, Patterns]]
+    pattern_bytes: float
+    container: str
+    mean_counts: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Rates of one process.
+
+    Parameters
+    ----------
+    threads : int
+        That computed at once.
+    pattern_rate : float
+        Patterns per second of all threads together.
+    line_seconds : float
+        Per pattern, of the tangent step on one thread; 0 where there is none.
+    read_seconds : float
+        Per pattern, to read and pack it on one thread.
+    advance_seconds : float
+        From merged update to next state.
+    """
+
+    threads: int
+    pattern_rate: float
+    line_seconds: float
+    read_seconds: float
+    advance_seconds: float
+
+
+def _read(info: DatasetInfo, algorithm: LsqMl, block: Block) -> Patterns:
+    source = ZarrBlocks(info.path, info.fingerprint)
+    return algorithm.prepare(block, (source.read(strip) for strip in block.strips(source.rows)))
+
+
+def sample(info: DatasetInfo, config: JobConfig, algorithm: LsqMl) -> Sample:
+    """The middle strips of a few blocks spread over the scan."""
+    blocks = blocks_of(info, config)
+    chosen = sorted({round(k * (len(blocks) - 1) / max(SAMPLES - 1, 1)) for k in range(SAMPLES)})
+    strips = [blocks[c].strips(info.inner_rows) for c in chosen]
+    taken = [(s[len(s) // 2], _read(info, algorithm, s[len(s) // 2])) for s in strips]
+    patterns = sum(block.size for block, _ in taken)
+    names = [made.container for _, made in taken]
+    electrons = math.fsum(electrons_in(made, algorithm.problem.weights) for _, made in taken)
+    return Sample(
+        taken,
+        sum(made.nbytes for _, made in taken) / patterns,
+        max(names, key=names.count),
+        max(electrons / patterns, 1e-6),
+    )
+
+
+def measure(info: DatasetInfo, recipe: Recipe, taken: Sample, threads: int) -> Speed:
+    """How fast this process works on the sample with ``threads`` threads."""
+    algorithm = build_algorithm(recipe)
+    state = initial_state(recipe, algorithm)
+    model = algorithm.view(state)
+    block, patterns = taken.patterns[0]
+    read = _seconds(lambda: _read(info, algorithm, block)) / block.size
+
+    def compute(turn: int) -> int:
+        own, counts = taken.patterns[turn % len(taken.patterns)]
+        algorithm.partial(own, counts, model, False)
+        return own.size
+
+    once = _seconds(lambda: compute(0))
+    turns = threads * max(1, math.ceil(SECONDS / once))
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(compute, range(threads)))  # every thread makes its buffers
+        started = time.perf_counter()
+        done = sum(pool.map(compute, range(turns)))
+        rate = done / (time.perf_counter() - started)
+    update = algorithm.merge([algorithm.partial(block, patterns, model, False)])
+    move = algorithm.direction(state, update)
+    line = 0.0
+    if algorithm.searches_line:
+        found = algorithm.line_search(block, patterns, model, move)
+        line = _seconds(lambda: algorithm.line_search(block, patterns, model, move)) / block.size
+    else:
+        found = None
+
+    def advance() -> Any:
+        return algorithm.advance(state, algorithm.direction(state, update), found)
+
+    return Speed(threads, rate, line, read, _seconds(advance))
+
+
+def _seconds(function: Callable[[], Any]) -> float:
+    """Least time of a call, the first of which compiles."""
+    function()
+    times: list[float] = []
+    for _ in itertools.takewhile(lambda turn: turn < 2 or (turn < 5 and sum(times) < SECONDS), itertools.count()):
+        started = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - started)
+    return min(times)

@@ -1,0 +1,213 @@
+"""What a job will hold, read and merge, in bytes: counted from shapes before anything runs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..distributed.cache import AHEAD
+from ..distributed.iterate import FAN_IN, IN_FLIGHT
+from ..io.dataset import DatasetInfo
+from ..model.blocks import Block
+from ..model.config import JobConfig
+from ..model.scan import Canvas
+from ..physics.vectors import LANES
+from ..physics.views import split_positions, window
+from .setup import blocks_of, geometry, microscope_of, searches_line, slices_of, train_fraction
+
+REAL, COMPLEX = 4, 8
+"""Bytes of a float32 and of a complex64."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """A job's shapes.
+
+    Parameters
+    ----------
+    info : DatasetInfo
+    config : JobConfig
+    backend : str
+        Where its kernels run; see :class:`ptychodask.solver.problem.Problem`.
+    pattern_bytes : float
+        Mean size of a pattern in its container.
+    """
+
+    info: DatasetInfo
+    config: JobConfig
+    backend: str
+    pattern_bytes: float
+
+    # -- shapes ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """Blocks of the job."""
+        return blocks_of(self.info, self.config)
+
+    @cached_property
+    def _geometry(self) -> tuple[Canvas, np.ndarray]:
+        return geometry(self.info, microscope_of(self.info, self.config))
+
+    @cached_property
+    def windows(self) -> list[tuple[int, int, int, int]]:
+        """Part of the canvas that every block touches: rows from, to, columns from, to."""
+        n, found = self.info.detector.pixels, []
+        for block in self.blocks:
+            y, x = window(split_positions(self._geometry[1][block.flat(self.info.scan_shape)], n)[0], n)
+            found.append((y.start, y.stop, x.start, x.stop))
+        return found
+
+    @property
+    def patterns(self) -> int:
+        """J."""
+        return math.prod(self.info.scan_shape)
+
+    @property
+    def slices(self) -> int:
+        """S."""
+        return slices_of(self.info, self.config)
+
+    @property
+    def _area(self) -> int:
+        return self.slices * math.prod(self._geometry[0].shape)
+
+    @property
+    def _object_item(self) -> int:
+        return REAL if self.config.object.kind == "phase" else COMPLEX
+
+    @property
+    def _wave(self) -> int:
+        return self.config.probe.modes * self.info.detector.pixels**2 * COMPLEX
+
+    def _maps(self, view: tuple[int, int, int, int]) -> int:
+        """Gradient and illumination on a window."""
+        return self.slices * (view[1] - view[0]) * (view[3] - view[2]) * (self._object_item + REAL)
+
+    # -- read and merged ---------------------------------------------------------------------------------------------
+
+    @property
+    def dense_pattern(self) -> int:
+        """Bytes of a pattern as it is stored, decoded."""
+        return self.info.detector.pixels**2 * np.dtype(self.info.dtype).itemsize
+
+    @property
+    def cache_bytes(self) -> int:
+        """What a worker may cache."""
+        return int(self.config.engine.cache_gib * 2**30)
+
+    def largest_share(self, workers: int) -> int:
+        """Patterns of the worker that has most."""
+        return max(sum(b.size for b in share) for share in self._shares(workers))
+
+    def data_bytes(self, workers: int) -> int:
+        """Counts in their container that one worker has in its blocks, at most."""
+        return int(self.largest_share(workers) * self.pattern_bytes)
+
+    def _shares(self, workers: int) -> list[list[Block]]:
+        count, total = min(workers, len(self.blocks)), len(self.blocks)
+        shares: list[list[Block]] = [[] for _ in range(count)]
+        for i, block in enumerate(self.blocks):
+            shares[i * count // total].append(block)
+        return shares
+
+    def bytes_read(self, workers: int) -> int:
+        """Counts that are decoded in every iteration, as they are stored; a tangent step reads them once more."""
+        return sum(self._read_by(share, self.cache_bytes) for share in self._shares(workers))
+
+    def _read_by(self, share: list[Block], budget: int) -> int:
+        sizes = [b.size * self.pattern_bytes for b in share]
+        if sum(sizes) > budget:
+            largest = max(sizes)
+            budget -= int(min(AHEAD, budget // largest) * largest)
+        kept = 0.0
+        missed = 0
+        for block, size in zip(share, sizes, strict=True):
+            if kept + size <= budget:
+                kept += size
+            else:
+                missed += block.size
+        return missed * self.dense_pattern
+
+    def bytes_merged(self, iteration: int) -> int:
+        """Updates of all blocks, in the pass that follows ``iteration`` updates."""
+        return sum(self._maps(view) for view in self.windows) + len(self.blocks) * self._probe_update(iteration)
+
+    def _probe_update(self, iteration: int) -> int:
+        start = self.config.probe.update_start
+        moves = start is not None and iteration >= start
+        return self._wave + self.info.detector.pixels**2 * REAL if moves else 0
+
+    # -- memory ------------------------------------------------------------------------------------------------------
+
+    @property
+    def state_bytes(self) -> int:
+        """A state: the object, its anchor, probe and positions; a checkpoint takes as much at most."""
+        return 2 * self._area * self._object_item + self._wave + 16 * self.patterns
+
+    @property
+    def result_bytes(self) -> int:
+        """The result on disk, at most."""
+        return self._area * self._object_item + self._wave + 16 * self.patterns
+
+    @property
+    def states_bytes(self) -> int:
+        """States that a worker may hold: those that may still be returned and those in flight."""
+        solver = self.config.solver
+        waiting = min(solver.patience, solver.iterations) + 1 if train_fraction(self.info, self.config) else 1
+        return (waiting + IN_FLIGHT) * self.state_bytes
+
+    @property
+    def advance_bytes(self) -> int:
+        """From merged update to next state: six objects' worth of directions and steps, six real maps beside."""
+        return self._area * (6 * self._object_item + 6 * REAL)
+
+    def thread_bytes(self) -> int:
+        """Of a thread computing a block: waves on all slices and maps, the window of the object, its update."""
+        n, update = self.info.detector.pixels, self._largest_maps + self._probe_update(10**9)
+        window_bytes = self._largest_maps // (self._object_item + REAL) * COMPLEX
+        patterns = 1 if self.backend == "cpu" else min(self.config.solver.batch, max(b.size for b in self.blocks))
+        return patterns * self._pattern_work + 5 * n * n * REAL + window_bytes + update
+
+    @property
+    def _pattern_work(self) -> int:
+        """Waves entering the slices, on the way back and on the detector; the plain kernels also keep views and
+        temporaries."""
+        n = self.info.detector.pixels
+        if self.backend == "cpu":
+            return (self.slices + 2) * self._wave * (n + LANES) // n  # rows are padded
+        return (self.slices + 4) * self._wave + (self.slices + 6) * n * n * COMPLEX
+
+    @cached_property
+    def _largest_maps(self) -> int:
+        return max(self._maps(view) for view in self.windows)
+
+    def block_bytes(self) -> int:
+        """A block in its container, and the strip of the scan that is being decoded and split (three copies)."""
+        largest = max(b.size for b in self.blocks)
+        wide = max((s.size for b in self.blocks for s in b.strips(self.info.inner_rows)), default=0)
+        return int(largest * self.pattern_bytes) + 3 * wide * self.dense_pattern
+
+    def waiting_bytes(self, workers: int) -> int:
+        """Updates on their way up the merge tree: what waits at every level for its group to be complete."""
+        level, total = self.windows, 0
+        extra = self._probe_update(10**9)
+        while True:
+            share = math.ceil(len(level) / workers)
+            total += min(FAN_IN, share) * (max(self._maps(view) for view in level) + extra)
+            if len(level) == 1:
+                return total
+            level = [_union(level[i : i + FAN_IN]) for i in range(0, len(level), FAN_IN)]
+
+    @property
+    def searches_line(self) -> bool:
+        """Does every iteration go over a part of the patterns twice?"""
+        return searches_line(self.info, self.config)
+
+
+def _union(views: list[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
+    y0, y1, x0, x1 = zip(*views, strict=True)
+    return min(y0), max(y1), min(x0), max(x1)

@@ -1,0 +1,250 @@
+"""What a job will take, before it runs: memory, bytes, time; and whether that fits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .._array import backend_module, cupy_available
+from .._errors import InputError
+from ..distributed.cluster import connect
+from ..distributed.machine import cores
+from ..distributed.site import Site, available_bytes, resident_bytes, site_here, site_of
+from ..io.dataset import DatasetInfo
+from ..model.config import JobConfig
+from .calibrate import Sample, Speed, measure, sample
+from .footprint import Footprint
+from .setup import Recipe, build_algorithm, check_job, choose_kernels
+
+IMPORTS = 224 * 2**20
+"""Memory of a fresh worker process, at most: 220 MiB were measured (see benchmarks)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a job will take.
+
+    Parameters
+    ----------
+    footprint : Footprint
+        Bytes held, read and merged.
+    site : Site
+        Workers, threads, and how much memory Dask lets a worker have.
+    sample : Sample
+        A few patterns in their container.
+    stored_bytes : float
+        Bytes of a pattern on disk.
+    memory : dict
+        Bytes per worker, by what for.
+    available : int or None
+        Free memory of this machine, if workers share it.
+    device_memory, device_available : int or None
+        Bytes on the device; None without one.
+    speed : Speed or None
+        What a short run measured; None where it was not asked for, or nothing would fit.
+    problems : tuple of str
+        Why it cannot run, with the remedy.
+    """
+
+    footprint: Footprint
+    site: Site
+    sample: Sample
+    stored_bytes: float
+    memory: dict[str, int]
+    available: int | None
+    device_memory: int | None
+    device_available: int | None
+    speed: Speed | None
+    problems: tuple[str, ...]
+
+    @property
+    def memory_per_worker(self) -> int:
+        """Bytes in all."""
+        return sum(self.memory.values())
+
+    @property
+    def bytes_read(self) -> int:
+        """Counts that are decoded in every iteration because they are not cached."""
+        return self.footprint.bytes_read(self.site.workers)
+
+    @property
+    def bytes_merged(self) -> int:
+        """Updates of all blocks in the last iteration (in earlier ones the probe may still be held)."""
+        return self.footprint.bytes_merged(self.iterations - 1)
+
+    @property
+    def iterations(self) -> int:
+        """At most."""
+        return self.footprint.config.solver.iterations
+
+    @property
+    def seconds_per_iteration(self) -> float:
+        """From the measured run; NaN without one.
+
+        Reading is hidden behind computing where a core is free for it, and comes on top where none is.
+        """
+        if self.speed is None:
+            return math.nan
+        speed, site = self.speed, self.site
+        share = self.footprint.largest_share(site.workers) * site.workers
+        measured = site.workers if site.here else 1  # how many workers the measured threads stand for
+        rate = speed.pattern_rate * (1 if site.here else site.workers)
+        compute = share / rate + share * speed.line_seconds / (speed.threads * site.workers / measured)
+        times = 2 if self.footprint.searches_line else 1
+        read = times * speed.read_seconds * self.bytes_read / self.footprint.dense_pattern
+        if site.here and site.workers * site.threads >= cores():
+            return compute + read / cores() + speed.advance_seconds
+        return max(compute, read / site.workers) + speed.advance_seconds
+
+    def rows(self) -> list[tuple[str, str, str, bool | None]]:
+        """Label, value, remark and whether it fits (None where there is nothing to compare with)."""
+        shapes, site = self.footprint, self.site
+        data, cache = shapes.data_bytes(site.workers), shapes.cache_bytes
+        again = "what is not cached" + (", twice: the tangent step reads it again" if shapes.searches_line else "")
+        held = f"{self.sample.container} (uncompressed; {self.stored_bytes:.0f} B on disk)"
+        rows: list[tuple[str, str, str, bool | None]] = [
+            ("patterns", f"{shapes.patterns}", f"in {len(shapes.blocks)} blocks", None),
+            ("workers", f"{site.workers}", f"of {site.threads} thread(s)", None),
+            ("counts per pattern", f"{self.sample.pattern_bytes:.0f} B", held, None),
+            ("counts per worker", size(data), f"of {size(cache)} that it may cache", None),
+            ("read per iteration", size(self.bytes_read), again if self.bytes_read else "all is cached", None),
+            ("merged per iteration", size(self.bytes_merged), "updates of all blocks", None),
+        ]
+        bounds = [f"{size(site.limit)} that Dask allows"] if site.limit is not None else []
+        bounds += [f"{size(self.available)} free on this machine"] if self.available is not None else []
+        remark = "of " + ", ".join(bounds) if bounds else "no limit is known"
+        rows.append(("memory per worker", size(self.memory_per_worker), remark, not self.problems))
+        rows += [(f"  {name}", size(value), "", None) for name, value in self.memory.items()]
+        if self.device_memory is not None and self.device_available is not None:
+            free = f"of {size(self.device_available)} free"
+            rows.append(("device memory", size(self.device_memory), free, self.device_memory <= self.device_available))
+        if self.speed is not None:
+            each, total = self.seconds_per_iteration, self.seconds_per_iteration * self.iterations
+            measured = f"{self.speed.pattern_rate:.4g} patterns per second on {self.speed.threads} thread(s), measured"
+            rows.append(("time per iteration", f"{each:.3g} s", measured, None))
+            rows.append(("time in all", f"{total:.3g} s", f"for {self.iterations} iterations, the most", None))
+        rows.append(("checkpoint", size(shapes.state_bytes), "on disk, uncompressed", None))
+        rows.append(("result", size(shapes.result_bytes), "on disk, uncompressed", None))
+        return rows
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1024
+    return f"{count:.3g} GiB"
+
+
+def make_plan(info: DatasetInfo, config: JobConfig, site: Site, *, calibrate: bool) -> Plan:
+    """What a job will take at a site; ``calibrate`` runs a few patterns to measure its speed, unless it cannot fit."""
+    recipe = Recipe(info.path, config.model_dump_json())
+    backend: str = config.engine.backend
+    if backend == "auto":  # workers elsewhere may have devices that this machine lacks: nothing is refused for that
+        backend = "cupy" if config.engine.gpus is not None or cupy_available() else "cpu"
+    taken = sample(info, config, build_algorithm(recipe))
+    shapes = Footprint(info, config, backend, taken.pattern_bytes)
+    memory = _memory(shapes, site)
+    device = shapes.thread_bytes() if backend == "cupy" else None
+    device_available = _device_bytes() if backend == "cupy" and cupy_available() else None
+    stored = sum(f.stat().st_size for f in (Path(info.path) / "counts").rglob("*") if f.is_file())
+    plan = Plan(
+        shapes,
+        site,
+        taken,
+        stored / shapes.patterns,
+        memory,
+        available_bytes() if site.here else None,
+        device,
+        device_available,
+        None,
+        (),
+    )
+    plan = replace(plan, problems=tuple(_problems(plan)))
+    if not calibrate or plan.problems:
+        return plan
+    threads = min(site.threads * (site.workers if site.here else 1), cores())
+    ready = choose_kernels(replace(recipe, mean_counts=taken.mean_counts))
+    return replace(plan, speed=measure(info, ready, taken, threads))
+
+
+def plan_of(info: DatasetInfo, config: JobConfig, client: Any, calibrate: bool) -> Plan:
+    """The plan where the job would run: on the client, on its scheduler, or on what would be started here."""
+    check_job(info, config)
+    engine = config.engine
+    if client is None and engine.scheduler is None:
+        return make_plan(info, config, site_here(engine.workers, engine.threads), calibrate=calibrate)
+    with connect(scheduler=engine.scheduler, client=client) as connected:
+        site = site_of(connected)
+    return make_plan(info, config, site, calibrate=calibrate)
+
+
+def check_fits(info: DatasetInfo, config: JobConfig, client: Any) -> None:
+    """Refuse a job that cannot fit where it is to run; takes a fraction of a second."""
+    refuse(make_plan(info, config, site_of(client), calibrate=False))
+
+
+def refuse(plan: Plan) -> None:
+    """Raise what stands against a plan."""
+    if plan.problems:
+        raise InputError("; ".join(plan.problems))
+
+
+def _memory(shapes: Footprint, site: Site) -> dict[str, int]:
+    resident = resident_bytes()
+    return {
+        "imports": resident if site.in_process else min(resident, IMPORTS),
+        "states": shapes.states_bytes,
+        "the step from update to state": shapes.advance_bytes,
+        "updates on their way": shapes.waiting_bytes(site.workers),
+        "workspaces": site.threads * shapes.thread_bytes(),
+        "blocks in work": (site.threads + 1) * shapes.block_bytes(),  # one by the reader
+        "cached counts": min(shapes.cache_bytes, shapes.data_bytes(site.workers)),
+    }
+
+
+def _device_bytes() -> int:
+    return int(backend_module("cupy").cuda.runtime.memGetInfo()[0])
+
+
+def _problems(plan: Plan) -> list[str]:
+    problems = []
+    total = plan.memory_per_worker
+    if plan.site.limit is not None and total > plan.site.limit:
+        told = f"a worker needs {size(total)} of memory ({size(plan.site.limit)} before Dask pauses it)"
+        problems.append(f"{told}: {_remedy(plan, total - plan.site.limit)}")
+    elif plan.available is not None:
+        # what this process holds already is not taken from what is free
+        new = total - plan.memory["imports"] if plan.site.in_process else total * plan.site.workers
+        if new > plan.available:
+            told = f"{plan.site.workers} worker(s) need {size(new)} of memory ({size(plan.available)} free here)"
+            problems.append(f"{told}: {_remedy(plan, (new - plan.available) / plan.site.workers)}")
+    if plan.device_memory is not None and plan.device_available is not None:
+        excess = plan.device_memory - plan.device_available
+        if excess > 0:
+            told = f"a block needs {size(plan.device_memory)} on the device ({size(plan.device_available)} free)"
+            problems.append(f"{told}: lower solver.batch (now {plan.footprint.config.solver.batch}) or engine.block")
+    return problems
+
+
+def _remedy(plan: Plan, excess: float) -> str:
+    """The mildest change that saves ``excess`` bytes per worker."""
+    memory, threads = plan.memory, plan.site.threads
+    if memory["cached counts"] >= excess:
+        # rounded down to what people can type
+        most = math.floor((memory["cached counts"] - excess) / 2**30 * 1000) / 1000
+        return f"set engine.cache_gib = {most:g} or less (counts are then read again in every iteration)"
+    each = plan.footprint.thread_bytes() + plan.footprint.block_bytes()
+    spare = memory["cached counts"] + (threads - 1) * each
+    if spare >= excess:
+        fewer = threads - math.ceil((excess - memory["cached counts"]) / each)
+        return f"set engine.threads = {fewer} and engine.cache_gib = 0"
+    if memory["blocks in work"] + memory["workspaces"] >= excess:
+        return "set engine.cache_gib = 0, engine.threads = 1 and a smaller engine.block"
+    return (
+        "fewer object.slices or probe.modes, a smaller scan, patterns cropped to fewer pixels, or workers with more"
+        " memory"
+    )

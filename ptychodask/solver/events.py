@@ -1,0 +1,120 @@
+"""Counts as events: the container of sparse patterns, and its kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Events:
+    """Counts as events in CSR form.
+
+    Parameters
+    ----------
+    start : int64 array [B + 1]
+        Events of pattern b are ``start[b]:start[b + 1]``.
+    pixel : uint16 or uint32 array [E]
+        Flat pixel, rising within a pattern.
+    count : array [E]
+        Electrons, in the smallest unsigned type that holds them; float32 where the counts are.
+    """
+
+    start: np.ndarray
+    pixel: np.ndarray
+    count: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.start.nbytes + self.pixel.nbytes + self.count.nbytes
+
+    def rows(self, low: int, high: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pattern number (from 0 at ``low``), pixel and electrons of the events of patterns low to high."""
+        a, b = self.start[low], self.start[high]
+        lengths = np.diff(self.start[low : high + 1])
+        return np.repeat(np.arange(high - low), lengths), self.pixel[a:b].astype(np.int64), self.count[a:b]
+
+
+def to_events(counts: np.ndarray) -> Events:
+    """Events of counts [B, N, N]."""
+    events = events_below(counts, None)
+    assert events is not None
+    return events
+
+
+def events_below(counts: np.ndarray, limit: int | None) -> Events | None:
+    """Events of counts [B, N, N] where they take fewer than ``limit`` bytes, else None; they are counted first."""
+    flat = np.ascontiguousarray(counts).reshape(len(counts), -1)
+    # eight bytes are looked at together where a pattern is a whole number of them
+    step = 8 // flat.itemsize if flat.shape[1] * flat.itemsize % 8 == 0 and flat.ctypes.data % 8 == 0 else 1
+    words = flat.view(np.uint64) if step > 1 else flat
+    start = np.zeros(len(flat) + 1, dtype=np.int64)
+    brightest = _survey(flat, words, step, start)
+    pixel_type = np.dtype(np.uint16 if flat.shape[1] <= 65_536 else np.uint32)
+    count_type = flat.dtype if flat.dtype.kind == "f" else np.min_scalar_type(int(brightest))
+    if limit is not None and start.nbytes + start[-1] * (pixel_type.itemsize + count_type.itemsize) >= limit:
+        return None
+    pixel, count = np.empty(start[-1], pixel_type), np.empty(start[-1], count_type)
+    _collect(flat, words, step, pixel, count)
+    return Events(start, pixel, count)
+
+
+def pick(events: Events, count: np.ndarray) -> Events:
+    """The events with other counts, less those that became empty."""
+    keep = count > 0
+    kept = np.concatenate([[0], np.cumsum(keep)])
+    return Events(kept[events.start], events.pixel[keep], count[keep])
+
+
+def join_events(parts: list[Events]) -> Events:
+    """Events of successive runs of patterns as one."""
+    if len(parts) == 1:
+        return parts[0]
+    ends = np.cumsum([part.start[-1] for part in parts])
+    starts = [parts[0].start, *(part.start[1:] + end for part, end in zip(parts[1:], ends, strict=False))]
+    return Events(
+        np.concatenate(starts),
+        np.concatenate([part.pixel for part in parts]),
+        np.concatenate([part.count for part in parts]),
+    )
+
+
+def write_dense(events: Events, out: np.ndarray) -> None:
+    """Write events into patterns [B, N, N]."""
+    flat = out.reshape(len(out), -1)
+    flat[...] = 0
+    pattern, pixel, count = events.rows(0, len(out))
+    flat[pattern, pixel] = count
+
+
+@numba.njit(nogil=True, cache=True)
+def _survey(counts: Any, words: Any, step: int, start: Any) -> float:
+    """Set the events' ends per pattern; gives the largest count."""
+    brightest = 0.0
+    for b in range(len(counts)):
+        events = 0
+        for w in range(words.shape[1]):
+            if words[b, w] != 0:
+                for p in range(w * step, (w + 1) * step):
+                    events += counts[b, p] != 0
+                    brightest = max(brightest, float(counts[b, p]))
+        start[b + 1] = start[b] + events
+    return brightest
+
+
+@numba.njit(nogil=True, cache=True)
+def _collect(counts: Any, words: Any, step: int, pixel: Any, count: Any) -> None:
+    event = 0
+    for b in range(len(counts)):
+        for w in range(words.shape[1]):
+            if words[b, w] == 0:
+                continue
+            for p in range(w * step, (w + 1) * step):
+                if counts[b, p] != 0:
+                    pixel[event] = p
+                    count[event] = counts[b, p]
+                    event += 1
