@@ -25,7 +25,8 @@ def row(data: Path, rounds: int, accelerated: bool, iterations: int, job: dict[s
         **job.get("solver", {}), "iterations": iterations, "finish": 0, "patience": 1000,
         "rounds_per_iteration": rounds, "acceleration": accelerated,
     }  # fmt: skip
-    result = ptychodask.reconstruct(data, {**job, "solver": solver, "engine": {"threads": 2}})
+    engine = {"threads": 2, "block": (8, 8)}
+    result = ptychodask.reconstruct(data, {**job, "solver": solver, "engine": engine})
     figures, history = ptychodask.report(result), result.history
     return {
         "rounds": rounds,

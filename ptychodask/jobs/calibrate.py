@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from .._errors import InputError
 from ..io.dataset import DatasetInfo
 from ..io.source import ZarrBlocks
 from ..model.blocks import Block
@@ -75,12 +76,25 @@ def _read(info: DatasetInfo, algorithm: LsqMl, block: Block) -> Patterns:
     return algorithm.prepare(block, (source.read(strip) for strip in block.strips(source.rows)))
 
 
-def sample(info: DatasetInfo, config: JobConfig, algorithm: LsqMl) -> Sample:
-    """The middle strips of a few blocks spread over the scan."""
+def _middles(info: DatasetInfo, config: JobConfig) -> list[Block]:
+    """The middle strip of a few blocks spread over the scan; without damaged chunks, where the job leaves those out."""
     blocks = blocks_of(info, config)
     chosen = sorted({round(k * (len(blocks) - 1) / max(SAMPLES - 1, 1)) for k in range(SAMPLES)})
-    strips = [blocks[c].strips(info.inner_rows) for c in chosen]
-    taken = [(s[len(s) // 2], _read(info, algorithm, s[len(s) // 2])) for s in strips]
+    middles = {b: blocks[b].strips(info.inner_rows) for b in range(len(blocks))}
+    strips = {b: s[len(s) // 2] for b, s in middles.items()}
+    if config.data.on_damage != "mask":
+        return [strips[b] for b in chosen]
+    source = ZarrBlocks(info.path, info.fingerprint)
+    for few in (chosen, *([b] for b in strips)):  # where all the chosen ones are damaged, the first that is not
+        sound = [strips[b].without(source.damaged(strips[b])) for b in few]
+        if any(strip.size for strip in sound):
+            return [strip for strip in sound if strip.size]
+    raise InputError(f"{info.path}: no electrons in what can be read: every block is damaged, write the dataset again")
+
+
+def sample(info: DatasetInfo, config: JobConfig, algorithm: LsqMl) -> Sample:
+    """The middle strips of a few blocks spread over the scan."""
+    taken = [(strip, _read(info, algorithm, strip)) for strip in _middles(info, config)]
     patterns = sum(block.size for block, _ in taken)
     names = [made.container for _, made in taken]
     electrons = math.fsum(electrons_in(made, algorithm.problem.weights) for _, made in taken)

@@ -268,7 +268,7 @@ def test_placement_is_a_pure_function_of_the_blocks_and_the_set_of_workers(block
 
 
 def test_a_pass_can_be_asked_for_while_there_are_no_workers(make, client, monkeypatch):
-    monkeypatch.setattr(iterate, "workers_of", lambda client: [])
+    monkeypatch.setattr(iterate, "workers_of", lambda client: {})
     assert [p.state.result() for p in passes(make(), start(client, 1.0), 0, 1)] == [1.0, 7.0]
 
 

@@ -16,6 +16,7 @@ from ptychodask.io.checkpoint import RunFolder
 from ptychodask.io.dataset import dataset_info
 from ptychodask.io.source import ZarrBlocks
 from ptychodask.jobs.setup import Recipe
+from ptychodask.jobs.tasks import Surveyed
 from ptychodask.model.blocks import Block, make_blocks
 
 JOB = {
@@ -78,7 +79,7 @@ def expected(intact):
 def _survey_without(survey):
     def surveyed(algorithm, source, block, budget, mask):
         if (block.y0, block.y1, block.x0, block.x1) == LOST:
-            return 0.0, 0, (LOST,)
+            return Surveyed(0.0, 0, "", 0, (LOST,))
         return survey(algorithm, source, block, budget, mask)
 
     return surveyed
@@ -101,7 +102,7 @@ def test_masked_it_is_the_run_without_those_positions(damaged, expected, intact,
     assert bits(result) != bits(ptychodask.reconstruct(intact, JOB))
     (warning,) = seen.named("warning")
     assert "16 of 96 patterns are left out, those of scan rows 4 to 7, columns 4 to 7" in warning["text"]
-    assert result.attributes["patterns_left_out"] == 16
+    assert result.attributes["patterns_left_out"] == 64
     assert json.loads(result.attributes["boxes_left_out"]) == [list(LOST)]
     assert {e["patterns"] for e in seen.named("iteration")} == {80.0}
     assert np.isfinite(result.object.values).all()
@@ -121,21 +122,21 @@ def test_any_number_of_workers_and_a_resume_give_the_same_bits(damaged, expected
 
 
 def test_of_a_large_shard_only_the_damaged_chunk_is_left_out(tmp_path):
-    """Chunks of 4 x 4 positions in one shard of 8 x 12, in blocks of another shape."""
-    path = write_scan(tmp_path / "scan.zarr", (8, 12), chunks=(8, 12))
+    """Chunks of 8 x 8 positions in one shard of 16 x 24, in blocks of another shape."""
+    path = write_scan(tmp_path / "scan.zarr", (16, 24), chunks=(16, 24))
     flip(shard(path, 0, 0))
     info = dataset_info(path)
     source = ZarrBlocks(info.path, info.fingerprint)
-    ((y0, y1, x0, x1),) = source.damaged(Block(0, 0, 8, 0, 12))
-    assert (y1 - y0, x1 - x0) == (4, 4) and y0 % 4 == 0 and x0 % 4 == 0
+    ((y0, y1, x0, x1),) = source.damaged(Block(0, 0, 16, 0, 24))
+    assert (y1 - y0, x1 - x0) == (8, 8) and y0 % 8 == 0 and x0 % 8 == 0
     seen = Recorder()
     found = ptychodask.reconstruct(path, job(block=[6, 5]), progress=seen)
     assert found.attributes["patterns_left_out"] == 16
     boxes = json.loads(found.attributes["boxes_left_out"])
-    inside = np.zeros((8, 12), int)
+    inside = np.zeros((16, 24), int)
     for a, b, c, d in boxes:
         inside[a:b, c:d] += 1
-    assert (inside[y0:y1, x0:x1] == 1).all() and inside.sum() == 16
+    assert (inside[y0:y1, x0:x1] == 1).all() and inside.sum() == 64
 
 
 def test_what_is_read_around_a_damaged_chunk_is_what_was_written(tmp_path):

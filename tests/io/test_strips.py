@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ptychodask import create_dataset
-from ptychodask.io.dataset import ZarrBlocks, dataset_info
+from ptychodask.io.dataset import dataset_info
+from ptychodask.io.source import ZarrBlocks
 from ptychodask.io.tiles import inner_side
 from ptychodask.model.blocks import Block, make_blocks
 from ptychodask.solver.patterns import Events, prepare
