@@ -32,10 +32,11 @@ from ptychodask.solver.settings import ObjectRules, ProbeRules, Settings
 from ptychodask.solver.workspace import groups_of, workspace
 
 QUESTION = "microseconds per pattern of a partial update on one thread, and the share of it that the FFTs take"
-PIXEL, WAVELENGTH, PATTERNS, REPEATS = 0.3273, 0.019687, 16, 7
+PIXEL, WAVELENGTH, SIDE, REPEATS = 0.3273, 0.019687, 8, 5
+PATTERNS = SIDE * SIDE
 
 
-def case(slices: int, modes: int, n: int, backend: str, side: int = 4) -> tuple[LsqMl, Block, Any, Model]:
+def case(slices: int, modes: int, n: int, backend: str, side: int = SIDE) -> tuple[LsqMl, Block, Any, Model]:
     """A block of side^2 patterns at 100 electrons each and a random pure phase object."""
     rng = np.random.default_rng(1)
     positions = raster((side, side), (1.05, 1.05)).reshape(-1, 2)
