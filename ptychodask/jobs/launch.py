@@ -15,7 +15,6 @@ from ..distributed.cluster import Client, connect, describe
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo, dataset_info
 from ..model.config import JobConfig
-from . import tasks
 from .run import Log, Report, Run, history, split_iterations, survey
 from .setup import Recipe, check_job, microscope_of, slices_of
 
@@ -82,7 +81,7 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
         raise InputError(f"{target} has nothing to resume: {done}")
     identity = folder.read_json("job.json")
     job = JobConfig.parse(json.loads(identity["config"]))
-    if fixed := {"block", "backend"} & set(engine):
+    if fixed := {"block", "backend", "tile_pixels"} & set(engine):
         raise InputError(f"engine.{fixed.pop()} cannot change in a resumed run: it would change the bits")
     job = JobConfig.parse({**job.model_dump(), "engine": {**job.engine.model_dump(), **engine}})
     dataset = dataset_info(identity["data"])
@@ -104,9 +103,8 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
     run = Run(client, launch.dataset, launch.job, launch.folder, recipe, log, launch.report)
     try:
         state, recipe = run.finish(run.fit())
-        algorithm = client.submit(tasks.build_algorithm, recipe, pure=False)
-        arguments = (recipe, history(log), _attributes(launch, run), launch.overwrite)
-        client.submit(tasks.store_result, str(launch.target), algorithm, state, *arguments, pure=False).result()
+        attributes = _attributes(launch, run)
+        run.states.store(launch.target, recipe, state, history(log), attributes, launch.overwrite)
     except KeyboardInterrupt:
         launch.report("checkpoint", {"iteration": run.interrupt()})
         raise

@@ -23,6 +23,7 @@ from ..physics.propagation import frequencies, fresnel_propagator
 from ..solver.lsqml import LsqMl
 from ..solver.problem import Problem
 from ..solver.settings import ObjectRules, ProbeRules, Settings
+from ..solver.tiled import TiledLsqMl
 from ..solver.workspace_gpu import choose_device
 
 TANGENT_ABOVE = 4
@@ -98,6 +99,11 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
     slices_of(info, config)
     check_geometry(microscope, info.detector.pixels, info.detector.angular_step_mrad, step_angstrom=info.scan_step)
     geometry(info, microscope)
+    if config.engine.tile_pixels is not None and searches_line(info, config):
+        raise InputError(
+            f"engine.tile_pixels = {config.engine.tile_pixels} with the tangent step, whose direction is not kept in"
+            " tiles: set solver.step_rule = 'pooled', or couple the slices"
+        )
     remarks = []
     if config.probe.mode_power * (config.probe.modes - 1) >= 1:
         raise InputError(
@@ -219,14 +225,31 @@ def _settings(info: DatasetInfo, config: JobConfig, pixel: float, hold_out: bool
     )
 
 
+def object_dtype(config: JobConfig) -> np.dtype:
+    """Phases in rad, or complex transmissions."""
+    return np.dtype(np.float32 if config.object.kind == "phase" else np.complex64)
+
+
+def vacuum(dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """An object of phase 0 and modulus 1."""
+    return np.zeros(shape, dtype) if dtype.kind == "f" else np.ones(shape, dtype)
+
+
 def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
     """Vacuum, and the probe of the dataset's aberrations with the counts' power."""
+    shared = initial_shared(recipe, algorithm)
+    problem = algorithm.problem
+    object_ = vacuum(object_dtype(recipe.job), (problem.slices, *problem.canvas.shape))
+    return replace(shared, model=replace(shared.model, object=object_), anchor=object_)
+
+
+def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
+    """The start but for its object, which has no pixels."""
     config, info = recipe.job, dataset_info(recipe.path)
     microscope = microscope_of(info, config)
     canvas, centres = geometry(info, microscope)
     n = info.detector.pixels
-    shape = (algorithm.problem.slices, *canvas.shape)
-    object_ = np.zeros(shape, np.float32) if config.object.kind == "phase" else np.ones(shape, np.complex64)
+    object_ = vacuum(object_dtype(config), (algorithm.problem.slices, 0, 0))
     probe = make_probe(microscope, n, canvas.pixel, 1.0)
     # electrons that the mask hides are in the probe but not in the mean counts
     seen = float((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2 * algorithm.problem.weights).sum())

@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..distributed.iterate import block_data
-from ..io.dataset import ZarrBlocks
-from ..io.result import write_result
-from ..model.blocks import Block
-from ..model.state import State
+from ..io.dataset import ZarrBlocks, dataset_info
+from ..io.result import create_result, write_object, write_result
+from ..model.blocks import Block, make_blocks
+from ..model.state import State, TileState
+from ..model.tiles import Rect, Tile, core_sides
 from ..solver.lsqml import LsqMl
 from ..solver.patterns import Events
-from .setup import Recipe, build_algorithm, initial_state
+from ..solver.tiled import TiledLsqMl, tiles_of
+from .setup import (
+    Recipe,
+    build_algorithm,
+    geometry,
+    initial_shared,
+    initial_state,
+    microscope_of,
+    object_dtype,
+    vacuum,
+)
 
 __all__ = [
     "build_algorithm",
+    "build_tiled",
+    "create_tiled_result",
     "finish_from",
+    "initial_shared",
     "initial_state",
+    "initial_tile",
+    "plan_tiles",
     "recover",
+    "recover_tile",
     "store_result",
+    "store_tile",
     "survey_block",
 ]
 
@@ -36,12 +54,12 @@ def survey_block(algorithm: LsqMl, source: ZarrBlocks, block: Block, budget: int
     return float((counts * weights).sum(dtype=np.float64)), block.size
 
 
-def finish_from(algorithm: LsqMl, state: State) -> State:
+def finish_from(algorithm: LsqMl | TiledLsqMl, state: State) -> State:
     """See :meth:`LsqMl.finish_from`."""
     return algorithm.finish_from(state)
 
 
-def recover(algorithm: LsqMl, state: State, damping: float) -> State:
+def recover(algorithm: LsqMl | TiledLsqMl, state: State, damping: float) -> State:
     """See :meth:`LsqMl.recover`; the damping is given, so that recovering a recovered state changes nothing."""
     return replace(algorithm.recover(state), damping=damping)
 
@@ -67,4 +85,73 @@ def store_result(
         attributes,
         overwrite,
     )
+    return path
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """What the client knows of tiles: who exchanges with whom, the object's shape [S, Oy, Ox] and dtype, cores' sides,
+    and the number of patterns of every tile."""
+
+    tiles: tuple[Tile, ...]
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+    chunk: tuple[int, int]
+    patterns: tuple[int, ...]
+
+
+def build_tiled(recipe: Recipe) -> TiledLsqMl:
+    """The solver with its problem, the object in tiles."""
+    config, info = recipe.job, dataset_info(recipe.path)
+    assert config.engine.tile_pixels is not None
+    solver = build_algorithm(recipe)
+    _, centres = geometry(info, microscope_of(info, config))
+    blocks = make_blocks(info.scan_shape, config.engine.block or info.tile)
+    tiles = tiles_of(solver.problem, blocks, centres, config.engine.tile_pixels)
+    return TiledLsqMl(solver, tiles, object_dtype(config))
+
+
+def plan_tiles(recipe: Recipe) -> TilePlan:
+    """The plan of a job's tiles: it depends on the scan and the job alone."""
+    algorithm, config = build_tiled(recipe), recipe.job
+    info, canvas = dataset_info(recipe.path), algorithm.problem.canvas
+    assert config.engine.tile_pixels is not None
+    blocks = make_blocks(info.scan_shape, config.engine.block or info.tile)
+    patterns = tuple(sum(blocks[b].size for b in tile.blocks) for tile in algorithm.tiles)
+    shape = (algorithm.problem.slices, *canvas.shape)
+    chunk = core_sides(canvas.shape, config.engine.tile_pixels)
+    return TilePlan(algorithm.tiles, shape, algorithm.object_dtype, chunk, patterns)
+
+
+def initial_tile(algorithm: TiledLsqMl, index: int) -> TileState:
+    """Vacuum on a core."""
+    shape = (algorithm.problem.slices, *algorithm.tiles[index].core.shape)
+    object_ = vacuum(algorithm.object_dtype, shape)
+    return TileState(object_, object_)
+
+
+def recover_tile(algorithm: TiledLsqMl, state: TileState) -> TileState:
+    """See :meth:`TiledLsqMl.recover_tile`."""
+    return algorithm.recover_tile(state)
+
+
+def create_tiled_result(
+    path: str,
+    algorithm: TiledLsqMl,
+    shared: State,
+    recipe: Recipe,
+    plan: TilePlan,
+    entries: list[Mapping[str, Any]],
+    attributes: dict[str, Any],
+) -> str:
+    """Write a result but for its object."""
+    problem, model = algorithm.problem, algorithm.solver.full_dose(shared.model)
+    maps = (plan.dtype, plan.chunk)
+    create_result(path, model, *maps, problem.canvas, problem.scan_shape, recipe.job, entries, attributes)
+    return path
+
+
+def store_tile(path: str, core: Rect, state: TileState) -> str:
+    """Write a tile's object into the result."""
+    write_object(path, core, state.object)
     return path

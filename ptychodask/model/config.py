@@ -90,7 +90,7 @@ class SolverConfig(_Section):
 
 
 class EngineConfig(_Section):
-    """Where and how it runs; nothing here changes a bit of the result, except backend and block."""
+    """Where and how it runs; nothing here changes a bit of the result, except backend, block and tile_pixels."""
 
     workers: int | None = Field(None, ge=1, le=10_000, description="worker processes; unset: threads in this process")
     threads: int | None = Field(None, ge=1, le=4096, description="threads per worker; unset: all cores shared out")
@@ -100,6 +100,13 @@ class EngineConfig(_Section):
     )
     block: tuple[int, int] | None = Field(
         None, description="scan positions (y, x) per block; unset: the dataset's shards"
+    )
+    tile_pixels: int | None = Field(
+        None,
+        ge=16,
+        le=8192,
+        description="keep the object in tiles of at most so many pixels a side, spread over the workers, which"
+        " exchange frames; unset: every worker gets the whole object",
     )
     cache_gib: float = Field(4.0, ge=0, description="counts that one worker may keep in memory, GiB")
     checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")
