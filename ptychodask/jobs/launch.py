@@ -81,7 +81,7 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
         raise InputError(f"{target} has nothing to resume: {done}")
     identity = folder.read_json("job.json")
     job = JobConfig.parse(json.loads(identity["config"]))
-    if fixed := {"block", "backend", "tile_pixels"} & set(engine):
+    if fixed := {"block", "backend", "tile_pixels", "object_gib"} & set(engine):
         raise InputError(f"engine.{fixed.pop()} cannot change in a resumed run: it would change the bits")
     job = JobConfig.parse({**job.model_dump(), "engine": {**job.engine.model_dump(), **engine}})
     dataset = dataset_info(identity["data"])

@@ -94,7 +94,7 @@ class Run:
     @cached_property
     def states(self) -> States:
         """Whole states or in tiles, as the job says."""
-        return states_of(self.client, self.recipe)
+        return states_of(self.client, self.info, self.recipe)
 
     # -- the stages ----------------------------------------------------------------------------------------------
 

@@ -13,10 +13,11 @@ from .._errors import InputError
 from ..analysis.sampling import check_geometry
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
 from ..model.blocks import make_blocks
-from ..model.config import JobConfig
+from ..model.config import LARGEST_TILE, JobConfig
 from ..model.optics import Microscope
 from ..model.scan import Canvas, make_canvas
 from ..model.state import Model, State
+from ..physics.constraints import blur_reach
 from ..physics.modes import hermite_modes
 from ..physics.probe import make_probe
 from ..physics.propagation import frequencies, fresnel_propagator
@@ -99,10 +100,12 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
     slices_of(info, config)
     check_geometry(microscope, info.detector.pixels, info.detector.angular_step_mrad, step_angstrom=info.scan_step)
     geometry(info, microscope)
-    if config.engine.tile_pixels is not None and searches_line(info, config):
+    side = tile_side(info, config)
+    if side is not None and searches_line(info, config):
         raise InputError(
-            f"engine.tile_pixels = {config.engine.tile_pixels} with the tangent step, whose direction is not kept in"
-            " tiles: set solver.step_rule = 'pooled', or couple the slices"
+            f"the object in tiles of {side} pixels with the tangent step, whose direction is not kept in tiles:"
+            " set solver.step_rule = 'pooled', couple the slices, or leave engine.tile_pixels and engine.object_gib"
+            " unset"
         )
     remarks = []
     if config.probe.mode_power * (config.probe.modes - 1) >= 1:
@@ -113,12 +116,37 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
         )
     if config.solver.validation_fraction is not None and not counts_are_whole(info):
         remarks.append("counts are not whole electrons: nothing is held out, the run stops on the loss alone")
+    if side is not None:
+        remarks.append(f"the object is kept in tiles of at most {side} x {side} pixels")
     if config.object.slices is None:
         remarks.append(
             f"object.slices is unset: {slices_of(info, config)} slice(s) for"
             f" {thickness_of(info, config) or 'unknown'} A"
         )
     return remarks
+
+
+def tile_side(info: DatasetInfo, config: JobConfig) -> int | None:
+    """Side of the object's tiles in pixels, None where the object stays whole: from the scan and the job alone.
+
+    With a bound on memory, the largest side whose tile with its halo takes a quarter of it, so that a worker can hold
+    some tiles besides what is on its way.
+    """
+    bound = config.engine.object_gib
+    if config.engine.tile_pixels is not None or bound is None:
+        return config.engine.tile_pixels
+    n, slices = info.detector.pixels, slices_of(info, config)
+    canvas, _ = geometry(info, microscope_of(info, config))
+    # object and anchor, before and after; gradient and direction; illumination and weight, which are real
+    pixel_bytes = slices * (6 * object_dtype(config).itemsize + 2 * 4)
+    if canvas.shape[0] * canvas.shape[1] * pixel_bytes <= bound * 2**30:
+        return None
+    halo = n + 2 * blur_reach(config.object.blur_angstrom / canvas.pixel)
+    side = int(math.sqrt(bound * 2**30 / 4 / pixel_bytes)) - halo
+    if side < n:
+        least = 4 * (n + halo) ** 2 * pixel_bytes / 2**30
+        raise InputError(f"engine.object_gib = {bound:g} holds no tile of {n} pixels: use at least {least:.3g}")
+    return min(side, LARGEST_TILE)
 
 
 def choose_kernels(recipe: Recipe) -> Recipe:

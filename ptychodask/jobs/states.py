@@ -14,8 +14,9 @@ from ..distributed.iterate import Job, Pass, passes
 from ..distributed.tiled import InTiles, places_of, tiled_passes
 from ..io.atomic import replacing
 from ..io.checkpoint import create_state, load_shared, load_state, load_tile, save_state, save_tile
+from ..io.dataset import DatasetInfo
 from . import tasks
-from .setup import Recipe
+from .setup import Recipe, tile_side
 
 Cut = Callable[[int, Any], Any]
 
@@ -38,9 +39,9 @@ class States(Protocol):
     ) -> None: ...  # fmt: skip
 
 
-def states_of(client: Any, recipe: Recipe) -> States:
+def states_of(client: Any, info: DatasetInfo, recipe: Recipe) -> States:
     """As the job says."""
-    if recipe.job.engine.tile_pixels is None:
+    if tile_side(info, recipe.job) is None:
         return Whole(client)
     return Tiled(client, client.submit(tasks.plan_tiles, recipe, pure=False).result())
 

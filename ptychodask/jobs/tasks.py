@@ -13,7 +13,7 @@ from ..io.dataset import ZarrBlocks, dataset_info
 from ..io.result import create_result, write_object, write_result
 from ..model.blocks import Block, make_blocks
 from ..model.state import State, TileState
-from ..model.tiles import Rect, Tile, core_sides
+from ..model.tiles import Rect, Tile
 from ..solver.lsqml import LsqMl
 from ..solver.patterns import Events
 from ..solver.tiled import TiledLsqMl, tiles_of
@@ -25,6 +25,7 @@ from .setup import (
     initial_state,
     microscope_of,
     object_dtype,
+    tile_side,
     vacuum,
 )
 
@@ -103,11 +104,12 @@ class TilePlan:
 def build_tiled(recipe: Recipe) -> TiledLsqMl:
     """The solver with its problem, the object in tiles."""
     config, info = recipe.job, dataset_info(recipe.path)
-    assert config.engine.tile_pixels is not None
+    side = tile_side(info, config)
+    assert side is not None, "only jobs in tiles have this algorithm"
     solver = build_algorithm(recipe)
     _, centres = geometry(info, microscope_of(info, config))
     blocks = make_blocks(info.scan_shape, config.engine.block or info.tile)
-    tiles = tiles_of(solver.problem, blocks, centres, config.engine.tile_pixels)
+    tiles = tiles_of(solver.problem, blocks, centres, side)
     return TiledLsqMl(solver, tiles, object_dtype(config))
 
 
@@ -115,11 +117,10 @@ def plan_tiles(recipe: Recipe) -> TilePlan:
     """The plan of a job's tiles: it depends on the scan and the job alone."""
     algorithm, config = build_tiled(recipe), recipe.job
     info, canvas = dataset_info(recipe.path), algorithm.problem.canvas
-    assert config.engine.tile_pixels is not None
     blocks = make_blocks(info.scan_shape, config.engine.block or info.tile)
     patterns = tuple(sum(blocks[b].size for b in tile.blocks) for tile in algorithm.tiles)
     shape = (algorithm.problem.slices, *canvas.shape)
-    chunk = core_sides(canvas.shape, config.engine.tile_pixels)
+    chunk = algorithm.tiles[0].core.shape
     return TilePlan(algorithm.tiles, shape, algorithm.object_dtype, chunk, patterns)
 
 

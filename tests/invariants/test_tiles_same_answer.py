@@ -180,7 +180,7 @@ def test_the_size_of_tiles_cannot_change_in_a_resumed_run(scan, tmp_path):
 
 
 def test_the_tangent_step_is_refused(scan):
-    with pytest.raises(InputError, match="tile_pixels = 40 with the tangent step"):
+    with pytest.raises(InputError, match="tiles of 40 pixels with the tangent step"):
         ptychodask.reconstruct(scan, {**TILED, "solver": {**JOB["solver"], "step_rule": "tangent"}})
 
 
