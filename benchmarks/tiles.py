@@ -93,13 +93,18 @@ def exchange(path: Path, sides: list[int], n: int, pixel: float) -> dict[str, An
                 }
             )
     plain = [r for r in rows if r["blur_margin_pixels"] == 0]
-    logs = [np.log([r[name] for r in plain]) for name in ("perimeter_pixels", "bytes")]
-    per_pixel = float(np.mean([r["bytes"] / r["perimeter_pixels"] for r in plain]))
+    logs = [np.log([r[name] for r in plain]) for name in ("perimeter_pixels", "bytes", "formula_bytes")]
+    # inner corners of tiles: 4 (k - 1)^2 for k x k tiles; each brings a square of half a pattern
+    terms = [[r["perimeter_pixels"], 4 * (r["tiles"] ** 0.5 - 1) ** 2] for r in plain]
+    (along, corner), *_ = np.linalg.lstsq(np.array(terms), np.array([r["bytes"] for r in plain]), rcond=None)
     return {
         "rows": rows,
-        "exponent_against_perimeter": float(np.polyfit(*logs, 1)[0]),
-        "bytes_per_perimeter_pixel": per_pixel,
+        "exponent_against_perimeter": float(np.polyfit(logs[0], logs[1], 1)[0]),
+        "exponent_of_formula": float(np.polyfit(logs[0], logs[2], 1)[0]),
+        "bytes_per_perimeter_pixel": float(along),
         "bytes_per_perimeter_pixel_of_formula": BYTES_PER_PIXEL * n / 2,
+        "bytes_per_inner_corner": float(corner),
+        "bytes_per_inner_corner_of_formula": BYTES_PER_PIXEL * (n / 2) ** 2,
     }
 
 
@@ -110,7 +115,9 @@ def peak_mib() -> float:
 def memory(path: Path, warm: Path, slices: int, tile: int | None) -> dict[str, Any]:
     """Peak RSS of the workers above that after a small run."""
     with (
-        LocalCluster(WORKERS, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=WORKERS, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=None
+        ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         ptychodask.reconstruct(warm, job(slices, 0.45, None, 2), client)
@@ -132,13 +139,13 @@ if __name__ == "__main__":
     options = arguments(QUESTION)
     with tempfile.TemporaryDirectory() as name:
         fine, coarse, small = (Path(name) / f"{kind}.zarr" for kind in ("fine", "coarse", "small"))
-        n, side, sides = (32, 16, [48, 32]) if options.tiny else (64, 64, [162, 108, 81, 65])
+        n, side, sides = (32, 16, [48, 32]) if options.tiny else (64, 64, [163, 109, 82, 65])
         pixel = make(fine, side, n, 4)
         result: dict[str, Any] = {"exchange": exchange(fine, sides, n, pixel)}
         if not options.tiny:
-            make(coarse, 96, 32, 16)
+            make(coarse, 80, 32, 16)
             make(small, 16, 32, 16)
-            result["memory"] = [memory(coarse, small, 6, tile) for tile in (None, 400)]
+            result["memory"] = [memory(coarse, small, 8, tile) for tile in (None, 340)]
             largest = [m["peak_mib_above_of_every_worker"][-1] for m in result["memory"]]
             result["whole_over_tiles"] = largest[0] / largest[1]
     save("tiles", QUESTION, result, options)

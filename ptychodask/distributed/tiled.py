@@ -77,7 +77,12 @@ def _give(algorithm: TiledAlgorithm, merged: Parcel, to: int) -> Any:
     return algorithm.give(merged.update, to)
 
 
-def _collect(algorithm: TiledAlgorithm, index: int, givers: Sequence[int], pieces: list[Any]) -> _Received:
+def _collect(algorithm: TiledAlgorithm, index: int, givers: Sequence[int], given: list[Any]) -> _Received:
+    """``given`` are pieces of other tiles, and at its own place the tile's merged parcel."""
+    pieces = [
+        algorithm.give(piece.update, index) if giver == index else piece
+        for giver, piece in zip(givers, given, strict=True)
+    ]
     others = (piece.nbytes for giver, piece in zip(givers, pieces, strict=True) if giver != index)
     return _Received(algorithm.collect(index, pieces), sum(others))
 
@@ -204,8 +209,8 @@ def _submit_pass(
 def _sums(submit: _Submit, tile: Tile, merged: list[Future | None]) -> Future:
     """Sums on a tile's work area: what its givers' updates say about it."""
     t = tile.index
-    pieces = [submit(_give, f"give-{u}-{t}", merged[u], t, at=u) for u in tile.givers]
-    return submit(_collect, f"sums-{t}", t, tile.givers, pieces, at=t)
+    given = [merged[t] if u == t else submit(_give, f"give-{u}-{t}", merged[u], t, at=u) for u in tile.givers]
+    return submit(_collect, f"sums-{t}", t, tile.givers, given, at=t)
 
 
 def tiled_passes(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..distributed.iterate import Job, Pass, passes
+from ..distributed.iterate import Job, Pass, new_name, passes
 from ..distributed.tiled import InTiles, places_of, tiled_passes
 from ..io.atomic import replacing
 from ..io.checkpoint import create_state, load_shared, load_state, load_tile, save_state, save_tile
@@ -142,7 +142,7 @@ class Tiled:
             self.client.submit(
                 tasks.create_tiled_result, str(part), algorithm, state.shared, *arguments, pure=False
             ).result()
-            self._write(tasks.store_tile, str(part), state, f"{part.name}-{id(state)}")
+            self._write(tasks.store_tile, str(part), state, f"{new_name()}-store")
 
     def _each(
         self, function: Callable[..., Any], key: str, arguments: Callable[[int], tuple[Any, ...]]

@@ -45,7 +45,7 @@ def reference(scan):
 @pytest.fixture(scope="module")
 def three_workers():
     with (
-        LocalCluster(3, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
