@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from distributed import Client, Future
 
+from .._array import held_bytes
 from ..model.blocks import Block, BlockSource
 from .stream import Supply, block_data, supplies
 
@@ -52,6 +53,8 @@ class Parcel:
     bytes_merged: int
     bytes_exchanged: int = 0
     """Frames of the object and of its sums that tiles got from each other."""
+
+    __sizeof__ = held_bytes
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from distributed import Client, Future
 
+from .._array import held_bytes
 from ..model.blocks import Block, BlockSource
 from ..model.tiles import Tile
 from .iterate import Job, Parcel, Pass, merge_tree, passes, workers_of
@@ -56,6 +57,8 @@ class _Received:
 
     value: Any
     bytes_exchanged: int
+
+    __sizeof__ = held_bytes
 
 
 def _lend(algorithm: TiledAlgorithm, owner: int, state: Any, to: int) -> Any:

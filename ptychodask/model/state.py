@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._array import Array, namespace
+from .._array import Array, held_bytes, namespace
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Model:
     iteration: int = 0
     corner: tuple[int, int] = (0, 0)
 
+    __sizeof__ = held_bytes
+
     def part(self, view: tuple[slice, slice]) -> tuple[slice, slice, slice]:
         """Index of a window of the canvas in the object, all slices."""
         (y, x), (rows, columns) = self.corner, view
@@ -62,6 +64,8 @@ class State:
     momentum: int = 0
     damping: float = 1.0
 
+    __sizeof__ = held_bytes
+
 
 @dataclass(frozen=True)
 class TileState:
@@ -72,6 +76,8 @@ class TileState:
 
     object: Array
     anchor: Array
+
+    __sizeof__ = held_bytes
 
 
 def is_pure_phase(object_: Array) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .._array import held_bytes
 from ..model.state import State
 from ..physics import constraints, modes
 from .problem import Problem
@@ -30,6 +31,8 @@ class Direction:
     ascent: float
     """<gradient, momentum>: negative where the momentum has turned against the gradient."""
     sums: Sums
+
+    __sizeof__ = held_bytes
 
 
 def direction(problem: Problem, state: State, update: Update) -> Direction:
