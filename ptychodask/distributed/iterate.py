@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from distributed import Client, Future
 
+from .._array import held_bytes
 from ..model.blocks import Block, BlockSource
 from .stream import Supply, block_data, supplies
 
@@ -50,14 +51,18 @@ class Parcel:
     update: Any
     bytes_read: int
     bytes_merged: int
+    bytes_exchanged: int = 0
+    """Frames of the object and of its sums that tiles got from each other."""
+
+    __sizeof__ = held_bytes
 
 
 @dataclass(frozen=True)
 class Pass:
-    """A state (a future), and the metrics of the pass over all blocks that looked at it."""
+    """A state (a future, or a bundle of them), and the metrics of the pass over all blocks that looked at it."""
 
     iteration: int
-    state: Future
+    state: Any
     metrics: dict[str, float]
 
 
@@ -117,7 +122,8 @@ def _line(algorithm: Algorithm, source: BlockSource, block: Block, supply: Suppl
 
 def _merge(algorithm: Algorithm, parcels: list[Parcel]) -> Parcel:
     update = algorithm.merge([p.update for p in parcels])
-    return Parcel(update, sum(p.bytes_read for p in parcels), sum(p.bytes_merged for p in parcels))
+    exchanged = sum(p.bytes_exchanged for p in parcels)
+    return Parcel(update, sum(p.bytes_read for p in parcels), sum(p.bytes_merged for p in parcels), exchanged)
 
 
 def _metrics(algorithm: Algorithm, parcel: Parcel) -> dict[str, float]:
@@ -251,13 +257,14 @@ def _submit_pass(job: Job, label: str, state: Future, last: bool) -> tuple[Futur
 
 def passes(
     job: Job,
-    state: Future,
+    state: Any,
     first: int,
     last: int,
     *,
     attempt: int = 0,
-    cut: Callable[[int, Future], Future] | None = None,
+    cut: Callable[[int, Any], Any] | None = None,
     cut_every: int = 10,
+    submit_pass: Callable[[Job, str, Any, bool], tuple[Future, Any]] | None = None,
 ) -> Generator[Pass, None, None]:
     """Look at the states after ``first``, ``first + 1``, ... ``last`` updates, in order.
 
@@ -271,14 +278,17 @@ def passes(
         Given an iteration and its state, stores it and returns a future of the same state that is rooted in the store.
     cut_every : int
         Iterations between cuts.
+    submit_pass : callable
+        How a pass is submitted, where the state is not one future; see :mod:`ptychodask.distributed.tiled`.
     """
-    in_flight: deque[tuple[int, Future, Future]] = deque()
+    submit = submit_pass or _submit_pass
+    in_flight: deque[tuple[int, Any, Future]] = deque()
     iteration = first
     while True:
         while len(in_flight) < IN_FLIGHT and iteration <= last:
             if cut is not None and iteration > first and iteration % cut_every == 0:
                 state = cut(iteration, state)
-            metrics, following = _submit_pass(job, f"{attempt}-{iteration}", state, iteration == last)
+            metrics, following = submit(job, f"{attempt}-{iteration}", state, iteration == last)
             in_flight.append((iteration, state, metrics))
             if following is not None:
                 state = following

@@ -15,45 +15,65 @@ import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from .._errors import InputError
-from ..model.state import Model, State
+from ..model.state import Model, State, TileState
+from ..model.tiles import Rect
 from .atomic import discard, heal, remove, replacing
 from .lock import locked
 
 _NAME = re.compile(r"iteration-(\d{6})\.zarr")
 _LOCK = "lock"
-_ARRAYS = ("object", "anchor", "probe", "positions")
+_WRITE_ALL: Any = {"write_empty_chunks": True}
+"""Zeros are written too, so that a missing file means lost data."""
+
+
+def _checked() -> Any:
+    """Checksums find flipped bits."""
+    return {"compressors": [ZstdCodec(), Crc32cCodec()], "config": _WRITE_ALL}
 
 
 def save_state(path: str, state: State) -> str:
     """Write a state; returns the path."""
-    model = state.model
-    arrays = {
-        "object": model.object,
-        "anchor": state.anchor,
-        "probe": model.probe,
-        "positions": model.positions,
-    }
     with replacing(path, overwrite=True) as temporary:
         group = zarr.create_group(str(temporary))
-        for name, array in arrays.items():
-            # zeros are written too, so that a missing file means lost data; checksums find flipped bits
-            group.create_array(
-                name,
-                data=np.asarray(array),
-                chunks=_chunks(array.shape),
-                compressors=[ZstdCodec(), Crc32cCodec()],
-                config={"write_empty_chunks": True},
-            )
-        group.attrs.update(
-            {
-                "iteration": model.iteration,
-                # floats as hexadecimal text: the resumed run must have the same bits
-                "background": float(model.background).hex(),
-                "damping": float(state.damping).hex(),
-                "momentum": state.momentum,
-            }
-        )
+        for name, array in (("object", state.model.object), ("anchor", state.anchor)):
+            group.create_array(name, data=np.asarray(array), chunks=_chunks(array.shape), **_checked())
+        _write_shared(group, state)
     return path
+
+
+def create_state(path: str, shared: State, shape: tuple[int, int, int], dtype: np.dtype, chunk: tuple[int, int]) -> str:
+    """Make a checkpoint without its maps, which tiles of ``chunk`` pixels then write with :func:`save_tile`.
+
+    It has the form of :func:`save_state`. Nothing is renamed here: whoever waits for all tiles does that.
+    """
+    group = zarr.create_group(path)
+    for name in ("object", "anchor"):
+        group.create_array(name, shape=shape, dtype=dtype, chunks=(1, *chunk), **_checked())
+    _write_shared(group, shared)
+    return path
+
+
+def save_tile(path: str, core: Rect, state: TileState) -> str:
+    """Write a tile's maps. Safe in parallel: a tile is a chunk of every slice."""
+    group = zarr.open_group(path, mode="r+", zarr_format=3)
+    for name, values in (("object", state.object), ("anchor", state.anchor)):
+        _array(group, name).with_config(_WRITE_ALL)[:, core.y0 : core.y1, core.x0 : core.x1] = values
+    return path
+
+
+def _write_shared(group: zarr.Group, state: State) -> None:
+    model = state.model
+    for name, array in (("probe", model.probe), ("positions", model.positions)):
+        group.create_array(name, data=np.asarray(array), chunks=_chunks(array.shape), **_checked())
+    group.attrs.update(
+        {
+            "iteration": model.iteration,
+            # floats as hexadecimal text: the resumed run must have the same bits
+            "background": float(model.background).hex(),
+            "damping": float(state.damping).hex(),
+            "momentum": state.momentum,
+        }
+    )
 
 
 def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -62,28 +82,53 @@ def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def load_state(path: str) -> State:
     """Read a state back, bit for bit."""
+    with _reading(path) as group:
+        return _with_object(group, *(_read(_array(group, name)) for name in ("object", "anchor")))
+
+
+def load_shared(path: str) -> State:
+    """What tiles share of a state: all but the maps, which have no pixels."""
+    with _reading(path) as group:
+        shape, dtype = _array(group, "object").shape, _array(group, "object").dtype
+        nothing = np.zeros((shape[0], 0, 0), dtype)
+        return _with_object(group, nothing, nothing)
+
+
+def load_tile(path: str, core: Rect) -> TileState:
+    """A tile's maps, bit for bit."""
+    with _reading(path) as group:
+        part = (slice(None), slice(core.y0, core.y1), slice(core.x0, core.x1))
+        return TileState(*(_read(_array(group, name), part) for name in ("object", "anchor")))
+
+
+@contextmanager
+def _reading(path: str) -> Iterator[zarr.Group]:
     try:
-        group = zarr.open_group(path, mode="r", zarr_format=3)
-        object_, anchor, probe, positions = (_read(group[name]) for name in _ARRAYS)
-        attributes = dict(group.attrs)
-        model = Model(
-            object_,
-            probe,
-            positions,
-            float.fromhex(str(attributes["background"])),
-            int(attributes["iteration"]),  # type: ignore[arg-type]
-        )
-        return State(model, anchor, int(attributes["momentum"]), float.fromhex(str(attributes["damping"])))  # type: ignore[arg-type]
+        yield zarr.open_group(path, mode="r", zarr_format=3)
     except Exception as error:
         raise InputError(
             f"checkpoint {path} cannot be read ({type(error).__name__}): remove it to resume from an earlier one"
         ) from error
 
 
-def _read(array: Any) -> np.ndarray:
+def _with_object(group: zarr.Group, object_: np.ndarray, anchor: np.ndarray) -> State:
+    probe, positions = (_read(_array(group, name)) for name in ("probe", "positions"))
+    attributes: dict[str, Any] = dict(group.attrs)
+    background, damping = (float.fromhex(attributes[name]) for name in ("background", "damping"))
+    model = Model(object_, probe, positions, background, int(attributes["iteration"]))
+    return State(model, anchor, int(attributes["momentum"]), damping)
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array:
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array
+
+
+def _read(array: zarr.Array, part: Any = ...) -> np.ndarray:
     if array.nchunks_initialized < array.nchunks:
         raise OSError(f"{array.nchunks - array.nchunks_initialized} chunks of {array.name} are missing")
-    return np.asarray(array[...])
+    return np.asarray(array[part])
 
 
 @dataclass(frozen=True)

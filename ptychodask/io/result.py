@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr
@@ -17,6 +18,7 @@ from .._errors import InputError
 from ..model.config import JobConfig
 from ..model.scan import Canvas
 from ..model.state import Model
+from ..model.tiles import Rect
 from ..physics.constraints import phase_of
 from .atomic import replacing
 from .dataset import _first_line
@@ -169,12 +171,54 @@ def write_result(
     overwrite: bool,
 ) -> None:
     """Write a result atomically; the model is in full-dose units."""
+    with replacing(path, overwrite) as temporary:
+        _write(temporary, model, canvas, scan_shape, config, history, attributes)
+
+
+def create_result(
+    path: str | Path,
+    model: Model,
+    dtype: np.dtype,
+    chunk: tuple[int, int],
+    canvas: Canvas,
+    scan_shape: tuple[int, int],
+    config: JobConfig,
+    history: Sequence[Mapping[str, Any]],
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write a result but for its object, which tiles of ``chunk`` pixels then write with :func:`write_object`.
+
+    The model's object has no pixels, and ``dtype`` is that of the object. Nothing is renamed here: whoever waits for
+    all tiles does that.
+    """
+    slices = model.object.shape[0]
+    nothing = da.zeros((slices, *canvas.shape), dtype=dtype, chunks=(1, *chunk))
+    _write(Path(path), replace(model, object=nothing), canvas, scan_shape, config, history, attributes)
+
+
+def write_object(path: str | Path, core: Rect, object_: np.ndarray) -> None:
+    """Write a tile's object [S, h, w]. Safe in parallel: a tile is a chunk of every slice."""
+    array = zarr.open_group(str(path), mode="r+")["object"]
+    assert isinstance(array, zarr.Array)
+    array[:, core.y0 : core.y1, core.x0 : core.x1] = object_
+
+
+def _write(
+    path: Path,
+    model: Model,
+    canvas: Canvas,
+    scan_shape: tuple[int, int],
+    config: JobConfig,
+    history: Sequence[Mapping[str, Any]],
+    attributes: Mapping[str, Any],
+) -> None:
+    """The groups of a result; of an object that is lazy, only what it is, not its values."""
     n = model.probe.shape[-1]
     centred = (np.arange(n) - n // 2) * canvas.pixel
     origin = np.array([canvas.origin[0], canvas.origin[1]])
     positions = (np.asarray(model.positions) * canvas.pixel + origin).reshape(*scan_shape, 2)
     angstrom = {"units": "angstrom"}
-    pure = np.asarray(model.object).dtype.kind == "f"
+    pure = model.object.dtype.kind == "f"
     data = xr.Dataset(
         {
             "object": (
@@ -204,6 +248,5 @@ def write_result(
     }
     finish = np.array([e["stage"] == "finish" for e in history], dtype=bool)
     steps = xr.Dataset({**columns, "finish": ("entry", finish)})
-    with replacing(path, overwrite) as temporary:
-        data.to_zarr(str(temporary), consolidated=False, zarr_format=3)
-        steps.to_zarr(str(temporary), group="history", mode="a", consolidated=False, zarr_format=3)
+    data.to_zarr(str(path), consolidated=False, zarr_format=3, compute=False)
+    steps.to_zarr(str(path), group="history", mode="a", consolidated=False, zarr_format=3)

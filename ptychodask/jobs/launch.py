@@ -16,7 +16,6 @@ from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo, dataset_info
 from ..model.config import EngineConfig, JobConfig
-from . import tasks
 from .damage import damage_attributes, damage_warning
 from .plan import check_fits
 from .run import Log, Report, Run, history, split_iterations, survey
@@ -105,7 +104,7 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
 
 def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:
     """The job with other options of the engine, of which none may change the bits."""
-    if fixed := {"block", "backend"} & set(engine):
+    if fixed := {"block", "backend", "tile_pixels", "object_gib"} & set(engine):
         raise InputError(f"engine.{fixed.pop()} cannot change in a resumed run: it would change the bits")
     here = job.engine.model_dump()
     if PLACES & set(engine):  # another place to run replaces the old one
@@ -156,11 +155,9 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
 
 def _store(launch: Launch, run: Run, state: Any, recipe: Recipe) -> None:
     """Write the result, from the worker that has the state."""
-    algorithm = run.client.submit(tasks.build_algorithm, recipe, pure=False)
-    arguments = (recipe, history(run.log), _attributes(launch, run), launch.overwrite)
-    stored = run.client.submit(tasks.store_result, str(launch.target), algorithm, state, *arguments, pure=False)
+    entries, attributes = history(run.log), _attributes(launch, run)
     try:
-        stored.result()
+        run.states.store(launch.target, recipe, state, entries, attributes, launch.overwrite)
     except OSError as error:
         if cluster_trouble(error):
             raise

@@ -16,7 +16,7 @@ from ..io.dataset import DatasetInfo
 from ..model.config import JobConfig
 from .calibrate import Sample, Speed, measure, sample
 from .footprint import Footprint
-from .setup import Recipe, build_algorithm, check_job, choose_kernels
+from .setup import Recipe, build_algorithm, check_job, choose_kernels, tile_side
 
 IMPORTS = 224 * 2**20
 """Memory of a fresh worker process, at most: 220 MiB were measured (see benchmarks)."""
@@ -141,6 +141,10 @@ def size(count: float) -> str:
 
 def make_plan(info: DatasetInfo, config: JobConfig, site: Site, *, calibrate: bool) -> Plan:
     """What a job will take at a site; ``calibrate`` runs a few patterns to measure its speed, unless it cannot fit."""
+    if tile_side(info, config) is not None:
+        raise InputError(
+            "a plan counts what a whole object takes: leave engine.tile_pixels and engine.object_gib unset to see it"
+        )
     recipe = Recipe(info.path, config.model_dump_json())
     backend: str = config.engine.backend
     if backend == "auto":  # workers elsewhere may have devices that this machine lacks: nothing is refused for that
@@ -184,7 +188,8 @@ def plan_of(info: DatasetInfo, config: JobConfig, client: Any, calibrate: bool) 
 
 def check_fits(info: DatasetInfo, config: JobConfig, client: Any) -> None:
     """Refuse a job that cannot fit where it is to run; takes a fraction of a second."""
-    refuse(make_plan(info, config, site_of(client), calibrate=False))
+    if tile_side(info, config) is None:  # in tiles, what a worker holds is engine.object_gib's to say
+        refuse(make_plan(info, config, site_of(client), calibrate=False))
 
 
 def refuse(plan: Plan) -> None:

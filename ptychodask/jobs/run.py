@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from .._errors import DivergenceError, InputError
-from ..distributed.iterate import Job, Pass, map_blocks, new_name, passes
-from ..io.checkpoint import RunFolder, load_state
+from ..distributed.iterate import Job, Pass, map_blocks, new_name
+from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo
 from ..io.result import Entry
 from ..io.source import ZarrBlocks
@@ -20,6 +21,7 @@ from ..model.config import JobConfig
 from ..solver.stopping import Record, chosen, divergence, stop_reason
 from . import tasks
 from .setup import Recipe, blocks_of, choose_kernels, searches_line, train_fraction
+from .states import States, states_of
 
 MOST_RESTARTS = 3
 Report = Callable[[str, dict[str, Any]], None]
@@ -90,6 +92,11 @@ class Run:
         self._latest: Pass | None = None
         self._kept: dict[int, Pass] = {}
 
+    @cached_property
+    def states(self) -> States:
+        """Whole states or in tiles, as the job says."""
+        return states_of(self.client, self.info, self.recipe)
+
     # -- the stages ----------------------------------------------------------------------------------------------
 
     def fit(self) -> Any:
@@ -123,11 +130,9 @@ class Run:
         recipe = replace(self.recipe, mean_counts=self.recipe.mean_counts / share, hold_out=False)
         fitted = self._job("fit", self.recipe)
         job = self._job("finish", recipe)
-        state = self.client.submit(
-            tasks.finish_from, fitted.algorithm, state, key=f"{self.name}-finish-start", pure=False
-        )
+        state = self.states.finish_from(fitted.algorithm, state, f"{self.name}-finish-start")
         first = self.log.chosen
-        for seen in passes(job, state, first, first + count):
+        for seen in self.states.passes(job, state, first, first + count):
             if seen.iteration > first:
                 self._note(seen, "finish")
             state = seen.state
@@ -136,7 +141,7 @@ class Run:
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _job(self, label: str, recipe: Recipe) -> Job:
-        algorithm = self.client.submit(tasks.build_algorithm, recipe, key=f"{self.name}-{label}-algorithm", pure=False)
+        algorithm = self.states.algorithm(recipe, f"{self.name}-{label}-algorithm")
         searches = searches_line(self.info, self.config)
         budget = int(self.config.engine.cache_gib * 2**30)
         source = ZarrBlocks(self.info.path, self.info.fingerprint)
@@ -151,9 +156,7 @@ class Run:
         if first is not None:
             state = self._load(first)
         else:
-            state = self.client.submit(
-                tasks.initial_state, self.recipe, job.algorithm, key=f"{self.name}-start", pure=False
-            )
+            state = self.states.initial(self.recipe, job.algorithm, f"{self.name}-start")
         self.log.back_to(first or 0)
         return first or 0, state
 
@@ -162,15 +165,14 @@ class Run:
         return max((i for i in self.folder.checkpoints() if i <= self.log.oldest), default=None)
 
     def _load(self, iteration: int) -> Any:
-        path = self.folder.checkpoint(iteration)
-        return self.client.submit(load_state, path, key=f"{self.name}-start", pure=False)
+        return self.states.load(self.folder.checkpoint(iteration), f"{self.name}-start")
 
     def _iterate(self, job: Job, state: Any, first: int, last: int) -> tuple[int, Any] | None:
         """Iterate until the rule says stop (None) or the run diverges (where to go on from)."""
         every = self.config.engine.checkpoint_every
         # closed at once when it is left: what is in flight must not keep an interrupted run from its checkpoint
         with closing(
-            passes(job, state, first, last, attempt=self.log.restarts, cut=self._cut, cut_every=every)
+            self.states.passes(job, state, first, last, attempt=self.log.restarts, cut=self._cut, every=every)
         ) as looked_at:
             for seen in looked_at:
                 self._note(seen, "fit")
@@ -198,7 +200,7 @@ class Run:
         damping = 0.5**restarts
         self.report("restart", {"iteration": best, "trouble": trouble, "damping": damping})
         key = f"{self.name}-recovered-{restarts}"
-        state = self.client.submit(tasks.recover, job.algorithm, self._kept[best].state, damping, key=key, pure=False)
+        state = self.states.recover(job.algorithm, self._kept[best].state, damping, key)
         # a resumed run must find this state, and none of those that led astray
         self.folder.forget(after=best)
         self.log.back_to(best)
@@ -220,14 +222,12 @@ class Run:
         """
         if not self._store(iteration, state):
             return state
-        return self.client.submit(
-            load_state, self.folder.checkpoint(iteration), key=f"{self._token(iteration)}-load", pure=False
-        )
+        return self.states.load(self.folder.checkpoint(iteration), f"{self._token(iteration)}-load")
 
     def _store(self, iteration: int, state: Any) -> bool:
         path = self.folder.checkpoint(iteration)
         key = f"{self._token(iteration)}-save"
-        trouble = self.client.submit(tasks.store_checkpoint, path, state, key=key, pure=False, priority=1).result()
+        trouble = self.states.save(path, state, key)
         if not trouble:
             try:
                 self._write_log()
@@ -286,6 +286,8 @@ def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) ->
 
 def history(log: Log) -> list[Entry]:
     """The log as the result keeps it: without the state before the first update, numbered in the order of work."""
-    names = ("stage", "loss", "validation", "seconds", "power", "bytes_read", "bytes_merged")
+    names: tuple[str, ...] = ("stage", "loss", "validation", "seconds", "power", "bytes_read", "bytes_merged")
     entries = [e for e in log.entries if e["stage"] == "finish" or e["iteration"] > 0]
+    if entries and "bytes_exchanged" in entries[0]:
+        names += ("bytes_exchanged",)
     return [Entry(iteration=i + 1, updates=e["iteration"], **{n: e[n] for n in names}) for i, e in enumerate(entries)]

@@ -14,16 +14,18 @@ from .._errors import InputError
 from ..analysis.sampling import check_geometry
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
 from ..model.blocks import Block, Box, make_blocks
-from ..model.config import EngineConfig, JobConfig
+from ..model.config import LARGEST_TILE, EngineConfig, JobConfig
 from ..model.optics import Microscope
 from ..model.scan import Canvas, make_canvas
 from ..model.state import Model, State
+from ..physics.constraints import blur_reach
 from ..physics.modes import hermite_modes
 from ..physics.probe import make_probe
 from ..physics.propagation import frequencies, fresnel_propagator
 from ..solver.lsqml import LsqMl
 from ..solver.problem import Problem
 from ..solver.settings import ObjectRules, ProbeRules, Settings
+from ..solver.tiled import TiledLsqMl
 from ..solver.workspace_gpu import choose_device
 
 TANGENT_ABOVE = 4
@@ -121,6 +123,18 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
             f"solver.rounds_per_iteration = {rounds} is more than the scan's {blocks} blocks:"
             f" use at most {blocks}, or smaller blocks (engine.block)"
         )
+    side = tile_side(info, config)
+    if side is not None and rounds > 1:
+        raise InputError(
+            f"the object in tiles of {side} pixels with solver.rounds_per_iteration = {rounds}: tiles take one round"
+            " per iteration, use 1"
+        )
+    if side is not None and searches_line(info, config):
+        raise InputError(
+            f"the object in tiles of {side} pixels with the tangent step, whose direction is not kept in tiles:"
+            " set solver.step_rule = 'pooled', couple the slices, or leave engine.tile_pixels and engine.object_gib"
+            " unset"
+        )
     remarks = []
     if config.probe.mode_power * (config.probe.modes - 1) >= 1:
         raise InputError(
@@ -130,6 +144,8 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
         )
     if config.solver.validation_fraction is not None and not counts_are_whole(info):
         remarks.append("counts are not whole electrons: nothing is held out, the run stops on the loss alone")
+    if side is not None:
+        remarks.append(f"the object is kept in tiles of at most {side} x {side} pixels")
     if config.object.slices is None:
         remarks.append(
             f"object.slices is unset: {slices_of(info, config)} slice(s) for"
@@ -145,6 +161,29 @@ def kernels(engine: EngineConfig) -> str:
         backend = "cupy" if engine.gpus is not None or cupy_available() else "cpu"
     backend_module(backend)  # refuses a missing device now
     return backend
+
+
+def tile_side(info: DatasetInfo, config: JobConfig) -> int | None:
+    """Side of the object's tiles in pixels, None where the object stays whole: from the scan and the job alone.
+
+    With a bound on memory, the largest side whose tile with its halo takes a quarter of it, so that a worker can hold
+    some tiles besides what is on its way.
+    """
+    bound = config.engine.object_gib
+    if config.engine.tile_pixels is not None or bound is None:
+        return config.engine.tile_pixels
+    n, slices = info.detector.pixels, slices_of(info, config)
+    canvas, _ = geometry(info, microscope_of(info, config))
+    # object and anchor, before and after; gradient and direction; illumination and weight, which are real
+    pixel_bytes = slices * (6 * object_dtype(config).itemsize + 2 * 4)
+    if canvas.shape[0] * canvas.shape[1] * pixel_bytes <= bound * 2**30:
+        return None
+    halo = n + 2 * blur_reach(config.object.blur_angstrom / canvas.pixel)
+    side = int(math.sqrt(bound * 2**30 / 4 / pixel_bytes)) - halo
+    if side < n:
+        least = 4 * (n + halo) ** 2 * pixel_bytes / 2**30
+        raise InputError(f"engine.object_gib = {bound:g} holds no tile of {n} pixels: use at least {least:.3g}")
+    return min(side, LARGEST_TILE)
 
 
 def choose_kernels(recipe: Recipe) -> Recipe:
@@ -250,14 +289,31 @@ def _settings(info: DatasetInfo, config: JobConfig, pixel: float, hold_out: bool
     )
 
 
+def object_dtype(config: JobConfig) -> np.dtype:
+    """Phases in rad, or complex transmissions."""
+    return np.dtype(np.float32 if config.object.kind == "phase" else np.complex64)
+
+
+def vacuum(dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """An object of phase 0 and modulus 1."""
+    return np.zeros(shape, dtype) if dtype.kind == "f" else np.ones(shape, dtype)
+
+
 def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
     """Vacuum, and the probe of the dataset's aberrations with the counts' power."""
+    shared = initial_shared(recipe, algorithm)
+    problem = algorithm.problem
+    object_ = vacuum(object_dtype(recipe.job), (problem.slices, *problem.canvas.shape))
+    return replace(shared, model=replace(shared.model, object=object_), anchor=object_)
+
+
+def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
+    """The start but for its object, which has no pixels."""
     config, info = recipe.job, dataset_info(recipe.path, whole=False)
     microscope = microscope_of(info, config)
     canvas, centres = geometry(info, microscope)
     n = info.detector.pixels
-    shape = (algorithm.problem.slices, *canvas.shape)
-    object_ = np.zeros(shape, np.float32) if config.object.kind == "phase" else np.ones(shape, np.complex64)
+    object_ = vacuum(object_dtype(config), (algorithm.problem.slices, 0, 0))
     probe = make_probe(microscope, n, canvas.pixel, 1.0)
     # electrons that the mask hides are in the probe but not in the mean counts
     seen = float((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2 * algorithm.problem.weights).sum())

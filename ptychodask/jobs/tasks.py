@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,22 +11,45 @@ import numpy as np
 
 from .._errors import InputError
 from ..distributed.stream import Supply, block_data
-from ..io.checkpoint import save_state
-from ..io.result import write_result
+from ..io.checkpoint import create_state, save_state, save_tile
+from ..io.dataset import dataset_info
+from ..io.result import create_result, write_object, write_result
 from ..io.source import ZarrBlocks
 from ..model.blocks import Block, Box
-from ..model.state import State
+from ..model.state import State, TileState
+from ..model.tiles import Rect, Tile
 from ..solver.lsqml import LsqMl
 from ..solver.patterns import Events, Patterns
-from .setup import Recipe, build_algorithm, initial_state
+from ..solver.tiled import TiledLsqMl, tiles_of
+from .setup import (
+    Recipe,
+    blocks_of,
+    build_algorithm,
+    geometry,
+    initial_shared,
+    initial_state,
+    microscope_of,
+    object_dtype,
+    tile_side,
+    vacuum,
+)
 
 __all__ = [
     "build_algorithm",
+    "build_tiled",
+    "create_tiled_result",
     "finish_from",
+    "initial_shared",
     "initial_state",
+    "initial_tile",
+    "plan_tiles",
     "recover",
+    "recover_tile",
     "store_checkpoint",
     "store_result",
+    "store_shared",
+    "store_tile",
+    "store_tile_state",
     "survey_block",
 ]
 
@@ -65,12 +88,12 @@ def electrons_in(patterns: Patterns, weights: np.ndarray) -> float:
     return math.fsum(float((pattern * weights).sum(dtype=np.float64)) for pattern in counts)
 
 
-def finish_from(algorithm: LsqMl, state: State) -> State:
+def finish_from(algorithm: LsqMl | TiledLsqMl, state: State) -> State:
     """See :meth:`LsqMl.finish_from`."""
     return algorithm.finish_from(state)
 
 
-def recover(algorithm: LsqMl, state: State, damping: float) -> State:
+def recover(algorithm: LsqMl | TiledLsqMl, state: State, damping: float) -> State:
     """See :meth:`LsqMl.recover`; the damping is given, so that recovering a recovered state changes nothing."""
     return replace(algorithm.recover(state), damping=damping)
 
@@ -80,8 +103,22 @@ def store_checkpoint(path: str, state: State) -> str:
 
     An error of the disk is told, not raised: those that are raised come from the tasks that made the state.
     """
+    return _told(save_state, path, state)
+
+
+def store_shared(path: str, shared: State, shape: tuple[int, int, int], dtype: np.dtype, chunk: tuple[int, int]) -> str:
+    """As :func:`store_checkpoint`, for what tiles share."""
+    return _told(create_state, path, shared, shape, dtype, chunk)
+
+
+def store_tile_state(path: str, core: Rect, state: TileState) -> str:
+    """As :func:`store_checkpoint`, for one tile."""
+    return _told(save_tile, path, core, state)
+
+
+def _told(write: Callable[..., Any], *arguments: Any) -> str:
     try:
-        save_state(path, state)
+        write(*arguments)
     except (OSError, InputError) as error:
         return " ".join(str(error).split())
     return ""
@@ -108,4 +145,73 @@ def store_result(
         attributes,
         overwrite,
     )
+    return path
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """What the client knows of tiles: who exchanges with whom, the object's shape [S, Oy, Ox] and dtype, cores' sides,
+    and the number of patterns of every tile."""
+
+    tiles: tuple[Tile, ...]
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+    chunk: tuple[int, int]
+    patterns: tuple[int, ...]
+
+
+def build_tiled(recipe: Recipe) -> TiledLsqMl:
+    """The solver with its problem, the object in tiles."""
+    config, info = recipe.job, dataset_info(recipe.path, whole=False)
+    side = tile_side(info, config)
+    assert side is not None, "only jobs in tiles have this algorithm"
+    solver = build_algorithm(recipe)
+    _, centres = geometry(info, microscope_of(info, config))
+    blocks = blocks_of(info, config, recipe.damaged)
+    tiles = tiles_of(solver.problem, blocks, centres, side)
+    return TiledLsqMl(solver, tiles, object_dtype(config))
+
+
+def plan_tiles(recipe: Recipe) -> TilePlan:
+    """The plan of a job's tiles: it depends on the scan and the job alone."""
+    algorithm, config = build_tiled(recipe), recipe.job
+    info, canvas = dataset_info(recipe.path, whole=False), algorithm.problem.canvas
+    blocks = blocks_of(info, config, recipe.damaged)
+    patterns = tuple(sum(blocks[b].size for b in tile.blocks) for tile in algorithm.tiles)
+    shape = (algorithm.problem.slices, *canvas.shape)
+    chunk = algorithm.tiles[0].core.shape
+    return TilePlan(algorithm.tiles, shape, algorithm.object_dtype, chunk, patterns)
+
+
+def initial_tile(algorithm: TiledLsqMl, index: int) -> TileState:
+    """Vacuum on a core."""
+    shape = (algorithm.problem.slices, *algorithm.tiles[index].core.shape)
+    object_ = vacuum(algorithm.object_dtype, shape)
+    return TileState(object_, object_)
+
+
+def recover_tile(algorithm: TiledLsqMl, state: TileState) -> TileState:
+    """See :meth:`TiledLsqMl.recover_tile`."""
+    return algorithm.recover_tile(state)
+
+
+def create_tiled_result(
+    path: str,
+    algorithm: TiledLsqMl,
+    shared: State,
+    recipe: Recipe,
+    plan: TilePlan,
+    entries: list[Mapping[str, Any]],
+    attributes: dict[str, Any],
+) -> str:
+    """Write a result but for its object."""
+    problem, model = algorithm.problem, algorithm.solver.full_dose(shared.model)
+    maps = (plan.dtype, plan.chunk)
+    create_result(path, model, *maps, problem.canvas, problem.scan_shape, recipe.job, entries, attributes)
+    return path
+
+
+def store_tile(path: str, core: Rect, state: TileState) -> str:
+    """Write a tile's object into the result."""
+    write_object(path, core, state.object)
     return path

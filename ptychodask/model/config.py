@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .._errors import InputError
 from .presets import fill_from_preset
 
+LARGEST_TILE = 8192
+"""Side in pixels; a tile is a chunk of its files, and those have at most 2 GiB."""
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -104,7 +107,7 @@ class DataConfig(_Section):
 
 
 class EngineConfig(_Section):
-    """Where and how it runs; nothing here changes a bit of the result, except backend and block."""
+    """Where and how it runs; only backend, block, tile_pixels and object_gib change bits of the result."""
 
     workers: int | None = Field(None, ge=1, le=10_000, description="worker processes; unset: threads in this process")
     threads: int | None = Field(None, ge=1, le=4096, description="threads per worker; unset: all cores shared out")
@@ -128,6 +131,19 @@ class EngineConfig(_Section):
     )
     block: tuple[int, int] | None = Field(
         None, description="scan positions (y, x) per block; unset: the dataset's shards"
+    )
+    tile_pixels: int | None = Field(
+        None,
+        ge=16,
+        le=LARGEST_TILE,
+        description="keep the object in tiles of at most so many pixels a side, spread over the workers, which"
+        " exchange frames; unset: as object_gib says",
+    )
+    object_gib: float | None = Field(
+        None,
+        gt=0,
+        description="memory of a worker for the object and what is computed of it, GiB; an object that takes more is"
+        " kept in tiles; unset: every worker gets the whole object",
     )
     cache_gib: float = Field(4.0, ge=0, description="counts that one worker may keep or read ahead, GiB; 0: neither")
     checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .._array import Array, namespace
+from .._array import Array, held_bytes, namespace
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Model:
         Electrons per pixel that no wave explains.
     iteration : int
         Updates made so far.
+    corner : (int, int)
+        Canvas pixel of the object's first pixel: not (0, 0) where ``object`` is a part of the canvas.
     """
 
     object: Array
@@ -32,6 +34,14 @@ class Model:
     positions: Array
     background: float = 0.0
     iteration: int = 0
+    corner: tuple[int, int] = (0, 0)
+
+    __sizeof__ = held_bytes
+
+    def part(self, view: tuple[slice, slice]) -> tuple[slice, slice, slice]:
+        """Index of a window of the canvas in the object, all slices."""
+        (y, x), (rows, columns) = self.corner, view
+        return slice(None), slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x)
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,21 @@ class State:
     anchor: Array
     momentum: int = 0
     damping: float = 1.0
+
+    __sizeof__ = held_bytes
+
+
+@dataclass(frozen=True)
+class TileState:
+    """Object and anchor on the core of a tile, both [S, h, w].
+
+    Probe, positions and the rest are in a State that all tiles share, whose object has no pixels.
+    """
+
+    object: Array
+    anchor: Array
+
+    __sizeof__ = held_bytes
 
 
 def is_pure_phase(object_: Array) -> bool:

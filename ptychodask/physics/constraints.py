@@ -38,6 +38,11 @@ def amplitude_bound(object_: Array, largest: float) -> Array:
     return object_ * (xp.minimum(modulus, largest) / xp.maximum(modulus, 1e-12)).astype(modulus.dtype)
 
 
+def blur_reach(sigma: float) -> int:
+    """How many pixels away the lateral blur looks."""
+    return len(gaussian_kernel(sigma)) // 2 if sigma > 0 else 0
+
+
 def gaussian_kernel(sigma: float) -> np.ndarray:
     """Normalised samples of a Gaussian out to 4 sigma (in pixels)."""
     reach = max(1, int(np.ceil(4 * sigma)))

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..model.state import Model, State
+from .._array import held_bytes
+from ..model.state import State
 from ..physics import constraints, modes
 from .problem import Problem
 from .settings import ObjectRules
@@ -31,6 +32,8 @@ class Direction:
     """<gradient, momentum>: negative where the momentum has turned against the gradient."""
     sums: Sums
 
+    __sizeof__ = held_bytes
+
 
 def direction(problem: Problem, state: State, update: Update) -> Direction:
     """Directions ``g / sqrt(W^2 + (delta max W)^2)`` and their pooled steps ``<d, g> / sum W |d|^2``."""
@@ -38,40 +41,86 @@ def direction(problem: Problem, state: State, update: Update) -> Direction:
     full = place([update.object], (0, 0), problem.canvas.shape)
     gradient, light = full.gradient, full.illumination
     brightest = light.max(axis=(1, 2), keepdims=True)
-    step_map = gradient / np.sqrt(light**2 + (problem.settings.precondition * brightest) ** 2)
-    steps = np.array([_pooled(step_map[s], gradient[s], light[s]) for s in range(problem.slices)])
-    momentum = state.model.object - state.anchor if state.momentum >= 0 else None
-    ascent = 0.0 if momentum is None else _inner(gradient, momentum)
-    weight = light**2 / (light**2 + np.float32(0.1) * brightest**2)
-    probe, probe_step = None, 0.0
-    if update.probe is not None:
-        probe, probe_step = _probe_direction(problem, update.probe)
-    return Direction(step_map, steps, probe, probe_step, weight, ascent, update.sums)
+    step_map = precondition(problem, gradient, light, brightest)
+    steps = pooled_steps(*pooled_sums(step_map, gradient, light))
+    ascent = inner(gradient, state.model.object - state.anchor) if state.momentum >= 0 else 0.0
+    probe, probe_step = probe_direction(problem, update.probe)
+    return Direction(step_map, steps, probe, probe_step, lit_weight(light, brightest), ascent, update.sums)
 
 
-def _probe_direction(problem: Problem, sums: ProbeSums) -> tuple[np.ndarray, float]:
+def precondition(problem: Problem, gradient: np.ndarray, light: np.ndarray, brightest: np.ndarray) -> np.ndarray:
+    """The object's direction on any window of the canvas; ``brightest`` [S, 1, 1] is max W of the whole canvas."""
+    return gradient / np.sqrt(light**2 + (problem.settings.precondition * brightest) ** 2)
+
+
+def lit_weight(light: np.ndarray, brightest: np.ndarray) -> np.ndarray:
+    """Weight of the extrapolation, ``W^2 / (W^2 + 0.1 max W^2)``."""
+    return light**2 / (light**2 + np.float32(0.1) * brightest**2)
+
+
+def pooled_sums(move: np.ndarray, gradient: np.ndarray, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``<d, g>`` and ``sum W |d|^2`` of every slice, float64 [S]."""
+    numerators = [inner(d, g) for d, g in zip(move, gradient, strict=True)]
+    return np.array(numerators), np.array([_power(d, w) for d, w in zip(move, light, strict=True)])
+
+
+def pooled_steps(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
+    """Least-squares step of every slice; 0 where nothing is lit."""
+    pairs = zip(numerators, denominators, strict=True)
+    return np.array([above / below if below > 0 else 0.0 for above, below in pairs])
+
+
+def probe_direction(problem: Problem, sums: ProbeSums | None) -> tuple[np.ndarray | None, float]:
+    """Direction of the probe and its pooled step; None where it does not move."""
+    if sums is None:
+        return None, 0.0
     light = sums.illumination
     move = sums.gradient / np.sqrt(light**2 + (problem.settings.precondition * light.max()) ** 2)
-    return move, _pooled(move, sums.gradient, light)
+    denominator = _power(move, light)
+    return move, inner(move, sums.gradient) / denominator if denominator > 0 else 0.0
 
 
-def _inner(a: np.ndarray, b: np.ndarray) -> float:
+def inner(a: np.ndarray, b: np.ndarray) -> float:
     """Re <a, b> in float64."""
     return float((a.conj() * b).real.sum(dtype=np.float64))
 
 
-def _pooled(move: np.ndarray, gradient: np.ndarray, light: np.ndarray) -> float:
-    denominator = float((light * (move.real**2 + move.imag**2)).sum(dtype=np.float64))
-    return _inner(move, gradient) / denominator if denominator > 0 else 0.0
+def _power(move: np.ndarray, light: np.ndarray) -> float:
+    return float((light * (move.real**2 + move.imag**2)).sum(dtype=np.float64))
 
 
 def advance(problem: Problem, state: State, move: Direction, line: Update | None = None) -> State:
-    """The next state.
+    """The next state, with the steps of :func:`lengths`."""
+    rules = problem.settings.object_rules
+    steps, _ = lengths(problem, state.damping, move, line)
+    anchor = constrain(stepped(state.model.object, steps, move.object), rules)
+    rate, _ = inertia(state.momentum, move.ascent)
+    object_ = anchor
+    if rate is not None:
+        object_ = extrapolate(anchor, state.anchor, rate * move.weight, rules)
+    following = advance_shared(problem, state, move, line)
+    return replace(following, model=replace(following.model, object=object_), anchor=anchor)
+
+
+def advance_shared(problem: Problem, state: State, move: Direction, line: Update | None = None) -> State:
+    """The next state but for its object, which stays: probe, background and counters."""
+    _, step = lengths(problem, state.damping, move, line)
+    _, momentum = inertia(state.momentum, move.ascent)
+    model = replace(
+        state.model,
+        probe=_next_probe(problem, state, move, step),
+        background=_next_background(problem, state.model.background, move.sums),
+        iteration=state.model.iteration + 1,
+    )
+    return replace(state, model=model, momentum=momentum)
+
+
+def lengths(problem: Problem, damping: float, move: Direction, line: Update | None) -> tuple[np.ndarray, float]:
+    """How far every slice [S] and the probe go along their directions.
 
     Without ``line`` the pooled steps are used: ``a_s kappa / S`` for the object and ``a_P kappa`` for the probe, kappa
     = 1/2 where both move. With the sums of a tangent pass one step ``a`` serves both, clipped to [0.1 / S, 1.5].
     """
-    settings = problem.settings
     both = 0.5 if move.probe is not None else 1.0
     if line is None:
         object_steps = move.object_step * both / problem.slices
@@ -80,33 +129,31 @@ def advance(problem: Problem, state: State, move: Direction, line: Update | None
         ratio = line.sums.line_numerator / max(line.sums.line_denominator, 1e-30)
         object_steps = np.full(problem.slices, np.clip(ratio, 0.1 / problem.slices, LINE_CLIP))
         probe_step = float(object_steps[0])
-    scale = settings.object_step * state.damping * object_steps
-    stepped = state.model.object + scale.astype(move.weight.dtype)[:, None, None] * move.object
-    anchor = constrain(stepped.astype(state.model.object.dtype), settings.object_rules)
-    object_, momentum = _extrapolate(state, move, anchor, settings.object_rules)
-    model = Model(
-        object_,
-        _next_probe(problem, state, move, probe_step),
-        state.model.positions,
-        _next_background(problem, state.model.background, move.sums),
-        state.model.iteration + 1,
-    )
-    return State(model, anchor, momentum, state.damping)
+    return problem.settings.object_step * damping * object_steps, probe_step
 
 
-def _extrapolate(state: State, move: Direction, anchor: np.ndarray, rules: ObjectRules) -> tuple[np.ndarray, int]:
-    """Nesterov's point ``x + b w (x - x_before)``, b = (t + 1) / (t + 3), with restart; local constraints hold."""
-    if state.momentum < 0:
-        return anchor, -1
-    restart = move.ascent < 0
-    count = 0 if restart else state.momentum
-    rate = np.float32(0 if restart else (count + 1) / (count + 3))
-    ahead = anchor + rate * move.weight * (anchor - state.anchor)
+def stepped(object_: np.ndarray, steps: np.ndarray, move: np.ndarray) -> np.ndarray:
+    """The object after its step, before the constraints."""
+    return (object_ + steps.astype(move.real.dtype)[:, None, None] * move).astype(object_.dtype)
+
+
+def inertia(momentum: int, ascent: float) -> tuple[np.floating | None, int]:
+    """Rate ``b = (t + 1) / (t + 3)`` of the extrapolation (0 at a restart, None without any), and the next count."""
+    if momentum < 0:
+        return None, -1
+    if ascent < 0:
+        return np.float32(0), 1
+    return np.float32((momentum + 1) / (momentum + 3)), momentum + 1
+
+
+def extrapolate(anchor: np.ndarray, before: np.ndarray, rate: np.ndarray, rules: ObjectRules) -> np.ndarray:
+    """Nesterov's point ``x + b w (x - x_before)``, ``rate = b w``; local constraints hold."""
+    ahead = anchor + rate * (anchor - before)
     if rules.positive:
         ahead = constraints.positive_phase(ahead)
     if rules.amplitude_max is not None:
         ahead = constraints.amplitude_bound(ahead, rules.amplitude_max)
-    return ahead.astype(anchor.dtype), count + 1
+    return ahead.astype(anchor.dtype)
 
 
 def constrain(object_: np.ndarray, rules: ObjectRules) -> np.ndarray:
@@ -122,6 +169,7 @@ def constrain(object_: np.ndarray, rules: ObjectRules) -> np.ndarray:
 
 
 def _next_probe(problem: Problem, state: State, move: Direction, step: float) -> np.ndarray:
+    """The probe after its step: inside the aperture, with its power, modes orthogonal and by falling power."""
     probe = state.model.probe
     if move.probe is None:
         return probe

@@ -46,7 +46,7 @@ def _localise(problem: Problem, block: Block, model: Model) -> _Local:
         view,
         corners - np.array(corner),
         fractions,
-        transmission(xp.asarray(model.object[:, view[0], view[1]])),
+        transmission(xp.asarray(model.object[model.part(view)])),
         probe_spectra(xp.asarray(model.probe)),
         xp.asarray(problem.propagators),
         xp.asarray(problem.weights),
@@ -160,8 +160,7 @@ def line_search(
     stride = problem.settings.tangent_stride
     local = _localise(problem, block, model)
     likelihood = problem.likelihood
-    y, x = local.views_of
-    d_transmission = xp.asarray(object_direction[:, y, x])
+    d_transmission = xp.asarray(object_direction[model.part(local.views_of)])
     if is_pure_phase(model.object):
         d_transmission = 1j * local.transmission * d_transmission
     d_spectra = None if probe_direction is None else probe_spectra(xp.asarray(probe_direction))

@@ -32,7 +32,7 @@ def partial_cpu(
     corner = (int(view[0].start), int(view[1].start))
     corners = corners - np.array(corner)
     pure = is_pure_phase(model.object)
-    views = transmission(model.object[:, view[0], view[1]])
+    views = transmission(model.object[model.part(view)])
     height, width = views.shape[1:]
     objects = planes(views, width + LANES)
     spectra = to_tiles(probe_spectra(model.probe) / np.float32(n))

@@ -84,7 +84,7 @@ def _begin(problem: Problem, block: Block, model: Model, space: GpuWorkspace, ev
     view = window(corners, n)
     corner = (int(view[0].start), int(view[1].start))
     pure = is_pure_phase(model.object)
-    objects = model.object[:, view[0], view[1]]
+    objects = model.object[model.part(view)]
     maps = (0, 0, 0) if evaluate_only else objects.shape
     moves = problem.probe_moves(model.iteration) and not evaluate_only
     if pure:

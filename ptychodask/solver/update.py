@@ -48,6 +48,11 @@ class ObjectSums:
     gradient: np.ndarray
     illumination: np.ndarray
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both maps."""
+        return self.gradient.nbytes + self.illumination.nbytes
+
 
 @dataclass(frozen=True)
 class ProbeSums:
@@ -55,6 +60,11 @@ class ProbeSums:
 
     gradient: np.ndarray
     illumination: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both maps."""
+        return self.gradient.nbytes + self.illumination.nbytes
 
 
 @dataclass(frozen=True)
@@ -68,11 +78,7 @@ class Update:
     @property
     def nbytes(self) -> int:
         """Bytes of the maps."""
-        arrays: list[np.ndarray] = []
-        for part in (self.object, self.probe):
-            if part is not None:
-                arrays += [part.gradient, part.illumination]
-        return sum(a.nbytes for a in arrays)
+        return sum(part.nbytes for part in (self.object, self.probe) if part is not None)
 
 
 def merge(updates: list[Update]) -> Update:

@@ -23,6 +23,7 @@ from ptychodask.jobs.setup import (
     microscope_of,
     slices_of,
     thickness_of,
+    tile_side,
     train_fraction,
 )
 
@@ -208,3 +209,36 @@ def test_the_devices_choices_travel_with_the_recipe(info, monkeypatch):
     stored = Recipe(**json.loads(json.dumps(asdict(chosen))))
     problem = build_algorithm(stored).problem
     assert (problem.backend, problem.chains, problem.device_batch) == ("cupy", True, 7)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """A canvas of about 250 x 250 pixels."""
+    return dataset_info(write_scan(tmp_path_factory.mktemp("wide") / "scan.zarr", (8, 8), step=12.0, electrons=200))
+
+
+@pytest.mark.parametrize(("kind", "pixel_bytes"), [("phase", 2 * 32), ("complex", 2 * 56)])
+def test_an_object_that_exceeds_a_workers_memory_is_kept_in_tiles(wide, kind, pixel_bytes):
+    def side(pixels, **engine):
+        sections = {"object": {"slices": 2, "thickness_angstrom": 40.0, "kind": kind}}
+        return tile_side(wide, job(**sections, engine={"object_gib": pixels * pixel_bytes / 2**30, **engine}))
+
+    canvas = setup.geometry(wide, wide.microscope)[0].shape
+    assert side(canvas[0] * canvas[1] + 0.5) is None
+    assert side(canvas[0] * canvas[1] - 0.5) is not None
+    halo = N + 2 * math.ceil(4 * 0.45 / 0.4)
+    for tile in (32, 60):
+        assert side(4 * (tile + halo + 0.5) ** 2) == tile
+    # the number of workers and threads does not matter, and what is said is done
+    assert side(4 * (60 + halo + 0.5) ** 2, workers=7, threads=3) == 60
+    assert side(4 * (60 + halo + 0.5) ** 2, tile_pixels=50) == 50 == tile_side(wide, job(engine={"tile_pixels": 50}))
+    with pytest.raises(InputError, match="holds no tile of 32 pixels: use at least") as error:
+        side(4 * (31 + halo) ** 2)
+    least = float(str(error.value).rsplit(" ", 1)[1])
+    assert least == pytest.approx(4 * (32 + halo) ** 2 * pixel_bytes / 2**30, rel=0.01)
+    assert tile_side(wide, job()) is None
+
+
+def test_tiles_are_remarked(wide):
+    assert any("tiles of at most 50 x 50 pixels" in r for r in check_job(wide, job(engine={"tile_pixels": 50})))
+    assert not any("tiles" in r for r in check_job(wide, job()))

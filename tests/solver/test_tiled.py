@@ -1,0 +1,150 @@
+"""The object in tiles: iterations that are put together by hand equal those of the whole object."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers import FREE, small_problem
+
+from ptychodask.model.state import State, TileState
+from ptychodask.model.tiles import Rect
+from ptychodask.physics.constraints import blur_reach
+from ptychodask.solver.settings import ProbeRules
+from ptychodask.solver.tiled import TiledLsqMl, tiles_of
+
+
+def in_tiles(case, side):
+    """The algorithm, and the start cut into tiles and what they share."""
+    tiles = tiles_of(case.problem, case.blocks, case.model.positions, side)
+    algorithm = TiledLsqMl(case.algorithm, tiles, case.model.object.dtype)
+    whole = case.start()
+    states = []
+    for tile in tiles:
+        rows, columns = tile.core.inside((0, 0))
+        states.append(TileState(whole.model.object[:, rows, columns], whole.anchor[:, rows, columns]))
+    nothing = whole.model.object[:, :0, :0]
+    return algorithm, states, State(replace(whole.model, object=nothing), nothing, whole.momentum, whole.damping)
+
+
+def one_iteration(case, algorithm, states, shared):
+    tiles = algorithm.tiles
+    models, updates = [], []
+    for t, tile in enumerate(tiles):
+        frames = [algorithm.lend(u, states[u], t) for u in tile.lenders]
+        models.append(algorithm.assemble(t, states[t], shared, frames))
+        parts = [algorithm.partial(case.blocks[b], case.patterns[b], models[t], False) for b in tile.blocks]
+        updates.append(algorithm.merge(parts) if parts else None)
+    totals = algorithm.merge([algorithm.totals(u) for u in updates])
+    sums = [algorithm.collect(t, [algorithm.give(updates[u], t) for u in tiles[t].givers]) for t in range(len(tiles))]
+    brightest = algorithm.highest([algorithm.peak(t, s) for t, s in enumerate(sums)])
+    move = algorithm.step([algorithm.pool(t, states[t], shared, s, brightest) for t, s in enumerate(sums)], totals)
+    following = [
+        algorithm.advance_tile(t, states[t], shared, models[t], sums[t], brightest, move) for t in range(len(tiles))
+    ]
+    return following, algorithm.advance_shared(shared, move), totals
+
+
+def together(case, tiles, parts):
+    out = np.full((case.problem.slices, *case.problem.canvas.shape), np.nan, parts[0].dtype)
+    for tile, part in zip(tiles, parts, strict=True):
+        rows, columns = tile.core.inside((0, 0))
+        out[:, rows, columns] = part
+    return out
+
+
+BLUR = replace(FREE, blur_pixels=1.3, positive=True)
+CASES = {
+    "free": {"accelerate": True},
+    "blurred": {"object_rules": BLUR, "accelerate": True, "probe_rules": ProbeRules(1, True, None), "M": 2},
+    "identical": {"object_rules": replace(BLUR, identical=True), "S": 3, "accelerate": True},
+    "coupled": {"object_rules": replace(BLUR, coupling_slices=0.8), "S": 3, "background": 0.5, "mask": True},
+    "complex": {
+        "object_rules": replace(BLUR, amplitude_max=1.05, positive=False), "kind": "complex", "S": 2,
+        "accelerate": True, "probe_rules": ProbeRules(0, False, None),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("backend", ["numpy", "cpu"])
+@pytest.mark.parametrize("side", [11, 24])
+@pytest.mark.parametrize("name", CASES)
+def test_iterations_in_tiles_equal_those_of_the_whole_object(name, side, backend):
+    exact = backend == "numpy"
+    dtype = np.float64 if exact else np.float32
+    case = small_problem(dtype=dtype, backend=backend, scan=(5, 6), tile=(2, 2), **CASES[name])
+    algorithm, states, shared = in_tiles(case, side)
+    assert len(algorithm.tiles) >= 4
+    whole = case.start()
+    for _ in range(5):
+        whole, update = case.step(whole)
+        states, shared, totals = one_iteration(case, algorithm, states, shared)
+    bound = 1e-9 if exact else 1e-5
+    pairs = [
+        (whole.model.object, together(case, algorithm.tiles, [s.object for s in states])),
+        (whole.anchor, together(case, algorithm.tiles, [s.anchor for s in states])),
+        (whole.model.probe, shared.model.probe),
+    ]
+    for expected, found in pairs:
+        assert found.dtype == expected.dtype
+        np.testing.assert_allclose(found, expected, atol=bound * abs(expected).max(), rtol=0)
+    assert totals.sums.loss == pytest.approx(update.sums.loss, rel=bound)
+    assert shared.momentum == whole.momentum and shared.model.iteration == 5
+    assert shared.model.background == pytest.approx(whole.model.background, rel=10 * bound, abs=1e-12)
+    # the comparison would notice a step that was not taken
+    assert abs(whole.model.object - case.model.object).max() > 1e-2 * abs(case.model.object).max()
+
+
+def test_the_margin_is_needed():
+    """Without it the blur at the rim of a core would look at mirrored pixels: the test above would fail."""
+    case = small_problem(scan=(5, 6), tile=(2, 2), object_rules=BLUR)
+    algorithm, states, shared = in_tiles(case, 24)
+    short = tuple(replace(t, work=t.core) for t in algorithm.tiles)
+    algorithm = replace(algorithm, tiles=short)
+    whole, _ = case.step(case.start())
+    states, _, _ = one_iteration(case, algorithm, states, shared)
+    found = together(case, short, [s.object for s in states])
+    assert abs(found - whole.model.object).max() > 1e-3 * abs(whole.model.object).max()
+
+
+def test_a_restart_of_the_momentum_is_decided_by_all_tiles():
+    """One tile where the momentum rises and one where it falls: both follow the sum."""
+    case = small_problem(scan=(5, 6), tile=(2, 2), accelerate=True)
+    algorithm, states, shared = in_tiles(case, 24)
+    shared = replace(shared, momentum=3)
+    rng = np.random.default_rng(2)
+    states = [replace(s, anchor=s.object + 0.1 * rng.standard_normal(s.object.shape)) for s in states]
+    whole = case.start()
+    anchor = together(case, algorithm.tiles, [s.anchor for s in states])
+    whole, _ = case.step(replace(whole, anchor=anchor, momentum=3))
+    states, after, _ = one_iteration(case, algorithm, states, shared)
+    assert after.momentum == whole.momentum
+    np.testing.assert_allclose(
+        together(case, algorithm.tiles, [s.object for s in states]), whole.model.object, atol=1e-9
+    )
+
+
+def test_frames_hold_nothing_but_the_common_pixels():
+    case = small_problem(scan=(5, 6), tile=(2, 2))
+    algorithm, states, _ = in_tiles(case, 24)
+    tile = algorithm.tiles[0]
+    lender = tile.lenders[0]
+    frame = algorithm.lend(lender, states[lender], 0)
+    common = algorithm.tiles[lender].core.common(tile.reach)
+    assert frame.corner == common.corner and frame.object.shape[1:] == common.shape
+    assert frame.object.base is None and frame.nbytes == 8 * common.area
+
+
+def test_windows_of_the_blocks_are_those_that_their_updates_have():
+    case = small_problem(scan=(5, 6), tile=(2, 2), object_rules=BLUR)
+    tiles = tiles_of(case.problem, case.blocks, case.model.positions, 1000)
+    assert len(tiles) == 1 and len(tiles[0].blocks) == len(case.blocks)
+    merged = case.update().object
+    height, width = merged.gradient.shape[1:]
+    (y, x) = merged.corner
+    assert tiles[0].lit == Rect(y, y + height, x, x + width)
+    assert tiles[0].work == tiles[0].core
+    assert blur_reach(1.3) == 6 and blur_reach(0.0) == 0
+    small = tiles_of(case.problem, case.blocks, case.model.positions, 24)
+    assert small[0].work.shape == (small[0].core.shape[0] + 6, small[0].core.shape[1] + 6)
