@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from distributed import Client
 
-from ptychodask.distributed import iterate
+from ptychodask.distributed import stream
 from ptychodask.distributed.cache import BlockCache
 from ptychodask.distributed.iterate import Job, new_name
 from ptychodask.distributed.tiled import InTiles, tile_places, tiled_passes
@@ -24,6 +24,7 @@ class Text:
 @dataclass(frozen=True)
 class Source:
     key: str = "texts"
+    rows: int = 1
 
     def read(self, block):
         return Text("", 5)
@@ -39,7 +40,8 @@ class Toy:
     data_key: str = "toy"
 
     def prepare(self, block, counts):
-        return counts
+        (strip,) = counts
+        return strip
 
     def lend(self, owner, state, to):
         return Text(f"{state}>{to}", 10)
@@ -99,7 +101,7 @@ def client():
 
 @pytest.fixture
 def job(client, monkeypatch):
-    monkeypatch.setattr(iterate, "WORKER_CACHE", BlockCache())
+    monkeypatch.setattr(stream, "WORKER_CACHE", BlockCache())
     CALLS.clear()
     algorithm = client.submit(Toy, pure=False)
     return Job(client, algorithm, False, Source(), make_blocks((1, 3), (1, 1)), 1000, new_name())
