@@ -14,7 +14,7 @@ from tiny_scan import Recorder, bits, write_scan
 import ptychodask
 from ptychodask import InputError
 from ptychodask.io.checkpoint import RunFolder, load_state
-from ptychodask.jobs import states as states_module
+from ptychodask.jobs import tasks
 
 pytestmark = pytest.mark.distributed
 
@@ -150,11 +150,12 @@ def test_checkpoints_are_whole_or_absent_and_have_the_form_of_any_other(scan, tm
     def broken(path, core, state):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr(states_module, "save_tile", broken)
-    before = folder.checkpoints()
-    with pytest.raises(OSError, match="disk is full"):
-        ptychodask.resume(target, engine={"checkpoint_every": 1})
-    assert folder.checkpoints() == before
+    monkeypatch.setattr(tasks, "save_tile", broken)
+    before, seen = folder.checkpoints(), Recorder(2)
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.resume(target, engine={"checkpoint_every": 1}, progress=seen)
+    assert all("the disk is full" in warning["text"] for warning in seen.named("warning"))
+    assert seen.named("warning") and folder.checkpoints() == before
     assert not [p.name for p in folder.path.iterdir() if p.name.endswith(".part")]
 
 
