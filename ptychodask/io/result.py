@@ -198,7 +198,7 @@ def create_result(
 
 def write_object(path: str | Path, core: Rect, object_: np.ndarray) -> None:
     """Write a tile's object [S, h, w]. Safe in parallel: a tile is a chunk of every slice."""
-    array = zarr.open_group(str(path), mode="r+")["object"]
+    array = zarr.open_group(str(path), mode="r+", zarr_format=3)["object"]
     assert isinstance(array, zarr.Array)
     array[:, core.y0 : core.y1, core.x0 : core.x1] = object_
 

@@ -97,6 +97,22 @@ def _put_rows(wave: Any, group: int, tiles: Tiles) -> None:
 
 
 @compiled
+def _columns_inverse(length: Transform, wave: Any, group: int, space: Any) -> Tiles:
+    """Eight columns of a wave in tiles, transform inverted."""
+    tiles = _tiles(space)
+    _take_columns(wave, group, length.n, tiles)
+    return _inverse(length, tiles)
+
+
+@compiled
+def _rows_forward(length: Transform, wave: Any, group: int, space: Any) -> Tiles:
+    """Eight rows of a wave in tiles, transformed."""
+    tiles = _tiles(space)
+    _take_rows(wave, group, tiles)
+    return _forward(length, tiles)
+
+
+@compiled
 def _multiply(tiles: Tiles, table: Any, n: int) -> None:
     re, im = table[0].ctypes.data, table[1].ctypes.data
     for i in range(0, LANES * n, LANES):
@@ -130,9 +146,7 @@ def leave(length: Transform, wave: Any, ramp_y: Any, ramp_x: Any, space: Any, to
     """Adjoint of :func:`enter`: ``total`` [L, 2, 8 L, 8] += spectrum of the wave times the conjugate ramp."""
     at_y, at_x = ramp_y.ctypes.data, ramp_x.ctypes.data
     for group in range(total.shape[0]):
-        tiles = _tiles(space)
-        _take_rows(wave, group, tiles)
-        tiles = _forward(length, tiles)
+        tiles = _rows_forward(length, wave, group, space)
         re, im = total[group, 0].ctypes.data, total[group, 1].ctypes.data
         yr, yi = load(at_y, LANES * group), load(at_y, ramp_y.shape[1] + LANES * group)
         for x in range(length.n):
@@ -150,9 +164,7 @@ def transmit(length: Transform, waves: Any, window: Any, row: int, column: int, 
     imaginary = window.shape[1] * pitch
     for group in range(waves.shape[2] - 1):
         for m in range(waves.shape[0]):
-            tiles = _tiles(space)
-            _take_columns(waves[m], group, n, tiles)
-            tiles = _inverse(length, tiles)
+            tiles = _columns_inverse(length, waves[m], group, space)
             at, i, step = waves[m].ctypes.data, 2 * LANES * group, 2 * LANES * waves.shape[2]
             view = row * pitch + column + LANES * group
             for y in range(n):
@@ -171,9 +183,7 @@ def transmit(length: Transform, waves: Any, window: Any, row: int, column: int, 
 def propagate(length: Transform, wave: Any, table: Any, space: Any) -> None:
     """All rows: transform, times the propagator [L, 2, 8 L, 8], inverse transform."""
     for group in range(table.shape[0]):
-        tiles = _tiles(space)
-        _take_rows(wave, group, tiles)
-        tiles = _forward(length, tiles)
+        tiles = _rows_forward(length, wave, group, space)
         _multiply(tiles, table[group], length.n)
         _put_rows(wave, group, _inverse(length, tiles))
 
@@ -182,9 +192,7 @@ def propagate(length: Transform, wave: Any, table: Any, space: Any) -> None:
 def detect(length: Transform, wave: Any, space: Any, psi: Any) -> None:
     """``psi`` [L, 2, 8 L, 8]: the wave on the detector."""
     for group in range(psi.shape[0]):
-        tiles = _tiles(space)
-        _take_rows(wave, group, tiles)
-        tiles = _forward(length, tiles)
+        tiles = _rows_forward(length, wave, group, space)
         re, im = psi[group, 0].ctypes.data, psi[group, 1].ctypes.data
         for i in range(0, LANES * length.n, LANES):
             store(re, i, load(tiles[0], i))
@@ -264,9 +272,7 @@ def adjoint(
     for group in range(waves.shape[2] - 1):
         view = row * window.shape[2] + column + LANES * group
         for m in range(waves.shape[0]):
-            tiles = _tiles(space)
-            _take_columns(chi[m], group, length.n, tiles)
-            tiles = _inverse(length, tiles)
+            tiles = _columns_inverse(length, chi[m], group, space)
             if gradient.shape[0] == 1:
                 _adjoint_phase(tiles, length.n, waves[m], group, window, view, gradient, light)
             else:
