@@ -1,0 +1,80 @@
+"""Where does the time of a pattern go? The compiled steps one by one, N = 128, on one thread.
+
+Microseconds of every step of ``physics.chain`` and of the measurement, the shortest of several repetitions on buffers
+that stay as warm as a pattern leaves them, and what they add up to for S slices and M modes with the probe held.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from per_pattern import case, transforms
+from record import arguments, save
+
+from ptychodask.physics import chain, fused
+from ptychodask.solver.detector_cpu import measure
+from ptychodask.solver.workspace import aligned, groups_of, map_to_tiles, workspace
+
+QUESTION = "microseconds of every step of a pattern on one thread, and their shares"
+
+
+def microseconds(function: Callable[[], Any], repeats: int) -> float:
+    """Shortest mean time of a few rounds, without the first call, which compiles."""
+    function()
+    rounds = []
+    for _ in range(7):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            function()
+        rounds.append((time.perf_counter() - start) / repeats)
+    return min(rounds) * 1e6
+
+
+def steps(slices: int, modes: int, n: int) -> list[tuple[str, int, Callable[[], Any]]]:
+    """Name, calls per pattern and call of every step."""
+    solver, block, patterns, model = case(slices, modes, n, "cpu", 4)
+    solver.partial(block, patterns, model, False)  # leaves the waves of a real pattern in the buffers
+    space, groups, side = workspace(slices, modes, n), groups_of(n), n + 80
+    length, tiles, waves, chi = space.transform, space.tiles, space.waves, space.chi
+    window, gradient, light = aligned((2, side, side)), aligned((1, side, side)), aligned((side, side))
+    table, ramp = aligned((groups, 2, 64 * groups)), aligned((2, 8 * groups))
+    weights, sums = map_to_tiles(solver.problem.weights), np.zeros(6)
+    between = 2 * (slices - 1) * modes
+    return [
+        ("probe", modes, lambda: chain.enter(length, table, ramp, ramp, tiles, waves[0, 0])),
+        ("transmit, all modes", slices, lambda: chain.transmit(length, waves[0], window, 3, 5, tiles, waves[-1])),
+        ("propagate", between, lambda: chain.propagate(length, waves[-1, 0], table, tiles)),
+        ("detect", modes, lambda: chain.detect(length, chi[0], tiles, space.psi[0])),
+        ("intensity", 1, lambda: fused.predict(space.psi, np.float32(1), np.float32(0), space.intensity)),
+        ("measure", 1, lambda: measure(solver.problem, weights, patterns, 0, space, sums, False)),
+        ("emit", modes, lambda: chain.emit(length, space.psi[0], space.rho, tiles, chi[0])),
+        (
+            "adjoint, all modes", slices,
+            lambda: chain.adjoint(length, waves[0], chi, window, 3, 5, gradient, light, tiles, True),
+        ),
+    ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    options = arguments(QUESTION)
+    slices, modes, n = (2, 1, 32) if options.tiny else (4, 2, 128)
+    repeats = 2 if options.tiny else 200
+    rows = [
+        {"step": name, "calls": calls, "microseconds": microseconds(call, repeats)}
+        for name, calls, call in steps(slices, modes, n)
+    ]
+    total = sum(row["calls"] * row["microseconds"] for row in rows)
+    for row in rows:
+        row["share"] = row["calls"] * row["microseconds"] / total
+    result = {
+        "S": slices,
+        "M": modes,
+        "N": n,
+        "steps": rows,
+        "microseconds_per_pattern": total,
+        "one_transform_microseconds": microseconds(transforms(1, n), repeats),
+    }
+    save("kernels", QUESTION, result, options)
