@@ -16,7 +16,7 @@ from record import arguments, save
 
 from ptychodask.physics import chain, fused
 from ptychodask.solver.detector_cpu import measure
-from ptychodask.solver.workspace import aligned, groups_of, map_to_tiles, workspace
+from ptychodask.solver.workspace import aligned, groups_of, workspace
 
 QUESTION = "microseconds of every step of a pattern on one thread, and their shares"
 
@@ -38,10 +38,10 @@ def steps(slices: int, modes: int, n: int) -> list[tuple[str, int, Callable[[], 
     solver, block, patterns, model = case(slices, modes, n, "cpu", 4)
     solver.partial(block, patterns, model, False)  # leaves the waves of a real pattern in the buffers
     space, groups, side = workspace(slices, modes, n), groups_of(n), n + 80
-    length, tiles, waves, chi = space.transform, space.tiles, space.waves, space.chi
+    length, tiles, waves, chi = space.transforms, space.tiles, space.waves, space.chi
     window, gradient, light = aligned((2, side, side)), aligned((1, side, side)), aligned((side, side))
     table, ramp = aligned((groups, 2, 64 * groups)), aligned((2, 8 * groups))
-    weights, sums = map_to_tiles(solver.problem.weights), np.zeros(6)
+    sums = np.zeros(6)
     between = 2 * (slices - 1) * modes
     return [
         ("probe", modes, lambda: chain.enter(length, table, ramp, ramp, tiles, waves[0, 0])),
@@ -49,7 +49,7 @@ def steps(slices: int, modes: int, n: int) -> list[tuple[str, int, Callable[[], 
         ("propagate", between, lambda: chain.propagate(length, waves[-1, 0], table, tiles)),
         ("detect", modes, lambda: chain.detect(length, chi[0], tiles, space.psi[0])),
         ("intensity", 1, lambda: fused.predict(space.psi, np.float32(1), np.float32(0), space.intensity)),
-        ("measure", 1, lambda: measure(solver.problem, weights, patterns, 0, space, sums, False)),
+        ("measure", 1, lambda: measure(solver.problem, patterns, 0, space, sums)),
         ("emit", modes, lambda: chain.emit(length, space.psi[0], space.rho, tiles, chi[0])),
         (
             "adjoint, all modes", slices,

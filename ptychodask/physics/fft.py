@@ -7,7 +7,10 @@ it and s the product of the radices before it,
     y[q + s (r p + k)] = w^(p k) sum_j exp(-2 pi i j k / r) x[q + s (p + j m)],   w = exp(-2 pi i / (r m)),
 
 for p < m, q < s, k < r. Transforms are unnormalised; the inverse is the forward transform with the real and the
-imaginary tiles exchanged.
+imaginary tiles exchanged, on the way in and on the way out.
+
+A transform is compiled for where it reads and writes (tiles, or columns of a wave) and for the way in which it gives
+its numbers (see ``butterflies``), and is called by address, because compiling it into every kernel would take long.
 
 Stockham's autosort: C. Van Loan, Computational Frameworks for the Fast Fourier Transform, SIAM 1992, section 1.7.
 """
@@ -21,24 +24,25 @@ import numba
 import numpy as np
 from numba import types
 
-from .vectors import LANES, call, compiled, load, load_integer, load_splat, splat, store
+from .butterflies import PLAIN, Others, eight, four, last_eight, last_four, last_none, odd, plain, two
+from .vectors import LANES, call, compiled, load, load_integer
 
-_HALF = np.float32(np.sqrt(0.5))
+_SIGNATURE = types.void(*[types.intp] * 17)
 
 
-class Transform(NamedTuple):
-    """A transform of length n as compiled code takes it: numbers and addresses."""
+class Tables(NamedTuple):
+    """What transforms of length n read: address, and the arrays behind it, kept alive.
+
+    Radices (int64, behind them the twiddles' address) and twiddles: float32 pairs, pass after pass, w^(p k) for every
+    p < m and 0 < k < r; before them, for an odd radix, exp(-2 pi i j / r) for every j < r. Lengths with code of their
+    own take the address of the twiddles, others that of the radices.
+    """
 
     n: int
-    function: int
-    """Address of the compiled transform; called by it, because compiling it into every kernel would take long."""
-    table: int
-    """Address of the table."""
+    address: int
     in_place: bool
-    """Does the result lie where the input was (an even number of passes)?"""
+    """Does a transform between tiles end where it began (an even number of passes)?"""
     arrays: tuple[np.ndarray, np.ndarray]
-    """Radices (int64, behind them the twiddles' address) and twiddles, kept alive: float32 pairs, pass after pass,
-    w^(p k) for every p < m and 0 < k < r; before them, for an odd radix, exp(-2 pi i j / r) for every j < r."""
 
 
 def radices(n: int) -> list[int]:
@@ -59,171 +63,114 @@ def radices(n: int) -> list[int]:
 
 
 @cache
-def transform(n: int) -> Transform:
-    """The transform of a length; the usual ones have code of their own, because strides known to the compiler are worth
-    a third of the time. A prime p takes p operations per number: crop or pad patterns to products of small ones."""
-    factors, tables, left = radices(n), [np.zeros(0)], n
+def tables(n: int) -> Tables:
+    """Tables of a length. A prime p takes p operations per number: crop or pad patterns to products of small ones."""
+    factors, parts, left = radices(n), [np.zeros(0)], n
     for r in factors:
         if r % 2:
-            tables.append(np.exp(-2j * np.pi * np.arange(r) / r))
+            parts.append(np.exp(-2j * np.pi * np.arange(r) / r))
         p, k = np.arange(left // r)[:, None], np.arange(1, r)[None]
-        tables.append(np.exp(-2j * np.pi * p * k / left).ravel())
+        parts.append(np.exp(-2j * np.pi * p * k / left).ravel())
         left //= r
-    twiddles = np.concatenate(tables).astype(np.complex64).view(np.float32)
-    header = np.array([*factors, 0], np.int64)
-    code = {64: _fft_64, 128: _fft_128, 256: _fft_256}.get(n)
-    table = header if code is None else twiddles
-    if code is None:
-        header[-1] = twiddles.ctypes.data
-    arguments = types.void(*[types.intp] * 6)
-    function: Any = numba.cfunc(arguments, cache=True, error_model="numpy")(code or _fft_any)
-    return Transform(n, function.address, table.ctypes.data, len(factors) % 2 == 0, (header, twiddles))
+    twiddles = np.concatenate(parts).astype(np.complex64).view(np.float32)
+    header = np.array([*factors, twiddles.ctypes.data], np.int64)
+    address = (twiddles if n in _LENGTHS else header).ctypes.data
+    return Tables(n, address, len(factors) % 2 == 0, (header, twiddles))
 
 
-@compiled
-def _put(re: Any, im: Any, index: int, a: Any, b: Any, twiddles: int, t: int) -> None:
-    c, d = load_splat(twiddles, t), load_splat(twiddles, t + 1)
-    store(re, index, a * c - b * d)
-    store(im, index, a * d + b * c)
+def wave_step(n: int) -> int:
+    """Numbers between the rows of a wave, see ``chain``."""
+    return 2 * LANES * (-(-n // LANES) + 1)
 
 
-@compiled
-def _put_plain(re: Any, im: Any, index: int, a: Any, b: Any, twiddles: int, t: int) -> None:
-    store(re, index, a)
-    store(im, index, b)
+@cache
+def transform(n: int, columns: bool = False, way: int = PLAIN, to_columns: bool = False) -> int:
+    """Address of a transform of length n, for :func:`fft`; ``columns`` and ``to_columns``: from or to those of a wave,
+    not tiles."""
+    step, out = (wave_step(n) if of_wave else LANES for of_wave in (columns, to_columns))
+    code = _LENGTHS.get(n, _of_any)(step, out, way)
+    function: Any = numba.cfunc(_SIGNATURE, cache=True, error_model="numpy")(code)
+    return function.address
 
 
-@compiled
-def _four(re: int, im: int, index: int, step: int) -> Any:
-    """Transform of four numbers, as (re, im) pairs."""
-    ar, ai = load(re, index), load(im, index)
-    br, bi = load(re, index + step), load(im, index + step)
-    cr, ci = load(re, index + 2 * step), load(im, index + 2 * step)
-    dr, di = load(re, index + 3 * step), load(im, index + 3 * step)
-    sr, si, tr, ti = ar + cr, ai + ci, ar - cr, ai - ci
-    ur, ui, vr, vi = br + dr, bi + di, br - dr, bi - di
-    return sr + ur, si + ui, tr + vi, ti - vr, sr - ur, si - ui, tr - vi, ti + vr
+def _of_64(step: int, out: int, way: int) -> Any:
+    def run(n, t, re, im, a, b, apart, to_re, to_im, c, d, e, f, g, h, i, j):  # type: ignore[no-untyped-def]
+        eight(re, im, step, (a, a + apart, LANES), 8, 1, t)
+        last_eight(a, a + apart, (to_re, to_im, out, step), 8, (c, d, e, f, g, h, i, j), way)
+
+    return run
 
 
-def _passes(put: Any) -> tuple[Any, Any]:
-    """Passes of radix 4 and 8; ``put`` multiplies by the twiddle, or in a last pass does not."""
+def _of_128(step: int, out: int, way: int) -> Any:
+    def run(n, t, re, im, a, b, apart, to_re, to_im, c, d, e, f, g, h, i, j):  # type: ignore[no-untyped-def]
+        eight(re, im, step, (a, a + apart, LANES), 16, 1, t)
+        four(a, a + apart, LANES, (b, b + apart, LANES), 4, 8, t + 8 * 7 * 16)
+        last_four(b, b + apart, (to_re, to_im, out, step), 32, (c, d, e, f, g, h, i, j), way)
 
-    @compiled
-    def four(re: int, im: int, to_re: int, to_im: int, m: int, s: int, twiddles: int) -> None:
-        step = s * LANES
-        for p in range(m):
-            t = 6 * p
-            for q in range(s):
-                o = (q + s * 4 * p) * LANES
-                ar, ai, br, bi, cr, ci, dr, di = _four(re, im, (q + s * p) * LANES, m * step)
-                _put_plain(to_re, to_im, o, ar, ai, twiddles, 0)
-                put(to_re, to_im, o + step, br, bi, twiddles, t)
-                put(to_re, to_im, o + 2 * step, cr, ci, twiddles, t + 2)
-                put(to_re, to_im, o + 3 * step, dr, di, twiddles, t + 4)
-
-    @compiled
-    def eight(re: int, im: int, to_re: int, to_im: int, m: int, s: int, twiddles: int) -> None:
-        step, half = s * LANES, splat(_HALF)
-        for p in range(m):
-            t = 14 * p
-            for q in range(s):
-                i, o = (q + s * p) * LANES, (q + s * 8 * p) * LANES
-                ar, ai, br, bi, cr, ci, dr, di = _four(re, im, i, 2 * m * step)
-                er, ei, fr, fi, gr, gi, hr, hi = _four(re, im, i + m * step, 2 * m * step)
-                # odd numbers times exp(-i pi k / 4); the last one's imaginary part comes with its sign changed
-                xr, xi, yr, yi = (fr + fi) * half, (fi - fr) * half, (hi - hr) * half, (hr + hi) * half
-                _put_plain(to_re, to_im, o, ar + er, ai + ei, twiddles, 0)
-                put(to_re, to_im, o + step, br + xr, bi + xi, twiddles, t)
-                put(to_re, to_im, o + 2 * step, cr + gi, ci - gr, twiddles, t + 2)
-                put(to_re, to_im, o + 3 * step, dr + yr, di - yi, twiddles, t + 4)
-                put(to_re, to_im, o + 4 * step, ar - er, ai - ei, twiddles, t + 6)
-                put(to_re, to_im, o + 5 * step, br - xr, bi - xi, twiddles, t + 8)
-                put(to_re, to_im, o + 6 * step, cr - gi, ci + gr, twiddles, t + 10)
-                put(to_re, to_im, o + 7 * step, dr - yr, di + yi, twiddles, t + 12)
-
-    return four, eight
+    return run
 
 
-_four_pass, _eight = _passes(_put)
-_last_four, _last_eight = _passes(_put_plain)
+def _of_256(step: int, out: int, way: int) -> Any:
+    def run(n, t, re, im, a, b, apart, to_re, to_im, c, d, e, f, g, h, i, j):  # type: ignore[no-untyped-def]
+        eight(re, im, step, (a, a + apart, LANES), 32, 1, t)
+        eight(a, a + apart, LANES, (b, b + apart, LANES), 4, 8, t + 8 * 7 * 32)
+        last_four(b, b + apart, (to_re, to_im, out, step), 64, (c, d, e, f, g, h, i, j), way)
+
+    return run
 
 
-@compiled
-def _two(re: int, im: int, to_re: int, to_im: int, m: int, s: int, twiddles: int) -> None:
-    step = s * LANES
-    for p in range(m):
-        for q in range(s):
-            i, o = (q + s * p) * LANES, (q + s * 2 * p) * LANES
-            ar, ai, br, bi = load(re, i), load(im, i), load(re, i + m * step), load(im, i + m * step)
-            _put_plain(to_re, to_im, o, ar + br, ai + bi, twiddles, 0)
-            _put(to_re, to_im, o + step, ar - br, ai - bi, twiddles, 2 * p)
-
-
-@compiled
-def _any(re: int, im: int, to_re: int, to_im: int, m: int, s: int, twiddles: int, r: int) -> None:
-    """A pass of any radix by the definition; the table begins with the roots exp(-2 pi i j / r)."""
-    for p in range(m):
-        for q in range(s):
-            for k in range(r):
-                a, b = splat(np.float32(0)), splat(np.float32(0))
-                for j in range(r):
-                    i, root = (q + s * (p + j * m)) * LANES, 2 * (j * k % r)
-                    c, d = load_splat(twiddles, root), load_splat(twiddles, root + 1)
-                    x, y = load(re, i), load(im, i)
-                    a, b = a + (x * c - y * d), b + (x * d + y * c)
-                o = (q + s * (r * p + k)) * LANES
-                if k == 0:
-                    _put_plain(to_re, to_im, o, a, b, twiddles, 0)
-                else:
-                    _put(to_re, to_im, o, a, b, twiddles, 2 * (r + (r - 1) * p + k - 1))
-
-
-def _fft_64(n: int, t: int, a: int, b: int, c: int, d: int) -> None:
-    _eight(a, b, c, d, 8, 1, t)
-    _last_eight(c, d, a, b, 1, 8, t)
-
-
-def _fft_128(n: int, t: int, a: int, b: int, c: int, d: int) -> None:
-    _eight(a, b, c, d, 16, 1, t)
-    _four_pass(c, d, a, b, 4, 8, t + 8 * 7 * 16)
-    _last_four(a, b, c, d, 1, 32, t)
-
-
-def _fft_256(n: int, t: int, a: int, b: int, c: int, d: int) -> None:
-    _eight(a, b, c, d, 32, 1, t)
-    _eight(c, d, a, b, 4, 8, t + 8 * 7 * 32)
-    _last_four(a, b, c, d, 1, 64, t)
-
-
-def _fft_any(n: int, table: int, re: int, im: int, to_re: int, to_im: int) -> None:
+def _of_any(step: int, out: int, way: int) -> Any:
     """Passes of the radices that the table lists; behind them it holds the twiddles' address."""
-    m, s, count = n, 1, 0
-    while m > 1:
-        m //= load_integer(table, count)
-        count += 1
-    m, t = n, load_integer(table, count)
-    for place in range(count):
-        r = load_integer(table, place)
-        m //= r
-        used = m * (r - 1)
-        if r == 8:
-            _eight(re, im, to_re, to_im, m, s, t)
-        elif r == 4:
-            _four_pass(re, im, to_re, to_im, m, s, t)
-        elif r == 2:
-            _two(re, im, to_re, to_im, m, s, t)
-        else:
-            _any(re, im, to_re, to_im, m, s, t, r)
-            used += r
-        t += 8 * used
-        s *= r
-        re, im, to_re, to_im = to_re, to_im, re, im
+
+    def run(n, table, re, im, a, b, apart, to_re, to_im, c, d, e, f, g, h, i, j):  # type: ignore[no-untyped-def]
+        m, s, count = n, 1, 0
+        while m > 1:
+            m //= load_integer(table, count)
+            count += 1
+        m, t = n, load_integer(table, count)
+        if step != LANES:
+            for row in range(n):
+                plain(row, load(re, row * step), load(im, row * step), (b, b + apart, LANES), ())
+            re, im = b, b + apart
+        to, free = a, b
+        for place in range(count):
+            r = load_integer(table, place)
+            m //= r
+            used = m * (r - 1)
+            if r == 8:
+                eight(re, im, LANES, (to, to + apart, LANES), m, s, t)
+            elif r == 4:
+                four(re, im, LANES, (to, to + apart, LANES), m, s, t)
+            elif r == 2:
+                two(re, im, (to, to + apart, LANES), m, s, t)
+            else:
+                odd(re, im, (to, to + apart, LANES), m, s, t, r)
+                used += r
+            t += 8 * used
+            s *= r
+            re, im, to, free = to, to + apart, free, to
+        last_none(n, re, im, (to_re, to_im, out, step), (c, d, e, f, g, h, i, j), way)
+
+    return run
+
+
+_LENGTHS = {64: _of_64, 128: _of_128, 256: _of_256}
 
 
 @compiled
-def fft(length: Transform, re: int, im: int, to_re: int, to_im: int) -> tuple[int, int, int, int]:
-    """Transform eight columns; returns the addresses of the result's tiles and of the tiles that are free."""
-    call(length.function, length.n, length.table, re, im, to_re, to_im)
-    if length.in_place:
-        return re, im, to_re, to_im
-    return to_re, to_im, re, im
+def fft(
+    tables: Tables,
+    function: int,
+    source: tuple[int, int],
+    a: int,
+    b: int,
+    apart: int,
+    to: tuple[int, int],
+    others: Others,
+) -> None:
+    """Transform eight columns with the function that :func:`transform` found.
+
+    ``source`` and ``to`` are addresses of real and imaginary numbers, ``a`` and ``b`` those of scratch tiles, whose
+    imaginary ones lie ``apart`` bytes further. b may be the source. Where the number of passes is odd, a may be ``to``.
+    """
+    call(function, (tables.n, tables.address, source[0], source[1], a, b, apart, to[0], to[1]) + others)  # noqa: RUF005

@@ -48,16 +48,6 @@ def predict(psi: Any, scale: Any, background: Any, intensity: Any) -> None:
 
 
 @compiled
-def force_poisson(counts: Any, intensity: Any, weights: Any, epsilon: Any, factor: Any, rho: Any) -> None:
-    """``rho = factor w (n - I) / (I + epsilon)``."""
-    rows, columns = counts.shape
-    for y in range(rows):
-        for x in range(columns):
-            i = intensity[y, x]
-            rho[y, x] = factor * weights[y, x] * (counts[y, x] - i) / (i + epsilon)
-
-
-@compiled
 def force_amplitude(counts: Any, intensity: Any, weights: Any, floor: Any, factor: Any, rho: Any) -> None:
     """``rho = factor w (sqrt(n) / (sqrt(I) + floor) - 1)``."""
     rows, columns = counts.shape
@@ -85,38 +75,72 @@ def totals(counts: Any, intensity: Any, weights: Any) -> tuple[float, float]:
 
 
 @compiled
-def logarithm(values: Any, scale: Any, shift: Any, scratch: Any, scratch_bits: Any, out: Any) -> None:
-    """``out = log(scale * values + shift)``, vectorised where ``math.log`` is not; accurate to float32 rounding.
+def _log(value: Any) -> Any:
+    """Natural logarithm of a positive float32 to its rounding, in steps that are vectorised, as ``math.log`` is not.
 
-    Exponent and mantissa m in [sqrt(1/2), sqrt(2)) are taken apart as integers (``scratch_bits`` is ``scratch``
-    viewed as int32), and ``log m = 2 artanh(s)``, s = (m - 1) / (m + 1), |s| < 0.172, by its series to s^9.
+    Exponent and mantissa m in [sqrt(1/2), sqrt(2)) are taken apart as integers, and ``log m = 2 artanh(s)``,
+    s = (m - 1) / (m + 1), |s| < 0.172, by its series to s^9.
     """
-    rows, columns = values.shape
     low = np.int32(0x3F3504F3)  # sqrt(1/2)
-    for y in range(rows):
-        for x in range(columns):
-            scratch[y, x] = scale * values[y, x] + shift
-        for x in range(columns):
-            bits = scratch_bits[y, x] + (np.int32(0x3F800000) - low)
-            out[y, x] = np.float32((bits >> np.int32(23)) - np.int32(127))
-            scratch_bits[y, x] = (bits & np.int32(0x007FFFFF)) + low
-        for x in range(columns):
-            m = scratch[y, x]
-            s = (m - np.float32(1)) / (m + np.float32(1))
-            t = s * s
-            series = np.float32(1 / 7) + t * np.float32(1 / 9)
-            series = np.float32(1 / 3) + t * (np.float32(1 / 5) + t * series)
-            out[y, x] = out[y, x] * np.float32(0.6931471805599453) + np.float32(2) * s * (np.float32(1) + t * series)
+    bits = np.int32(np.float32(value).view(np.int32) + (np.int32(0x3F800000) - low))
+    exponent = np.float32((bits >> np.int32(23)) - np.int32(127))
+    m = np.int32((bits & np.int32(0x007FFFFF)) + low).view(np.float32)
+    s = (m - np.float32(1)) / (m + np.float32(1))
+    t = s * s
+    series = np.float32(1 / 7) + t * np.float32(1 / 9)
+    series = np.float32(1 / 3) + t * (np.float32(1 / 5) + t * series)
+    return exponent * np.float32(0.6931471805599453) + np.float32(2) * s * (np.float32(1) + t * series)
 
 
 @compiled
-def cross_entropy(counts: Any, logs: Any, weights: Any, epsilon: Any) -> float:
-    """``sum w (n + epsilon) logs`` in float64."""
+def poisson(
+    counts: Any,
+    measured: Any,
+    intensity: Any,
+    weights: Any,
+    share: Any,
+    small: Any,
+    epsilon: Any,
+    factor: Any,
+    rho: Any,
+) -> tuple[float, float, float, float]:
+    """All that a pattern says of the shifted Poisson likelihood, in one sweep.
+
+    ``rho = factor w (n - I) / (I + epsilon)`` of the ``counts`` n that are fitted; in float64 the sums of ``w n``,
+    ``w I``, and of ``w m`` and ``w (m + small) log(share I + small)`` for the counts m that the loss is measured on.
+    """
+    electrons = 0.0
+    expected = 0.0
+    electrons_measured = 0.0
+    entropy = 0.0
+    for y in range(counts.shape[0]):
+        row_n: Any = np.float32(0)  # float32 within a row, so that the loop is vectorised
+        row_i: Any = np.float32(0)
+        row_m: Any = np.float32(0)
+        row_e: Any = np.float32(0)
+        for x in range(counts.shape[1]):
+            n, m, i, w = counts[y, x], measured[y, x], intensity[y, x], weights[y, x]
+            row_n += w * n
+            row_i += w * i
+            row_m += w * m
+            row_e += w * (m + small) * _log(share * i + small)
+            rho[y, x] = factor * w * (n - i) / (i + epsilon)
+        electrons += row_n
+        expected += row_i
+        electrons_measured += row_m
+        entropy += row_e
+    return electrons, expected, electrons_measured, entropy
+
+
+@compiled
+def dense_entropy(counts: Any, weights: Any, epsilon: Any) -> float:
+    """``sum w (n + epsilon) log(n + epsilon)`` in float64, of counts that are not events."""
     value = 0.0
     for y in range(counts.shape[0]):
         row: Any = np.float32(0)
         for x in range(counts.shape[1]):
-            row += weights[y, x] * (counts[y, x] + epsilon) * logs[y, x]
+            shifted = counts[y, x] + epsilon
+            row += weights[y, x] * shifted * _log(shifted)
         value += row
     return value
 

@@ -17,6 +17,7 @@ from typing import Any
 import numba
 from llvmlite import ir
 from numba import extending, types
+from numba.core import cgutils
 from numba.extending import models, overload, register_model
 
 LANES = 8
@@ -119,16 +120,16 @@ def load_integer(typingctx: Any, address: Any, index: Any) -> Any:
 
 
 @intrinsic
-def call(typingctx: Any, function: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
-    """Call a compiled function of six integers by its address."""
+def call(typingctx: Any, function: Any, arguments: Any) -> Any:
+    """Call a compiled function of integers by its address."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         integer = ir.IntType(64)
-        kind = ir.FunctionType(ir.VoidType(), [integer] * 6)
-        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        kind = ir.FunctionType(ir.VoidType(), [integer] * len(arguments))
+        builder.call(builder.inttoptr(values[0], kind.as_pointer()), cgutils.unpack_tuple(builder, values[1]))
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 7), generate
+    return types.void(types.intp, arguments), generate
 
 
 def _splat(builder: Any, value: Any) -> Any:

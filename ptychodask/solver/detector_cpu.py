@@ -21,28 +21,15 @@ def _fill(counts: Events | np.ndarray, b: int, n: int, buffer: np.ndarray) -> np
     return buffer
 
 
-def _poisson_loss(
-    source: Events | np.ndarray,
-    b: int,
-    counts: np.ndarray,
-    space: Workspace,
-    problem: Problem,
-    weights: np.ndarray,
-    share: float,
+def _own_entropy(
+    source: Events | np.ndarray, b: int, counts: np.ndarray, weights: np.ndarray, e: float, problem: Problem
 ) -> float:
-    """Shifted Poisson loss of a pattern against ``share`` of the intensity, see ``likelihood.loss``."""
-    e = problem.likelihood.epsilon * share
-    small = np.float32(e)
-    electrons, expected = fused.totals(counts, space.intensity, weights)
-    # rho is not set yet: its buffer serves as scratch
-    fused.logarithm(space.intensity, np.float32(share), small, space.rho, space.rho.view(np.int32), space.logs)
-    value = share * expected - electrons - fused.cross_entropy(counts, space.logs, weights, small)
-    if isinstance(source, Events):
-        low, high = source.start[b], source.start[b + 1]
-        pixels, count = source.pixel[low:high], source.count[low:high]
-        return value + fused.self_entropy(pixels, count, weights, problem.pixels, e, problem.used_pixels)
-    fused.logarithm(counts, np.float32(1), small, space.rho, space.rho.view(np.int32), space.logs)
-    return value + fused.cross_entropy(counts, space.logs, weights, small)
+    """``sum w (n + e) log(n + e)`` of a pattern, whose ``counts`` are also there in tiles."""
+    if isinstance(source, np.ndarray):
+        return fused.dense_entropy(counts, weights, np.float32(e))
+    low, high = source.start[b], source.start[b + 1]
+    pixels, count = source.pixel[low:high], source.count[low:high]
+    return fused.self_entropy(pixels, count, weights, problem.pixels, e, problem.used_pixels)
 
 
 def _empty(counts: Events | np.ndarray, b: int, n: int, buffer: np.ndarray) -> None:
@@ -54,27 +41,31 @@ def _empty(counts: Events | np.ndarray, b: int, n: int, buffer: np.ndarray) -> N
 
 def measure(
     problem: Problem,
-    weights: np.ndarray,
     patterns: Patterns,
     b: int,
     space: Workspace,
     sums: np.ndarray,
-    evaluate_only: bool,
 ) -> None:
     """Add a pattern's losses and totals to ``sums`` (in the order of :class:`Sums`) and set its residual factor."""
-    settings, n, intensity = problem.settings, problem.pixels, space.intensity
-    epsilon = problem.likelihood.epsilon
+    settings, n, intensity, weights = problem.settings, problem.pixels, space.intensity, problem.tiles.weights
+    epsilon, scale = problem.likelihood.epsilon, np.float32(1 / n**2)
     poisson = settings.residual == "poisson"
     counts = _fill(patterns.fitted, b, n, space.counts)
-    electrons, expected = fused.totals(counts, intensity, weights)
-    share, measured = 1.0, counts
+    share, measured, source = 1.0, counts, patterns.fitted
     if patterns.train is not None and settings.train_fraction is not None:
-        share, measured = settings.train_fraction, _fill(patterns.train, b, n, space.measured)
+        share, measured, source = settings.train_fraction, _fill(patterns.train, b, n, space.measured), patterns.train
     if poisson:
-        source = patterns.fitted if patterns.train is None else patterns.train
-        loss = _poisson_loss(source, b, measured, space, problem, weights, share)
+        small, factor = epsilon * share, np.float32(FISHER_STEP) * scale
+        electrons, expected, electrons_measured, entropy = fused.poisson(
+            counts, measured, intensity, weights, np.float32(share), np.float32(small), np.float32(epsilon), factor,
+            space.rho,
+        )  # fmt: skip
+        loss = share * expected - electrons_measured - entropy
+        loss += _own_entropy(source, b, measured, weights, small, problem)
     else:
+        electrons, expected = fused.totals(counts, intensity, weights)
         loss = fused.loss_amplitude(measured, intensity, weights, share)
+        fused.force_amplitude(counts, intensity, weights, np.float32(AMPLITUDE_FLOOR), scale, space.rho)
     held = 0.0
     if patterns.held is not None and settings.train_fraction is not None:
         low, high = patterns.held.start[b], patterns.held.start[b + 1]
@@ -84,10 +75,6 @@ def measure(
     sums[:4] += (electrons, expected, loss, held)
     if settings.background:
         sums[4:] += fused.background_sums(counts, intensity, weights, epsilon if poisson else AMPLITUDE_FLOOR)
-    if not evaluate_only:
-        factor = np.float32(FISHER_STEP if poisson else 1.0) / np.float32(n * n)
-        force = fused.force_poisson if poisson else fused.force_amplitude
-        force(counts, intensity, weights, np.float32(epsilon if poisson else AMPLITUDE_FLOOR), factor, space.rho)
     _empty(patterns.fitted, b, n, space.counts)
     if measured is space.measured:
-        _empty(patterns.train, b, n, space.measured)  # type: ignore[arg-type]
+        _empty(source, b, n, space.measured)

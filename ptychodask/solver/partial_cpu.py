@@ -18,7 +18,7 @@ from .detector_cpu import measure
 from .patterns import Patterns
 from .problem import Problem, probe_spectra
 from .update import ObjectSums, ProbeSums, Sums, Update
-from .workspace import from_tiles, groups_of, map_to_tiles, planes, to_tiles, workspace
+from .workspace import from_tiles, groups_of, planes, to_tiles, workspace
 
 
 def partial_cpu(
@@ -37,10 +37,8 @@ def partial_cpu(
     objects = planes(views, width + LANES)
     spectra = to_tiles(probe_spectra(model.probe) / np.float32(n))
     space = workspace(slices, len(spectra), n)
-    propagators, propagator_of = _distinct(problem.propagators / np.float32(n * n))
-    tables, conjugates = to_tiles(propagators), to_tiles(propagators.conj())
+    tables, conjugates, propagator_of = problem.tiles.propagators
     ramps = _ramps(fractions, n)
-    weights = map_to_tiles(problem.weights)
     moves = problem.probe_moves(model.iteration) and not evaluate_only
     gradient = np.zeros((slices, 1 if pure else 2, height, width + LANES), np.float32)
     light = np.zeros((slices, height, width + LANES), np.float32)
@@ -49,20 +47,20 @@ def partial_cpu(
     for b in range(block.size):
         (ramp_y, ramp_x), row, column = ramps[b], int(corners[b, 0]), int(corners[b, 1])
         chain.forward(
-            space.transform, spectra, ramp_y, ramp_x, objects, row, column, tables, propagator_of,
+            space.transforms, spectra, ramp_y, ramp_x, objects, row, column, tables, propagator_of,
             space.tiles, space.waves, space.chi, space.psi,
         )  # fmt: skip
         fused.predict(space.psi, np.float32(1 / n**2), np.float32(model.background), space.intensity)
-        measure(problem, weights, patterns, b, space, sums, evaluate_only)
+        measure(problem, patterns, b, space, sums)
         if evaluate_only:
             continue
         chain.backward(
-            space.transform, space.rho, space.psi, objects, row, column, conjugates, propagator_of,
+            space.transforms, space.rho, space.psi, objects, row, column, conjugates, propagator_of,
             space.tiles, space.waves, space.chi, gradient, light, moves,
         )  # fmt: skip
         if moves:
             for chi, total in zip(space.chi, probe_gradient, strict=True):
-                chain.leave(space.transform, chi, ramp_y, ramp_x, space.tiles, total)
+                chain.leave(space.transforms, chi, ramp_y, ramp_x, space.tiles, total)
             fused.add_intensity(objects[0], row, column, probe_light)
     total = Sums(float(block.size), *sums.tolist())
     if evaluate_only:
@@ -76,16 +74,9 @@ def partial_cpu(
     return Update(total, ObjectSums(corner, on_object, light), probe)
 
 
-def _distinct(propagators: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One propagator instead of S - 1 where all are the same, and which one follows every slice."""
-    if len(propagators) > 1 and (propagators == propagators[0]).all():
-        return propagators[:1], np.zeros(len(propagators), np.intp)
-    return propagators, np.arange(len(propagators))
-
-
 def _ramps(fractions: np.ndarray, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Fourier ramps over y and x of every shift, as planes [2, 8 L]."""
     ramps = np.zeros((len(fractions), 2, 2, LANES * groups_of(n)), np.float32)
-    exact = np.exp(-2j * np.pi * fractions[:, :, None] * np.fft.fftfreq(n))
-    ramps[:, :, 0, :n], ramps[:, :, 1, :n] = exact.real, exact.imag
+    angles = -2 * np.pi * fractions[:, :, None] * np.fft.fftfreq(n)
+    ramps[:, :, 0, :n], ramps[:, :, 1, :n] = np.cos(angles), np.sin(angles)
     return [(ramp[0], ramp[1]) for ramp in ramps]

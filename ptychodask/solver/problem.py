@@ -12,6 +12,7 @@ from ..model.scan import Canvas
 from ..physics.likelihood import Likelihood
 from ..physics.views import shift_ramps
 from .settings import Settings
+from .workspace import ProblemTiles, problem_tiles
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class Problem:
     def used_pixels(self) -> float:
         """Number of detector pixels that the mask uses."""
         return float(self.weights.sum(dtype=np.float64))
+
+    @cached_property
+    def tiles(self) -> ProblemTiles:
+        """What the compiled kernels read in every pattern."""
+        return problem_tiles(self.propagators, self.weights)
 
     @cached_property
     def likelihood(self) -> Likelihood:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..physics.fft import Transform, transform
+from ..physics.chain import Transforms, transforms
 from ..physics.vectors import LANES
 
 APART = 80
@@ -22,7 +22,7 @@ class Workspace:
     """Waves in front of every slice [S, M, ..], on their way back [M, ..] and on the detector, tiles for transforms,
     and the pattern's maps; all float32 in the layouts of ``physics.chain``."""
 
-    transform: Transform
+    transforms: Transforms
     tiles: np.ndarray
     waves: np.ndarray
     chi: np.ndarray
@@ -31,7 +31,6 @@ class Workspace:
     measured: np.ndarray
     intensity: np.ndarray
     rho: np.ndarray
-    logs: np.ndarray
 
 
 def workspace(slices: int, modes: int, pixels: int) -> Workspace:
@@ -40,9 +39,9 @@ def workspace(slices: int, modes: int, pixels: int) -> Workspace:
     if getattr(_local, "key", None) != key:
         groups = groups_of(pixels)
         wave = (modes, LANES * groups, groups + 1, 2, LANES)
-        maps = [aligned((groups, LANES**2 * groups)) for _ in range(5)]
+        maps = [aligned((groups, LANES**2 * groups)) for _ in range(4)]
         _local.space = Workspace(
-            transform(pixels),
+            transforms(pixels),
             aligned((4, LANES**2 * groups + APART)),
             aligned((slices, *wave)),
             aligned(wave),
@@ -94,3 +93,21 @@ def planes(values: Any, columns: int) -> np.ndarray:
     out[:, 0, :, : values.shape[2]] = values.real
     out[:, 1, :, : values.shape[2]] = values.imag
     return out
+
+
+@dataclass(frozen=True)
+class ProblemTiles:
+    """Detector mask [L, 64 L], and propagators with their conjugates [P, L, 2, 64 L] and which of them follows every
+    slice but the last: P = 1 where all are the same. Their scale is that of ``physics.chain``."""
+
+    weights: np.ndarray
+    propagators: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def problem_tiles(propagators: np.ndarray, weights: np.ndarray) -> ProblemTiles:
+    """From propagators [S - 1, N, N] and mask [N, N]."""
+    following = np.arange(len(propagators))
+    if len(propagators) > 1 and (propagators == propagators[0]).all():
+        propagators, following = propagators[:1], np.zeros(len(propagators), np.intp)
+    scaled = propagators / np.float32(weights.size)
+    return ProblemTiles(map_to_tiles(weights), (to_tiles(scaled), to_tiles(scaled.conj()), following))

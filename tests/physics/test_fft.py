@@ -7,15 +7,19 @@ from math import prod
 import numpy as np
 import pytest
 
-from ptychodask.physics.fft import fft, radices, transform
+from ptychodask.physics.chain import NOTHING
+from ptychodask.physics.fft import fft, radices, tables, transform
 from ptychodask.physics.vectors import LANES, compiled, load, store, transpose
 
 
 @compiled
-def _run(length, tiles):
-    start, step = tiles.ctypes.data, 4 * tiles.shape[1]
-    re, im, free_re, free_im = fft(length, start, start + step, start + 2 * step, start + 3 * step)
-    return (re - start) // step, (im - start) // step, (free_re - start) // step, (free_im - start) // step
+def _run(tables, function, source, a, b, apart, to):
+    fft(tables, function, source, a, b, apart, to, NOTHING)
+
+
+def _pair(tiles, first):
+    """Addresses of two tiles next to each other."""
+    return tiles.ctypes.data + 4 * tiles.shape[1] * first, tiles.ctypes.data + 4 * tiles.shape[1] * (first + 1)
 
 
 @compiled
@@ -34,12 +38,39 @@ def test_agrees_with_numpy(n):
     values = rng.normal(size=(n, LANES)) + 1j * rng.normal(size=(n, LANES))
     tiles = np.zeros((4, n * LANES + 16), np.float32)
     tiles[0, : n * LANES], tiles[1, : n * LANES] = values.real.ravel(), values.imag.ravel()
-    places = [int(p) for p in _run(transform(n), tiles)]
-    assert sorted(places) == [0, 1, 2, 3]
-    found = (tiles[places[0]] + 1j * tiles[places[1]])[: n * LANES].reshape(n, LANES)
+    pair, free = _pair(tiles, 0), _pair(tiles, 2)
+    to = 0 if tables(n).in_place else 2
+    _run(tables(n), transform(n), pair, free[0], pair[0], pair[1] - pair[0], _pair(tiles, to))
+    found = (tiles[to] + 1j * tiles[to + 1])[: n * LANES].reshape(n, LANES)
     expected = np.fft.fft(values, axis=0)
     assert np.abs(found - expected).max() <= 5e-7 * np.abs(expected).max()
     assert not tiles[:, n * LANES :].any(), "wrote beyond its tiles"
+
+
+@pytest.mark.parametrize("n", [12, 64, 128, 256])
+def test_columns_of_a_wave_come_and_go_without_a_copy(n):
+    rng = np.random.default_rng(n)
+    groups = -(-n // LANES)
+    wave = rng.normal(size=(LANES * groups, groups + 1, 2, LANES)).astype(np.float32)
+    out = np.zeros_like(wave)
+    tiles = np.zeros((4, n * LANES), np.float32)
+    pair, free = _pair(tiles, 0), _pair(tiles, 2)
+    start = wave.ctypes.data + 8 * LANES  # the second group
+    target = out.ctypes.data + 8 * LANES
+    function = transform(n, columns=True, to_columns=True)
+    _run(
+        tables(n),
+        function,
+        (start, start + 4 * LANES),
+        pair[0],
+        free[0],
+        pair[1] - pair[0],
+        (target, target + 4 * LANES),
+    )
+    expected = np.fft.fft(wave[:n, 1, 0] + 1j * wave[:n, 1, 1], axis=0)
+    assert np.abs(out[:n, 1, 0] + 1j * out[:n, 1, 1] - expected).max() <= 5e-7 * np.abs(expected).max()
+    out[:n, 1] = 0
+    assert not out.any(), "wrote beyond its columns"
 
 
 @pytest.mark.parametrize("n", range(1, 300))
