@@ -4,9 +4,9 @@ Microseconds per pattern of one partial update on one thread, against slices S, 
 a block of 16 x 16 positions, which is the default (8 x 8 for the plain NumPy kernels and for the error). Two limits are
 measured in the same process: the same number of transforms (4 S M less the M of a held probe) on tiles in the
 first-level cache, and a copy of as many bytes as must pass, from a wave to a wave. FLOP are counted as 5 N^2 log2 N^2
-per transform and 60 per pixel, slice and mode. Bytes: a wave passes in or out 3 times in a transmission and in an adjoint, 2 times in
-a propagation, and 2 + 2 + 2 times at probe, detector and source of the residual; the object is read twice per slice,
-gradient and light are read and written, once for all modes.
+per transform and 60 per pixel, slice and mode. Bytes: a wave passes in or out 3 times in a transmission and in
+an adjoint, 2 times in a propagation, and 2 + 2 + 2 times at probe, detector and source of the residual; the object is
+read twice per slice, gradient and light are read and written, once for all modes.
 """
 
 from __future__ import annotations
