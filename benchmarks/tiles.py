@@ -2,13 +2,13 @@
 
 Bytes are those of the history: frames of the object and of its sums between different tiles, per iteration. A pixel of
 a frame costs 12 bytes per slice (float32 phases in, float32 gradient and illumination out); the frame of a tile is its
-core grown by half a pattern, without the core and what lies off the canvas. Memory is the peak RSS of four worker
-processes above that after a small run, for a long scan with small patterns, so that the object is all that is large.
+core grown by half a pattern, without the core and what lies off the canvas. Memory is the peak RSS of eight
+worker processes above their RSS after a small run, for a long scan with small patterns, so that the object is all that
+is large; with the whole object where it is needed, and with a bound on a worker's part that is a quarter of that.
 """
 
 from __future__ import annotations
 
-import resource
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,15 @@ from distributed import Client, LocalCluster
 from record import arguments, save
 
 import ptychodask
+from ptychodask.io.dataset import dataset_info
+from ptychodask.jobs.setup import tile_side
 
 QUESTION = "tiles: bytes exchanged against perimeter and against frames of half a pattern, and memory of a worker"
 TILE = 8
 BYTES_PER_PIXEL = 12
-WORKERS = 4
+WORKSPACE = 32
+"""Bytes per pixel and slice of the object with its workspace, as ``engine.object_gib`` counts them."""
+WORKERS = 8
 
 
 def make(path: Path, side: int, n: int, step_pixels: int) -> float:
@@ -108,12 +112,26 @@ def exchange(path: Path, sides: list[int], n: int, pixel: float) -> dict[str, An
     }
 
 
+def status_mib(field: str) -> float:
+    """``VmRSS`` or ``VmHWM`` (its peak) of this process."""
+    line = next(t for t in Path("/proc/self/status").read_text().splitlines() if t.startswith(field))
+    return int(line.split()[1]) / 1024
+
+
+def forget_peak() -> float:
+    """Start a new peak, and where it starts: compiling kernels takes more memory than what is measured here."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return status_mib("VmRSS")
+
+
 def peak_mib() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return status_mib("VmHWM")
 
 
-def memory(path: Path, warm: Path, slices: int, tile: int | None) -> dict[str, Any]:
-    """Peak RSS of the workers above that after a small run."""
+def memory(path: Path, warm: Path, slices: int, bound_gib: float | None) -> dict[str, Any]:
+    """Peak RSS of the workers above their RSS after a small run; a bound is ``engine.object_gib``."""
+    whole = job(slices, 0.45, None, 3)
+    bounded = {**whole, "engine": {**whole["engine"], "object_gib": bound_gib}}
     with (
         LocalCluster(
             n_workers=WORKERS, threads_per_worker=1, processes=True, memory_limit=0, dashboard_address=None
@@ -121,15 +139,17 @@ def memory(path: Path, warm: Path, slices: int, tile: int | None) -> dict[str, A
         Client(cluster, set_as_default=False) as client,
     ):
         ptychodask.reconstruct(warm, job(slices, 0.45, None, 2), client)
-        before = client.run(peak_mib)
-        result = ptychodask.reconstruct(path, job(slices, 0.45, tile, 3), client)
+        before = client.run(forget_peak)
+        result = ptychodask.reconstruct(path, bounded, client)
         after = client.run(peak_mib)
     above = sorted(after[w] - before[w] for w in after)
     return {
-        "tile_pixels": tile,
+        "object_gib": bound_gib,
+        "tile_pixels": tile_side(dataset_info(path, whole=False), result.config),
         "object_mib": result.object.nbytes / 2**20,
+        "object_and_workspace_mib": result.object.size * WORKSPACE / 2**20,
         "peak_mib_above_of_every_worker": above,
-        "largest_over_object": above[-1] / (result.object.nbytes / 2**20),
+        "largest_over_bound": None if bound_gib is None else above[-1] / (bound_gib * 1024),
         "seconds_per_iteration": float(np.median(result.history["seconds"])),
         "last_loss": float(result.history[-1].loss),
     }
@@ -145,7 +165,9 @@ if __name__ == "__main__":
         if not options.tiny:
             make(coarse, 80, 32, 16)
             make(small, 16, 32, 16)
-            result["memory"] = [memory(coarse, small, 8, tile) for tile in (None, 340)]
-            largest = [m["peak_mib_above_of_every_worker"][-1] for m in result["memory"]]
+            rows = [memory(coarse, small, 8, None)]
+            rows.append(memory(coarse, small, 8, rows[0]["object_and_workspace_mib"] / 1024 / 4))
+            result["memory"] = rows
+            largest = [m["peak_mib_above_of_every_worker"][-1] for m in rows]
             result["whole_over_tiles"] = largest[0] / largest[1]
     save("tiles", QUESTION, result, options)
