@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numba
 import numpy as np
 import zarr
 
@@ -135,15 +137,26 @@ class ZarrBlocks:
 
 def _to_corner(counts: np.ndarray) -> np.ndarray:
     """``ifftshift`` of the last two axes, in place where the sides are even: the counts are large."""
-    half = counts.shape[-1] // 2
-    if counts.shape[-1] % 2 or counts.shape[-2] % 2 or not counts.flags.writeable:
+    rows, columns = counts.shape[-2:]
+    if rows % 2 or columns % 2 or not (counts.flags.writeable and counts.flags.c_contiguous):
         return np.fft.ifftshift(counts, axes=(-2, -1))
-    for left, right in ((slice(half), slice(half, None)), (slice(half, None), slice(half))):
-        upper, lower = counts[..., :half, left], counts[..., half:, right]
-        kept = upper.copy()
-        upper[...] = lower
-        lower[...] = kept
+    half_row = columns // 2 * counts.itemsize
+    words = np.dtype(np.uint64 if half_row % 8 == 0 and counts.ctypes.data % 8 == 0 else f"u{counts.itemsize}")
+    _swap_quadrants(counts.reshape(-1, rows, columns).view(words))
     return counts
+
+
+@numba.njit(nogil=True, cache=True)
+def _swap_quadrants(counts: Any) -> None:
+    rows, columns = counts.shape[1] // 2, counts.shape[2] // 2
+    for b in range(len(counts)):
+        for y in range(rows):
+            for x in range(columns):
+                first, last = counts[b, y, x], counts[b, y + rows, x + columns]
+                counts[b, y, x], counts[b, y + rows, x + columns] = last, first
+            for x in range(columns):
+                right, left = counts[b, y, x + columns], counts[b, y + rows, x]
+                counts[b, y, x + columns], counts[b, y + rows, x] = left, right
 
 
 def where(box: Box) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 import numba
 import numpy as np
 
+LINE = 64
+"""Bytes that are looked at together."""
+
 
 @dataclass(frozen=True)
 class Events:
@@ -47,20 +50,23 @@ def to_events(counts: np.ndarray) -> Events:
 
 
 def events_below(counts: np.ndarray, limit: int | None) -> Events | None:
-    """Events of counts [B, N, N] where they take fewer than ``limit`` bytes, else None; they are counted first."""
+    """Events of counts [B, N, N] where they take fewer than ``limit`` bytes, else None; one look at every pixel."""
     flat = np.ascontiguousarray(counts).reshape(len(counts), -1)
-    # eight bytes are looked at together where a pattern is a whole number of them
-    step = 8 // flat.itemsize if flat.shape[1] * flat.itemsize % 8 == 0 and flat.ctypes.data % 8 == 0 else 1
+    # many pixels are looked at together where a pattern is a whole number of lines of 64 bytes
+    step = 8 // flat.itemsize if flat.shape[1] * flat.itemsize % LINE == 0 and flat.ctypes.data % 8 == 0 else 1
     words = flat.view(np.uint64) if step > 1 else flat
     start = np.zeros(len(flat) + 1, dtype=np.int64)
-    brightest = _survey(flat, words, step, start)
     pixel_type = np.dtype(np.uint16 if flat.shape[1] <= 65_536 else np.uint32)
-    count_type = flat.dtype if flat.dtype.kind == "f" else np.min_scalar_type(int(brightest))
+    # more events than fit the limit need not be collected; what is not written takes no memory
+    most = flat.size if limit is None else max(limit - start.nbytes, 0) // (pixel_type.itemsize + 1)
+    pixel, count = np.empty(min(most, flat.size), pixel_type), np.empty(min(most, flat.size), flat.dtype)
+    if not _collect(flat, words, step, start, pixel, count):
+        return None
+    pixel, count = pixel[: start[-1]], count[: start[-1]]
+    count_type = flat.dtype if flat.dtype.kind == "f" else np.min_scalar_type(int(count.max(initial=0)))
     if limit is not None and start.nbytes + start[-1] * (pixel_type.itemsize + count_type.itemsize) >= limit:
         return None
-    pixel, count = np.empty(start[-1], pixel_type), np.empty(start[-1], count_type)
-    _collect(flat, words, step, pixel, count)
-    return Events(start, pixel, count)
+    return Events(start, pixel.copy(), count.astype(count_type))  # copies, which let go of the rest
 
 
 def pick(events: Events, count: np.ndarray) -> Events:
@@ -92,29 +98,29 @@ def write_dense(events: Events, out: np.ndarray) -> None:
 
 
 @numba.njit(nogil=True, cache=True)
-def _survey(counts: Any, words: Any, step: int, start: Any) -> float:
-    """Set the events' ends per pattern; gives the largest count."""
-    brightest = 0.0
-    for b in range(len(counts)):
-        events = 0
-        for w in range(words.shape[1]):
-            if words[b, w] != 0:
-                for p in range(w * step, (w + 1) * step):
-                    events += counts[b, p] != 0
-                    brightest = max(brightest, float(counts[b, p]))
-        start[b + 1] = start[b] + events
-    return brightest
+def _collect(counts: Any, words: Any, step: int, start: Any, pixel: Any, count: Any) -> bool:
+    """Write events and their ends per pattern; gives up, and says so, where they do not fit.
 
-
-@numba.njit(nogil=True, cache=True)
-def _collect(counts: Any, words: Any, step: int, pixel: Any, count: Any) -> None:
+    ``words`` hold ``step`` counts each and are looked at in lines of eight; with step 1 they are the counts.
+    """
     event = 0
     for b in range(len(counts)):
-        for w in range(words.shape[1]):
-            if words[b, w] == 0:
-                continue
-            for p in range(w * step, (w + 1) * step):
-                if counts[b, p] != 0:
-                    pixel[event] = p
-                    count[event] = counts[b, p]
-                    event += 1
+        for line in range(0, words.shape[1], 8 if step > 1 else 1):
+            if step > 1:
+                bits = np.uint64(0)
+                for w in range(line, line + 8):
+                    bits |= np.uint64(words[b, w])
+                if bits == 0:
+                    continue
+            for w in range(line, line + (8 if step > 1 else 1)):
+                if words[b, w] == 0:
+                    continue
+                for p in range(w * step, (w + 1) * step):
+                    if counts[b, p] != 0:
+                        if event == len(pixel):
+                            return False
+                        pixel[event] = p
+                        count[event] = counts[b, p]
+                        event += 1
+        start[b + 1] = event
+    return True
