@@ -46,6 +46,7 @@ def job(**engine):
     return {**JOB, "engine": {**JOB["engine"], **engine}}
 
 
+@pytest.mark.slow
 def test_the_scheduler_dies(scan, expected, tmp_path, monkeypatch):
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 2)  # for so long the client tries to come back
     target = tmp_path / "r.zarr"
@@ -63,6 +64,7 @@ def test_the_scheduler_dies(scan, expected, tmp_path, monkeypatch):
     assert seen.named("iteration")[0]["iteration"] == int(told[1])
 
 
+@pytest.mark.slow
 def test_all_workers_are_lost_for_a_while(scan, expected, tmp_path):
     with dask_processes(tmp_path, 2) as cluster:
 
@@ -75,6 +77,7 @@ def test_all_workers_are_lost_for_a_while(scan, expected, tmp_path):
     assert bits(result) == expected
 
 
+@pytest.mark.slow
 def test_new_workers_are_used_from_the_next_iteration_on(scan, expected, monkeypatch):
     places, placement = [], iterate.placement
 
@@ -100,6 +103,7 @@ def test_new_workers_are_used_from_the_next_iteration_on(scan, expected, monkeyp
     assert bits(result) == expected
 
 
+@pytest.mark.slow
 def test_sigterm_to_all_processes_leaves_a_checkpoint_and_one_line(scan, expected, tmp_path):
     """What a batch system sends to the whole job before it kills it."""
     target = tmp_path / "r.zarr"

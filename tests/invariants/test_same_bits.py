@@ -205,6 +205,7 @@ def test_a_process_that_is_killed_outright_can_be_resumed(scan, reference, tmp_p
 
 
 @pytest.mark.distributed
+@pytest.mark.slow
 def test_killed_workers_change_no_bit(scan, reference):
     """SIGKILL in the middle of iterations, of the fit and of the finish: lost results are computed again elsewhere."""
     killed = []
@@ -236,6 +237,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.distributed
+@pytest.mark.slow
 def test_control_c_reaches_the_workers_too_and_leaves_a_checkpoint(scan, reference, tmp_path):
     """A terminal sends the signal to the whole process group, so the workers must not die of it."""
     script, target = tmp_path / "script.py", tmp_path / "result.zarr"
