@@ -59,7 +59,7 @@ def marked(script: str) -> object:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", map(marked, SCRIPTS))
+@pytest.mark.parametrize("script", [marked(script) for script in SCRIPTS])
 def test_smoke(script, tmp_path, request):
     if script in SIMULATE:
         pytest.importorskip("abtem")
