@@ -65,7 +65,7 @@ def sparse() -> Chunk:
     return chunk
 
 
-def bright(pool_size: int = 2048) -> Chunk:
+def bright(pool_size: int) -> Chunk:
     """Poisson counts at 200 000 electrons per pattern, picked from a pool of different patterns."""
     mean = disk(29.0, 2e5).ravel()
     pool = np.random.default_rng(1).poisson(mean, (pool_size, PIXELS**2)).astype(np.uint16)
@@ -231,10 +231,10 @@ if __name__ == "__main__":
         }
         # high-dose jobs hold nothing out; blocks of half a shard take half the memory
         dense_job = {**job, "solver": {**job["solver"], "validation_fraction": None}}
-        result = {}
+        result, pool = {}, 64 if options.tiny else 2048
         for kind, scan, tile, rows, dtype, angle, chunk, of in (
             ("low dose", sides[0], tiles[0], tiles[0], "uint8", 10.0, sparse(), job),
-            ("dense", sides[1], tiles[1], tiles[1] // 2, "uint16", 29.0, bright(), dense_job),
+            ("dense", sides[1], tiles[1], tiles[1] // 2, "uint16", 29.0, bright(pool), dense_job),
         ):
             path, warm = folder / f"{dtype}-{scan[0]}.zarr", folder / f"{dtype}-warm.zarr"
             make(path, scan, tile, dtype, angle, chunk)

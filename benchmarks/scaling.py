@@ -19,7 +19,7 @@ import ptychodask
 QUESTION = "time against J, S, M and the number of threads and workers"
 
 
-def iteration(path: Path, slices: int, modes: int, engine: dict[str, Any], iterations: int = 5) -> float:
+def iteration(path: Path, slices: int, modes: int, engine: dict[str, Any], iterations: int) -> float:
     """Median seconds of an iteration, without the first, which compiles and fills caches."""
     job = {
         "object": {"slices": slices, "thickness_angstrom": 10.0 * slices},
@@ -47,14 +47,15 @@ if __name__ == "__main__":
         paths = {side: Path(name) / f"{side}.zarr" for side in sides}
         for side, path in paths.items():
             make(path, side)
-        base = paths[sides[-1 if options.tiny else 1]]
+        base = paths[sides[0 if options.tiny else 1]]
+        deep, many = (1, 3) if options.tiny else (4, 5)
         threads = {"threads": 2}
         # what a pattern costs beside its waves (losses, events) would hide the slope below four of them
         slices, modes = ([1, 2], [1, 2]) if options.tiny else ([4, 8, 16, 32], [1, 2, 4, 8])
         rows = [
-            sweep("J", [s * s for s in sides], [iteration(paths[s], 4, 1, threads) for s in sides]),
-            sweep("S", slices, [iteration(base, s, 1, threads) for s in slices]),
-            sweep("M", modes, [iteration(base, 4, m, threads) for m in modes]),
+            sweep("J", [s * s for s in sides], [iteration(paths[s], deep, 1, threads, many) for s in sides]),
+            sweep("S", slices, [iteration(base, s, 1, threads, many) for s in slices]),
+            sweep("M", modes, [iteration(base, deep, m, threads, many) for m in modes]),
         ]
         engines = {
             "1 thread": {"threads": 1},
@@ -64,7 +65,7 @@ if __name__ == "__main__":
         }
         if options.tiny:
             engines = {k: engines[k] for k in ("1 thread", "2 threads")}
-        seconds = {label: iteration(paths[sides[-1]], 4, 2, engine) for label, engine in engines.items()}
+        seconds = {label: iteration(paths[sides[-1]], deep, 2, engine, many) for label, engine in engines.items()}
     result = {
         "sweeps": rows,
         "workers_seconds": seconds,

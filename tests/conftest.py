@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import helpers
 
+import ptychodask
 from ptychodask._array import cupy_available
+
+# processes that tests start import this very package and share its compiled kernels: an installed copy has its own,
+# and may be another version
+SOURCE = str(Path(ptychodask.__file__).parents[1])
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
 
 
 @pytest.fixture(params=["numpy", pytest.param("cupy", marks=pytest.mark.gpu)])

@@ -40,6 +40,13 @@ class Cluster:
 
         return json.loads(self.file.read_text())["address"]
 
+    def wait_for_workers(self) -> None:
+        """Until all that were added have joined."""
+        from distributed import Client
+
+        with Client(self.address, set_as_default=False) as client:
+            client.wait_for_workers(len(self.workers), timeout=60)
+
     def add_worker(self) -> None:
         self.workers.append(self._start("dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard"))
 

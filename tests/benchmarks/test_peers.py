@@ -15,13 +15,15 @@ import ptychodask
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 RUNNER = f"""
-import json, sys
+import itertools, json, sys, time
 from pathlib import Path
 sys.path.insert(0, {str(BENCHMARKS / "peers")!r})
 import numpy as np
 from stopwatch import Stopwatch
 
 p = json.loads(Path(sys.argv[1]).read_text())
+if "images" in p:  # a clock that says the same on every machine: an iteration takes one second, a phase another
+    time.perf_counter = itertools.count().__next__
 truth = np.load(p["truth"])
 if p.get("mirrored"):
     truth = truth[::-1]
@@ -89,10 +91,9 @@ def image(peers, scan, truth, runner, tmp_path, **more):
     environments, images = peers
     file = tmp_path / "images.npy"
     answer = environments.run(
-        runner, Path(sys.executable), given(truth, tmp_path, images=str(file), seconds=0.02, **more), tmp_path
+        runner, Path(sys.executable), given(truth, tmp_path, images=str(file), seconds=4, **more), tmp_path
     )
-    # clocks differ: count every iteration as one second
-    answer["seconds"] = [1.0] * len(answer["seconds"])
+    assert answer["seconds"] == [1] * 5  # the first, which may hold compilation, and four within the seconds given
     return images.peer_images(answer, np.load(file), scan, [0.5, 2.0, 4.0])
 
 

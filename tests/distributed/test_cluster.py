@@ -129,7 +129,7 @@ def test_a_lost_cluster_is_told_from_an_error_of_the_work():
     worker = SimpleNamespace(address="tcp://10.0.0.1:5")  # what Dask's error keeps of a worker is not ours to build
     text = cluster.cluster_trouble(KilledWorker("partial-3", worker, 3))
     assert "on 4 workers that died, the last at tcp://10.0.0.1:5" in text and "memory" in text
-    with Client(processes=False, dashboard_address=None, n_workers=1, threads_per_worker=1) as client:
+    with Client(processes=False, dashboard_address="127.0.0.1:0", n_workers=1, threads_per_worker=1) as client:
         future = client.submit(int, 3)
         future.cancel()
         with pytest.raises(Exception) as cancelled:

@@ -95,7 +95,7 @@ TILES = make_tiles((8, 40), 10, WINDOWS, 1)
 
 @pytest.fixture(scope="module")
 def client():
-    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as started:
+    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address="127.0.0.1:0") as started:
         yield started
 
 

@@ -46,10 +46,12 @@ def job(**engine):
     return {**JOB, "engine": {**JOB["engine"], **engine}}
 
 
+@pytest.mark.slow
 def test_the_scheduler_dies(scan, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 4)  # for so long the client tries to come back
+    monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 2)  # for so long the client tries to come back
     target = tmp_path / "r.zarr"
     with dask_processes(tmp_path, 2) as cluster, pytest.raises(StoppedError) as stopped:
+        cluster.wait_for_workers()
         ptychodask.reconstruct(
             scan, job(scheduler=cluster.address), output=target, progress=at(5, cluster.kill_scheduler)
         )
@@ -62,18 +64,20 @@ def test_the_scheduler_dies(scan, expected, tmp_path, monkeypatch):
     assert seen.named("iteration")[0]["iteration"] == int(told[1])
 
 
+@pytest.mark.slow
 def test_all_workers_are_lost_for_a_while(scan, expected, tmp_path):
     with dask_processes(tmp_path, 2) as cluster:
 
         def lose():
             cluster.kill_workers()
-            threading.Timer(2.0, cluster.add_worker).start()
+            threading.Timer(0.5, cluster.add_worker).start()
 
         result = ptychodask.reconstruct(scan, job(scheduler=cluster.address), progress=at(4, lose))
         assert len(cluster.workers) == 1
     assert bits(result) == expected
 
 
+@pytest.mark.slow
 def test_new_workers_are_used_from_the_next_iteration_on(scan, expected, monkeypatch):
     places, placement = [], iterate.placement
 
@@ -83,7 +87,7 @@ def test_new_workers_are_used_from_the_next_iteration_on(scan, expected, monkeyp
 
     monkeypatch.setattr(iterate, "placement", watched)
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         joined = []
@@ -99,6 +103,7 @@ def test_new_workers_are_used_from_the_next_iteration_on(scan, expected, monkeyp
     assert bits(result) == expected
 
 
+@pytest.mark.slow
 def test_sigterm_to_all_processes_leaves_a_checkpoint_and_one_line(scan, expected, tmp_path):
     """What a batch system sends to the whole job before it kills it."""
     target = tmp_path / "r.zarr"

@@ -22,8 +22,6 @@ from ptychodask.distributed.cache import BlockCache
 from ptychodask.io.checkpoint import RunFolder
 from ptychodask.io.source import ZarrBlocks
 
-pytestmark = pytest.mark.distributed
-
 JOB = {
     "probe": {"modes": 2, "update_start": 2},
     "solver": {"iterations": 14, "finish": 3, "patience": 6, "background": True},
@@ -54,7 +52,7 @@ def reference(scan):
 @pytest.fixture(scope="module")
 def two_workers():
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as c,
     ):
         yield c
@@ -80,6 +78,7 @@ def test_threads_caches_and_checkpoints_change_no_bit(scan, reference, engine):
     assert bits(ptychodask.reconstruct(scan, job(**engine))) == reference[0]
 
 
+@pytest.mark.distributed
 @pytest.mark.parametrize("engine", [{"workers": 1}, {"workers": 3}, {"workers": 2, **READS_AHEAD}], ids=str)
 def test_worker_processes_change_no_bit(scan, reference, engine):
     assert bits(ptychodask.reconstruct(scan, job(**engine))) == reference[0]
@@ -103,6 +102,7 @@ def test_counts_are_read_ahead_where_they_do_not_fit(scan, monkeypatch):
     assert (result.history["bytes_read"] > 0).all()
 
 
+@pytest.mark.distributed
 def test_a_given_client_changes_no_bit(scan, reference, two_workers):
     result = ptychodask.reconstruct(scan, JOB, two_workers)
     assert bits(result) == reference[0]
@@ -151,6 +151,7 @@ def test_interrupt_and_resume_change_no_bit(scan, reference, tmp_path, stop):
         assert resumed.attributes[name] == result.attributes[name]
 
 
+@pytest.mark.distributed
 def test_resume_in_other_processes_changes_no_bit(scan, reference, tmp_path, two_workers):
     target = tmp_path / "result.zarr"
     interrupted(scan, target, 7)
@@ -203,11 +204,13 @@ def test_a_process_that_is_killed_outright_can_be_resumed(scan, reference, tmp_p
     assert seen.named("iteration")[0]["iteration"] >= 3
 
 
+@pytest.mark.distributed
+@pytest.mark.slow
 def test_killed_workers_change_no_bit(scan, reference):
     """SIGKILL in the middle of iterations, of the fit and of the finish: lost results are computed again elsewhere."""
     killed = []
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as c,
     ):
 
@@ -233,6 +236,8 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.distributed
+@pytest.mark.slow
 def test_control_c_reaches_the_workers_too_and_leaves_a_checkpoint(scan, reference, tmp_path):
     """A terminal sends the signal to the whole process group, so the workers must not die of it."""
     script, target = tmp_path / "script.py", tmp_path / "result.zarr"
@@ -262,7 +267,7 @@ def test_the_scheduler_does_not_grow_with_the_iterations(scan, monkeypatch):
     monkeypatch.setattr("ptychodask.jobs.run.stop_reason", lambda records, patience: None)
     config = {"solver": {"iterations": 48, "validation_fraction": None}, "engine": {"checkpoint_every": 4}}
     tasks = []
-    with Client(processes=False, dashboard_address=None, n_workers=1, threads_per_worker=2) as client:
+    with Client(processes=False, dashboard_address="127.0.0.1:0", n_workers=1, threads_per_worker=2) as client:
 
         def count(event, values):
             if event == "iteration":

@@ -16,8 +16,6 @@ from ptychodask import InputError
 from ptychodask.io.checkpoint import RunFolder, load_state
 from ptychodask.jobs import tasks
 
-pytestmark = pytest.mark.distributed
-
 JOB = {
     "object": {"slices": 2, "thickness_angstrom": 40.0, "coupling": "gaussian", "coupling_sigma_angstrom": 15.0},
     "probe": {"modes": 2, "update_start": 2},
@@ -45,7 +43,7 @@ def reference(scan):
 @pytest.fixture(scope="module")
 def three_workers():
     with (
-        LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
@@ -77,12 +75,14 @@ def test_the_answer_is_that_of_the_whole_object(scan, reference, changes):
     assert (tiled.history["bytes_exchanged"] > 0).all() and "bytes_exchanged" not in whole.history.columns
 
 
+@pytest.mark.distributed
 def test_worker_processes_change_no_bit(scan, reference, three_workers):
     found = ptychodask.reconstruct(scan, TILED, three_workers)
     assert bits(found) == reference[1]
     np.testing.assert_array_equal(found.history["bytes_exchanged"], reference[0].history["bytes_exchanged"])
 
 
+@pytest.mark.distributed
 def test_a_killed_worker_changes_no_bit(scan, reference, three_workers):
     killed = []
 
@@ -100,6 +100,7 @@ def test_threads_and_caches_change_no_bit(scan, reference):
     assert bits(ptychodask.reconstruct(scan, {**TILED, "engine": engine})) == reference[1]
 
 
+@pytest.mark.distributed
 @pytest.mark.parametrize("stop", [1, 5, "finish"])
 def test_interrupt_and_resume_on_other_workers_change_no_bit(scan, reference, three_workers, tmp_path, stop):
     target = tmp_path / "result.zarr"

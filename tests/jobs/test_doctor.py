@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
-import pytest
 from distributed import LocalCluster
 
 from ptychodask.distributed import machine
@@ -96,7 +95,6 @@ def test_devices_are_found_by_cupy(monkeypatch):
     assert machine.cuda_devices()[0] == []
 
 
-@pytest.mark.distributed
 def test_a_cluster_and_a_version_that_differs(monkeypatch):
     with LocalCluster(
         n_workers=1, threads_per_worker=2, protocol="tcp", processes=False, host="127.0.0.1",

@@ -182,7 +182,7 @@ def test_reconstruct_refuses_before_it_computes(scan, tmp_path):
     """A worker that Dask would pause at once."""
     target = tmp_path / "result.zarr"
     with Client(
-        processes=False, n_workers=1, threads_per_worker=1, memory_limit="100 MiB", dashboard_address=None
+        processes=False, n_workers=1, threads_per_worker=1, memory_limit="100 MiB", dashboard_address="127.0.0.1:0"
     ) as client:
         assert site_of(client).limit == 80 * 2**20
         with pytest.raises(InputError, match="before Dask pauses it"):
@@ -228,8 +228,11 @@ print(json.dumps({"base": base, "peak": int(peak.split()[1]) * 1024}))
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from Linux's /proc")
 def test_memory_is_predicted_and_rather_too_high(tmp_path):
-    """What a run takes beyond its imports: 48 slices, so that states and steps weigh more than those."""
-    path = write_scan(tmp_path / "scan.zarr", (24, 24), chunks=(8, 8), step=4.0, peaks=((2.0, 3.0, 0.9),))
+    """What a run takes beyond its imports: 48 slices, so that states and steps weigh more than those.
+
+    Steps of 8 angstrom, because memory does not depend on how often a pixel is lit, and time does.
+    """
+    path = write_scan(tmp_path / "scan.zarr", (12, 12), chunks=(4, 4), step=8.0, peaks=((2.0, 3.0, 0.9),))
     job = {
         "object": {"slices": 48, "thickness_angstrom": 100.0},
         "solver": {"iterations": 12, "finish": 0, "step_rule": "pooled"},

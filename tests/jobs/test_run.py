@@ -266,6 +266,7 @@ def test_after_a_restart_no_state_is_chosen_that_was_given_up(scan, monkeypatch,
     assert found.attributes["restarts"] == 1 and found.iteration >= 2
 
 
+@pytest.mark.slow
 def test_a_restarted_run_resumes_to_the_same_bits(scan, monkeypatch, tmp_path):
     config = {"solver": {"iterations": 12, "patience": 9}, "engine": {"checkpoint_every": 3}}
 

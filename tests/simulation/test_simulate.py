@@ -67,6 +67,7 @@ def test_counts_do_not_depend_on_the_chunks(tmp_path, client, crystal, reference
 
 
 @pytest.mark.distributed
+@pytest.mark.slow
 def test_counts_do_not_depend_on_the_processes(tmp_path, client, crystal, reference):
     one = simulate(tmp_path / "one.zarr", crystal, chunks=(2, 3), client=client, **TINY)  # threads of this process
     two = simulate(tmp_path / "two.zarr", crystal, chunks=(2, 3), workers=2, **TINY)
