@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from ..model.blocks import Block, BlockSource
+from .allocator import reuse_buffers
 from .cache import AHEAD, WORKER_CACHE
 
 
@@ -88,6 +89,7 @@ def block_data(algorithm: Preparer, source: BlockSource, block: Block, supply: S
         data = algorithm.prepare(block, strips())
         return _Loaded(data, bytes_read)
 
+    reuse_buffers()
     run = f"{source.key}-{algorithm.data_key}"
     loaded, kept = WORKER_CACHE.get(run, block, partial(load, block), supply.cache_bytes)
     WORKER_CACHE.read_ahead(run, [(after, partial(load, after)) for after in supply.following], supply.cache_bytes)
