@@ -1,8 +1,8 @@
 """Memory that a block's counts have left is used for the next block's, and not given back to the system between them.
 
 Dask's nanny starts workers with a trim threshold of 64 KiB, by which glibc also maps every buffer above 128 KiB anew.
-The megabytes into which a chunk is decoded then come page by page from the system each time, which takes as long again as
-reading and decoding it.
+The megabytes into which a chunk is decoded then come page by page from the system each time, which takes as long again
+as reading and decoding it.
 """
 
 from __future__ import annotations
