@@ -228,9 +228,10 @@ def test_killed_workers_change_no_bit(scan, reference):
 
 
 SCRIPT = """
-import sys, ptychodask
+import sys, time, ptychodask
 def show(event, values):
     print(event, values.get("iteration"), flush=True)
+    time.sleep(0.2)  # the run must not end before the signal comes
 if __name__ == "__main__":
     ptychodask.reconstruct(sys.argv[1], eval(sys.argv[2]), output=sys.argv[3], progress=show)
 """
