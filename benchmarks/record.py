@@ -35,8 +35,12 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    run = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    return subprocess.run(run, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    """The commit, "-dirty" where files differ from it; results that other scripts have just written do not count."""
+    git = ["git", "-C", str(Path(__file__).parents[1])]
+    found = subprocess.run([*git, "describe", "--always"], capture_output=True, text=True, check=False).stdout.strip()
+    others = [*git, "diff", "--quiet", "HEAD", "--", ".", ":(exclude)benchmarks/results"]
+    dirty = subprocess.run(others, capture_output=True, check=False).returncode == 1
+    return (found or "unknown") + ("-dirty" if dirty else "")
 
 
 def machine() -> dict[str, Any]:
