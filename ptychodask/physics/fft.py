@@ -83,14 +83,17 @@ def wave_step(n: int) -> int:
     return 2 * LANES * (-(-n // LANES) + 1)
 
 
-@cache
 def transform(n: int, columns: bool = False, way: int = PLAIN, to_columns: bool = False) -> int:
     """Address of a transform of length n, for :func:`fft`; ``columns`` and ``to_columns``: from or to those of a wave,
     not tiles."""
     step, out = (wave_step(n) if of_wave else LANES for of_wave in (columns, to_columns))
-    code = _LENGTHS.get(n, _of_any)(step, out, way)
-    function: Any = numba.cfunc(_SIGNATURE, cache=True, error_model="numpy")(code)
-    return function.address
+    return _function(n, step, out, way).address
+
+
+@cache
+def _function(n: int, step: int, out: int, way: int) -> Any:
+    """Compiled once, and kept alive as long as anybody may call its address."""
+    return numba.cfunc(_SIGNATURE, cache=True, error_model="numpy")(_LENGTHS.get(n, _of_any)(step, out, way))
 
 
 def _of_64(step: int, out: int, way: int) -> Any:

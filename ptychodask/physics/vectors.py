@@ -4,8 +4,8 @@ Transforms written with them hold their numbers in registers and run at twice th
 vectorise by itself, because it need not prove that rows of one array do not overlap. Memory is given by address, in
 bytes, and index, in numbers. LLVM maps a vector to one AVX register, or to two of NEON.
 
-numba's cache on disk notices a change of a kernel's own file, not of this one or of ``fft``: whoever changes these
-deletes ``__pycache__``.
+numba's cache on disk notices a change of a kernel's own file, not of this one, ``fft`` or ``butterflies``: whoever
+changes these deletes ``__pycache__``.
 """
 
 from __future__ import annotations
