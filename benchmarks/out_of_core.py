@@ -5,8 +5,8 @@ electrons in each pixel of a disk that nearly fills the detector (kept dense, be
 reconstructed with a memory limit that the cluster enforces and next to no cache, so that counts are read again in every
 iteration, and again with all counts cached and no limit, in turn, twice: machines are noisy. Compared are the seconds
 and the worker's CPU seconds of one iteration of the low-dose reference case (4 slices, one held mode). The limit counts
-the whole worker process: its imports alone take about 220 MiB. Positions lie 0.25 A apart only to keep the object small,
-which is not what is measured here.
+the whole worker process: its imports alone take about 220 MiB. Positions lie 0.25 A apart only to keep the object
+small, which is not what is measured here.
 """
 
 from __future__ import annotations
