@@ -28,8 +28,8 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -108,16 +108,17 @@ def predict(
     return max(scheduler, chain), largest, {**parts, "scheduler": scheduler}
 
 
-def choices(path: Path, slices: int, modes: int, workers: int, mode: str) -> Iterator[tuple[int, int | None, Counts]]:
+@cache
+def choices(path: Path, slices: int, modes: int, workers: int, mode: str) -> list[tuple[int, int | None, Counts]]:
     """A few sides of blocks and, where the object is in tiles, of tiles."""
+    found: list[tuple[int, int | None, Counts]] = []
     for block in (16, 32, 64):
         scan = scan_at(path, slices, modes, block)
-        if mode == "whole":
-            yield block, None, count(scan, workers)
-            continue
         least, longest = math.ceil(math.sqrt(workers)), max(scan.canvas.shape)
-        for side in sorted({max(N, math.ceil(longest / k)) for k in (least, least + 1, 2 * least, 4 * least)}):
-            yield block, side, count(scan, workers, side)
+        sides = {max(N, math.ceil(longest / k)) for k in (least, least + 1, 2 * least, 4 * least)}
+        for side in sorted(sides) if mode == "tiles" else [None]:
+            found.append((block, side, count(scan, workers, side)))
+    return found
 
 
 def text(parts: dict[str, float]) -> str:
@@ -131,7 +132,7 @@ def rows(
     found: list[dict[str, Any]] = []
     first: dict[str, float] = {}
     for (workers, path), mode in product(scans.items(), ("whole", "tiles")):
-        options, pixel = list(choices(path, *size, workers, mode)), advance[f"{mode}, S = {size[0]}"]
+        options, pixel = choices(path, *size, workers, mode), advance[f"{mode}, S = {size[0]}"]
         networks = {"none": (math.inf, 0.0)} if workers == 1 else NETWORKS
         for (kernels, t), (network, speed) in product(pattern_seconds(*size, device).items(), networks.items()):
             if network == "NVLink" and workers > NODE:
@@ -153,7 +154,7 @@ def sensitivity(
     """How much longer an iteration gets where one input is twice as bad: InfiniBand, settings as they were."""
     found, speed = [], NETWORKS["InfiniBand"]
     for (kernels, t), mode in product(pattern_seconds(*size, "H100").items(), ("whole", "tiles")):
-        pixel, options = advance[f"{mode}, S = {size[0]}"], [c for _, _, c in choices(path, *size, workers, mode)]
+        pixel, options = advance[f"{mode}, S = {size[0]}"], [c for *_, c in choices(path, *size, workers, mode)]
         before, c = min(((predict(c, t, speed, rates, pixel)[0], c) for c in options), key=lambda its: its[0])
         worse = {
             "seconds per pattern": predict(c, 2 * t, speed, rates, pixel),
