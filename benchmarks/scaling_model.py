@@ -183,14 +183,18 @@ def check(folder: Path, clients: dict[int, Client], rates: Rates, tiny: bool) ->
         job = job_of(*size, solver=solver, engine={"tile_pixels": tile, "checkpoint_every": 1000})
         scan = scan_of(path, json.dumps(job_of(*size)))
         pixel = advance_of(client, scan, tile, 3)
-        wall, cpu, kernels = run(client, path, job)
+        wall, cpu, kernels, loop = run(client, path, job)
         c = replace(count(scan, workers, tile), copied=0.0)
         t = kernels / c.all_patterns
         rest = c.all_moved * rates.tcp_cpu_byte + c.tasks * rates.worker_task + c.all_merged * rates.merge_byte
         expected_cpu = kernels + rest + c.all_advanced * pixel
         expected, _, parts = predict(c, t, (1 / rates.tcp_byte, 0.0), rates, pixel)
         row = {"dominates": name, "object": "whole" if tile is None else "tiles", "workers": workers}
-        row |= {"microseconds_per_pattern": t * 1e6, "kernels_share_of_cpu": kernels / cpu}
+        row |= {
+            "microseconds_per_pattern": t * 1e6,
+            "kernels_share_of_cpu": kernels / cpu,
+            "event_loop_share": loop / cpu,
+        }
         row |= {
             "cpu_seconds": cpu,
             "predicted_cpu_seconds": expected_cpu,
