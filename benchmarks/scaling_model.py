@@ -245,6 +245,25 @@ def draw(found: list[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def markdown(found: list[dict[str, Any]]) -> str:
+    """The tables of the README, by case: for each kernels and object, its columns."""
+    at = {(r["case"], r["kernels"], r["object"], r["gpus"], r["network"]): r for r in found}
+    lines = []
+    for gpus in (1, 2, 4, 8):
+        cells = [f"{gpus}"]
+        for kernels, mode in product(("unfused", "fused"), ("whole", "tiles")):
+            one = at["as PtyRAD", kernels, "whole", 1, "none"]["seconds"]
+            its = at["as PtyRAD", kernels, mode, gpus, "none" if gpus == 1 else "InfiniBand"]["seconds"]
+            cells.append(f"{its:.2f} ({one / its:.2f} x)")
+        lines.append(" | ".join(cells))
+    columns = [(1, "none"), (8, "InfiniBand"), (16, "InfiniBand"), (64, "InfiniBand"), (64, "10 GbE")]
+    for case, kernels, mode in product(("strong", "weak"), ("unfused", "fused"), ("whole", "tiles")):
+        its_rows = [at[case, kernels, mode, *column] for column in columns]
+        cells = [f"{r['seconds']:.3g} ({100 * r['efficiency']:.0f} %, {r['dominant']})" for r in its_rows]
+        lines.append(" | ".join([f"{case}: {kernels}, {mode}", *cells]))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
 def everything(folder: Path, tiny: bool) -> dict[str, Any]:
     base = skeleton(folder, (16, 16) if tiny else (128, 128))
     one, sides = scan_at(base, 20, 6, 16), ((16, 16),) if tiny else ((128, 128), (128, 256), (256, 256), (256, 512))
@@ -256,7 +275,7 @@ def everything(folder: Path, tiny: bool) -> dict[str, Any]:
         }
         checked = check(folder, client, 2, rates, tiny)
     if not tiny:
-        with connect(workers=1, threads=1) as client:  # one cluster at a time: idle ones disturb a machine of two cores
+        with connect(workers=1, threads=1) as client:
             checked = [*check(folder, client, 1, rates, tiny), *checked]
     here = advance_pixel(one.shapes.info.path, one.shapes.config.model_dump_json(), 3)
     if not tiny:
@@ -289,4 +308,5 @@ if __name__ == "__main__":
         result = everything(Path(name), options.tiny)
     save("scaling_model", QUESTION, result, options)
     if not options.tiny:
+        print(markdown(result["rows"]))
         draw(result["rows"], (options.out or RESULTS / "scaling_model.json").with_suffix(".png"))
