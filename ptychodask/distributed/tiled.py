@@ -2,8 +2,8 @@
 
 A pass: tiles lend frames of their state, each assembles what its blocks need, blocks make updates, each tile merges
 those of its own and gives to the others what lies in their area; peaks and sums over all tiles, which are small,
-decide the step; every tile goes on by itself. All travels from worker to worker, and nothing is larger than a tile
-with its halo.
+decide the step; every tile goes on by itself. A line search needs the direction too, which is lent and assembled as
+states are. All travels from worker to worker, and nothing is larger than a tile with its halo.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from .stream import Supply, block_data, supplies
 class TiledAlgorithm(Protocol):
     """What is run besides ``data_key``, ``prepare``, ``partial`` and ``merge`` of an Algorithm. All methods are pure.
 
-    States of tiles, the shared state, models, updates, sums and moves are opaque; frames and pieces have ``nbytes``.
+    States of tiles, the shared state, models, updates, sums, directions (of a tile, or on its reach) and moves are
+    opaque; frames and pieces have ``nbytes``. ``lend`` is asked for states and for directions.
     """
 
-    def lend(self, owner: int, state: Any, to: int) -> Any: ...
+    def lend(self, owner: int, part: Any, to: int) -> Any: ...
     def assemble(self, index: int, state: Any, shared: Any, frames: list[Any]) -> Any: ...
     def give(self, update: Any, to: int) -> Any: ...
     def collect(self, index: int, pieces: list[Any]) -> Any: ...
@@ -37,10 +38,13 @@ class TiledAlgorithm(Protocol):
     def highest(self, peaks: list[Any]) -> Any: ...
     def pool(self, index: int, state: Any, shared: Any, sums: Any, highest: Any) -> Any: ...
     def step(self, parts: list[Any], totals: Any) -> Any: ...
+    def direction(self, index: int, sums: Any, highest: Any) -> Any: ...
+    def assemble_direction(self, index: int, direction: Any, frames: list[Any]) -> Any: ...
+    def line_search(self, block: Block, data: Any, model: Any, direction: Any, move: Any) -> Any: ...
     def advance_tile(
-        self, index: int, state: Any, shared: Any, model: Any, sums: Any, highest: Any, move: Any
+        self, index: int, state: Any, shared: Any, model: Any, sums: Any, highest: Any, move: Any, line: Any
     ) -> Any: ...
-    def advance_shared(self, shared: Any, move: Any) -> Any: ...
+    def advance_shared(self, shared: Any, move: Any, line: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -61,24 +65,27 @@ class _Received:
     __sizeof__ = held_bytes
 
 
-def _lend(algorithm: TiledAlgorithm, owner: int, state: Any, to: int) -> Any:
-    return algorithm.lend(owner, state, to)
+def _plain(argument: Any) -> Any:
+    """What the algorithm knows: a value without its count of bytes."""
+    if isinstance(argument, _Received):
+        return argument.value
+    return argument.update if isinstance(argument, Parcel) else argument
 
 
-def _assemble(algorithm: TiledAlgorithm, index: int, state: Any, shared: Any, frames: list[Any]) -> _Received:
-    return _Received(algorithm.assemble(index, state, shared, frames), sum(f.nbytes for f in frames))
+def _call(algorithm: Any, method: str, *arguments: Any) -> Any:
+    return getattr(algorithm, method)(*map(_plain, arguments))
 
 
-def _partial(
-    algorithm: Any, source: BlockSource, block: Block, supply: Supply, model: _Received, evaluate_only: bool
+def _assemble(algorithm: Any, method: str, frames: list[Any], *arguments: Any) -> _Received:
+    return _Received(_call(algorithm, method, *arguments, frames), sum(f.nbytes for f in frames))
+
+
+def _on_block(
+    algorithm: Any, method: str, source: BlockSource, block: Block, supply: Supply, *arguments: Any
 ) -> Parcel:
     data, read = block_data(algorithm, source, block, supply)
-    update = algorithm.partial(block, data, model.value, evaluate_only)
+    update = _call(algorithm, method, block, data, *arguments)
     return Parcel(update, read, update.nbytes)
-
-
-def _give(algorithm: TiledAlgorithm, merged: Parcel, to: int) -> Any:
-    return algorithm.give(merged.update, to)
 
 
 def _collect(algorithm: TiledAlgorithm, index: int, givers: Sequence[int], given: list[Any]) -> _Received:
@@ -98,39 +105,6 @@ def _totals(algorithm: TiledAlgorithm, merged: Parcel | None, received: list[_Re
     return Parcel(algorithm.totals(merged.update), merged.bytes_read, merged.bytes_merged, exchanged)
 
 
-def _peak(algorithm: TiledAlgorithm, index: int, sums: _Received) -> Any:
-    return algorithm.peak(index, sums.value)
-
-
-def _highest(algorithm: TiledAlgorithm, peaks: list[Any]) -> Any:
-    return algorithm.highest(peaks)
-
-
-def _pool(algorithm: TiledAlgorithm, index: int, state: Any, shared: Any, sums: _Received, highest: Any) -> Any:
-    return algorithm.pool(index, state, shared, sums.value, highest)
-
-
-def _step(algorithm: TiledAlgorithm, parts: list[Any], totals: Parcel) -> Any:
-    return algorithm.step(parts, totals.update)
-
-
-def _advance_tile(
-    algorithm: TiledAlgorithm,
-    index: int,
-    state: Any,
-    shared: Any,
-    model: _Received,
-    sums: _Received,
-    highest: Any,
-    move: Any,
-) -> Any:
-    return algorithm.advance_tile(index, state, shared, model.value, sums.value, highest, move)
-
-
-def _advance_shared(algorithm: TiledAlgorithm, shared: Any, move: Any) -> Any:
-    return algorithm.advance_shared(shared, move)
-
-
 def _metrics(algorithm: Any, parcel: Parcel) -> dict[str, float]:
     names = ("bytes_read", "bytes_merged", "bytes_exchanged")
     return {**algorithm.metrics(parcel.update), **{name: float(getattr(parcel, name)) for name in names}}
@@ -146,31 +120,64 @@ def tile_places(patterns: Sequence[int], workers: Sequence[str]) -> list[str]:
     return places
 
 
-@dataclass(frozen=True)
-class _Submit:
-    """Submits tasks of one pass, each at its place, with the algorithm as the first argument."""
+def places_of(client: Client, patterns: Sequence[int]) -> list[str]:
+    """Where tiles with so many patterns live now; empty texts where there are no workers."""
+    return tile_places(patterns, list(workers_of(client)) or [""])
 
-    client: Client
-    algorithm: Future
-    prefix: str
+
+@dataclass(frozen=True)
+class _Round:
+    """Submits the tasks of one round, each where its tile lives."""
+
+    job: Job
+    label: str
+    tiles: Sequence[Tile]
     places: list[str]
 
-    def __call__(self, function: Callable[..., Any], name: str, *arguments: Any, at: int | None = None) -> Future:
+    def task(self, function: Callable[..., Any], name: str, *arguments: Any, at: int | None = None) -> Future:
         place = self.places[at] if at is not None else ""
-        return self.client.submit(
+        return self.job.client.submit(
             function,
-            self.algorithm,
+            self.job.algorithm,
             *arguments,
-            key=f"{self.prefix}-{name}",
+            key=f"{self.job.name}-{self.label}-{name}",
             workers=[place] if place else None,
             allow_other_workers=bool(place),
             pure=False,
         )
 
+    def call(self, method: str, name: str, *arguments: Any, at: int | None = None) -> Future:
+        """The value of a method of the algorithm."""
+        return self.task(_call, name, method, *arguments, at=at)
 
-def places_of(client: Client, patterns: Sequence[int]) -> list[str]:
-    """Where tiles with so many patterns live now; empty texts where there are no workers."""
-    return tile_places(patterns, list(workers_of(client)) or [""])
+    def on_reach(self, method: str, name: str, parts: Sequence[Future], *more: Future) -> Callable[[Tile], Future]:
+        """How a tile assembles what it needs, from its own part and the frames that others lend of theirs."""
+
+        def assemble(tile: Tile) -> Future:
+            t = tile.index
+            frames = [self.call("lend", f"lend-{name}-{u}-{t}", u, parts[u], t, at=u) for u in tile.lenders]
+            return self.task(_assemble, f"{name}-{t}", method, frames, t, parts[t], *more, at=t)
+
+        return assemble
+
+    def on_blocks(
+        self, method: str, name: str, arguments: Callable[[int], tuple[Any, ...]], goes_on: bool
+    ) -> list[list[Future]]:
+        """Of every tile, what its blocks make of their data and the tile's ``arguments``."""
+        job, order = self.job, [(tile.index, b) for tile in self.tiles for b in tile.blocks]
+        blocks, places = [job.blocks[b] for _, b in order], [self.places[t] for t, _ in order]
+        given = supplies(blocks, places, workers_of(job.client), job.cache_bytes, goes_on)
+        made: list[list[Future]] = [[] for _ in self.tiles]
+        for (t, b), supply in zip(order, given, strict=True):
+            data = (method, job.source, job.blocks[b], supply)
+            made[t].append(self.task(_on_block, f"{name}{b}", *data, *arguments(t), at=t))
+        return made
+
+    def sums(self, tile: Tile, merged: list[Future | None]) -> Future:
+        """Sums on a tile's work area: what its givers' updates say about it."""
+        t = tile.index
+        given = [merged[t] if u == t else self.call("give", f"give-{u}-{t}", merged[u], t, at=u) for u in tile.givers]
+        return self.task(_collect, f"sums-{t}", t, tile.givers, given, at=t)
 
 
 def _submit_pass(
@@ -178,46 +185,51 @@ def _submit_pass(
 ) -> tuple[Future, InTiles | None]:
     """Futures of the pass's metrics and of the next state; as in ``iterate``."""
     patterns = [sum(job.blocks[b].size for b in tile.blocks) for tile in tiles]
-    submit = _Submit(job.client, job.algorithm, f"{job.name}-{label}", places_of(job.client, patterns))
-    models, merged = [], []
-    order = [(b, submit.places[tile.index]) for tile in tiles for b in tile.blocks]
-    given = supplies(
-        [job.blocks[b] for b, _ in order], [p for _, p in order], workers_of(job.client), job.cache_bytes, not last
-    )
-    supply = {b: its for (b, _), its in zip(order, given, strict=True)}
-    for tile in tiles:
-        t = tile.index
-        frames = [submit(_lend, f"lend-{u}-{t}", u, state.tiles[u], t, at=u) for u in tile.lenders]
-        models.append(submit(_assemble, f"model-{t}", t, state.tiles[t], state.shared, frames, at=t))
-        parts = [
-            submit(_partial, f"{b}", job.source, job.blocks[b], supply[b], models[t], last, at=t) for b in tile.blocks
-        ]
-        merged.append(merge_tree(job, f"{label}-tile{t}", parts) if parts else None)
-    sums = [] if last else [_sums(submit, tile, merged) for tile in tiles]
-    received = [[model, *([sums[t]] if sums else [])] for t, model in enumerate(models)]
-    own = [submit(_totals, f"totals-{t}", merged[t], received[t], at=t) for t in range(len(tiles))]
-    totals = merge_tree(job, f"{label}-totals", own)
-    metrics = submit(_metrics, "metrics", totals)
-    if last:
-        return metrics, None
-    peaks = [submit(_peak, f"peak-{t}", t, sums[t], at=t) for t in range(len(tiles))]
-    highest = submit(_highest, "highest", peaks)
-    pooled = [
-        submit(_pool, f"pool-{t}", t, state.tiles[t], state.shared, sums[t], highest, at=t) for t in range(len(tiles))
-    ]
-    move = submit(_step, "step", pooled, totals)
+    run = _Round(job, label, tiles, places_of(job.client, patterns))
+    totals, following = _submit_round(run, state, last, not last)
+    return run.task(_metrics, "metrics", totals), following
+
+
+def _submit_round(run: _Round, state: InTiles, evaluate_only: bool, goes_on: bool) -> tuple[Future, InTiles | None]:
+    """Futures of a round's totals and of the next state."""
+    job, tiles, every = run.job, run.tiles, range(len(run.tiles))
+    assemble = run.on_reach("assemble", "model", state.tiles, state.shared)
+    models = [assemble(tile) for tile in tiles]
+    parts = run.on_blocks("partial", "", lambda t: (models[t], evaluate_only), goes_on)
+    merged = [merge_tree(job, f"{run.label}-tile{t}", parts[t]) if parts[t] else None for t in every]
+    received = [[model] for model in models]
+    if evaluate_only:
+        return _merged_totals(run, merged, received), None
+    sums = [run.sums(tile, merged) for tile in tiles]
+    highest = run.call("highest", "highest", [run.call("peak", f"peak-{t}", t, sums[t], at=t) for t in every])
+    along = _directions(run, sums, highest) if job.searches_line else {}
+    received = [[models[t], sums[t], *([along[t]] if t in along else [])] for t in every]
+    totals = _merged_totals(run, merged, received)
+    pooled = [run.call("pool", f"pool-{t}", t, state.tiles[t], state.shared, sums[t], highest, at=t) for t in every]
+    move, line = run.call("step", "step", pooled, totals), None
+    if job.searches_line:
+        found = run.on_blocks("line_search", "line-", lambda t: (models[t], along[t], move), True)
+        line = merge_tree(job, f"{run.label}-line", [part for its in found for part in its])
     following = tuple(
-        submit(_advance_tile, f"state-{t}", t, state.tiles[t], state.shared, models[t], sums[t], highest, move, at=t)
-        for t in range(len(tiles))
+        run.call(
+            "advance_tile", f"state-{t}", t, state.tiles[t], state.shared, models[t], sums[t], highest, move, line, at=t
+        )
+        for t in every
     )
-    return metrics, InTiles(following, submit(_advance_shared, "shared", state.shared, move))
+    return totals, InTiles(following, run.call("advance_shared", "shared", state.shared, move, line))
 
 
-def _sums(submit: _Submit, tile: Tile, merged: list[Future | None]) -> Future:
-    """Sums on a tile's work area: what its givers' updates say about it."""
-    t = tile.index
-    given = [merged[t] if u == t else submit(_give, f"give-{u}-{t}", merged[u], t, at=u) for u in tile.givers]
-    return submit(_collect, f"sums-{t}", t, tile.givers, given, at=t)
+def _directions(run: _Round, sums: list[Future], highest: Future) -> dict[int, Future]:
+    """The direction on the reach of every tile that has blocks."""
+    own = [run.call("direction", f"direction-{t}", t, its, highest, at=t) for t, its in enumerate(sums)]
+    assemble = run.on_reach("assemble_direction", "along", own)
+    return {tile.index: assemble(tile) for tile in run.tiles if tile.blocks}
+
+
+def _merged_totals(run: _Round, merged: list[Future | None], received: list[list[Future]]) -> Future:
+    """Totals of all tiles, and the bytes that they received from each other."""
+    own = [run.task(_totals, f"totals-{t}", its, received[t], at=t) for t, its in enumerate(merged)]
+    return merge_tree(run.job, f"{run.label}-totals", own)
 
 
 def tiled_passes(

@@ -23,6 +23,9 @@ JOB = {
     "engine": {"checkpoint_every": 4},
 }
 TILED = {**JOB, "engine": {"checkpoint_every": 4, "tile_pixels": 40}}
+TANGENT = {"solver": {**JOB["solver"], "step_rule": "tangent", "tangent_stride": 3}}
+WAYS = {"tangent": TANGENT}
+"""Changes to the job that take other ways through the loop."""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,13 @@ def reference(scan):
     return result, bits(result), [(e["stage"], e["iteration"]) for e in seen.named("iteration")]
 
 
+@pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS)
+def way(request, scan):
+    """A job in tiles, and the bits of its run in threads of this process."""
+    job = {**TILED, **request.param}
+    return job, bits(ptychodask.reconstruct(scan, job))
+
+
 @pytest.fixture(scope="module")
 def three_workers():
     with (
@@ -55,6 +65,7 @@ def near(found, expected, bound=1e-5):
 
 OTHERS = {
     "as above": {},
+    **WAYS,
     "complex": {"object": {"kind": "complex", "slices": 1, "positivity": False}},
 }
 
@@ -73,6 +84,33 @@ def test_the_answer_is_that_of_the_whole_object(scan, reference, changes):
         np.testing.assert_array_equal(tiled.object[name], whole.object[name])
     assert tiled.object.attrs == whole.object.attrs
     assert (tiled.history["bytes_exchanged"] > 0).all() and "bytes_exchanged" not in whole.history.columns
+
+
+def test_the_ways_differ(reference, way):
+    """Otherwise the tests below would say nothing about them."""
+    assert way[1] != reference[1]
+
+
+@pytest.mark.distributed
+def test_no_way_depends_on_workers_or_on_one_that_is_killed(scan, way, three_workers):
+    job, expected = way
+    killed = []
+
+    def kill(event, values):
+        if event == "iteration" and values["iteration"] == 2 and not killed:
+            killed.append(min(three_workers.run(os.getpid).values()))
+            os.kill(killed[0], signal.SIGKILL)
+
+    assert bits(ptychodask.reconstruct(scan, job, three_workers, progress=kill)) == expected
+    assert killed
+
+
+@pytest.mark.distributed
+def test_no_way_depends_on_an_interrupt(scan, way, three_workers, tmp_path):
+    target = tmp_path / "result.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.reconstruct(scan, way[0], output=target, progress=Recorder(5))
+    assert bits(ptychodask.resume(target, three_workers)) == way[1]
 
 
 @pytest.mark.distributed
@@ -181,11 +219,6 @@ def test_the_size_of_tiles_cannot_change_in_a_resumed_run(scan, tmp_path):
         ptychodask.resume(target, engine={"tile_pixels": 30})
 
 
-def test_the_tangent_step_is_refused(scan):
-    with pytest.raises(InputError, match="tiles of 40 pixels with the tangent step"):
-        ptychodask.reconstruct(scan, {**TILED, "solver": {**JOB["solver"], "step_rule": "tangent"}})
-
-
 SHAPES: list[tuple[int, ...]] = []
 
 
@@ -214,7 +247,8 @@ class Watched:
         return value
 
 
-def test_nobody_ever_holds_the_object(scan, reference, monkeypatch):
+@pytest.mark.parametrize("changes", [{}, *WAYS.values()], ids=["as above", *WAYS])
+def test_nobody_ever_holds_the_object(scan, reference, changes, monkeypatch):
     """No task gets or returns a map of the canvas, and the client gets none at all."""
     canvas = reference[0].object.shape[1:]
     received = []
@@ -234,8 +268,8 @@ def test_nobody_ever_holds_the_object(scan, reference, monkeypatch):
     SHAPES.clear()
     monkeypatch.setattr(Client, "submit", watching)
     monkeypatch.setattr(Future, "result", checked)
-    found = ptychodask.reconstruct(scan, TILED)
-    assert bits(found) == reference[1] and received
+    found = ptychodask.reconstruct(scan, {**TILED, **changes})
+    assert (bits(found) == reference[1]) == (not changes) and received
     maps = [shape for shape in SHAPES if len(shape) == 3 and shape[0] == 2 and shape[1] > 1]
     assert len(maps) > 500
     # reach of a tile: 37 pixels of its own, and half a window on the inner sides
