@@ -100,6 +100,10 @@ class TiledLsqMl:
         """Sum in the order given."""
         return self.solver.merge(updates)
 
+    def scalars(self, update: Update) -> Update:
+        """See :meth:`LsqMl.scalars`."""
+        return self.solver.scalars(update)
+
     def metrics(self, update: Update) -> dict[str, float]:
         """See :meth:`LsqMl.metrics`."""
         return self.solver.metrics(update)

@@ -10,7 +10,8 @@ from distributed import Client
 from ptychodask.distributed import stream
 from ptychodask.distributed.cache import BlockCache
 from ptychodask.distributed.iterate import Job, new_name
-from ptychodask.distributed.tiled import InTiles, tile_places, tiled_passes
+from ptychodask.distributed.rounds import tile_places
+from ptychodask.distributed.tiled import InTiles, tiled_passes
 from ptychodask.model.blocks import make_blocks
 from ptychodask.model.tiles import Rect, make_tiles
 
@@ -94,6 +95,9 @@ class Toy:
     def advance_shared(self, shared, move, line):
         return f"{shared}'" if line is None else f"{shared}''"
 
+    def scalars(self, update):
+        return Text(f"s({update.value})")
+
     def metrics(self, update):
         return {"order": update.value}
 
@@ -175,6 +179,35 @@ def test_frames_of_the_direction_are_counted(searching, client):
     # as for a whole object, neither what is read for it nor its two numbers are counted
     assert [p.metrics["bytes_merged"] for p in seen] == [9.0, 9.0]
     assert [p.metrics["bytes_read"] for p in seen] == [15.0, 0.0]
+
+
+def test_rounds_take_their_share_of_every_tiles_blocks(job, client):
+    """Two rounds: blocks 0 and 2, then block 1 alone, whose tile then gives to itself and to its neighbour only."""
+    seen = list(tiled_passes(replace(job, rounds=2), TILES, start(client), 0, 1))
+    states = [f.result() for f in seen[1].state.tiles]
+    assert seen[1].state.shared.result() == "s''"
+    zero, one, three = "b0(As[B>0])", "b2(Ds[C>3])", "p03,p13,p23,p33:1+0+0+1"
+    before = [
+        (0, "A", "s", "As[B>0]", f"{zero}@0", 3, three, None),
+        (1, "B", "s", "Bs[A>1][C>1]", f"{zero}@1", 3, three, None),
+        (2, "C", "s", "Cs[B>2][D>2]", f"{one}@2", 3, three, None),
+        (3, "D", "s", "Ds[C>3]", f"{one}@3", 3, three, None),
+    ]
+    assert [state[1] for state in states] == before
+    assert [state[6] for state in states] == ["p03,p13,p23,p33:0+1+0+0"] * 4
+    assert [state[4].count("b1(") for state in states] == [1, 1, 0, 0]
+    # one merge per tile with blocks, of totals, and of scalars; the last pass takes no rounds
+    assert seen[0].metrics["order"] == "s(1+0+0+1)+s(0+1+0+0)" and seen[1].metrics["order"] == "1+1+0+1"
+    # frames in both rounds; 0 gives to 1 and 3 to 2, then 1 to 0
+    assert seen[0].metrics["bytes_exchanged"] == 2 * 6 * 10 + 3 * 100
+    assert [p.metrics["bytes_read"] for p in seen] == [15.0, 0.0]
+    assert [p.metrics["bytes_merged"] for p in seen] == [9.0, 9.0]
+
+
+def test_rounds_search_along_their_own_blocks(searching, client):
+    list(tiled_passes(replace(searching, rounds=3), TILES, start(client), 0, 1))
+    rounds = [index for name, index in CALLS if name == "line"]
+    assert rounds == [0, 1, 2]
 
 
 def test_the_last_pass_only_evaluates(job, client):

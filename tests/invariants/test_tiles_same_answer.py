@@ -24,7 +24,9 @@ JOB = {
 }
 TILED = {**JOB, "engine": {"checkpoint_every": 4, "tile_pixels": 40}}
 TANGENT = {"solver": {**JOB["solver"], "step_rule": "tangent", "tangent_stride": 3}}
-WAYS = {"tangent": TANGENT}
+ROUNDS = {"solver": {**JOB["solver"], "rounds_per_iteration": 3}}
+BOTH = {"solver": {**ROUNDS["solver"], **TANGENT["solver"]}}
+WAYS = {"tangent": TANGENT, "rounds": ROUNDS, "both": BOTH}
 """Changes to the job that take other ways through the loop."""
 
 
@@ -43,10 +45,10 @@ def reference(scan):
     return result, bits(result), [(e["stage"], e["iteration"]) for e in seen.named("iteration")]
 
 
-@pytest.fixture(scope="module", params=WAYS.values(), ids=WAYS)
-def way(request, scan):
-    """A job in tiles, and the bits of its run in threads of this process."""
-    job = {**TILED, **request.param}
+@pytest.fixture(scope="module")
+def longest_way(scan):
+    """A job in tiles that searches along its direction in every round, and its bits in threads of this process."""
+    job = {**TILED, **BOTH}
     return job, bits(ptychodask.reconstruct(scan, job))
 
 
@@ -86,14 +88,12 @@ def test_the_answer_is_that_of_the_whole_object(scan, reference, changes):
     assert (tiled.history["bytes_exchanged"] > 0).all() and "bytes_exchanged" not in whole.history.columns
 
 
-def test_the_ways_differ(reference, way):
-    """Otherwise the tests below would say nothing about them."""
-    assert way[1] != reference[1]
-
-
 @pytest.mark.distributed
-def test_no_way_depends_on_workers_or_on_one_that_is_killed(scan, way, three_workers):
-    job, expected = way
+def test_rounds_and_line_searches_do_not_depend_on_workers_or_on_one_that_is_killed(
+    scan, reference, longest_way, three_workers
+):
+    job, expected = longest_way
+    assert expected != reference[1]
     killed = []
 
     def kill(event, values):
@@ -106,11 +106,11 @@ def test_no_way_depends_on_workers_or_on_one_that_is_killed(scan, way, three_wor
 
 
 @pytest.mark.distributed
-def test_no_way_depends_on_an_interrupt(scan, way, three_workers, tmp_path):
+def test_rounds_and_line_searches_do_not_depend_on_an_interrupt(scan, longest_way, three_workers, tmp_path):
     target = tmp_path / "result.zarr"
     with pytest.raises(KeyboardInterrupt):
-        ptychodask.reconstruct(scan, way[0], output=target, progress=Recorder(5))
-    assert bits(ptychodask.resume(target, three_workers)) == way[1]
+        ptychodask.reconstruct(scan, longest_way[0], output=target, progress=Recorder(5))
+    assert bits(ptychodask.resume(target, three_workers)) == longest_way[1]
 
 
 @pytest.mark.distributed
@@ -247,7 +247,7 @@ class Watched:
         return value
 
 
-@pytest.mark.parametrize("changes", [{}, *WAYS.values()], ids=["as above", *WAYS])
+@pytest.mark.parametrize("changes", [{}, BOTH], ids=["as above", "both"])
 def test_nobody_ever_holds_the_object(scan, reference, changes, monkeypatch):
     """No task gets or returns a map of the canvas, and the client gets none at all."""
     canvas = reference[0].object.shape[1:]
