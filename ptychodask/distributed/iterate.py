@@ -154,7 +154,8 @@ def workers_of(client: Client) -> dict[str, int]:
     return {name: worker["nthreads"] for name, worker in workers.items()}
 
 
-def _scalars(algorithm: Algorithm, parcel: Parcel) -> Parcel:
+def scalars_of(algorithm: Algorithm, parcel: Parcel) -> Parcel:
+    """What metrics need of a round."""
     return replace(parcel, update=algorithm.scalars(parcel.update))
 
 
@@ -250,7 +251,9 @@ def _submit_pass(job: Job, label: str, state: Future, last: bool) -> tuple[Futur
         for turn in range(job.rounds):
             assert following is not None
             merged, following = _submit_round(job, f"{label}-{turn}", following, False, share(job, turn))
-            parts.append(submit(_scalars, job.algorithm, merged, key=f"{job.name}-{label}-{turn}-scalars", pure=False))
+            parts.append(
+                submit(scalars_of, job.algorithm, merged, key=f"{job.name}-{label}-{turn}-scalars", pure=False)
+            )
         merged = merge_tree(job, f"{label}-scalars", parts)
     return submit(_metrics, job.algorithm, merged, key=f"{job.name}-{label}-metrics", pure=False), following
 

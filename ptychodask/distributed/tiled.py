@@ -2,33 +2,35 @@
 
 A pass: tiles lend frames of their state, each assembles what its blocks need, blocks make updates, each tile merges
 those of its own and gives to the others what lies in their area; peaks and sums over all tiles, which are small,
-decide the step; every tile goes on by itself. All travels from worker to worker, and nothing is larger than a tile
-with its halo.
+decide the step; every tile goes on by itself. A line search needs the direction too, which is lent and assembled as
+states are. A round does so with its share of every tile's blocks. All travels from worker to worker, and nothing is
+larger than a tile with its halo.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
-from distributed import Client, Future
+from distributed import Future
 
-from .._array import held_bytes
-from ..model.blocks import Block, BlockSource
-from ..model.tiles import Tile
-from .iterate import Job, Parcel, Pass, merge_tree, passes, workers_of
-from .stream import Supply, block_data, supplies
+from ..model.blocks import Block
+from ..model.tiles import Tile, deal
+from .iterate import Job, Pass, merge_tree, passes, scalars_of, share
+from .rounds import Round, metrics_of, places_of, totals_of
 
 
 class TiledAlgorithm(Protocol):
-    """What is run besides ``data_key``, ``prepare``, ``partial`` and ``merge`` of an Algorithm. All methods are pure.
+    """What is run besides ``data_key`` and the methods of an Algorithm that are the same here: prepare, partial, merge,
+    scalars, metrics. All methods are pure.
 
-    States of tiles, the shared state, models, updates, sums and moves are opaque; frames and pieces have ``nbytes``.
+    States of tiles, the shared state, models, updates, sums, directions (of a tile, or on its reach) and moves are
+    opaque; frames and pieces have ``nbytes``. ``lend`` is asked for states and for directions.
     """
 
-    def lend(self, owner: int, state: Any, to: int) -> Any: ...
+    def lend(self, owner: int, part: Any, to: int) -> Any: ...
     def assemble(self, index: int, state: Any, shared: Any, frames: list[Any]) -> Any: ...
     def give(self, update: Any, to: int) -> Any: ...
     def collect(self, index: int, pieces: list[Any]) -> Any: ...
@@ -37,10 +39,13 @@ class TiledAlgorithm(Protocol):
     def highest(self, peaks: list[Any]) -> Any: ...
     def pool(self, index: int, state: Any, shared: Any, sums: Any, highest: Any) -> Any: ...
     def step(self, parts: list[Any], totals: Any) -> Any: ...
+    def direction(self, index: int, sums: Any, highest: Any) -> Any: ...
+    def assemble_direction(self, index: int, direction: Any, frames: list[Any]) -> Any: ...
+    def line_search(self, block: Block, data: Any, model: Any, direction: Any, move: Any) -> Any: ...
     def advance_tile(
-        self, index: int, state: Any, shared: Any, model: Any, sums: Any, highest: Any, move: Any
+        self, index: int, state: Any, shared: Any, model: Any, sums: Any, highest: Any, move: Any, line: Any
     ) -> Any: ...
-    def advance_shared(self, shared: Any, move: Any) -> Any: ...
+    def advance_shared(self, shared: Any, move: Any, line: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -51,173 +56,66 @@ class InTiles:
     shared: Future
 
 
-@dataclass(frozen=True)
-class _Received:
-    """What was put together, and the bytes that came from other tiles."""
-
-    value: Any
-    bytes_exchanged: int
-
-    __sizeof__ = held_bytes
-
-
-def _lend(algorithm: TiledAlgorithm, owner: int, state: Any, to: int) -> Any:
-    return algorithm.lend(owner, state, to)
-
-
-def _assemble(algorithm: TiledAlgorithm, index: int, state: Any, shared: Any, frames: list[Any]) -> _Received:
-    return _Received(algorithm.assemble(index, state, shared, frames), sum(f.nbytes for f in frames))
-
-
-def _partial(
-    algorithm: Any, source: BlockSource, block: Block, supply: Supply, model: _Received, evaluate_only: bool
-) -> Parcel:
-    data, read = block_data(algorithm, source, block, supply)
-    update = algorithm.partial(block, data, model.value, evaluate_only)
-    return Parcel(update, read, update.nbytes)
-
-
-def _give(algorithm: TiledAlgorithm, merged: Parcel, to: int) -> Any:
-    return algorithm.give(merged.update, to)
-
-
-def _collect(algorithm: TiledAlgorithm, index: int, givers: Sequence[int], given: list[Any]) -> _Received:
-    """``given`` are pieces of other tiles, and at its own place the tile's merged parcel."""
-    pieces = [
-        algorithm.give(piece.update, index) if giver == index else piece
-        for giver, piece in zip(givers, given, strict=True)
-    ]
-    others = (piece.nbytes for giver, piece in zip(givers, pieces, strict=True) if giver != index)
-    return _Received(algorithm.collect(index, pieces), sum(others))
-
-
-def _totals(algorithm: TiledAlgorithm, merged: Parcel | None, received: list[_Received]) -> Parcel:
-    exchanged = sum(r.bytes_exchanged for r in received)
-    if merged is None:
-        return Parcel(algorithm.totals(None), 0, 0, exchanged)
-    return Parcel(algorithm.totals(merged.update), merged.bytes_read, merged.bytes_merged, exchanged)
-
-
-def _peak(algorithm: TiledAlgorithm, index: int, sums: _Received) -> Any:
-    return algorithm.peak(index, sums.value)
-
-
-def _highest(algorithm: TiledAlgorithm, peaks: list[Any]) -> Any:
-    return algorithm.highest(peaks)
-
-
-def _pool(algorithm: TiledAlgorithm, index: int, state: Any, shared: Any, sums: _Received, highest: Any) -> Any:
-    return algorithm.pool(index, state, shared, sums.value, highest)
-
-
-def _step(algorithm: TiledAlgorithm, parts: list[Any], totals: Parcel) -> Any:
-    return algorithm.step(parts, totals.update)
-
-
-def _advance_tile(
-    algorithm: TiledAlgorithm,
-    index: int,
-    state: Any,
-    shared: Any,
-    model: _Received,
-    sums: _Received,
-    highest: Any,
-    move: Any,
-) -> Any:
-    return algorithm.advance_tile(index, state, shared, model.value, sums.value, highest, move)
-
-
-def _advance_shared(algorithm: TiledAlgorithm, shared: Any, move: Any) -> Any:
-    return algorithm.advance_shared(shared, move)
-
-
-def _metrics(algorithm: Any, parcel: Parcel) -> dict[str, float]:
-    names = ("bytes_read", "bytes_merged", "bytes_exchanged")
-    return {**algorithm.metrics(parcel.update), **{name: float(getattr(parcel, name)) for name in names}}
-
-
-def tile_places(patterns: Sequence[int], workers: Sequence[str]) -> list[str]:
-    """Worker of every tile: contiguous runs with about the same number of ``patterns``, not of pixels."""
-    ordered, total, before = sorted(workers), max(sum(patterns), 1), 0
-    places = []
-    for count in patterns:
-        places.append(ordered[min(int((before + count / 2) * len(ordered) / total), len(ordered) - 1)])
-        before += count
-    return places
-
-
-@dataclass(frozen=True)
-class _Submit:
-    """Submits tasks of one pass, each at its place, with the algorithm as the first argument."""
-
-    client: Client
-    algorithm: Future
-    prefix: str
-    places: list[str]
-
-    def __call__(self, function: Callable[..., Any], name: str, *arguments: Any, at: int | None = None) -> Future:
-        place = self.places[at] if at is not None else ""
-        return self.client.submit(
-            function,
-            self.algorithm,
-            *arguments,
-            key=f"{self.prefix}-{name}",
-            workers=[place] if place else None,
-            allow_other_workers=bool(place),
-            pure=False,
-        )
-
-
-def places_of(client: Client, patterns: Sequence[int]) -> list[str]:
-    """Where tiles with so many patterns live now; empty texts where there are no workers."""
-    return tile_places(patterns, list(workers_of(client)) or [""])
-
-
 def _submit_pass(
     tiles: Sequence[Tile], job: Job, label: str, state: InTiles, last: bool
 ) -> tuple[Future, InTiles | None]:
     """Futures of the pass's metrics and of the next state; as in ``iterate``."""
     patterns = [sum(job.blocks[b].size for b in tile.blocks) for tile in tiles]
-    submit = _Submit(job.client, job.algorithm, f"{job.name}-{label}", places_of(job.client, patterns))
-    models, merged = [], []
-    order = [(b, submit.places[tile.index]) for tile in tiles for b in tile.blocks]
-    given = supplies(
-        [job.blocks[b] for b, _ in order], [p for _, p in order], workers_of(job.client), job.cache_bytes, not last
-    )
-    supply = {b: its for (b, _), its in zip(order, given, strict=True)}
-    for tile in tiles:
-        t = tile.index
-        frames = [submit(_lend, f"lend-{u}-{t}", u, state.tiles[u], t, at=u) for u in tile.lenders]
-        models.append(submit(_assemble, f"model-{t}", t, state.tiles[t], state.shared, frames, at=t))
-        parts = [
-            submit(_partial, f"{b}", job.source, job.blocks[b], supply[b], models[t], last, at=t) for b in tile.blocks
-        ]
-        merged.append(merge_tree(job, f"{label}-tile{t}", parts) if parts else None)
-    sums = [] if last else [_sums(submit, tile, merged) for tile in tiles]
-    received = [[model, *([sums[t]] if sums else [])] for t, model in enumerate(models)]
-    own = [submit(_totals, f"totals-{t}", merged[t], received[t], at=t) for t in range(len(tiles))]
-    totals = merge_tree(job, f"{label}-totals", own)
-    metrics = submit(_metrics, "metrics", totals)
-    if last:
-        return metrics, None
-    peaks = [submit(_peak, f"peak-{t}", t, sums[t], at=t) for t in range(len(tiles))]
-    highest = submit(_highest, "highest", peaks)
-    pooled = [
-        submit(_pool, f"pool-{t}", t, state.tiles[t], state.shared, sums[t], highest, at=t) for t in range(len(tiles))
-    ]
-    move = submit(_step, "step", pooled, totals)
+    run = Round(job, label, tiles, places_of(job.client, patterns))
+    following: InTiles | None = state
+    if last or job.rounds == 1:
+        totals, following = _submit_round(run, state, last, not last)
+    else:
+        parts = []
+        for turn in range(job.rounds):
+            assert following is not None
+            its = replace(run, label=f"{label}-{turn}", tiles=deal(tiles, share(job, turn)))
+            totals, following = _submit_round(its, following, False, False)
+            parts.append(its.task(scalars_of, "scalars", totals))
+        totals = merge_tree(job, f"{label}-scalars", parts)
+    return run.task(metrics_of, "metrics", totals), following
+
+
+def _submit_round(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool) -> tuple[Future, InTiles | None]:
+    """Futures of a round's totals and of the next state."""
+    job, tiles, every = run.job, run.tiles, range(len(run.tiles))
+    assemble = run.on_reach("assemble", "model", state.tiles, state.shared)
+    models = [assemble(tile) for tile in tiles]
+    parts = run.on_blocks("partial", "", lambda t: (models[t], evaluate_only), goes_on)
+    merged = [merge_tree(job, f"{run.label}-tile{t}", parts[t]) if parts[t] else None for t in every]
+    received = [[model] for model in models]
+    if evaluate_only:
+        return _merged_totals(run, merged, received), None
+    sums = [run.sums(tile, merged) for tile in tiles]
+    highest = run.call("highest", "highest", [run.call("peak", f"peak-{t}", t, sums[t], at=t) for t in every])
+    along = _directions(run, sums, highest) if job.searches_line else {}
+    received = [[models[t], sums[t], *([along[t]] if t in along else [])] for t in every]
+    totals = _merged_totals(run, merged, received)
+    pooled = [run.call("pool", f"pool-{t}", t, state.tiles[t], state.shared, sums[t], highest, at=t) for t in every]
+    move, line = run.call("step", "step", pooled, totals), None
+    if job.searches_line:
+        found = run.on_blocks("line_search", "line-", lambda t: (models[t], along[t], move), True)
+        line = merge_tree(job, f"{run.label}-line", [part for its in found for part in its])
     following = tuple(
-        submit(_advance_tile, f"state-{t}", t, state.tiles[t], state.shared, models[t], sums[t], highest, move, at=t)
-        for t in range(len(tiles))
+        run.call(
+            "advance_tile", f"state-{t}", t, state.tiles[t], state.shared, models[t], sums[t], highest, move, line, at=t
+        )
+        for t in every
     )
-    return metrics, InTiles(following, submit(_advance_shared, "shared", state.shared, move))
+    return totals, InTiles(following, run.call("advance_shared", "shared", state.shared, move, line))
 
 
-def _sums(submit: _Submit, tile: Tile, merged: list[Future | None]) -> Future:
-    """Sums on a tile's work area: what its givers' updates say about it."""
-    t = tile.index
-    given = [merged[t] if u == t else submit(_give, f"give-{u}-{t}", merged[u], t, at=u) for u in tile.givers]
-    return submit(_collect, f"sums-{t}", t, tile.givers, given, at=t)
+def _directions(run: Round, sums: list[Future], highest: Future) -> dict[int, Future]:
+    """The direction on the reach of every tile that has blocks."""
+    own = [run.call("direction", f"direction-{t}", t, its, highest, at=t) for t, its in enumerate(sums)]
+    assemble = run.on_reach("assemble_direction", "along", own)
+    return {tile.index: assemble(tile) for tile in run.tiles if tile.blocks}
+
+
+def _merged_totals(run: Round, merged: list[Future | None], received: list[list[Future]]) -> Future:
+    """Totals of all tiles, and the bytes that they received from each other."""
+    own = [run.task(totals_of, f"totals-{t}", its, received[t], at=t) for t, its in enumerate(merged)]
+    return merge_tree(run.job, f"{run.label}-totals", own)
 
 
 def tiled_passes(

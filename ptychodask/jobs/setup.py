@@ -124,17 +124,6 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
             f" use at most {blocks}, or smaller blocks (engine.block)"
         )
     side = tile_side(info, config)
-    if side is not None and rounds > 1:
-        raise InputError(
-            f"the object in tiles of {side} pixels with solver.rounds_per_iteration = {rounds}: tiles take one round"
-            " per iteration, use 1"
-        )
-    if side is not None and searches_line(info, config):
-        raise InputError(
-            f"the object in tiles of {side} pixels with the tangent step, whose direction is not kept in tiles:"
-            " set solver.step_rule = 'pooled', couple the slices, or leave engine.tile_pixels and engine.object_gib"
-            " unset"
-        )
     remarks = []
     if config.probe.mode_power * (config.probe.modes - 1) >= 1:
         raise InputError(

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from ..distributed.cluster import cluster_trouble
 from ..distributed.iterate import Job, Pass, new_name, passes
-from ..distributed.tiled import InTiles, places_of, tiled_passes
+from ..distributed.rounds import places_of
+from ..distributed.tiled import InTiles, tiled_passes
 from ..io.atomic import replacing
 from ..io.checkpoint import load_shared, load_state, load_tile
 from ..io.dataset import DatasetInfo

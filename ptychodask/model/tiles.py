@@ -5,8 +5,8 @@ Chosen by the scan and the job, never by the number of workers. A tile owns its 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
 
 from .._errors import InputError
 
@@ -78,6 +78,8 @@ class Tile:
         Where it needs the object: ``work`` and ``lit``.
     blocks : tuple of int
         Blocks of the scan whose window has its centre in the core.
+    windows : tuple of Rect
+        Of every one of them, the pixels that its views cover.
     lenders : tuple of int
         Other tiles that own pixels of ``reach``.
     givers : tuple of int
@@ -90,6 +92,7 @@ class Tile:
     lit: Rect | None
     reach: Rect
     blocks: tuple[int, ...]
+    windows: tuple[Rect, ...]
     lenders: tuple[int, ...]
     givers: tuple[int, ...]
 
@@ -141,8 +144,29 @@ def make_tiles(canvas: tuple[int, int], side: int, windows: Sequence[Rect], marg
             lit[t],
             reaches[t],
             tuple(members[t]),
+            tuple(windows[b] for b in members[t]),
             tuple(u for u, core in enumerate(cores) if u != t and core.common(reaches[t])),
-            tuple(u for u, light in enumerate(lit) if light is not None and light.common(works[t])),
+            _givers(lit, works[t]),
         )
         for t in range(len(cores))
+    )
+
+
+def _givers(lit: Sequence[Rect | None], work: Rect) -> tuple[int, ...]:
+    return tuple(u for u, light in enumerate(lit) if light is not None and light.common(work))
+
+
+def deal(tiles: Sequence[Tile], numbers: Container[int]) -> tuple[Tile, ...]:
+    """The tiles with those of their blocks that are among ``numbers``; what they lend each other stays as it is."""
+    kept = [[(b, w) for b, w in zip(t.blocks, t.windows, strict=True) if b in numbers] for t in tiles]
+    lit = [hull([w for _, w in own]) if own else None for own in kept]
+    return tuple(
+        replace(
+            tile,
+            lit=light,
+            blocks=tuple(b for b, _ in own),
+            windows=tuple(w for _, w in own),
+            givers=_givers(lit, tile.work),
+        )
+        for tile, own, light in zip(tiles, kept, lit, strict=True)
     )

@@ -2,7 +2,8 @@
 
 The formulas are those of ``apply``; only sums over the canvas are taken in another order. Nothing here is larger than a
 tile with its halo: the blocks of a tile see the object on ``reach``; the next object is computed on ``work``, core and
-margin, so that the lateral blur is right on the core, from the sums of all tiles whose blocks touch it.
+margin, so that the lateral blur is right on the core, from the sums of all tiles whose blocks touch it. A line search
+needs the direction on the reach too: every owner computes its core's, which is lent as the object is.
 
 What is not in tiles (probe, positions, background, counters) is a State whose object has no pixels, the *shared* state.
 """
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .._array import held_bytes
 from ..model.blocks import Block
 from ..model.state import Model, State, TileState
 from ..model.tiles import Rect, Tile, make_tiles
@@ -33,6 +35,7 @@ from .apply import (
     probe_direction,
     stepped,
 )
+from .frames import Frame, common, cut, together
 from .lsqml import LsqMl
 from .patterns import Patterns
 from .problem import Problem
@@ -40,16 +43,12 @@ from .update import ObjectSums, Sums, Update, place
 
 
 @dataclass(frozen=True)
-class Frame:
-    """Part of an object [S, h, w] for a neighbour, and the canvas pixel of its first pixel."""
+class TileDirection:
+    """The object's direction on the core of a tile [S, h, w], preconditioned."""
 
-    corner: tuple[int, int]
     object: np.ndarray
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes that travel."""
-        return self.object.nbytes
+    __sizeof__ = held_bytes
 
 
 @dataclass(frozen=True)
@@ -101,33 +100,29 @@ class TiledLsqMl:
         """Sum in the order given."""
         return self.solver.merge(updates)
 
+    def scalars(self, update: Update) -> Update:
+        """See :meth:`LsqMl.scalars`."""
+        return self.solver.scalars(update)
+
     def metrics(self, update: Update) -> dict[str, float]:
         """See :meth:`LsqMl.metrics`."""
         return self.solver.metrics(update)
 
-    def lend(self, owner: int, state: TileState, to: int) -> Frame:
-        """What another tile needs of the owner's object."""
-        core = self.tiles[owner].core
-        frame = _common(core, self.tiles[to].reach)
-        rows, columns = frame.inside(core.corner)
-        return Frame(frame.corner, state.object[:, rows, columns].copy())
+    def lend(self, owner: int, part: TileState | TileDirection, to: int) -> Frame:
+        """What another tile needs of the owner's object or direction."""
+        return cut(Frame(self.tiles[owner].core.corner, part.object), self.tiles[to].reach)
 
     def assemble(self, index: int, state: TileState, shared: State, frames: list[Frame]) -> Model:
         """The model on a tile's reach, from its own core and what others lend."""
-        tile = self.tiles[index]
-        object_ = np.empty((self.problem.slices, *tile.reach.shape), self.object_dtype)
-        for frame in [Frame(tile.core.corner, state.object), *frames]:
-            y, x = (a - b for a, b in zip(frame.corner, tile.reach.corner, strict=True))
-            h, w = frame.object.shape[1:]
-            object_[:, y : y + h, x : x + w] = frame.object
-        return replace(shared.model, object=object_, corner=tile.reach.corner)
+        object_ = self._on_reach(index, state.object, frames)
+        return replace(shared.model, object=object_, corner=self.tiles[index].reach.corner)
 
     def give(self, update: Update, to: int) -> ObjectSums:
         """What a tile's merged update says about the work area of ``to``."""
         sums = update.object
         assert sums is not None
         (y, x), (h, w) = sums.corner, sums.illumination.shape[1:]
-        piece = _common(Rect(y, y + h, x, x + w), self.tiles[to].work)
+        piece = common(Rect(y, y + h, x, x + w), self.tiles[to].work)
         rows, columns = piece.inside(sums.corner)
         return ObjectSums(
             piece.corner, sums.gradient[:, rows, columns].copy(), sums.illumination[:, rows, columns].copy()
@@ -167,6 +162,21 @@ class TiledLsqMl:
         steps, ascent = pooled_steps(numerators, denominators), sum(p.ascent for p in parts)
         return Direction(empty, steps, probe, probe_step, empty.real, ascent, totals.sums)
 
+    def direction(self, index: int, sums: ObjectSums, brightest: np.ndarray) -> TileDirection:
+        """The object's direction on a core."""
+        gradient, light = self._on_core(index, sums.gradient), self._on_core(index, sums.illumination)
+        return TileDirection(precondition(self.problem, gradient, light, brightest))
+
+    def assemble_direction(self, index: int, direction: TileDirection, frames: list[Frame]) -> np.ndarray:
+        """The object's direction on a tile's reach, from its own core and what others lend."""
+        return self._on_reach(index, direction.object, frames)
+
+    def line_search(
+        self, block: Block, patterns: Patterns, model: Model, direction: np.ndarray, move: Direction
+    ) -> Update:
+        """Tangent sums of one block along its tile's part of the object's direction and that of the probe."""
+        return self.solver.line_search(block, patterns, model, replace(move, object=direction))
+
     def advance_tile(
         self,
         index: int,
@@ -176,11 +186,12 @@ class TiledLsqMl:
         sums: ObjectSums,
         brightest: np.ndarray,
         move: Direction,
+        line: Update | None = None,
     ) -> TileState:
         """Next object and anchor on a core."""
         problem, rules = self.problem, self.problem.settings.object_rules
         work = self.tiles[index].work
-        steps, _ = lengths(problem, shared.damping, move, None)
+        steps, _ = lengths(problem, shared.damping, move, line)
         along = precondition(problem, sums.gradient, sums.illumination, brightest)
         rows, columns = work.inside(model.corner)
         anchor = self._on_core(index, constrain(stepped(model.object[:, rows, columns], steps, along), rules)).copy()
@@ -190,9 +201,9 @@ class TiledLsqMl:
         weight = lit_weight(self._on_core(index, sums.illumination), brightest)
         return TileState(extrapolate(anchor, state.anchor, rate * weight, rules), anchor)
 
-    def advance_shared(self, shared: State, move: Direction) -> State:
+    def advance_shared(self, shared: State, move: Direction, line: Update | None = None) -> State:
         """Next probe, background and counters."""
-        return advance_shared(self.problem, shared, move)
+        return advance_shared(self.problem, shared, move, line)
 
     def recover(self, shared: State) -> State:
         """See :meth:`LsqMl.recover`."""
@@ -212,8 +223,7 @@ class TiledLsqMl:
         rows, columns = tile.core.inside(tile.work.corner)
         return maps[:, rows, columns]
 
-
-def _common(a: Rect, b: Rect) -> Rect:
-    both = a.common(b)
-    assert both is not None, "tiles exchange only what they have in common"
-    return both
+    def _on_reach(self, index: int, own: np.ndarray, frames: list[Frame]) -> np.ndarray:
+        """A map [S, h, w] on a tile's reach from its own core's part and the frames of others."""
+        tile = self.tiles[index]
+        return together([Frame(tile.core.corner, own), *frames], tile.reach)

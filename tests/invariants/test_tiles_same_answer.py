@@ -23,6 +23,11 @@ JOB = {
     "engine": {"checkpoint_every": 4},
 }
 TILED = {**JOB, "engine": {"checkpoint_every": 4, "tile_pixels": 40}}
+TANGENT = {"solver": {**JOB["solver"], "step_rule": "tangent", "tangent_stride": 3}}
+ROUNDS = {"solver": {**JOB["solver"], "rounds_per_iteration": 3}}
+BOTH = {"solver": {**ROUNDS["solver"], **TANGENT["solver"]}}
+WAYS = {"tangent": TANGENT, "rounds": ROUNDS, "both": BOTH}
+"""Changes to the job that take other ways through the loop."""
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +46,13 @@ def reference(scan):
 
 
 @pytest.fixture(scope="module")
+def longest_way(scan):
+    """A job in tiles that searches along its direction in every round, and its bits in threads of this process."""
+    job = {**TILED, **BOTH}
+    return job, bits(ptychodask.reconstruct(scan, job))
+
+
+@pytest.fixture(scope="module")
 def three_workers():
     with (
         LocalCluster(n_workers=3, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as cluster,
@@ -55,6 +67,7 @@ def near(found, expected, bound=1e-5):
 
 OTHERS = {
     "as above": {},
+    **WAYS,
     "complex": {"object": {"kind": "complex", "slices": 1, "positivity": False}},
 }
 
@@ -73,6 +86,31 @@ def test_the_answer_is_that_of_the_whole_object(scan, reference, changes):
         np.testing.assert_array_equal(tiled.object[name], whole.object[name])
     assert tiled.object.attrs == whole.object.attrs
     assert (tiled.history["bytes_exchanged"] > 0).all() and "bytes_exchanged" not in whole.history.columns
+
+
+@pytest.mark.distributed
+def test_rounds_and_line_searches_do_not_depend_on_workers_or_on_one_that_is_killed(
+    scan, reference, longest_way, three_workers
+):
+    job, expected = longest_way
+    assert expected != reference[1]
+    killed = []
+
+    def kill(event, values):
+        if event == "iteration" and values["iteration"] == 2 and not killed:
+            killed.append(min(three_workers.run(os.getpid).values()))
+            os.kill(killed[0], signal.SIGKILL)
+
+    assert bits(ptychodask.reconstruct(scan, job, three_workers, progress=kill)) == expected
+    assert killed
+
+
+@pytest.mark.distributed
+def test_rounds_and_line_searches_do_not_depend_on_an_interrupt(scan, longest_way, three_workers, tmp_path):
+    target = tmp_path / "result.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.reconstruct(scan, longest_way[0], output=target, progress=Recorder(5))
+    assert bits(ptychodask.resume(target, three_workers)) == longest_way[1]
 
 
 @pytest.mark.distributed
@@ -181,11 +219,6 @@ def test_the_size_of_tiles_cannot_change_in_a_resumed_run(scan, tmp_path):
         ptychodask.resume(target, engine={"tile_pixels": 30})
 
 
-def test_the_tangent_step_is_refused(scan):
-    with pytest.raises(InputError, match="tiles of 40 pixels with the tangent step"):
-        ptychodask.reconstruct(scan, {**TILED, "solver": {**JOB["solver"], "step_rule": "tangent"}})
-
-
 SHAPES: list[tuple[int, ...]] = []
 
 
@@ -214,7 +247,8 @@ class Watched:
         return value
 
 
-def test_nobody_ever_holds_the_object(scan, reference, monkeypatch):
+@pytest.mark.parametrize("changes", [{}, BOTH], ids=["as above", "both"])
+def test_nobody_ever_holds_the_object(scan, reference, changes, monkeypatch):
     """No task gets or returns a map of the canvas, and the client gets none at all."""
     canvas = reference[0].object.shape[1:]
     received = []
@@ -234,8 +268,8 @@ def test_nobody_ever_holds_the_object(scan, reference, monkeypatch):
     SHAPES.clear()
     monkeypatch.setattr(Client, "submit", watching)
     monkeypatch.setattr(Future, "result", checked)
-    found = ptychodask.reconstruct(scan, TILED)
-    assert bits(found) == reference[1] and received
+    found = ptychodask.reconstruct(scan, {**TILED, **changes})
+    assert (bits(found) == reference[1]) == (not changes) and received
     maps = [shape for shape in SHAPES if len(shape) == 3 and shape[0] == 2 and shape[1] > 1]
     assert len(maps) > 500
     # reach of a tile: 37 pixels of its own, and half a window on the inner sides

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptychodask import InputError
-from ptychodask.model.tiles import Rect, core_sides, hull, make_tiles
+from ptychodask.model.tiles import Rect, core_sides, deal, hull, make_tiles
 
 
 def covered(canvas, rects):
@@ -52,6 +52,25 @@ def test_every_tile_can_get_what_it_needs_and_no_pixel_has_two_owners(scan):
             owner = next(t.index for t in tiles if block in t.blocks)
             assert window.common(tile.work) is None or owner in tile.givers
         assert list(tile.givers) == sorted(tile.givers)
+
+
+@settings(max_examples=30, deadline=None)
+@given(scans(), st.integers(1, 4))
+def test_shares_of_the_blocks_are_dealt_to_the_same_tiles(scan, rounds):
+    canvas, side, windows, margin = scan
+    tiles = make_tiles(canvas, side, windows, margin)
+    shares = [range(turn, len(windows), rounds) for turn in range(rounds)]
+    dealt = [deal(tiles, numbers) for numbers in shares]
+    assert sorted(b for its in dealt for t in its for b in t.blocks) == list(range(len(windows)))
+    assert deal(tiles, range(len(windows))) == tiles
+    for its, numbers in zip(dealt, shares, strict=True):
+        for tile, full in zip(its, tiles, strict=True):
+            assert (tile.core, tile.work, tile.reach, tile.lenders) == (full.core, full.work, full.reach, full.lenders)
+            assert set(tile.blocks) == set(full.blocks) & set(numbers)
+            assert tile.windows == tuple(windows[b] for b in tile.blocks)
+            assert tile.lit == (hull(tile.windows) if tile.blocks else None)
+            # no tile is asked for what it does not have
+            assert tile.givers == tuple(u.index for u in its if u.lit is not None and u.lit.common(tile.work))
 
 
 def test_a_block_belongs_to_the_tile_that_holds_its_centre():

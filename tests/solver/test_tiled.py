@@ -9,7 +9,7 @@ import pytest
 from helpers import FREE, small_problem
 
 from ptychodask.model.state import State, TileState
-from ptychodask.model.tiles import Rect
+from ptychodask.model.tiles import Rect, deal
 from ptychodask.physics.constraints import blur_reach
 from ptychodask.solver.settings import ProbeRules
 from ptychodask.solver.tiled import TiledLsqMl, tiles_of
@@ -28,8 +28,9 @@ def in_tiles(case, side):
     return algorithm, states, State(replace(whole.model, object=nothing), nothing, whole.momentum, whole.damping)
 
 
-def one_iteration(case, algorithm, states, shared):
-    tiles = algorithm.tiles
+def one_iteration(case, algorithm, states, shared, tiles=None):
+    """An update from all blocks of the tiles."""
+    tiles = algorithm.tiles if tiles is None else tiles
     models, updates = [], []
     for t, tile in enumerate(tiles):
         frames = [algorithm.lend(u, states[u], t) for u in tile.lenders]
@@ -40,10 +41,25 @@ def one_iteration(case, algorithm, states, shared):
     sums = [algorithm.collect(t, [algorithm.give(updates[u], t) for u in tiles[t].givers]) for t in range(len(tiles))]
     brightest = algorithm.highest([algorithm.peak(t, s) for t, s in enumerate(sums)])
     move = algorithm.step([algorithm.pool(t, states[t], shared, s, brightest) for t, s in enumerate(sums)], totals)
+    line = line_sums(case, algorithm, tiles, models, sums, brightest, move) if case.algorithm.searches_line else None
     following = [
-        algorithm.advance_tile(t, states[t], shared, models[t], sums[t], brightest, move) for t in range(len(tiles))
+        algorithm.advance_tile(t, states[t], shared, models[t], sums[t], brightest, move, line)
+        for t in range(len(tiles))
     ]
-    return following, algorithm.advance_shared(shared, move), totals
+    return following, algorithm.advance_shared(shared, move, line), totals
+
+
+def line_sums(case, algorithm, tiles, models, sums, brightest, move):
+    """The tangent sums of all blocks, each along its tile's part of the direction."""
+    own = [algorithm.direction(t, s, brightest) for t, s in enumerate(sums)]
+    lines = []
+    for t, tile in enumerate(tiles):
+        if not tile.blocks:
+            continue
+        along = algorithm.assemble_direction(t, own[t], [algorithm.lend(u, own[u], t) for u in tile.lenders])
+        assert along.shape == models[t].object.shape
+        lines += [algorithm.line_search(case.blocks[b], case.patterns[b], models[t], along, move) for b in tile.blocks]
+    return algorithm.merge(lines)
 
 
 def together(case, tiles, parts):
@@ -63,6 +79,14 @@ CASES = {
     "complex": {
         "object_rules": replace(BLUR, amplitude_max=1.05, positive=False), "kind": "complex", "S": 2,
         "accelerate": True, "probe_rules": ProbeRules(0, False, None),
+    },
+    "tangent": {
+        "object_rules": BLUR, "S": 3, "M": 2, "accelerate": True, "probe_rules": ProbeRules(2, True, None),
+        "tangent_stride": 3,
+    },
+    "tangent, complex": {
+        "object_rules": replace(BLUR, amplitude_max=1.05, positive=False), "kind": "complex", "S": 2,
+        "tangent_stride": 2, "background": 0.5, "probe_rules": ProbeRules(None, False, None),
     },
 }  # fmt: skip
 
@@ -94,6 +118,60 @@ def test_iterations_in_tiles_equal_those_of_the_whole_object(name, side, backend
     assert shared.model.background == pytest.approx(whole.model.background, rel=10 * bound, abs=1e-12)
     # the comparison would notice a step that was not taken
     assert abs(whole.model.object - case.model.object).max() > 1e-2 * abs(case.model.object).max()
+
+
+@pytest.mark.parametrize("stride", [0, 2])
+@pytest.mark.parametrize("side", [11, 24])
+def test_rounds_in_tiles_equal_those_of_the_whole_object(side, stride):
+    """Four rounds of nine blocks: tiles without a block in a round are there too."""
+    rules = {"object_rules": BLUR, "accelerate": True, "probe_rules": ProbeRules(1, True, None)}
+    case = small_problem(scan=(5, 6), tile=(2, 2), M=2, S=2, rounds=4, tangent_stride=stride, **rules)
+    algorithm, states, shared = in_tiles(case, side)
+    whole = case.start()
+    for _ in range(2):
+        for turn in range(4):
+            numbers = range(turn, len(case.blocks), 4)
+            own = [case.blocks[b] for b in numbers], [case.patterns[b] for b in numbers]
+            whole, update = replace(case, blocks=own[0], patterns=own[1]).step(whole)
+            dealt = deal(algorithm.tiles, numbers)
+            assert any(full.blocks and not its.blocks for its, full in zip(dealt, algorithm.tiles, strict=True))
+            states, shared, totals = one_iteration(case, algorithm, states, shared, dealt)
+            assert totals.sums.loss == pytest.approx(update.sums.loss, rel=1e-9)
+            assert totals.sums.patterns == sum(b.size for b in own[0])
+    found = together(case, algorithm.tiles, [s.object for s in states])
+    np.testing.assert_allclose(found, whole.model.object, atol=1e-9)
+    np.testing.assert_allclose(shared.model.probe, whole.model.probe, atol=1e-9 * abs(whole.model.probe).max())
+    assert shared.model.iteration == whole.model.iteration == 8
+
+
+def test_all_tiles_take_the_step_of_one_line_search():
+    """The same sums as from the whole direction, and a step that is neither the pooled one nor clipped."""
+    case = small_problem(scan=(5, 6), tile=(2, 2), S=3, tangent_stride=2)
+    algorithm, states, shared = in_tiles(case, 24)
+    whole = case.start()
+    move = case.algorithm.direction(whole, case.update())
+    pairs = list(zip(case.blocks, case.patterns, strict=True))
+    line = case.algorithm.merge([case.algorithm.line_search(b, p, case.model, move) for b, p in pairs])
+    states, _, _ = one_iteration(case, algorithm, states, shared)
+    step = line.sums.line_numerator / line.sums.line_denominator
+    assert 0.1 / 3 < step < 1.5 and abs(step - move.object_step / 3).min() > 0.01
+    found = together(case, algorithm.tiles, [s.object for s in states])
+    np.testing.assert_allclose(found, case.model.object + step * move.object, atol=1e-12)
+
+
+def test_the_direction_that_is_lent_is_needed():
+    """Blocks at the rim of a core see views beyond it: without frames of the direction the sums would be others."""
+    case = small_problem(scan=(5, 6), tile=(2, 2), S=3, tangent_stride=2)
+    algorithm, states, shared = in_tiles(case, 24)
+
+    class Alone(TiledLsqMl):
+        def assemble_direction(self, index, direction, frames):
+            nothing = [replace(f, object=0 * f.object) for f in frames]
+            return super().assemble_direction(index, direction, nothing)
+
+    expected, _, _ = one_iteration(case, algorithm, states, shared)
+    found, _, _ = one_iteration(case, Alone(algorithm.solver, algorithm.tiles, algorithm.object_dtype), states, shared)
+    assert abs(found[0].object - expected[0].object).max() > 1e-3 * abs(expected[0].object).max()
 
 
 def test_the_margin_is_needed():

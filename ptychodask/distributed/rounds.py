@@ -1,0 +1,146 @@
+"""Tasks of one round over tiles: what runs on the workers, and how it is submitted where its tile lives.
+
+Methods of the algorithm are called by their names; counts of bytes travel beside what they return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from distributed import Client, Future
+
+from .._array import held_bytes
+from ..model.blocks import Block, BlockSource
+from ..model.tiles import Tile
+from .iterate import Job, Parcel, workers_of
+from .stream import Supply, block_data, supplies
+
+
+@dataclass(frozen=True)
+class Received:
+    """What was put together, and the bytes that came from other tiles."""
+
+    value: Any
+    bytes_exchanged: int
+
+    __sizeof__ = held_bytes
+
+
+def _plain(argument: Any) -> Any:
+    """What the algorithm knows: a value without its count of bytes."""
+    if isinstance(argument, Received):
+        return argument.value
+    return argument.update if isinstance(argument, Parcel) else argument
+
+
+def _call(algorithm: Any, method: str, *arguments: Any) -> Any:
+    return getattr(algorithm, method)(*map(_plain, arguments))
+
+
+def _assemble(algorithm: Any, method: str, frames: list[Any], *arguments: Any) -> Received:
+    return Received(_call(algorithm, method, *arguments, frames), sum(f.nbytes for f in frames))
+
+
+def _on_block(
+    algorithm: Any, method: str, source: BlockSource, block: Block, supply: Supply, *arguments: Any
+) -> Parcel:
+    data, read = block_data(algorithm, source, block, supply)
+    update = _call(algorithm, method, block, data, *arguments)
+    return Parcel(update, read, update.nbytes)
+
+
+def _collect(algorithm: Any, index: int, givers: Sequence[int], given: list[Any]) -> Received:
+    """``given`` are pieces of other tiles, and at its own place the tile's merged parcel."""
+    pieces = [
+        algorithm.give(piece.update, index) if giver == index else piece
+        for giver, piece in zip(givers, given, strict=True)
+    ]
+    others = (piece.nbytes for giver, piece in zip(givers, pieces, strict=True) if giver != index)
+    return Received(algorithm.collect(index, pieces), sum(others))
+
+
+def totals_of(algorithm: Any, merged: Parcel | None, received: list[Received]) -> Parcel:
+    """What is no map in a tile's merged update, with the bytes that the tile received."""
+    exchanged = sum(r.bytes_exchanged for r in received)
+    if merged is None:
+        return Parcel(algorithm.totals(None), 0, 0, exchanged)
+    return Parcel(algorithm.totals(merged.update), merged.bytes_read, merged.bytes_merged, exchanged)
+
+
+def metrics_of(algorithm: Any, parcel: Parcel) -> dict[str, float]:
+    """Metrics of a pass, with its counts of bytes."""
+    names = ("bytes_read", "bytes_merged", "bytes_exchanged")
+    return {**algorithm.metrics(parcel.update), **{name: float(getattr(parcel, name)) for name in names}}
+
+
+def tile_places(patterns: Sequence[int], workers: Sequence[str]) -> list[str]:
+    """Worker of every tile: contiguous runs with about the same number of ``patterns``, not of pixels."""
+    ordered, total, before = sorted(workers), max(sum(patterns), 1), 0
+    places = []
+    for count in patterns:
+        places.append(ordered[min(int((before + count / 2) * len(ordered) / total), len(ordered) - 1)])
+        before += count
+    return places
+
+
+def places_of(client: Client, patterns: Sequence[int]) -> list[str]:
+    """Where tiles with so many patterns live now; empty texts where there are no workers."""
+    return tile_places(patterns, list(workers_of(client)) or [""])
+
+
+@dataclass(frozen=True)
+class Round:
+    """Submits the tasks of one round, each where its tile lives."""
+
+    job: Job
+    label: str
+    tiles: Sequence[Tile]
+    places: list[str]
+
+    def task(self, function: Callable[..., Any], name: str, *arguments: Any, at: int | None = None) -> Future:
+        """``function(algorithm, *arguments)``, at the place of a tile or anywhere."""
+        place = self.places[at] if at is not None else ""
+        return self.job.client.submit(
+            function,
+            self.job.algorithm,
+            *arguments,
+            key=f"{self.job.name}-{self.label}-{name}",
+            workers=[place] if place else None,
+            allow_other_workers=bool(place),
+            pure=False,
+        )
+
+    def call(self, method: str, name: str, *arguments: Any, at: int | None = None) -> Future:
+        """The value of a method of the algorithm."""
+        return self.task(_call, name, method, *arguments, at=at)
+
+    def on_reach(self, method: str, name: str, parts: Sequence[Future], *more: Future) -> Callable[[Tile], Future]:
+        """How a tile assembles what it needs, from its own part and the frames that others lend of theirs."""
+
+        def assemble(tile: Tile) -> Future:
+            t = tile.index
+            frames = [self.call("lend", f"lend-{name}-{u}-{t}", u, parts[u], t, at=u) for u in tile.lenders]
+            return self.task(_assemble, f"{name}-{t}", method, frames, t, parts[t], *more, at=t)
+
+        return assemble
+
+    def on_blocks(
+        self, method: str, name: str, arguments: Callable[[int], tuple[Any, ...]], goes_on: bool
+    ) -> list[list[Future]]:
+        """Of every tile, what its blocks make of their data and the tile's ``arguments``."""
+        job, order = self.job, [(tile.index, b) for tile in self.tiles for b in tile.blocks]
+        blocks, places = [job.blocks[b] for _, b in order], [self.places[t] for t, _ in order]
+        given = supplies(blocks, places, workers_of(job.client), job.cache_bytes, goes_on)
+        made: list[list[Future]] = [[] for _ in self.tiles]
+        for (t, b), supply in zip(order, given, strict=True):
+            data = (method, job.source, job.blocks[b], supply)
+            made[t].append(self.task(_on_block, f"{name}{b}", *data, *arguments(t), at=t))
+        return made
+
+    def sums(self, tile: Tile, merged: list[Future | None]) -> Future:
+        """Sums on a tile's work area: what its givers' updates say about it."""
+        t = tile.index
+        given = [merged[t] if u == t else self.call("give", f"give-{u}-{t}", merged[u], t, at=u) for u in tile.givers]
+        return self.task(_collect, f"sums-{t}", t, tile.givers, given, at=t)
