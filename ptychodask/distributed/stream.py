@@ -7,7 +7,7 @@ its task.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -76,18 +76,9 @@ def block_data(algorithm: Preparer, source: BlockSource, block: Block, supply: S
     """Prepared counts of a block and the bytes of counts that were read for it; the following blocks are under way."""
 
     def load(block: Block) -> _Loaded:
-        bytes_read = 0
-
-        def strips() -> Iterator[Any]:
-            nonlocal bytes_read
-            for strip in block.strips(source.rows):
-                counts = source.read(strip)
-                bytes_read += counts.nbytes
-                yield counts
-                del counts  # before the next strip is read
-
-        data = algorithm.prepare(block, strips())
-        return _Loaded(data, bytes_read)
+        # strip by strip: a generator expression lets go of one before it reads the next
+        strips = (source.read(strip) for strip in block.strips(source.rows))
+        return _Loaded(algorithm.prepare(block, strips), source.nbytes(block))
 
     reuse_buffers()
     run = f"{source.key}-{algorithm.data_key}"

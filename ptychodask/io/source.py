@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,13 @@ import zarr
 
 from .._errors import InputError
 from ..model.blocks import Block, Box
+from ..solver.events import Events
 from .dataset import _first_line, _has_bytes
+from .planes import events_in
+from .shards import Shards, shards_of, stored_chunks
+
+SPARSE = 8
+"""Dense bytes over stored ones from which counts are looked for as events."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,53 @@ class ZarrBlocks:
         """Scan rows of an inner chunk: what has to be decoded together."""
         return self._counts.chunks[0]
 
-    def read(self, block: Block) -> np.ndarray:
+    @cached_property
+    def _layout(self) -> Shards | None:
+        return shards_of(self._counts)
+
+    def nbytes(self, block: Block) -> int:
+        """Dense counts of a block in bytes, as they are stored."""
+        return block.size * math.prod(self._counts.shape[2:]) * self._counts.dtype.itemsize
+
+    def read(self, block: Block) -> Events | np.ndarray:
+        """Counts of a block, corner-centred: events where the store gives those quickly, else as :meth:`dense`."""
+        try:
+            events = None if block.skip else self._events(block)
+        except (OSError, RuntimeError, ValueError):
+            events = None  # Zarr reads it after all, or says what is wrong
+        return self.dense(block) if events is None else events
+
+    def _events(self, block: Block) -> Events | None:
+        """Events where counts are stored as bit planes and are few, else None."""
+        layout, counts = self._layout, self._counts
+        if layout is None:
+            return None
+        side_y, side_x = layout.chunk
+        n, dtype = counts.shape[-1], counts.dtype
+        # random counts of which more than that is stored take fewer bytes dense
+        most = side_y * side_x * n * n * dtype.itemsize // SPARSE
+        width = block.x1 - block.x0
+        chunks: list[tuple[bytes, np.ndarray, np.ndarray]] = []
+        for shard, boxes in self._by_shard(block).items():
+            wanted = [(y0 // side_y % layout.grid[0], x0 // side_x % layout.grid[1]) for y0, _, x0, _ in boxes]
+            stored = stored_chunks(Path(self.path) / shard, layout, wanted, most)
+            if stored is None:
+                return None
+            for chunk, (y0, y1, x0, x1) in zip(stored, boxes, strict=True):
+                y, x = np.arange(y0, y1)[:, None], np.arange(x0, x1)
+                within = y % side_y * side_x + x % side_x
+                chunks.append((chunk, within.ravel(), ((y - block.y0) * width + x - block.x0).ravel()))
+        return events_in(chunks, block.size, n, dtype, side_y * side_x)
+
+    def _by_shard(self, block: Block) -> dict[str, list[Box]]:
+        """The chunks that a block touches, by their file."""
+        found: dict[str, list[Box]] = {}
+        for box in self._chunks(block):
+            (shard,) = self._shards(box)
+            found.setdefault(shard, []).append(box)
+        return found
+
+    def dense(self, block: Block) -> np.ndarray:
         """Counts [B, N, N] of a block, corner-centred.
 
         Raises

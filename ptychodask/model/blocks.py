@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -69,8 +69,12 @@ class BlockSource(Protocol):
         """Scan rows that are best read together."""
         ...
 
-    def read(self, block: Block) -> np.ndarray:
-        """Counts [B, N, N] of a block, corner-centred."""
+    def read(self, block: Block) -> Any:
+        """Counts of a block, corner-centred: dense [B, N, N], or as events."""
+        ...
+
+    def nbytes(self, block: Block) -> int:
+        """Dense counts of a block in bytes, as they are stored."""
         ...
 
 

@@ -56,24 +56,42 @@ def events_below(counts: np.ndarray, limit: int | None) -> Events | None:
     step = 8 // flat.itemsize if flat.shape[1] * flat.itemsize % LINE == 0 and flat.ctypes.data % 8 == 0 else 1
     words = flat.view(np.uint64) if step > 1 else flat
     start = np.zeros(len(flat) + 1, dtype=np.int64)
-    pixel_type = np.dtype(np.uint16 if flat.shape[1] <= 65_536 else np.uint32)
+    index = pixel_type(flat.shape[1])
     # more events than fit the limit need not be collected; what is not written takes no memory
-    most = flat.size if limit is None else max(limit - start.nbytes, 0) // (pixel_type.itemsize + 1)
-    pixel, count = np.empty(min(most, flat.size), pixel_type), np.empty(min(most, flat.size), flat.dtype)
+    most = flat.size if limit is None else max(limit - start.nbytes, 0) // (index.itemsize + 1)
+    pixel, count = np.empty(min(most, flat.size), index), np.empty(min(most, flat.size), flat.dtype)
     if not _collect(flat, words, step, start, pixel, count):
         return None
-    pixel, count = pixel[: start[-1]], count[: start[-1]]
-    count_type = flat.dtype if flat.dtype.kind == "f" else np.min_scalar_type(int(count.max(initial=0)))
-    if limit is not None and start.nbytes + start[-1] * (pixel_type.itemsize + count_type.itemsize) >= limit:
-        return None
-    return Events(start, pixel.copy(), count.astype(count_type))  # copies, which let go of the rest
+    return gather_events(start[:-1], start[1:], pixel, count, limit)
+
+
+def pixel_type(pixels: int) -> np.dtype[Any]:
+    """Type of the flat pixels of a pattern."""
+    return np.dtype(np.uint16 if pixels <= 65_536 else np.uint32)
+
+
+def gather_events(
+    first: np.ndarray, end: np.ndarray, pixel: np.ndarray, count: np.ndarray, limit: int | None
+) -> Events | None:
+    """Events of patterns of which each is ``first[b]:end[b]`` in larger arrays, where they take fewer than ``limit``
+    bytes, else None. Nothing of the arrays is kept."""
+    start = np.concatenate([[0], np.cumsum(end - first)])
+    numbers = np.empty(start[-1], count.dtype)
+    pixels = np.empty(start[-1], pixel.dtype)
+    _gather(first, end, pixel, count, pixels, numbers)
+    if numbers.dtype.kind != "f":
+        numbers = numbers.astype(np.min_scalar_type(int(numbers.max(initial=0))), copy=False)
+    events = Events(start, pixels, numbers)
+    return None if limit is not None and events.nbytes >= limit else events
 
 
 def pick(events: Events, count: np.ndarray) -> Events:
     """The events with other counts, less those that became empty."""
-    keep = count > 0
-    kept = np.concatenate([[0], np.cumsum(keep)])
-    return Events(kept[events.start], events.pixel[keep], count[keep])
+    events_left = np.count_nonzero(count)
+    start = np.zeros_like(events.start)
+    pixel, left = np.empty(events_left, events.pixel.dtype), np.empty(events_left, count.dtype)
+    _pick(events.start, events.pixel, count, start, pixel, left)
+    return Events(start, pixel, left)
 
 
 def join_events(parts: list[Events]) -> Events:
@@ -124,3 +142,23 @@ def _collect(counts: Any, words: Any, step: int, start: Any, pixel: Any, count: 
                         event += 1
         start[b + 1] = event
     return True
+
+
+@numba.njit(nogil=True, cache=True)
+def _gather(first: Any, end: Any, pixel: Any, count: Any, pixels: Any, numbers: Any) -> None:
+    to = 0
+    for b in range(len(first)):
+        for e in range(first[b], end[b]):
+            pixels[to], numbers[to] = pixel[e], count[e]
+            to += 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _pick(start: Any, pixel: Any, count: Any, new_start: Any, new_pixel: Any, new_count: Any) -> None:
+    to = 0
+    for b in range(len(start) - 1):
+        for e in range(start[b], start[b + 1]):
+            if count[e] > 0:
+                new_pixel[to], new_count[to] = pixel[e], count[e]
+                to += 1
+        new_start[b + 1] = to

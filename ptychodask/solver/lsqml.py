@@ -18,7 +18,7 @@ from .apply import Direction, advance, direction, recover
 from .partial import line_search, partial
 from .partial_cpu import partial_cpu
 from .partial_gpu import partial_gpu
-from .patterns import Patterns, prepare
+from .patterns import Counts, Patterns, prepare
 from .problem import Problem
 from .update import Update, merge
 
@@ -41,7 +41,7 @@ class LsqMl:
         """Does every iteration need a second, small pass for the tangent step?"""
         return self.problem.settings.tangent_stride > 0
 
-    def prepare(self, block: Block, counts: np.ndarray | Iterable[np.ndarray]) -> Patterns:
+    def prepare(self, block: Block, counts: Counts | Iterable[Counts]) -> Patterns:
         """Counts of a block, whole or in runs of patterns, as the solver wants them."""
         settings = self.problem.settings
         indices = block.flat(self.problem.scan_shape)

@@ -12,9 +12,10 @@ from .._array import Array
 from ..physics.thinning import thin
 from .events import Events, events_below, join_events, pick, to_events, write_dense
 
-__all__ = ["Events", "Patterns", "dense", "prepare", "to_events"]
+__all__ = ["Counts", "Events", "Patterns", "dense", "prepare", "to_events"]
 
-_Part = Events | np.ndarray
+Counts = Events | np.ndarray
+"""Patterns one after the other, as events or dense [B, N, N]."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def dense(counts: Events | np.ndarray, low: int, high: int, n: int, xp: Any, dty
 
 
 def prepare(
-    counts: np.ndarray | Iterable[np.ndarray],
+    counts: Counts | Iterable[Counts],
     patterns: np.ndarray,
     weights: np.ndarray,
     train_fraction: float | None,
@@ -71,9 +72,9 @@ def prepare(
 
     Parameters
     ----------
-    counts : array [B, N, N], or an iterable of arrays [b, N, N]
+    counts : array [B, N, N] or Events, or an iterable of arrays [b, N, N] and Events
         Corner-centred counts, whole or in runs of patterns, which are packed one by one so that the dense block is
-        never there; integer where ``train_fraction`` is given.
+        never there; events are taken to be smaller than dense; integer where ``train_fraction`` is given.
     patterns : int array [B]
         Index j of every pattern in the scan: it keys the thinning.
     weights : array [N, N]
@@ -85,15 +86,17 @@ def prepare(
     use_all : bool
         Fit the held-out electrons too.
     """
-    everything: list[_Part] = []
-    train: list[_Part] = []
+    everything: list[Counts] = []
+    train: list[Counts] = []
     held: list[Events] = []
     done = 0
-    for part in (counts,) if isinstance(counts, np.ndarray) else counts:
-        indices = patterns[done : done + len(part)]
-        done += len(part)
-        n, dtype = part.shape[-1], part.dtype
-        whole = _smaller(part)
+    n, dtype = weights.shape[-1], np.dtype(np.uint8)
+    for part in (counts,) if isinstance(counts, Counts) else counts:
+        whole = part if isinstance(part, Events) else _smaller(part)
+        indices = patterns[done : done + _length(part)]
+        done += len(indices)
+        # as stored: events have the smallest type
+        dtype = np.promote_types(dtype, part.count.dtype if isinstance(part, Events) else part.dtype)
         if train_fraction is None or use_all:
             everything.append(whole)
         if train_fraction is not None:
@@ -108,15 +111,19 @@ def prepare(
     return Patterns(_joined(train, n, dtype), None, join_events(held), n)
 
 
-def _smaller(counts: np.ndarray) -> _Part:
+def _length(part: Counts) -> int:
+    return len(part.start) - 1 if isinstance(part, Events) else len(part)
+
+
+def _smaller(counts: np.ndarray) -> Counts:
     """Counts as events, or as they are where those take fewer bytes."""
     events = events_below(counts, counts.nbytes)
     return counts if events is None else events
 
 
 def _split(
-    counts: _Part, patterns: np.ndarray, train_fraction: float, seed: int, used: np.ndarray
-) -> tuple[_Part, Events]:
+    counts: Counts, patterns: np.ndarray, train_fraction: float, seed: int, used: np.ndarray
+) -> tuple[Counts, Events]:
     """Electrons to train on, and the others where the mask uses their pixel."""
     if isinstance(counts, Events):
         kept = thin(counts.count, counts.start, patterns, train_fraction, seed)
@@ -126,9 +133,11 @@ def _split(
     return _smaller(kept), to_events((counts - kept) * used)
 
 
-def _joined(parts: list[_Part], n: int, dtype: np.dtype[Any]) -> _Part:
+def _joined(parts: list[Counts], n: int, dtype: np.dtype[Any]) -> Counts:
     """Runs of patterns in the container that is smaller for the whole block; takes the parts away."""
-    patterns = [len(p.start) - 1 if isinstance(p, Events) else len(p) for p in parts]
+    if all(isinstance(p, Events) for p in parts):
+        return join_events([p for p in parts if isinstance(p, Events)])  # each is smaller than dense
+    patterns = [_length(p) for p in parts]
     room = sum(patterns) * n * n * dtype.itemsize
     if any(isinstance(p, Events) for p in parts):
         events = [p if isinstance(p, Events) else to_events(p) for p in parts]

@@ -43,6 +43,9 @@ class Source:
         READS.append(block.index)
         return Counts(block.index + 1)
 
+    def nbytes(self, block):
+        return Counts(block.index + 1).nbytes
+
 
 READS: list[int] = []
 CALLS: list[tuple[str, Any]] = []

@@ -35,6 +35,9 @@ class Source:
             raise OSError(f"block {block.index} is damaged")
         return np.full((block.size, 2, 2), block.index, np.uint8)
 
+    def nbytes(self, block):
+        return 4 * block.size
+
 
 @dataclass(frozen=True)
 class Algorithm:

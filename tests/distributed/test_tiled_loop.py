@@ -30,6 +30,9 @@ class Source:
     def read(self, block):
         return Text("", 5)
 
+    def nbytes(self, block):
+        return 5
+
 
 CALLS: list[tuple[str, int]] = []
 

@@ -148,12 +148,12 @@ def test_what_is_read_around_a_damaged_chunk_is_what_was_written(tmp_path):
     path = write_scan(tmp_path / "scan.zarr", (8, 12), chunks=(8, 12))
     info = dataset_info(path)
     source = ZarrBlocks(info.path, info.fingerprint)
-    whole, block = source.read(Block(0, 0, 8, 0, 12)), Block(0, 1, 7, 3, 12)
+    whole, block = source.dense(Block(0, 0, 8, 0, 12)), Block(0, 1, 7, 3, 12)
     flip(shard(path, 0, 0))
     boxes = source.damaged(block)
     partial = block.without(boxes)
     assert 0 < partial.size < block.size == 54
-    np.testing.assert_array_equal(source.read(partial), whole[partial.flat((8, 12))])
+    np.testing.assert_array_equal(source.dense(partial), whole[partial.flat((8, 12))])
 
 
 def test_blocks_leave_out_what_is_damaged():

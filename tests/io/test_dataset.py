@@ -261,7 +261,7 @@ def test_blocks_are_corner_centred_and_travel(store):
         for block in blocks:
             expected = counts[block.y0 : block.y1, block.x0 : block.x1].reshape(-1, N, N)
             expected = np.roll(expected, (-(N // 2), -(N // 2)), axis=(1, 2))
-            np.testing.assert_array_equal(opened.read(block), expected)
+            np.testing.assert_array_equal(opened.dense(block), expected)
     assert len(pickle.dumps(source)) < 1000  # used, with the array open
     assert source.key == dataset_info(store).fingerprint
 
@@ -437,7 +437,7 @@ def test_a_damaged_shard_is_an_error_and_never_wrong_counts(store, harm, where):
     harm(shard_files(store)[3], where)
     source = ZarrBlocks(str(store), dataset_info(store).fingerprint)
     first, *_, last = make_blocks((6, 8), (3, 4))
-    assert source.read(first).shape == (12, N, N)  # the others stay readable
+    assert source.dense(first).shape == (12, N, N)  # the others stay readable
     with pytest.raises(
         InputError,
         match=r"scan\.zarr: the counts of scan rows [345] to [345], columns 4 to 7.* cannot be read .*counts/c/1/1/0/0",

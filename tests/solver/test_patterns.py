@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import small_problem
 
-from ptychodask.solver.events import Events, events_below, join_events
+from ptychodask.solver.events import Events, events_below, gather_events, join_events, pick
 from ptychodask.solver.partial import partial
 from ptychodask.solver.partial_cpu import partial_cpu
 from ptychodask.solver.patterns import Patterns, dense, prepare, to_events
@@ -95,6 +95,29 @@ def test_joined_events_are_those_of_the_whole():
     joined, direct = join_events([to_events(c) for c in runs(counts, 4, 9)]), to_events(counts)
     for name in ("start", "pixel", "count"):
         np.testing.assert_array_equal(getattr(joined, name), getattr(direct, name))
+
+
+def test_picked_events_are_those_that_are_not_empty():
+    events = to_events(poisson(0.1))
+    count = np.random.default_rng(0).binomial(events.count, 0.5).astype(np.uint8)
+    found, keep = pick(events, count), count > 0
+    np.testing.assert_array_equal(found.start, np.concatenate([[0], np.cumsum(keep)])[events.start])
+    np.testing.assert_array_equal(found.pixel, events.pixel[keep])
+    np.testing.assert_array_equal(found.count, count[keep])
+    assert 0 < len(found.count) < len(events.count)
+
+
+def test_gathered_events_are_the_pieces_in_order():
+    first, end = np.array([7, 0, 3, 3]), np.array([9, 2, 3, 7])
+    pixel, count = np.arange(10, 20, dtype=np.uint16), np.arange(250, 260, dtype=np.uint16)
+    found = gather_events(first, end, pixel, count, None)
+    order = np.concatenate([np.arange(a, b) for a, b in zip(first, end, strict=True)])
+    assert found.start.tolist() == [0, 2, 4, 4, 8]
+    np.testing.assert_array_equal(found.pixel, pixel[order])
+    np.testing.assert_array_equal(found.count, count[order])
+    assert found.count.dtype == np.uint16 and gather_events(first, end, pixel, count - 100, None).count.dtype == "u1"
+    assert gather_events(first, end, pixel, count, found.nbytes) is None
+    assert gather_events(first, end, pixel, count, found.nbytes + 1) is not None
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -1,0 +1,93 @@
+"""Inner chunks of a shard as they are stored: their bytes, checked but not decoded.
+
+Zarr v3's ``sharding_indexed``: a file of chunks in any order, and at its end offset and length of every chunk with a
+CRC-32C; every chunk has a CRC-32C of its own. Only the layout that :mod:`ptychodask.io.tiles` writes is read here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import RawIOBase
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
+
+_ENTRY, _CHECKSUM = 16, 4
+_ABSENT = 2**64 - 1
+"""Offset of a chunk that was not written."""
+
+
+@dataclass(frozen=True)
+class Shards:
+    """How the shards of an array of counts are laid out.
+
+    Parameters
+    ----------
+    grid : (int, int)
+        Inner chunks of a shard along the scan's rows and columns.
+    chunk : (int, int)
+        Scan positions of an inner chunk.
+    """
+
+    grid: tuple[int, int]
+    chunk: tuple[int, int]
+
+
+def shards_of(array: zarr.Array) -> Shards | None:
+    """The layout of counts (scan_y, scan_x, ky, kx), or None where it is not the one that we write."""
+    codecs = tuple(array.metadata.codecs)  # type: ignore[union-attr]
+    if len(codecs) != 1 or not isinstance(codecs[0], ShardingCodec) or array.shards is None:
+        return None
+    (sharding,) = codecs
+    kinds = [type(codec) for codec in sharding.codecs]
+    index = [type(codec) for codec in sharding.index_codecs]
+    if kinds != [BytesCodec, BloscCodec, Crc32cCodec] or index != [BytesCodec, Crc32cCodec]:
+        return None
+    if not _little(sharding.codecs[0], array.dtype.itemsize) or not _little(sharding.index_codecs[0], 8):
+        return None
+    grid = tuple(a // b for a, b in zip(array.shards, array.chunks, strict=True))
+    if sharding.index_location.value != "end" or grid[2:] != (1, 1) or array.chunks[2:] != array.shape[2:]:
+        return None
+    return Shards((grid[0], grid[1]), (array.chunks[0], array.chunks[1]))
+
+
+def _little(codec: Any, itemsize: int) -> bool:
+    return itemsize == 1 or (codec.endian is not None and codec.endian.value == "little")
+
+
+def stored_chunks(file: Path, shards: Shards, wanted: Sequence[tuple[int, int]], most: int) -> list[bytes] | None:
+    """Encoded chunks of a shard, given by their row and column within it; None if one has more than ``most`` bytes.
+
+    Raises
+    ------
+    ValueError
+        If one of them was not written or does not fit its checksum.
+    OSError
+        If the file cannot be read.
+    """
+    with file.open("rb", buffering=0) as opened:
+        length = _ENTRY * shards.grid[0] * shards.grid[1] + _CHECKSUM
+        index = _checked(opened, max(opened.seek(0, os.SEEK_END) - length, 0), length)
+        entries = np.frombuffer(index, "<u8").reshape(*shards.grid, 2)
+        places = [(int(offset), int(stored)) for offset, stored in (entries[place] for place in wanted)]
+        if any(offset == _ABSENT for offset, _ in places):
+            raise ValueError(f"{file}: a chunk is missing")
+        if any(stored > most for _, stored in places):
+            return None
+        return [_checked(opened, offset, stored) for offset, stored in places]
+
+
+def _checked(file: RawIOBase, offset: int, length: int) -> bytes:
+    """Bytes of a file less the checksum at their end."""
+    file.seek(offset)
+    stored = file.read(length) or b""
+    content = stored[:-_CHECKSUM]
+    if len(stored) != length or google_crc32c.value(content) != int.from_bytes(stored[-_CHECKSUM:], "little"):
+        raise ValueError("the checksum does not fit")
+    return content
