@@ -55,8 +55,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def arguments(question: str, *, keeps_data: bool = False) -> argparse.Namespace:
-    """``--tiny`` (a smoke run, for the tests), ``--out`` (JSON file; results/NAME.json by default), ``--data``."""
+def arguments(question: str, *, keeps_data: bool = False, takes_patterns: bool = False) -> argparse.Namespace:
+    """``--tiny`` (a smoke run, for the tests), ``--out`` (JSON file; results/NAME.json by default), ``--data`` and
+    ``--patterns`` where they are asked for."""
     parser = argparse.ArgumentParser(description=question)
     parser.add_argument(
         "--tiny", action="store_true", help="smallest size: shows that the script runs, measures nothing"
@@ -64,6 +65,8 @@ def arguments(question: str, *, keeps_data: bool = False) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="JSON file to write")
     if keeps_data:
         parser.add_argument("--data", type=Path, help="folder that keeps the datasets; a temporary one by default")
+    if takes_patterns:
+        parser.add_argument("--patterns", type=int, help="most patterns of a scan; all by default")
     return parser.parse_args()
 
 

@@ -12,8 +12,8 @@ import os
 from functools import cache
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of mallopt(3)
-BUFFER = 32 * 2**20
-"""Largest buffer that is reused, and what stays at the end of a heap, in bytes; glibc allows no larger one."""
+BUFFER = 8 * 2**20
+"""Largest buffer that is reused, and what may stay at the end of a heap, in bytes: more than a strip of counts."""
 
 
 @cache

@@ -18,6 +18,7 @@ import numpy as np
 from numcodecs import Blosc
 
 from ..solver.events import Events, gather_events, pixel_type
+from .shards import Stored
 
 _SHUFFLE, _PLAIN, _BITSHUFFLE = 1, 2, 4
 """Flags: bytes are shuffled, the content is not compressed, bits are shuffled."""
@@ -61,7 +62,7 @@ def decode_planes(chunk: bytes, out: np.ndarray, itemsize: int) -> int:
 
 
 def events_in(
-    chunks: Iterable[tuple[bytes, np.ndarray, np.ndarray]],
+    chunks: Iterable[Stored],
     patterns: int,
     n: int,
     dtype: np.dtype[Any],

@@ -7,7 +7,7 @@ CRC-32C; every chunk has a CRC-32C of its own. Only the layout that :mod:`ptycho
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
@@ -16,11 +16,17 @@ from typing import Any
 import google_crc32c
 import numpy as np
 import zarr
+from numcodecs import Blosc
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 
 _ENTRY, _CHECKSUM = 16, 4
+_SIZE = slice(4, 8)
+"""Where a chunk of Blosc says how large its content is."""
 _ABSENT = 2**64 - 1
 """Offset of a chunk that was not written."""
+
+Stored = tuple[bytes, np.ndarray, np.ndarray]
+"""A chunk of Blosc, the patterns wanted of it, and their places in a block."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,8 @@ def _little(codec: Any, itemsize: int) -> bool:
     return itemsize == 1 or (codec.endian is not None and codec.endian.value == "little")
 
 
-def stored_chunks(file: Path, shards: Shards, wanted: Sequence[tuple[int, int]], most: int) -> list[bytes] | None:
-    """Encoded chunks of a shard, given by their row and column within it; None if one has more than ``most`` bytes.
+def stored_chunks(file: Path, shards: Shards, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
+    """Encoded chunks of a shard, given by their row and column within it.
 
     Raises
     ------
@@ -78,8 +84,6 @@ def stored_chunks(file: Path, shards: Shards, wanted: Sequence[tuple[int, int]],
         places = [(int(offset), int(stored)) for offset, stored in (entries[place] for place in wanted)]
         if any(offset == _ABSENT for offset, _ in places):
             raise ValueError(f"{file}: a chunk is missing")
-        if any(stored > most for _, stored in places):
-            return None
         return [_checked(opened, offset, stored) for offset, stored in places]
 
 
@@ -91,3 +95,22 @@ def _checked(file: RawIOBase, offset: int, length: int) -> bytes:
     if len(stored) != length or google_crc32c.value(content) != int.from_bytes(stored[-_CHECKSUM:], "little"):
         raise ValueError("the checksum does not fit")
     return content
+
+
+def dense_in(chunks: Iterable[Stored], patterns: int, n: int, dtype: np.dtype[Any], chunk_patterns: int) -> np.ndarray:
+    """Counts [B, N, N] of a block of patterns from chunks of ``chunk_patterns`` each, in any order; not shifted.
+
+    Raises
+    ------
+    ValueError, RuntimeError
+        If a chunk has another size, or cannot be decoded.
+    """
+    counts = np.empty((patterns, n, n), dtype)
+    content = np.empty((chunk_patterns, n, n), dtype)
+    for chunk, within, places in chunks:
+        if int.from_bytes(chunk[_SIZE], "little") != content.nbytes:
+            raise ValueError("a chunk has another size")
+        Blosc().decode(chunk, content)
+        for inside, place in zip(within.tolist(), places.tolist(), strict=True):
+            counts[place] = content[inside]
+    return counts

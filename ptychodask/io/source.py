@@ -18,7 +18,7 @@ from ..model.blocks import Block, Box
 from ..solver.events import Events
 from .dataset import _first_line, _has_bytes
 from .planes import events_in
-from .shards import Shards, shards_of, stored_chunks
+from .shards import Shards, Stored, dense_in, shards_of, stored_chunks
 
 SPARSE = 8
 """Dense bytes over stored ones from which counts are looked for as events."""
@@ -56,34 +56,35 @@ class ZarrBlocks:
         return block.size * math.prod(self._counts.shape[2:]) * self._counts.dtype.itemsize
 
     def read(self, block: Block) -> Events | np.ndarray:
-        """Counts of a block, corner-centred: events where the store gives those quickly, else as :meth:`dense`."""
+        """Counts of a block, corner-centred: events where they are stored as bit planes and are few, else dense."""
         try:
-            events = None if block.skip else self._events(block)
+            counts = None if block.skip or self._layout is None else self._unpacked(self._layout, block)
         except (OSError, RuntimeError, ValueError):
-            events = None  # Zarr reads it after all, or says what is wrong
-        return self.dense(block) if events is None else events
+            counts = None  # Zarr reads it after all, or says what is wrong
+        return self.dense(block) if counts is None else counts
 
-    def _events(self, block: Block) -> Events | None:
-        """Events where counts are stored as bit planes and are few, else None."""
-        layout, counts = self._layout, self._counts
-        if layout is None:
-            return None
-        side_y, side_x = layout.chunk
-        n, dtype = counts.shape[-1], counts.dtype
+    def _unpacked(self, layout: Shards, block: Block) -> Events | np.ndarray:
+        """As :meth:`read`, of shards in our layout, without Zarr."""
+        n, dtype, patterns = self._counts.shape[-1], self._counts.dtype, math.prod(layout.chunk)
+        chunks = list(self._stored(layout, block))
         # random counts of which more than that is stored take fewer bytes dense
-        most = side_y * side_x * n * n * dtype.itemsize // SPARSE
-        width = block.x1 - block.x0
-        chunks: list[tuple[bytes, np.ndarray, np.ndarray]] = []
+        if max(len(chunk) for chunk, _, _ in chunks) <= patterns * n * n * dtype.itemsize // SPARSE:
+            events = events_in(chunks, block.size, n, dtype, patterns)
+            if events is not None:
+                return events
+        return _to_corner(dense_in(chunks, block.size, n, dtype, patterns))
+
+    def _stored(self, layout: Shards, block: Block) -> Iterator[Stored]:
+        """The chunks of a block, the patterns wanted of each, and their places in the block."""
+        (side_y, side_x), width = layout.chunk, block.x1 - block.x0
         for shard, boxes in self._by_shard(block).items():
             wanted = [(y0 // side_y % layout.grid[0], x0 // side_x % layout.grid[1]) for y0, _, x0, _ in boxes]
-            stored = stored_chunks(Path(self.path) / shard, layout, wanted, most)
-            if stored is None:
-                return None
-            for chunk, (y0, y1, x0, x1) in zip(stored, boxes, strict=True):
+            for chunk, (y0, y1, x0, x1) in zip(
+                stored_chunks(Path(self.path) / shard, layout, wanted), boxes, strict=True
+            ):
                 y, x = np.arange(y0, y1)[:, None], np.arange(x0, x1)
                 within = y % side_y * side_x + x % side_x
-                chunks.append((chunk, within.ravel(), ((y - block.y0) * width + x - block.x0).ravel()))
-        return events_in(chunks, block.size, n, dtype, side_y * side_x)
+                yield chunk, within.ravel(), ((y - block.y0) * width + x - block.x0).ravel()
 
     def _by_shard(self, block: Block) -> dict[str, list[Box]]:
         """The chunks that a block touches, by their file."""
@@ -94,7 +95,7 @@ class ZarrBlocks:
         return found
 
     def dense(self, block: Block) -> np.ndarray:
-        """Counts [B, N, N] of a block, corner-centred.
+        """Counts [B, N, N] of a block, corner-centred, whatever the layout: Zarr reads them.
 
         Raises
         ------

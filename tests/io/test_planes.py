@@ -110,10 +110,19 @@ def test_blocks_of_a_dataset(tmp_path, dtype, chunks):
         assert source.nbytes(block) == own.nbytes == source.dense(block).nbytes
 
 
-def test_it_is_not_zarr_that_reads_them(tmp_path, monkeypatch):
-    source = write(tmp_path / "scan.zarr", some_counts((*SCAN, N, N), np.uint8))
+@pytest.mark.parametrize(("dtype", "mean"), [("uint8", 0.02), ("uint16", 30.0), ("float32", 30.0)])
+def test_it_is_not_zarr_that_reads_our_layout(tmp_path, monkeypatch, dtype, mean):
+    counts = (some_counts((*SCAN, N, N), np.uint16, mean) * 0.5).astype(dtype) if dtype == "float32" else None
+    counts = some_counts((*SCAN, N, N), np.dtype(dtype), mean) if counts is None else counts
+    source = write(tmp_path / "scan.zarr", counts)
+    expected = [source.dense(block) for block in BLOCKS]
     monkeypatch.setattr(ZarrBlocks, "dense", None)
-    assert isinstance(source.read(BLOCKS[1]), Events)
+    for block, dense in zip(BLOCKS, expected, strict=True):
+        found = source.read(block)
+        assert isinstance(found, Events if mean < 1 else np.ndarray)
+        if mean > 1:
+            assert found.dtype == dtype
+            np.testing.assert_array_equal(found, dense)
 
 
 @pytest.mark.parametrize("kind", ["bright", "float32", "24 pixels", "left out"])
