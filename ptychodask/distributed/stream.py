@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any, Protocol
 
 from ..model.blocks import Block, BlockSource
-from .allocator import reuse_buffers
 from .cache import AHEAD, WORKER_CACHE
 
 
@@ -80,7 +79,6 @@ def block_data(algorithm: Preparer, source: BlockSource, block: Block, supply: S
         strips = (source.read(strip) for strip in block.strips(source.rows))
         return _Loaded(algorithm.prepare(block, strips), source.nbytes(block))
 
-    reuse_buffers()
     run = f"{source.key}-{algorithm.data_key}"
     loaded, kept = WORKER_CACHE.get(run, block, partial(load, block), supply.cache_bytes)
     WORKER_CACHE.read_ahead(run, [(after, partial(load, after)) for after in supply.following], supply.cache_bytes)
