@@ -88,8 +88,8 @@ class Plan:
     def seconds_per_iteration(self) -> float:
         """From the measured run; NaN without one.
 
-        Reading is hidden behind computing where a core is free for it, and comes on top where none is. Frames of tiles
-        are copied, not sent: how long a network takes is not known.
+        Reading is hidden behind computing where a core is free for it, and comes on top where none is. What Dask takes
+        for a task, and a network for the frames of tiles, is not known and not in it: many small tiles take longer.
         """
         if self.speed is None:
             return math.nan
@@ -145,6 +145,7 @@ class Plan:
         if self.speed is not None:
             each, total = self.seconds_per_iteration, self.seconds_per_iteration * self.iterations
             measured = f"{self.speed.pattern_rate:.4g} patterns per second on {self.speed.threads} thread(s), measured"
+            measured += "; without what sending frames takes" if shapes.tiles else ""
             rows.append(("time per iteration", f"{each:.3g} s", measured, None))
             rows.append(("time in all", f"{total:.3g} s", f"for {self.iterations} iterations, the most", None))
         rows.append(("checkpoint", size(shapes.state_bytes), "on disk, uncompressed", None))

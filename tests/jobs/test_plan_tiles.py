@@ -120,6 +120,7 @@ def test_a_calibrated_plan_says_how_long_and_computes_one_tile(scan, changes, mo
     rows = {label: (value, remark) for label, value, remark, _ in plan.rows()}
     assert rows["tiles of the object"][1].startswith("of at most ")
     assert rows["exchanged per iteration"][0] != "0 B"
+    assert "without what sending frames takes" in rows["time per iteration"][1]
     # as many steps as there are tiles to a thread, in every round
     slow = replace(plan, speed=replace(plan.speed, advance_seconds=plan.speed.advance_seconds + 1))
     away = replace(slow, site=Site(3, 2, None, False, False))
