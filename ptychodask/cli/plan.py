@@ -28,6 +28,8 @@ def plan(
         ptychodask plan scan.zarr --config job.toml --workers 4
 
         ptychodask plan scan.zarr --set engine.cache_gib=0.5 --set object.slices=8
+
+        ptychodask plan scan.zarr --workers 8 --set engine.tile_pixels=1000
     """
     job = load_job(config, settings, preset, workers, scheduler)
     from rich.table import Table

@@ -159,9 +159,9 @@ def scalars_of(algorithm: Algorithm, parcel: Parcel) -> Parcel:
     return replace(parcel, update=algorithm.scalars(parcel.update))
 
 
-def share(job: Job, turn: int) -> range:
+def share(blocks: int, rounds: int, turn: int) -> range:
     """Numbers of the blocks of a round: every ``rounds``-th, so that each round sees all of the scan thinly."""
-    return range(turn, len(job.blocks), job.rounds)
+    return range(turn, blocks, rounds)
 
 
 def map_blocks(
@@ -171,13 +171,15 @@ def map_blocks(
     *arguments: Any,
     numbers: Sequence[int] | None = None,
     goes_on: bool = True,
+    places: Sequence[str] | None = None,
 ) -> list[Future]:
     """``function(algorithm, source, block, supply, *arguments)`` for every block or those given, each at its place.
 
+    ``places`` of all blocks are those of :func:`placement`, unless they are given.
     ``goes_on`` says that another pass over the same blocks follows, whose first ones are worth reading ahead.
     """
     workers = workers_of(job.client)
-    everywhere = placement(len(job.blocks), list(workers) or [""])
+    everywhere = placement(len(job.blocks), list(workers) or [""]) if places is None else places
     chosen = range(len(job.blocks)) if numbers is None else numbers
     blocks, places = [job.blocks[i] for i in chosen], [everywhere[i] for i in chosen]
     return [
@@ -250,7 +252,8 @@ def _submit_pass(job: Job, label: str, state: Future, last: bool) -> tuple[Futur
         parts = []
         for turn in range(job.rounds):
             assert following is not None
-            merged, following = _submit_round(job, f"{label}-{turn}", following, False, share(job, turn))
+            numbers = share(len(job.blocks), job.rounds, turn)
+            merged, following = _submit_round(job, f"{label}-{turn}", following, False, numbers)
             parts.append(
                 submit(scalars_of, job.algorithm, merged, key=f"{job.name}-{label}-{turn}-scalars", pure=False)
             )

@@ -69,7 +69,8 @@ def _submit_pass(
         parts = []
         for turn in range(job.rounds):
             assert following is not None
-            its = replace(run, label=f"{label}-{turn}", tiles=deal(tiles, share(job, turn)))
+            numbers = share(len(job.blocks), job.rounds, turn)
+            its = replace(run, label=f"{label}-{turn}", tiles=deal(tiles, numbers))
             totals, following = _submit_round(its, following, False, False)
             parts.append(its.task(scalars_of, "scalars", totals))
         totals = merge_tree(job, f"{label}-scalars", parts)

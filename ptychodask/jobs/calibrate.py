@@ -7,18 +7,26 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from .._errors import InputError
 from ..io.dataset import DatasetInfo
 from ..io.source import ZarrBlocks
 from ..model.blocks import Block
 from ..model.config import JobConfig
+from ..model.state import Model
+from ..model.tiles import Rect, Tile
+from ..physics.views import split_positions, window
+from ..solver.apply import Direction
 from ..solver.lsqml import LsqMl
 from ..solver.patterns import Patterns
-from .setup import Recipe, blocks_of, build_algorithm, initial_state
-from .tasks import electrons_in
+from ..solver.tiled import TiledLsqMl
+from ..solver.update import Update
+from .setup import Recipe, blocks_of, build_algorithm, initial_shared, initial_state, object_dtype, vacuum
+from .tasks import electrons_in, initial_tile
 
 SAMPLES = 3
 SECONDS = 0.3
@@ -61,7 +69,7 @@ class Speed:
     read_seconds : float
         Per pattern, to read and pack it on one thread.
     advance_seconds : float
-        From merged update to next state.
+        From merged update to next state, of the whole object or of a tile.
     """
 
     threads: int
@@ -106,17 +114,17 @@ def sample(info: DatasetInfo, config: JobConfig, algorithm: LsqMl) -> Sample:
     )
 
 
-def measure(info: DatasetInfo, recipe: Recipe, taken: Sample, threads: int) -> Speed:
-    """How fast this process works on the sample with ``threads`` threads."""
+def measure(info: DatasetInfo, recipe: Recipe, taken: Sample, threads: int, tiles: tuple[Tile, ...] = ()) -> Speed:
+    """How fast this process works on the sample with ``threads`` threads; in tiles, it takes a step on one of them."""
     algorithm = build_algorithm(recipe)
-    state = initial_state(recipe, algorithm)
-    model = algorithm.view(state)
+    models = [_seen_by(recipe, algorithm, block) for block, _ in taken.patterns]
     block, patterns = taken.patterns[0]
     read = _seconds(lambda: _read(info, algorithm, block)) / block.size
 
     def compute(turn: int) -> int:
-        own, counts = taken.patterns[turn % len(taken.patterns)]
-        algorithm.partial(own, counts, model, False)
+        its = turn % len(taken.patterns)
+        own, counts = taken.patterns[its]
+        algorithm.partial(own, counts, models[its], False)
         return own.size
 
     once = _seconds(lambda: compute(0))
@@ -126,19 +134,62 @@ def measure(info: DatasetInfo, recipe: Recipe, taken: Sample, threads: int) -> S
         started = time.perf_counter()
         done = sum(pool.map(compute, range(turns)))
         rate = done / (time.perf_counter() - started)
-    update = algorithm.merge([algorithm.partial(block, patterns, model, False)])
-    move = algorithm.direction(state, update)
+    update = algorithm.merge([algorithm.partial(block, patterns, models[0], False)])
+    step = _tile_step(recipe, algorithm, tiles, update) if tiles else _whole_step(recipe, algorithm, update)
     line = 0.0
+    found = None
     if algorithm.searches_line:
-        found = algorithm.line_search(block, patterns, model, move)
-        line = _seconds(lambda: algorithm.line_search(block, patterns, model, move)) / block.size
-    else:
-        found = None
+        assert update.object is not None
+        # along any direction on the block's window
+        move = replace(step(None), object=update.object.gradient)
+        found = algorithm.line_search(block, patterns, models[0], move)
+        line = _seconds(lambda: algorithm.line_search(block, patterns, models[0], move)) / block.size
+    return Speed(threads, rate, line, read, _seconds(lambda: step(found)))
 
-    def advance() -> Any:
-        return algorithm.advance(state, algorithm.direction(state, update), found)
 
-    return Speed(threads, rate, line, read, _seconds(advance))
+def _seen_by(recipe: Recipe, algorithm: LsqMl, block: Block) -> Model:
+    """What a block sees of the start: its window of the object."""
+    problem, shared = algorithm.problem, initial_shared(recipe, algorithm)
+    corners, _ = split_positions(np.asarray(shared.model.positions)[block.flat(problem.scan_shape)], problem.pixels)
+    y, x = window(corners, problem.pixels)
+    object_ = vacuum(object_dtype(recipe.job), (problem.slices, y.stop - y.start, x.stop - x.start))
+    return replace(shared.model, object=object_, corner=(int(y.start), int(x.start)))
+
+
+def _whole_step(recipe: Recipe, algorithm: LsqMl, update: Update) -> Callable[[Update | None], Direction]:
+    """From a merged update and the sums of a line search to the next state; returns its direction."""
+    state = initial_state(recipe, algorithm)
+
+    def step(line: Update | None) -> Direction:
+        move = algorithm.direction(state, update)
+        algorithm.advance(state, move, line)
+        return move
+
+    return step
+
+
+def _tile_step(
+    recipe: Recipe, algorithm: LsqMl, tiles: tuple[Tile, ...], update: Update
+) -> Callable[[Update | None], Direction]:
+    """As :func:`_whole_step`, for the tile in whose core the update has its centre."""
+    tiled = TiledLsqMl(algorithm, tiles, object_dtype(recipe.job))
+    sums = update.object
+    assert sums is not None
+    centre = [a + side // 2 for a, side in zip(sums.corner, sums.illumination.shape[1:], strict=True)]
+    pixel = Rect(centre[0], centre[0] + 1, centre[1], centre[1] + 1)
+    t = next(tile.index for tile in tiles if tile.core.common(pixel))
+    state, shared = initial_tile(tiled, t), initial_shared(recipe, tiled)
+
+    def step(line: Update | None) -> Direction:
+        frames = [tiled.lend(u, initial_tile(tiled, u), t) for u in tiles[t].lenders]
+        model = tiled.assemble(t, state, shared, frames)
+        own = tiled.collect(t, [tiled.give(update, t)])
+        highest = tiled.highest([tiled.peak(t, own)])
+        move = tiled.step([tiled.pool(t, state, shared, own, highest)], tiled.totals(update))
+        tiled.advance_tile(t, state, shared, model, own, highest, move, line)
+        return move
+
+    return step
 
 
 def _seconds(function: Callable[[], Any]) -> float:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from ..distributed.cache import AHEAD
 from ..distributed.iterate import FAN_IN, IN_FLIGHT
+from ..distributed.rounds import tile_places
 from ..io.dataset import DatasetInfo
 from ..model.blocks import Block
 from ..model.config import JobConfig
 from ..model.scan import Canvas
+from ..model.tiles import Rect, Tile, hull, make_tiles
+from ..physics.constraints import blur_reach
 from ..physics.vectors import LANES
 from ..physics.views import split_positions, window
-from .setup import blocks_of, geometry, microscope_of, searches_line, slices_of, train_fraction
+from .setup import blocks_of, geometry, microscope_of, searches_line, slices_of, tile_side, train_fraction
 
 REAL, COMPLEX = 4, 8
 """Bytes of a float32 and of a complex64."""
@@ -53,13 +56,31 @@ class Footprint:
         return geometry(self.info, microscope_of(self.info, self.config))
 
     @cached_property
-    def windows(self) -> list[tuple[int, int, int, int]]:
-        """Part of the canvas that every block touches: rows from, to, columns from, to."""
+    def windows(self) -> list[Rect]:
+        """Part of the canvas that every block touches."""
         n, found = self.info.detector.pixels, []
         for block in self.blocks:
             y, x = window(split_positions(self._geometry[1][block.flat(self.info.scan_shape)], n)[0], n)
-            found.append((y.start, y.stop, x.start, x.stop))
+            found.append(Rect(y.start, y.stop, x.start, x.stop))
         return found
+
+    @cached_property
+    def tiles(self) -> tuple[Tile, ...]:
+        """Tiles of the object; none where it stays whole."""
+        side, pixel = tile_side(self.info, self.config), self._geometry[0].pixel
+        if side is None:
+            return ()
+        return make_tiles(self.canvas, side, self.windows, blur_reach(self.config.object.blur_angstrom / pixel))
+
+    def in_tiles(self, side: int) -> Footprint:
+        """The same job with its object in tiles of at most ``side`` pixels."""
+        engine = self.config.engine.model_copy(update={"tile_pixels": side})
+        return replace(self, config=self.config.model_copy(update={"engine": engine}))
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Rows and columns of the object."""
+        return self._geometry[0].shape
 
     @property
     def patterns(self) -> int:
@@ -73,19 +94,20 @@ class Footprint:
 
     @property
     def _area(self) -> int:
-        return self.slices * math.prod(self._geometry[0].shape)
+        return self.slices * math.prod(self.canvas)
 
     @property
-    def _object_item(self) -> int:
+    def object_item(self) -> int:
+        """Bytes of a pixel of the object."""
         return REAL if self.config.object.kind == "phase" else COMPLEX
 
     @property
     def _wave(self) -> int:
         return self.config.probe.modes * self.info.detector.pixels**2 * COMPLEX
 
-    def _maps(self, view: tuple[int, int, int, int]) -> int:
+    def maps_bytes(self, view: Rect) -> int:
         """Gradient and illumination on a window."""
-        return self.slices * (view[1] - view[0]) * (view[3] - view[2]) * (self._object_item + REAL)
+        return self.slices * view.area * (self.object_item + REAL)
 
     # -- read and merged ---------------------------------------------------------------------------------------------
 
@@ -107,7 +129,17 @@ class Footprint:
         """Counts in their container that one worker has in its blocks, at most."""
         return int(self.largest_share(workers) * self.pattern_bytes)
 
+    def tile_shares(self, workers: int) -> list[list[Tile]]:
+        """Tiles of every worker that has some."""
+        patterns = [sum(self.blocks[b].size for b in tile.blocks) for tile in self.tiles]
+        shares: dict[str, list[Tile]] = {}
+        for tile, place in zip(self.tiles, tile_places(patterns, [f"{w:09}" for w in range(workers)]), strict=True):
+            shares.setdefault(place, []).append(tile)
+        return list(shares.values())
+
     def _shares(self, workers: int) -> list[list[Block]]:
+        if self.tiles:
+            return [[self.blocks[b] for tile in share for b in tile.blocks] for share in self.tile_shares(workers)]
         count, total = min(workers, len(self.blocks)), len(self.blocks)
         shares: list[list[Block]] = [[] for _ in range(count)]
         for i, block in enumerate(self.blocks):
@@ -134,7 +166,7 @@ class Footprint:
 
     def bytes_merged(self, iteration: int) -> int:
         """Updates of all blocks, in the pass that follows ``iteration`` updates."""
-        return sum(self._maps(view) for view in self.windows) + len(self.blocks) * self._probe_update(iteration)
+        return sum(self.maps_bytes(view) for view in self.windows) + len(self.blocks) * self._probe_update(iteration)
 
     def _probe_update(self, iteration: int) -> int:
         start = self.config.probe.update_start
@@ -146,29 +178,42 @@ class Footprint:
     @property
     def state_bytes(self) -> int:
         """A state: the object, its anchor, probe and positions; a checkpoint takes as much at most."""
-        return 2 * self._area * self._object_item + self._wave + 16 * self.patterns
+        return 2 * self._area * self.object_item + self.shared_bytes
+
+    @property
+    def shared_bytes(self) -> int:
+        """Of a state without its object: probe and positions."""
+        return self._wave + 16 * self.patterns
 
     @property
     def result_bytes(self) -> int:
         """The result on disk, at most."""
-        return self._area * self._object_item + self._wave + 16 * self.patterns
+        return self._area * self.object_item + self.shared_bytes
 
     @property
-    def states_bytes(self) -> int:
+    def states(self) -> int:
         """States that a worker may hold: those that may still be returned and those in flight."""
         solver = self.config.solver
         waiting = min(solver.patience, solver.iterations) + 1 if train_fraction(self.info, self.config) else 1
-        return (waiting + IN_FLIGHT) * self.state_bytes
+        return waiting + IN_FLIGHT
 
-    @property
-    def advance_bytes(self) -> int:
-        """From merged update to next state: six objects' worth of directions and steps, six real maps beside."""
-        return self._area * (6 * self._object_item + 6 * REAL)
+    def held(self, workers: int) -> dict[str, int]:
+        """Of the object and of what is computed of it, in a worker, where it stays whole."""
+        return {
+            "states": self.states * self.state_bytes,
+            "the step from update to state": self.advance_bytes(self._area),
+            "updates on their way": self.waiting_bytes(self.windows, workers),
+        }
+
+    def advance_bytes(self, pixels: int) -> int:
+        """From merged update to next state, on so many pixels of all slices together: six objects' worth of directions
+        and steps, six real maps beside."""
+        return pixels * (6 * self.object_item + 6 * REAL)
 
     def thread_bytes(self) -> int:
         """Of a thread computing a block: waves on all slices and maps, the window of the object, its update."""
         n, update = self.info.detector.pixels, self._largest_maps + self._probe_update(10**9)
-        window_bytes = self._largest_maps // (self._object_item + REAL) * COMPLEX
+        window_bytes = self._largest_maps // (self.object_item + REAL) * COMPLEX
         patterns = 1 if self.backend == "cpu" else min(self.config.solver.batch, max(b.size for b in self.blocks))
         return patterns * self._pattern_work + 5 * n * n * REAL + window_bytes + update
 
@@ -183,7 +228,7 @@ class Footprint:
 
     @cached_property
     def _largest_maps(self) -> int:
-        return max(self._maps(view) for view in self.windows)
+        return max(self.maps_bytes(view) for view in self.windows)
 
     def block_bytes(self) -> int:
         """A block in its container, and the strip of the scan that is being decoded and split (three copies)."""
@@ -191,23 +236,18 @@ class Footprint:
         wide = max((s.size for b in self.blocks for s in b.strips(self.info.inner_rows)), default=0)
         return int(largest * self.pattern_bytes) + 3 * wide * self.dense_pattern
 
-    def waiting_bytes(self, workers: int) -> int:
-        """Updates on their way up the merge tree: what waits at every level for its group to be complete."""
-        level, total = self.windows, 0
+    def waiting_bytes(self, windows: list[Rect], workers: int) -> int:
+        """Updates on their way up a merge tree: what waits at every level for its group to be complete."""
+        level, total = windows, 0
         extra = self._probe_update(10**9)
         while True:
             share = math.ceil(len(level) / workers)
-            total += min(FAN_IN, share) * (max(self._maps(view) for view in level) + extra)
+            total += min(FAN_IN, share) * (max(self.maps_bytes(view) for view in level) + extra)
             if len(level) == 1:
                 return total
-            level = [_union(level[i : i + FAN_IN]) for i in range(0, len(level), FAN_IN)]
+            level = [hull(level[i : i + FAN_IN]) for i in range(0, len(level), FAN_IN)]
 
     @property
     def searches_line(self) -> bool:
         """Does every iteration go over a part of the patterns twice?"""
         return searches_line(self.info, self.config)
-
-
-def _union(views: list[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
-    y0, y1, x0, x1 = zip(*views, strict=True)
-    return min(y0), max(y1), min(x0), max(x1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,14 @@ from .._array import backend_module, cupy_available
 from .._errors import InputError
 from ..distributed.cluster import connect
 from ..distributed.machine import cores
-from ..distributed.site import Site, available_bytes, resident_bytes, site_here, site_of
+from ..distributed.site import Site, available_bytes, site_here, site_of
 from ..io.dataset import DatasetInfo
 from ..model.config import JobConfig
 from .calibrate import Sample, Speed, measure, sample
 from .footprint import Footprint
-from .setup import Recipe, build_algorithm, check_job, choose_kernels, tile_side
-
-IMPORTS = 224 * 2**20
-"""Memory of a fresh worker process, at most: 220 MiB were measured (see benchmarks)."""
+from .footprint_tiles import exchanged_bytes
+from .memory import memory_of, remedy
+from .setup import Recipe, build_algorithm, check_job, choose_kernels
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Plan:
     Parameters
     ----------
     footprint : Footprint
-        Bytes held, read and merged.
+        Bytes held, read, merged and exchanged.
     site : Site
         Workers, threads, and how much memory Dask lets a worker have.
     sample : Sample
@@ -75,6 +75,11 @@ class Plan:
         return self.footprint.bytes_merged(self.iterations - 1)
 
     @property
+    def bytes_exchanged(self) -> int:
+        """Frames that tiles get from each other in every iteration; 0 where the object stays whole."""
+        return exchanged_bytes(self.footprint)
+
+    @property
     def iterations(self) -> int:
         """At most."""
         return self.footprint.config.solver.iterations
@@ -83,7 +88,8 @@ class Plan:
     def seconds_per_iteration(self) -> float:
         """From the measured run; NaN without one.
 
-        Reading is hidden behind computing where a core is free for it, and comes on top where none is.
+        Reading is hidden behind computing where a core is free for it, and comes on top where none is. What Dask takes
+        for a task, and a network for the frames of tiles, is not known and not in it: many small tiles take longer.
         """
         if self.speed is None:
             return math.nan
@@ -95,8 +101,18 @@ class Plan:
         times = 2 if self.footprint.searches_line else 1
         read = times * speed.read_seconds * self.bytes_read / self.footprint.dense_pattern
         if site.here and site.workers * site.threads >= cores():
-            return compute + read / cores() + speed.advance_seconds
-        return max(compute, read / site.workers) + speed.advance_seconds
+            return compute + read / cores() + self._advance_seconds(speed)
+        return max(compute, read / site.workers) + self._advance_seconds(speed)
+
+    def _advance_seconds(self, speed: Speed) -> float:
+        """Of all rounds; tiles take their steps side by side, as far as there are threads and cores."""
+        shapes, site = self.footprint, self.site
+        turns = 1
+        if shapes.tiles and site.here:
+            turns = math.ceil(len(shapes.tiles) / min(site.workers * site.threads, cores()))
+        elif shapes.tiles:
+            turns = math.ceil(max(len(share) for share in shapes.tile_shares(site.workers)) / site.threads)
+        return shapes.config.solver.rounds_per_iteration * turns * speed.advance_seconds
 
     def rows(self) -> list[tuple[str, str, str, bool | None]]:
         """Label, value, remark and whether it fits (None where there is nothing to compare with)."""
@@ -115,6 +131,12 @@ class Plan:
         bounds = [f"{size(site.limit)} that Dask allows"] if site.limit is not None else []
         bounds += [f"{size(self.available)} free on this machine"] if self.available is not None else []
         remark = "of " + ", ".join(bounds) if bounds else "no limit is known"
+        if shapes.tiles:
+            height, width = shapes.tiles[0].core.shape
+            most = max(len(share) for share in shapes.tile_shares(site.workers))
+            tiles = f"of at most {height} x {width} pixels, up to {most} to a worker"
+            rows.append(("tiles of the object", f"{len(shapes.tiles)}", tiles, None))
+            rows.append(("exchanged per iteration", size(self.bytes_exchanged), "frames between tiles", None))
         rows.append(("memory per worker", size(self.memory_per_worker), remark, not self.problems))
         rows += [(f"  {name}", size(value), "", None) for name, value in self.memory.items()]
         if self.device_memory is not None and self.device_available is not None:
@@ -123,6 +145,7 @@ class Plan:
         if self.speed is not None:
             each, total = self.seconds_per_iteration, self.seconds_per_iteration * self.iterations
             measured = f"{self.speed.pattern_rate:.4g} patterns per second on {self.speed.threads} thread(s), measured"
+            measured += "; without what sending frames takes" if shapes.tiles else ""
             rows.append(("time per iteration", f"{each:.3g} s", measured, None))
             rows.append(("time in all", f"{total:.3g} s", f"for {self.iterations} iterations, the most", None))
         rows.append(("checkpoint", size(shapes.state_bytes), "on disk, uncompressed", None))
@@ -141,17 +164,13 @@ def size(count: float) -> str:
 
 def make_plan(info: DatasetInfo, config: JobConfig, site: Site, *, calibrate: bool) -> Plan:
     """What a job will take at a site; ``calibrate`` runs a few patterns to measure its speed, unless it cannot fit."""
-    if tile_side(info, config) is not None:
-        raise InputError(
-            "a plan counts what a whole object takes: leave engine.tile_pixels and engine.object_gib unset to see it"
-        )
     recipe = Recipe(info.path, config.model_dump_json())
     backend: str = config.engine.backend
     if backend == "auto":  # workers elsewhere may have devices that this machine lacks: nothing is refused for that
         backend = "cupy" if config.engine.gpus is not None or cupy_available() else "cpu"
     taken = sample(info, config, build_algorithm(recipe))
     shapes = Footprint(info, config, backend, taken.pattern_bytes)
-    memory = _memory(shapes, site)
+    memory = memory_of(shapes, site)
     device = shapes.thread_bytes() if backend == "cupy" else None
     device_available = _device_bytes() if backend == "cupy" and cupy_available() else None
     stored = sum(f.stat().st_size for f in (Path(info.path) / "counts").rglob("*") if f.is_file())
@@ -172,7 +191,7 @@ def make_plan(info: DatasetInfo, config: JobConfig, site: Site, *, calibrate: bo
         return plan
     threads = min(site.threads * (site.workers if site.here else 1), cores())
     ready = choose_kernels(replace(recipe, mean_counts=taken.mean_counts))
-    return replace(plan, speed=measure(info, ready, taken, threads))
+    return replace(plan, speed=measure(info, ready, taken, threads, shapes.tiles))
 
 
 def plan_of(info: DatasetInfo, config: JobConfig, client: Any, calibrate: bool) -> Plan:
@@ -188,8 +207,7 @@ def plan_of(info: DatasetInfo, config: JobConfig, client: Any, calibrate: bool) 
 
 def check_fits(info: DatasetInfo, config: JobConfig, client: Any) -> None:
     """Refuse a job that cannot fit where it is to run; takes a fraction of a second."""
-    if tile_side(info, config) is None:  # in tiles, what a worker holds is engine.object_gib's to say
-        refuse(make_plan(info, config, site_of(client), calibrate=False))
+    refuse(make_plan(info, config, site_of(client), calibrate=False))
 
 
 def refuse(plan: Plan) -> None:
@@ -198,58 +216,25 @@ def refuse(plan: Plan) -> None:
         raise InputError("; ".join(plan.problems))
 
 
-def _memory(shapes: Footprint, site: Site) -> dict[str, int]:
-    resident = resident_bytes()
-    return {
-        "imports": resident if site.in_process else min(resident, IMPORTS),
-        "states": shapes.states_bytes,
-        "the step from update to state": shapes.advance_bytes,
-        "updates on their way": shapes.waiting_bytes(site.workers),
-        "workspaces": site.threads * shapes.thread_bytes(),
-        "blocks in work": (site.threads + 1) * shapes.block_bytes(),  # one by the reader
-        "cached counts": min(shapes.cache_bytes, shapes.data_bytes(site.workers)),
-    }
-
-
 def _device_bytes() -> int:
     return int(backend_module("cupy").cuda.runtime.memGetInfo()[0])
 
 
 def _problems(plan: Plan) -> list[str]:
     problems = []
-    total = plan.memory_per_worker
+    total, help_with = plan.memory_per_worker, partial(remedy, plan.footprint, plan.site, plan.memory)
     if plan.site.limit is not None and total > plan.site.limit:
         told = f"a worker needs {size(total)} of memory ({size(plan.site.limit)} before Dask pauses it)"
-        problems.append(f"{told}: {_remedy(plan, total - plan.site.limit)}")
+        problems.append(f"{told}: {help_with(total - plan.site.limit)}")
     elif plan.available is not None:
         # what this process holds already is not taken from what is free
         new = total - plan.memory["imports"] if plan.site.in_process else total * plan.site.workers
         if new > plan.available:
             told = f"{plan.site.workers} worker(s) need {size(new)} of memory ({size(plan.available)} free here)"
-            problems.append(f"{told}: {_remedy(plan, (new - plan.available) / plan.site.workers)}")
+            problems.append(f"{told}: {help_with((new - plan.available) / plan.site.workers)}")
     if plan.device_memory is not None and plan.device_available is not None:
         excess = plan.device_memory - plan.device_available
         if excess > 0:
             told = f"a block needs {size(plan.device_memory)} on the device ({size(plan.device_available)} free)"
             problems.append(f"{told}: lower solver.batch (now {plan.footprint.config.solver.batch}) or engine.block")
     return problems
-
-
-def _remedy(plan: Plan, excess: float) -> str:
-    """The mildest change that saves ``excess`` bytes per worker."""
-    memory, threads = plan.memory, plan.site.threads
-    if memory["cached counts"] >= excess:
-        # rounded down to what people can type
-        most = math.floor((memory["cached counts"] - excess) / 2**30 * 1000) / 1000
-        return f"set engine.cache_gib = {most:g} or less (counts are then read again in every iteration)"
-    each = plan.footprint.thread_bytes() + plan.footprint.block_bytes()
-    spare = memory["cached counts"] + (threads - 1) * each
-    if spare >= excess:
-        fewer = threads - math.ceil((excess - memory["cached counts"]) / each)
-        return f"set engine.threads = {fewer} and engine.cache_gib = 0"
-    if memory["blocks in work"] + memory["workspaces"] >= excess:
-        return "set engine.cache_gib = 0, engine.threads = 1 and a smaller engine.block"
-    return (
-        "fewer object.slices or probe.modes, a smaller scan, patterns cropped to fewer pixels, or workers with more"
-        " memory"
-    )

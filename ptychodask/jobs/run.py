@@ -269,8 +269,9 @@ def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) ->
     Reads all counts once, which fills the workers' caches and finds the chunks that are damaged.
     """
     recipe = client.submit(choose_kernels, Recipe(info.path, config.model_dump_json()), pure=False).result()
-    job = Run(client, info, config, RunFolder(Path()), recipe, Log(), report)._job("survey", recipe)
-    parts = client.gather(map_blocks(job, "survey", tasks.survey_block, config.data.on_damage == "mask"))
+    run = Run(client, info, config, RunFolder(Path()), recipe, Log(), report)
+    job, places = run._job("survey", recipe), run.states.places()
+    parts = client.gather(map_blocks(job, "survey", tasks.survey_block, config.data.on_damage == "mask", places=places))
     electrons = math.fsum(p.electrons for p in parts)
     if electrons <= 0:
         raise InputError(f"{info.path}: no electrons in the pixels that the mask uses, or in what can be read")

@@ -24,8 +24,10 @@ Cut = Callable[[int, Any], Any]
 
 
 class States(Protocol):
-    """States are opaque; ``key`` is a prefix for the keys of tasks."""
+    """States are opaque; ``key`` is a prefix for the keys of tasks; ``places`` are those of blocks, None for the usual
+    ones."""
 
+    def places(self) -> list[str] | None: ...
     def algorithm(self, recipe: Recipe, key: str) -> Any: ...
     def initial(self, recipe: Recipe, algorithm: Any, key: str) -> Any: ...
     def load(self, path: str, key: str) -> Any: ...
@@ -53,6 +55,9 @@ class Whole:
     """A state is a future of a State."""
 
     client: Any
+
+    def places(self) -> list[str] | None:
+        return None
 
     def algorithm(self, recipe: Recipe, key: str) -> Any:
         return self.client.submit(tasks.build_algorithm, recipe, key=key, pure=False)
@@ -98,6 +103,11 @@ class Tiled:
 
     client: Any
     plan: tasks.TilePlan
+
+    def places(self) -> list[str] | None:
+        of_tiles = places_of(self.client, self.plan.patterns)
+        of_blocks = {b: of_tiles[tile.index] for tile in self.plan.tiles for b in tile.blocks}
+        return [of_blocks[b] for b in range(len(of_blocks))]
 
     def algorithm(self, recipe: Recipe, key: str) -> Any:
         return self.client.submit(tasks.build_tiled, recipe, key=key, pure=False)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .._errors import InputError
 from .presets import fill_from_preset
 
+SMALLEST_TILE = 16
 LARGEST_TILE = 8192
 """Side in pixels; a tile is a chunk of its files, and those have at most 2 GiB."""
 
@@ -134,7 +135,7 @@ class EngineConfig(_Section):
     )
     tile_pixels: int | None = Field(
         None,
-        ge=16,
+        ge=SMALLEST_TILE,
         le=LARGEST_TILE,
         description="keep the object in tiles of at most so many pixels a side, spread over the workers, which"
         " exchange frames; unset: as object_gib says",

@@ -133,9 +133,19 @@ def make_tiles(canvas: tuple[int, int], side: int, windows: Sequence[Rect], marg
     for block, window in enumerate(windows):
         row, column = (window.y0 + window.y1) // 2 // height, (window.x0 + window.x1) // 2 // width
         members[row * columns + column].append(block)
+
+    def touched(rect: Rect) -> list[int]:
+        """Tiles whose cores have pixels of a rectangle."""
+        rows = range(rect.y0 // height, (rect.y1 - 1) // height + 1)
+        return [r * columns + c for r in rows for c in range(rect.x0 // width, (rect.x1 - 1) // width + 1)]
+
     works = [core.grown(margin, canvas) for core in cores]
     lit = [hull([windows[b] for b in own]) if own else None for own in members]
     reaches = [work if light is None else hull([work, light]) for work, light in zip(works, lit, strict=True)]
+    givers: list[list[int]] = [[] for _ in cores]
+    for u, light in enumerate(lit):
+        for t in touched(light.grown(margin, canvas)) if light is not None else ():  # their work areas touch it
+            givers[t].append(u)
     return tuple(
         Tile(
             t,
@@ -145,15 +155,11 @@ def make_tiles(canvas: tuple[int, int], side: int, windows: Sequence[Rect], marg
             reaches[t],
             tuple(members[t]),
             tuple(windows[b] for b in members[t]),
-            tuple(u for u, core in enumerate(cores) if u != t and core.common(reaches[t])),
-            _givers(lit, works[t]),
+            tuple(u for u in touched(reaches[t]) if u != t),
+            tuple(givers[t]),
         )
         for t in range(len(cores))
     )
-
-
-def _givers(lit: Sequence[Rect | None], work: Rect) -> tuple[int, ...]:
-    return tuple(u for u, light in enumerate(lit) if light is not None and light.common(work))
 
 
 def deal(tiles: Sequence[Tile], numbers: Container[int]) -> tuple[Tile, ...]:
@@ -166,7 +172,7 @@ def deal(tiles: Sequence[Tile], numbers: Container[int]) -> tuple[Tile, ...]:
             lit=light,
             blocks=tuple(b for b, _ in own),
             windows=tuple(w for _, w in own),
-            givers=_givers(lit, tile.work),
+            givers=tuple(u for u in tile.givers if (its := lit[u]) is not None and its.common(tile.work)),
         )
         for tile, own, light in zip(tiles, kept, lit, strict=True)
     )

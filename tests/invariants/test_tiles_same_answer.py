@@ -121,6 +121,16 @@ def test_worker_processes_change_no_bit(scan, reference, three_workers):
 
 
 @pytest.mark.distributed
+def test_counts_are_surveyed_where_their_tiles_are(three_workers, tmp_path):
+    """The first iteration finds them in the caches."""
+    fresh = write_scan(tmp_path / "scan.zarr", (14, 14), chunks=(5, 5), seed=5)
+    seen = Recorder()
+    job = {**TILED, "solver": {"iterations": 2, "finish": 0}}
+    ptychodask.reconstruct(fresh, job, three_workers, progress=seen)
+    assert [entry["bytes_read"] for entry in seen.named("iteration")] == [0, 0, 0]
+
+
+@pytest.mark.distributed
 def test_a_killed_worker_changes_no_bit(scan, reference, three_workers):
     killed = []
 

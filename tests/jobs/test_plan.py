@@ -21,7 +21,7 @@ from ptychodask.distributed.cache import BlockCache
 from ptychodask.distributed.site import Site, site_here, site_of
 from ptychodask.io.checkpoint import RunFolder
 from ptychodask.io.dataset import dataset_info
-from ptychodask.jobs import plan as plan_module
+from ptychodask.jobs import memory
 from ptychodask.jobs.plan import _problems, make_plan, plan_of, refuse, size
 
 HERE = Site(1, 2, None, True, True)
@@ -133,7 +133,7 @@ def test_the_tangent_step_is_measured_too(scan):
 @pytest.fixture
 def steady(monkeypatch):
     """This process does not grow between two plans."""
-    monkeypatch.setattr(plan_module, "resident_bytes", lambda: 200 * 2**20)
+    monkeypatch.setattr(memory, "resident_bytes", lambda: 200 * 2**20)
 
 
 def test_what_cannot_fit_is_refused_with_a_remedy(bright, steady):

@@ -51,7 +51,9 @@ def test_every_tile_can_get_what_it_needs_and_no_pixel_has_two_owners(scan):
         for block, window in enumerate(windows):
             owner = next(t.index for t in tiles if block in t.blocks)
             assert window.common(tile.work) is None or owner in tile.givers
-        assert list(tile.givers) == sorted(tile.givers)
+        # and nobody is asked who has nothing
+        assert tile.givers == tuple(u.index for u in tiles if u.lit is not None and u.lit.common(tile.work))
+        assert tile.lenders == tuple(u.index for u in tiles if u is not tile and u.core.common(tile.reach))
 
 
 @settings(max_examples=30, deadline=None)
