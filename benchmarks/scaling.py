@@ -1,7 +1,8 @@
 """Is the time linear in patterns J, slices S and modes M, and do two workers halve it?
 
 Seconds of one iteration through the whole engine (the fastest one: other programs only make it slower), in-process
-threads and worker processes, for a made-up dataset of 100-electron patterns. The slopes are fits of log time against log size.
+threads and worker processes, for a made-up dataset of 100-electron patterns. The slopes are fits of log time against
+log size.
 """
 
 from __future__ import annotations
