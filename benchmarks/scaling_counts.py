@@ -76,7 +76,7 @@ def scan_of(path: Path, job: str) -> Scan:
     assert not searches_line(info, config), "the model has no second pass"
     shapes = Footprint(info, config, "cupy", EVENTS_BYTES)
     canvas, _ = geometry(info, microscope_of(info, config))
-    return Scan(shapes, canvas, tuple(Rect(*view) for view in shapes.windows))
+    return Scan(shapes, canvas, tuple(shapes.windows))
 
 
 def skeleton(folder: Path, scan: tuple[int, int], pixels: int = 128, step: float = 1.05) -> Path:

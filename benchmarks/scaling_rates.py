@@ -79,6 +79,9 @@ class NoCounts:
     def read(self, block: Block) -> np.ndarray:
         return np.zeros(1)
 
+    def nbytes(self, block: Block) -> int:
+        return 0
+
 
 def loop(client: Client, blocks: int, iterations: int) -> dict[str, float]:
     """Seconds per iteration of the engine's loop with nothing to do, and how many tasks that are."""
