@@ -25,7 +25,7 @@ from ptychodask.jobs.setup import tile_side
 QUESTION = "tiles: bytes exchanged against perimeter and against frames of half a pattern, and memory of a worker"
 TILE = 8
 BYTES_PER_PIXEL = 12
-WORKSPACE = 32
+WORKSPACE = 48
 """Bytes per pixel and slice of the object with its workspace, as ``engine.object_gib`` counts them."""
 WORKERS = 8
 

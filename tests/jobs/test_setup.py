@@ -217,7 +217,7 @@ def wide(tmp_path_factory):
     return dataset_info(write_scan(tmp_path_factory.mktemp("wide") / "scan.zarr", (8, 8), step=12.0, electrons=200))
 
 
-@pytest.mark.parametrize(("kind", "pixel_bytes"), [("phase", 2 * 32), ("complex", 2 * 56)])
+@pytest.mark.parametrize(("kind", "pixel_bytes"), [("phase", 2 * 48), ("complex", 2 * 80)])
 def test_an_object_that_exceeds_a_workers_memory_is_kept_in_tiles(wide, kind, pixel_bytes):
     def side(pixels, **engine):
         sections = {"object": {"slices": 2, "thickness_angstrom": 40.0, "kind": kind}}
