@@ -163,8 +163,8 @@ def tile_side(info: DatasetInfo, config: JobConfig) -> int | None:
         return config.engine.tile_pixels
     n, slices = info.detector.pixels, slices_of(info, config)
     canvas, _ = geometry(info, microscope_of(info, config))
-    # object and anchor of the state that is looked at, of the next and of the best; gradient and direction; illumination
-    # and weight, which are real, and as much on its way in a merge. 49 bytes were measured for phases (benchmarks, tiles)
+    # object and anchor of the state that is looked at, of the next and of the best; gradient and direction;
+    # illumination and weight, which are real, and as much in a merge; benchmarks/tiles.py measured 49 bytes for phases
     pixel_bytes = slices * (8 * object_dtype(config).itemsize + 4 * 4)
     if canvas.shape[0] * canvas.shape[1] * pixel_bytes <= bound * 2**30:
         return None
