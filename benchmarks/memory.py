@@ -22,11 +22,12 @@ import ptychodask
 QUESTION = "memory: peak RSS of a reconstruction at 100 electrons per pattern against the dense float32 data"
 
 
-def make(path: Path, side: int) -> None:
+def make(path: Path, side: int, n: int = 128) -> None:
+    """A scan of side x side patterns of n x n pixels; object pixels do not depend on n, nor does what a probe fills."""
     from ptychodask.model.optics import Microscope
     from ptychodask.physics.probe import make_probe
 
-    probe = make_probe(Microscope(300e3, 10.0, {"C10": -600.0}), 128, 0.3273, 100.0)
+    probe = make_probe(Microscope(300e3, 10.0, {"C10": -600.0 * n / 128}), n, 0.3273, 100.0)
     mean = np.abs(np.fft.fftshift(np.fft.fft2(probe, norm="ortho"))) ** 2
 
     def chunk(block_info: dict) -> np.ndarray:
@@ -34,10 +35,10 @@ def make(path: Path, side: int) -> None:
         rng = np.random.default_rng(list(location["chunk-location"]))
         return rng.poisson(mean, size=location["chunk-shape"]).astype(np.uint8)
 
-    lazy = da.map_blocks(chunk, chunks=(*([(16,) * (side // 16)] * 2), (128,), (128,)), dtype=np.uint8)
+    lazy = da.map_blocks(chunk, chunks=(*([(16,) * (side // 16)] * 2), (n,), (n,)), dtype=np.uint8)
     ptychodask.create_dataset(
-        path, lazy, energy_ev=300e3, semi_angle_mrad=10, defocus_angstrom=600, angular_step_mrad=0.47,
-        scan_step_angstrom=1.05,
+        path, lazy, energy_ev=300e3, semi_angle_mrad=10, defocus_angstrom=600 * n / 128,
+        angular_step_mrad=0.47 * 128 / n, scan_step_angstrom=1.05,
     )  # fmt: skip
 
 

@@ -1,13 +1,14 @@
-"""Is the time linear in patterns J, slices S and modes M, and do two workers halve it?
+"""Is the time linear in patterns J, slices S and modes M, does it grow with N like FFTs, and do two workers halve it?
 
 Seconds of one iteration through the whole engine (the fastest one: other programs only make it slower), in-process
 threads and worker processes, for a made-up dataset of 100-electron patterns. The slopes are fits of log time against
-log size.
+log size, or against log (N^2 log2 N). Slices are also swept at N = 64, where all waves of a pattern stay in the caches.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from record import arguments, save
 
 import ptychodask
 
-QUESTION = "time against J, S, M and the number of threads and workers"
+QUESTION = "time against J, S, M, N and the number of threads and workers"
 
 
 def iteration(path: Path, slices: int, modes: int, engine: dict[str, Any], iterations: int) -> float:
@@ -33,12 +34,14 @@ def iteration(path: Path, slices: int, modes: int, engine: dict[str, Any], itera
     return float(np.min(result.history["seconds"][1:-1]))
 
 
-def slope(sizes: list[int], seconds: list[float]) -> float:
-    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+def transform_work(n: int) -> float:
+    return n * n * float(np.log2(n))
 
 
-def sweep(name: str, sizes: list[int], seconds: list[float]) -> dict[str, Any]:
-    return {"against": name, "sizes": sizes, "seconds": seconds, "exponent": slope(sizes, seconds)}
+def sweep(name: str, sizes: list[int], seconds: list[float], work: Callable[[int], float] = float) -> dict[str, Any]:
+    """Exponent of the seconds against the ``work`` that a size stands for."""
+    exponent = np.polyfit(np.log([work(size) for size in sizes]), np.log(seconds), 1)[0]
+    return {"against": name, "sizes": sizes, "seconds": seconds, "exponent": float(exponent)}
 
 
 if __name__ == "__main__":
@@ -48,7 +51,11 @@ if __name__ == "__main__":
         paths = {side: Path(name) / f"{side}.zarr" for side in sides}
         for side, path in paths.items():
             make(path, side)
-        base = paths[sides[0 if options.tiny else 1]]
+        middle = sides[0 if options.tiny else 1]
+        base = paths[middle]
+        widths = {n: Path(name) / f"{n}-wide.zarr" for n in ([32, 64] if options.tiny else [64, 128, 256])}
+        for n, path in widths.items():
+            make(path, middle, n)
         deep, many = (1, 3) if options.tiny else (4, 5)
         threads = {"threads": 2}
         # what a pattern costs beside its waves (losses, events) would hide the slope below four of them
@@ -56,7 +63,9 @@ if __name__ == "__main__":
         rows = [
             sweep("J", [s * s for s in sides], [iteration(paths[s], deep, 1, threads, many) for s in sides]),
             sweep("S", slices, [iteration(base, s, 1, threads, many) for s in slices]),
+            sweep("S, N = 64", slices, [iteration(widths[64], s, 1, threads, many) for s in slices]),
             sweep("M", modes, [iteration(base, deep, m, threads, many) for m in modes]),
+            sweep("N", list(widths), [iteration(w, deep, 1, threads, many) for w in widths.values()], transform_work),
         ]
         engines = {
             "1 thread": {"threads": 1},
