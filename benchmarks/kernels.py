@@ -15,7 +15,7 @@ from per_pattern import case, transforms
 from record import arguments, save
 
 from ptychodask.physics import chain, fused
-from ptychodask.solver.detector_cpu import measure
+from ptychodask.solver.detector_cpu import counted, measure, rules_of
 from ptychodask.solver.workspace import aligned, groups_of, workspace
 
 QUESTION = "microseconds of every step of a pattern on one thread, and their shares"
@@ -41,6 +41,11 @@ def steps(slices: int, modes: int, n: int) -> list[tuple[str, int, Callable[[], 
     length, tiles, waves, chi = space.transforms, space.tiles, space.waves, space.chi
     window, gradient, light = aligned((2, side, side)), aligned((1, side, side)), aligned((side, side))
     table, ramp = aligned((groups, 2, 64 * groups)), aligned((2, 8 * groups))
+    rules, counts, weights = (
+        rules_of(solver.problem, patterns),
+        counted(patterns, 0, 1, space),
+        solver.problem.tiles.weights,
+    )
     sums = np.zeros(6)
     between = 2 * (slices - 1) * modes
     return [
@@ -49,7 +54,7 @@ def steps(slices: int, modes: int, n: int) -> list[tuple[str, int, Callable[[], 
         ("propagate", between, lambda: chain.propagate(length, waves[-1, 0], table, tiles)),
         ("detect", modes, lambda: chain.detect(length, chi[0], tiles, space.psi[0])),
         ("intensity", 1, lambda: fused.predict(space.psi, np.float32(1), np.float32(0), space.intensity)),
-        ("measure", 1, lambda: measure(solver.problem, patterns, 0, space, sums)),
+        ("measure", 1, lambda: measure(rules, counts, 0, weights, space.intensity, space.rho, sums)),
         ("emit", modes, lambda: chain.emit(length, space.psi[0], space.rho, tiles, chi[0])),
         (
             "adjoint, all modes", slices,

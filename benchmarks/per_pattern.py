@@ -77,9 +77,9 @@ def repeat(t: Any, tiles: Any, count: int) -> None:
     """``count`` transforms of eight columns on the tiles of one thread."""
     start, step = np.intp(tiles.ctypes.data), 4 * tiles.shape[1]
     pair, other = (start, start + step), (start + 2 * step, start + 3 * step)
-    to = pair if t.tables.in_place else other
+    to = pair if t.in_place else other
     for _ in range(count):
-        fft(t.tables, t.rows, pair, other[0], pair[0], step, to, NOTHING)
+        fft(t, t.rows, pair, other[0], pair[0], step, to, NOTHING)
 
 
 def transforms(count: int, n: int) -> Callable[[], None]:

@@ -23,8 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .butterflies import PLAIN, RETURNED_COMPLEX, RETURNED_PHASE, TIMES, TRANSMITTED, Others
-from .fft import Tables, fft, tables, transform
-from .vectors import LANES, compiled, load, load_splat, store, transpose
+from .fft import fft, tables, transform
+from .vectors import LANES, compiled, inlined, load, load_splat, store, transpose
 
 Pair = tuple[int, int]
 """Addresses of real and imaginary numbers."""
@@ -32,57 +32,57 @@ NOTHING = (0,) * 8
 
 
 class Transforms(NamedTuple):
-    """What one-dimensional transforms of a length n need, and the addresses of those that the chain takes."""
+    """The tables of a length n, and the addresses of the transforms that the chain takes."""
 
-    tables: Tables
+    n: int
+    address: int
+    in_place: bool
     rows: int
     """Tiles to tiles."""
     rows_times: int
     """The same, times a table."""
     columns_transmitted: int
     """Inverse, from a wave to the wave itself, and times the object to tiles."""
-    columns_returned_phase: int
+    columns_returned: int
     """Inverse, from a wave to the sums, and times the conjugate object to tiles."""
-    columns_returned_complex: int
     to_columns: int
     """Tiles to a wave."""
 
 
 @cache
-def transforms(n: int) -> Transforms:
-    """The transforms of a length, compiled at the first call."""
+def transforms(n: int, pure_phase: bool) -> Transforms:
+    """The transforms of a length for an object of phases or a complex one, compiled at the first call."""
     return Transforms(
-        tables(n),
+        *tables(n),
         transform(n),
         transform(n, way=TIMES),
         transform(n, columns=True, way=TRANSMITTED),
-        transform(n, columns=True, way=RETURNED_PHASE),
-        transform(n, columns=True, way=RETURNED_COMPLEX),
+        transform(n, columns=True, way=RETURNED_PHASE if pure_phase else RETURNED_COMPLEX),
         transform(n, way=PLAIN, to_columns=True),
     )
 
 
-@compiled
+@inlined
 def _address(array: Any) -> int:
     """Signed: numba would add a signed and an unsigned number as floats."""
     return np.intp(array.ctypes.data)  # type: ignore[return-value]
 
 
-@compiled
+@inlined
 def _pairs(space: Any) -> tuple[Pair, Pair]:
     """Two pairs of tiles."""
     start, step = _address(space), 4 * space.shape[1]
     return (start, start + step), (start + 2 * step, start + 3 * step)
 
 
-@compiled
+@inlined
 def _swapped(pair: Pair) -> Pair:
     """For an inverse transform real and imaginary numbers change places, before and after."""
     return pair[1], pair[0]
 
 
 @compiled
-def _rows(t: Tables, function: int, pair: Pair, free: Pair, inverse: bool, others: Others) -> tuple[Pair, Pair]:
+def _rows(t: Transforms, function: int, pair: Pair, free: Pair, inverse: bool, others: Others) -> tuple[Pair, Pair]:
     """Transform between tiles; where the result is, and the free pair."""
     to = pair if t.in_place else free
     apart = pair[1] - pair[0]
@@ -93,7 +93,7 @@ def _rows(t: Tables, function: int, pair: Pair, free: Pair, inverse: bool, other
     return to, (free if t.in_place else pair)
 
 
-@compiled
+@inlined
 def _column(wave: Any, group: int) -> Pair:
     """Addresses of a group of columns of a wave."""
     start = _address(wave) + 8 * LANES * group
@@ -101,7 +101,7 @@ def _column(wave: Any, group: int) -> Pair:
 
 
 @compiled
-def _columns(t: Tables, function: int, wave: Any, group: int, space: Any, others: Others) -> tuple[Pair, Pair]:
+def _columns(t: Transforms, function: int, wave: Any, group: int, space: Any, others: Others) -> tuple[Pair, Pair]:
     """Inverse transform from a wave's columns to tiles."""
     pair, free = _pairs(space)
     to, other = (free, pair) if t.in_place else (pair, free)
@@ -110,7 +110,7 @@ def _columns(t: Tables, function: int, wave: Any, group: int, space: Any, others
 
 
 @compiled
-def _to_columns(t: Tables, function: int, pair: Pair, free: Pair, wave: Any, group: int) -> None:
+def _to_columns(t: Transforms, function: int, pair: Pair, free: Pair, wave: Any, group: int) -> None:
     """Transform tiles to a wave's columns."""
     fft(t, function, pair, free[0], pair[0], pair[1] - pair[0], _column(wave, group), NOTHING)
 
@@ -161,13 +161,13 @@ def enter(t: Transforms, spectrum: Any, ramp_y: Any, ramp_x: Any, space: Any, wa
         pair, free = _pairs(space)
         re, im = spectrum[group, 0].ctypes.data, spectrum[group, 1].ctypes.data
         yr, yi = load(at_y, LANES * group), load(at_y, ramp_y.shape[1] + LANES * group)
-        for x in range(t.tables.n):
+        for x in range(t.n):
             xr, xi = load_splat(at_x, x), load_splat(at_x, ramp_x.shape[1] + x)
             c, d = yr * xr - yi * xi, yr * xi + yi * xr
             a, b = load(re, LANES * x), load(im, LANES * x)
             store(pair[0], LANES * x, a * c - b * d)
             store(pair[1], LANES * x, a * d + b * c)
-        _put_rows(wave, group, _rows(t.tables, t.rows, pair, free, True, NOTHING)[0])
+        _put_rows(wave, group, _rows(t, t.rows, pair, free, True, NOTHING)[0])
 
 
 @compiled
@@ -177,10 +177,10 @@ def leave(t: Transforms, wave: Any, ramp_y: Any, ramp_x: Any, space: Any, total:
     for group in range(total.shape[0]):
         pair, free = _pairs(space)
         _take_rows(wave, group, pair)
-        pair, free = _rows(t.tables, t.rows, pair, free, False, NOTHING)
+        pair, free = _rows(t, t.rows, pair, free, False, NOTHING)
         re, im = total[group, 0].ctypes.data, total[group, 1].ctypes.data
         yr, yi = load(at_y, LANES * group), load(at_y, ramp_y.shape[1] + LANES * group)
-        for x in range(t.tables.n):
+        for x in range(t.n):
             xr, xi = load_splat(at_x, x), load_splat(at_x, ramp_x.shape[1] + x)
             c, d = yr * xr - yi * xi, yr * xi + yi * xr
             a, b = load(pair[0], LANES * x), load(pair[1], LANES * x)
@@ -198,8 +198,8 @@ def transmit(t: Transforms, waves: Any, window: Any, row: int, column: int, spac
         for m in range(waves.shape[0]):
             wave = _column(waves[m], group)
             others = (view, view + imaginary, pitch, wave[0], wave[1], 0, 0, 0)
-            pair, free = _columns(t.tables, t.columns_transmitted, waves[m], group, space, others)
-            _to_columns(t.tables, t.to_columns, pair, free, out[m], group)
+            pair, free = _columns(t, t.columns_transmitted, waves[m], group, space, others)
+            _to_columns(t, t.to_columns, pair, free, out[m], group)
 
 
 @compiled
@@ -209,8 +209,8 @@ def propagate(t: Transforms, wave: Any, table: Any, space: Any) -> None:
         pair, free = _pairs(space)
         _take_rows(wave, group, pair)
         others = (_address(table[group, 0]), _address(table[group, 1]), 0, 0, 0, 0, 0, 0)
-        pair, free = _rows(t.tables, t.rows_times, pair, free, False, others)
-        _put_rows(wave, group, _rows(t.tables, t.rows, pair, free, True, NOTHING)[0])
+        pair, free = _rows(t, t.rows_times, pair, free, False, others)
+        _put_rows(wave, group, _rows(t, t.rows, pair, free, True, NOTHING)[0])
 
 
 @compiled
@@ -220,7 +220,7 @@ def detect(t: Transforms, wave: Any, space: Any, psi: Any) -> None:
         pair, free = _pairs(space)
         _take_rows(wave, group, pair)
         to = (_address(psi[group, 0]), _address(psi[group, 1]))
-        fft(t.tables, t.rows, pair, free[0], pair[0], pair[1] - pair[0], to, NOTHING)
+        fft(t, t.rows, pair, free[0], pair[0], pair[1] - pair[0], to, NOTHING)
 
 
 @compiled
@@ -229,11 +229,11 @@ def emit(t: Transforms, psi: Any, rho: Any, space: Any, wave: Any) -> None:
     for group in range(psi.shape[0]):
         pair, free = _pairs(space)
         re, im, factor = psi[group, 0].ctypes.data, psi[group, 1].ctypes.data, rho[group].ctypes.data
-        for i in range(0, LANES * t.tables.n, LANES):
+        for i in range(0, LANES * t.n, LANES):
             r = load(factor, i)
             store(pair[0], i, load(re, i) * r)
             store(pair[1], i, load(im, i) * r)
-        _put_rows(wave, group, _rows(t.tables, t.rows, pair, free, True, NOTHING)[0])
+        _put_rows(wave, group, _rows(t, t.rows, pair, free, True, NOTHING)[0])
 
 
 @compiled
@@ -256,19 +256,18 @@ def adjoint(
     """
     pitch = window.shape[2]
     imaginary = 4 * window.shape[1] * pitch
-    function = t.columns_returned_phase if gradient.shape[0] == 1 else t.columns_returned_complex
     for group in range(waves.shape[2] - 1):
         at = 4 * (row * pitch + column + LANES * group)
         view, to, lit = _address(window) + at, _address(gradient) + at, _address(light) + at
         for m in range(waves.shape[0]):
             wave = _column(waves[m], group)
             others = (view, view + imaginary, pitch, wave[0], wave[1], to, to + imaginary, lit)
-            pair, free = _columns(t.tables, function, chi[m], group, space, others)
+            pair, free = _columns(t, t.columns_returned, chi[m], group, space, others)
             if goes_on:
-                _to_columns(t.tables, t.to_columns, pair, free, chi[m], group)
+                _to_columns(t, t.to_columns, pair, free, chi[m], group)
 
 
-@compiled
+@inlined
 def forward(
     t: Transforms,
     spectra: Any,
@@ -300,7 +299,7 @@ def forward(
         detect(t, chi[m], space, psi[m])
 
 
-@compiled
+@inlined
 def backward(
     t: Transforms,
     rho: Any,

@@ -20,29 +20,33 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 from numba import types
+from numba.core.ccallback import CFunc
 
 from .butterflies import PLAIN, Others, eight, four, last_eight, last_four, last_none, odd, plain, two
-from .vectors import LANES, call, compiled, load, load_integer
+from .vectors import LANES, call, compiled, load, load_integer, of_these_sources
 
 _SIGNATURE = types.void(*[types.intp] * 17)
+_OPTIONS = {"error_model": "numpy"}
 
 
 class Tables(NamedTuple):
-    """What transforms of length n read: address, and the arrays behind it, kept alive.
+    """What transforms of length n read.
 
-    Radices (int64, behind them the twiddles' address) and twiddles: float32 pairs, pass after pass, w^(p k) for every
-    p < m and 0 < k < r; before them, for an odd radix, exp(-2 pi i j / r) for every j < r. Lengths with code of their
-    own take the address of the twiddles, others that of the radices.
+    Behind the address are radices (int64, behind them the twiddles' address) and twiddles: float32 pairs, pass after
+    pass, w^(p k) for every p < m and 0 < k < r; before them, for an odd radix, exp(-2 pi i j / r) for every j < r.
+    Lengths with code of their own take the address of the twiddles, others that of the radices.
     """
 
     n: int
     address: int
     in_place: bool
     """Does a transform between tiles end where it began (an even number of passes)?"""
-    arrays: tuple[np.ndarray, np.ndarray]
+
+
+_kept_alive: list[np.ndarray] = []
+"""What stands at the addresses; not in the tables, whose type all callers are compiled for."""
 
 
 def radices(n: int) -> list[int]:
@@ -75,7 +79,8 @@ def tables(n: int) -> Tables:
     twiddles = np.concatenate(parts).astype(np.complex64).view(np.float32)
     header = np.array([*factors, twiddles.ctypes.data], np.int64)
     address = (twiddles if n in _LENGTHS else header).ctypes.data
-    return Tables(n, address, len(factors) % 2 == 0, (header, twiddles))
+    _kept_alive.extend((header, twiddles))
+    return Tables(n, address, len(factors) % 2 == 0)
 
 
 def wave_step(n: int) -> int:
@@ -93,7 +98,10 @@ def transform(n: int, columns: bool = False, way: int = PLAIN, to_columns: bool 
 @cache
 def _function(n: int, step: int, out: int, way: int) -> Any:
     """Compiled once, and kept alive as long as anybody may call its address."""
-    return numba.cfunc(_SIGNATURE, cache=True, error_model="numpy")(_LENGTHS.get(n, _of_any)(step, out, way))
+    function = CFunc(_LENGTHS.get(n, _of_any)(step, out, way), (_SIGNATURE.args, _SIGNATURE.return_type), {}, _OPTIONS)
+    function.enable_caching()
+    of_these_sources(function).compile()
+    return function
 
 
 def _of_64(step: int, out: int, way: int) -> Any:

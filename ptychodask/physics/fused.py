@@ -48,33 +48,6 @@ def predict(psi: Any, scale: Any, background: Any, intensity: Any) -> None:
 
 
 @compiled
-def force_amplitude(counts: Any, intensity: Any, weights: Any, floor: Any, factor: Any, rho: Any) -> None:
-    """``rho = factor w (sqrt(n) / (sqrt(I) + floor) - 1)``."""
-    rows, columns = counts.shape
-    one = np.float32(1)
-    for y in range(rows):
-        for x in range(columns):
-            ratio = np.sqrt(counts[y, x]) / (np.sqrt(intensity[y, x]) + floor)
-            rho[y, x] = factor * weights[y, x] * (ratio - one)
-
-
-@compiled
-def totals(counts: Any, intensity: Any, weights: Any) -> tuple[float, float]:
-    """``sum w n`` and ``sum w I`` in float64."""
-    electrons = 0.0
-    expected = 0.0
-    for y in range(counts.shape[0]):
-        row_n: Any = np.float32(0)  # float32 within a row, so that the loop is vectorised
-        row_i: Any = np.float32(0)
-        for x in range(counts.shape[1]):
-            row_n += weights[y, x] * counts[y, x]
-            row_i += weights[y, x] * intensity[y, x]
-        electrons += row_n
-        expected += row_i
-    return electrons, expected
-
-
-@compiled
 def _log(value: Any) -> Any:
     """Natural logarithm of a positive float32 to its rounding, in steps that are vectorised, as ``math.log`` is not.
 
@@ -147,7 +120,7 @@ def dense_entropy(counts: Any, weights: Any, epsilon: Any) -> float:
 
 @compiled
 def self_entropy(pixels: Any, electrons: Any, weights: Any, n: int, epsilon: float, used: float) -> float:
-    """``sum w (n + epsilon) log(n + epsilon)`` of events in a pattern of side n; ``used`` is ``sum w``."""
+    """``sum w (n + epsilon) log(n + epsilon)`` of events in patterns of side n; ``used`` is ``sum w`` over all."""
     nothing = epsilon * math.log(epsilon)
     value = used * nothing
     for e in range(len(pixels)):
@@ -157,13 +130,34 @@ def self_entropy(pixels: Any, electrons: Any, weights: Any, n: int, epsilon: flo
 
 
 @compiled
-def loss_amplitude(counts: Any, intensity: Any, weights: Any, share: float) -> float:
-    """``sum 2 w (sqrt(I) - sqrt(n))^2`` against ``share * intensity``."""
-    value = 0.0
+def amplitude(
+    counts: Any, measured: Any, intensity: Any, weights: Any, share: Any, floor: Any, factor: Any, rho: Any
+) -> tuple[float, float, float]:
+    """All that a pattern says of the amplitudes, in one sweep.
+
+    ``rho = factor w (sqrt(n) / (sqrt(I) + floor) - 1)`` of the ``counts`` n that are fitted; in float64 the sums of
+    ``w n``, ``w I``, and of ``2 w (sqrt(share I) - sqrt(m))^2`` for the counts m that the loss is measured on.
+    """
+    electrons = 0.0
+    expected = 0.0
+    loss = 0.0
+    root = np.sqrt(share)
     for y in range(counts.shape[0]):
+        row_n: Any = np.float32(0)  # float32 within a row, so that the loop is vectorised
+        row_i: Any = np.float32(0)
+        row_l: Any = np.float32(0)
         for x in range(counts.shape[1]):
-            value += 2 * weights[y, x] * (math.sqrt(share * intensity[y, x]) - math.sqrt(counts[y, x])) ** 2
-    return value
+            n, i, w = counts[y, x], intensity[y, x], weights[y, x]
+            modulus = np.sqrt(i)
+            away = root * modulus - np.sqrt(measured[y, x])
+            row_n += w * n
+            row_i += w * i
+            row_l += w * away * away
+            rho[y, x] = factor * w * (np.sqrt(n) / (modulus + floor) - np.float32(1))
+        electrons += row_n
+        expected += row_i
+        loss += row_l
+    return electrons, expected, 2 * loss
 
 
 @compiled
@@ -192,22 +186,27 @@ def background_sums(counts: Any, intensity: Any, weights: Any, epsilon: float) -
 
 
 @compiled
-def spread(pixels: Any, electrons: Any, n: int, counts: Any) -> None:
-    """Write events into tiles of zeros."""
-    for e in range(len(pixels)):
-        counts[place(pixels[e], n)] = np.float32(electrons[e])
+def spread(start: Any, pixels: Any, electrons: Any, n: int, counts: Any) -> None:
+    """Write events of patterns into tiles of zeros [B, L, 64 L]."""
+    for b in range(len(start) - 1):
+        for e in range(start[b], start[b + 1]):
+            group, lane = place(pixels[e], n)
+            counts[b, group, lane] = electrons[e]
 
 
 @compiled
-def clear(pixels: Any, n: int, counts: Any) -> None:
+def clear(start: Any, pixels: Any, n: int, counts: Any) -> None:
     """Undo :func:`spread`."""
-    for e in range(len(pixels)):
-        counts[place(pixels[e], n)] = np.float32(0)
+    for b in range(len(start) - 1):
+        for e in range(start[b], start[b + 1]):
+            group, lane = place(pixels[e], n)
+            counts[b, group, lane] = np.float32(0)
 
 
 @compiled
-def arrange(pattern: Any, counts: Any) -> None:
-    """Write a dense pattern [N, N] into tiles."""
-    for y in range(pattern.shape[0]):
-        for x in range(pattern.shape[1]):
-            counts[y // LANES, LANES * x + y % LANES] = np.float32(pattern[y, x])
+def arrange(patterns: Any, tiles: Any) -> None:
+    """Write dense patterns [B, N, N] into tiles [B or more, L, 64 L]."""
+    for b in range(patterns.shape[0]):
+        for y in range(patterns.shape[1]):
+            for x in range(patterns.shape[2]):
+                tiles[b, y // LANES, LANES * x + y % LANES] = np.float32(patterns[b, y, x])

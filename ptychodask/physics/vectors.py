@@ -3,21 +3,21 @@
 Transforms written with them hold their numbers in registers and run at twice the speed of loops that LLVM has to
 vectorise by itself, because it need not prove that rows of one array do not overlap. Memory is given by address, in
 bytes, and index, in numbers. LLVM maps a vector to one AVX register, or to two of NEON.
-
-numba's cache on disk notices a change of a kernel's own file, not of this one, ``fft`` or ``butterflies``: whoever
-changes these deletes ``__pycache__``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import operator
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numba
 from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
+from numba.core.caching import IndexDataCacheFile
 from numba.extending import models, overload, register_model
 
 LANES = 8
@@ -36,17 +36,45 @@ def intrinsic(function: Callable[..., Any]) -> Any:
 _options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 
+def _sources() -> str:
+    """Hash of all files with compiled code."""
+    package = Path(__file__).parents[1]
+    files = sorted([*package.glob("physics/*.py"), *package.glob("*/*_cpu.py")])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
+
+
+SOURCES = _sources()
+
+
+def of_these_sources(kernel: Any) -> Any:
+    """The kernel, with files on disk that carry the hash of all compiled code in their names.
+
+    numba itself looks at a kernel's own file, though the machine code holds that of all functions it calls; and it
+    fails where an older version's file names a type that is gone.
+    """
+    cache = kernel._cache
+    if hasattr(cache, "_cache_file"):  # there is none where nothing can be written
+        name = f"{cache._impl.filename_base}-{SOURCES}"
+        cache._cache_file = IndexDataCacheFile(cache_path=cache.cache_path, filename_base=name, source_stamp=SOURCES)
+    return kernel
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of kernels on vectors: no interpreter lock, machine code cached on disk.
 
     Without leave to reassociate, by which LLVM would undo the order that saves operations in a Fourier transform.
     """
-    return numba.njit(**_options, fastmath={"contract", "nsz"})(function)
+    return of_these_sources(numba.njit(**_options, fastmath={"contract", "nsz"})(function))
 
 
 def compiled_loops(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of kernels on single numbers, which LLVM may reassociate to vectorise sums."""
-    return numba.njit(**_options, fastmath={"contract", "reassoc", "nsz", "arcp"})(function)
+    return of_these_sources(numba.njit(**_options, fastmath={"contract", "reassoc", "nsz", "arcp"})(function))
+
+
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorator of functions that become part of those that call them, which is compiled faster than a call."""
+    return numba.njit(nogil=True, error_model="numpy", inline="always", fastmath={"contract", "nsz"})(function)
 
 
 class Vector(types.Type):

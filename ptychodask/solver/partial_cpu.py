@@ -7,18 +7,42 @@ into the propagators, 1/N^2 into intensity and into the residual factor.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from ..model.blocks import Block
 from ..model.state import Model, is_pure_phase, transmission
 from ..physics import chain, fused
-from ..physics.vectors import LANES
+from ..physics.vectors import LANES, compiled
 from ..physics.views import split_positions, window
-from .detector_cpu import measure
+from .detector_cpu import counted, measure, own_entropy, rules_of, taken_back
 from .patterns import Patterns
 from .problem import Problem, probe_spectra
 from .update import ObjectSums, ProbeSums, Sums, Update
-from .workspace import from_tiles, groups_of, planes, to_tiles, workspace
+from .workspace import RUN, from_tiles, groups_of, planes, to_tiles, workspace
+
+
+class Window(NamedTuple):
+    """What the patterns of a block see: the object's window [S, 2, H, W + 8], corners [B] of the views in it, ramps
+    [B, 2, 2, 8 L] of their sub-pixel shifts over y and x, and the probe's spectra [M, L, 2, 64 L]."""
+
+    objects: np.ndarray
+    rows: np.ndarray
+    columns: np.ndarray
+    ramps: np.ndarray
+    spectra: np.ndarray
+
+
+class Totals(NamedTuple):
+    """Sums over patterns: gradient [S, 1 or 2, H, W + 8] and light [S, H, W + 8] of the object, of the probe (in the
+    layout of its spectra, and [N, N]), and six numbers of :class:`Sums`."""
+
+    gradient: np.ndarray
+    light: np.ndarray
+    probe_gradient: np.ndarray
+    probe_light: np.ndarray
+    sums: np.ndarray
 
 
 def partial_cpu(
@@ -30,53 +54,79 @@ def partial_cpu(
     corners, fractions = split_positions(positions, n)
     view = window(corners, n)
     corner = (int(view[0].start), int(view[1].start))
-    corners = corners - np.array(corner)
+    rows, columns = np.ascontiguousarray((corners - np.array(corner)).T.astype(np.int64))
     pure = is_pure_phase(model.object)
     views = transmission(model.object[model.part(view)])
     height, width = views.shape[1:]
-    objects = planes(views, width + LANES)
     spectra = to_tiles(probe_spectra(model.probe) / np.float32(n))
-    space = workspace(slices, len(spectra), n)
-    tables, conjugates, propagator_of = problem.tiles.propagators
-    ramps = _ramps(fractions, n)
+    seen = Window(planes(views, width + LANES), rows, columns, _ramps(fractions, n), spectra)
+    del views
+    total = Totals(
+        np.zeros((slices, 1 if pure else 2, height, width + LANES), np.float32),
+        np.zeros((slices, height, width + LANES), np.float32),
+        np.zeros_like(spectra), np.zeros((n, n), np.float32), np.zeros(6),
+    )  # fmt: skip
     moves = problem.probe_moves(model.iteration) and not evaluate_only
-    gradient = np.zeros((slices, 1 if pure else 2, height, width + LANES), np.float32)
-    light = np.zeros((slices, height, width + LANES), np.float32)
-    probe_gradient, probe_light = np.zeros_like(spectra), np.zeros((n, n), np.float32)
-    sums = np.zeros(6)
-    for b in range(block.size):
-        (ramp_y, ramp_x), row, column = ramps[b], int(corners[b, 0]), int(corners[b, 1])
-        chain.forward(
-            space.transforms, spectra, ramp_y, ramp_x, objects, row, column, tables, propagator_of,
-            space.tiles, space.waves, space.chi, space.psi,
-        )  # fmt: skip
-        fused.predict(space.psi, np.float32(1 / n**2), np.float32(model.background), space.intensity)
-        measure(problem, patterns, b, space, sums)
-        if evaluate_only:
-            continue
-        chain.backward(
-            space.transforms, space.rho, space.psi, objects, row, column, conjugates, propagator_of,
-            space.tiles, space.waves, space.chi, gradient, light, moves,
-        )  # fmt: skip
-        if moves:
-            for chi, total in zip(space.chi, probe_gradient, strict=True):
-                chain.leave(space.transforms, chi, ramp_y, ramp_x, space.tiles, total)
-            fused.add_intensity(objects[0], row, column, probe_light)
-    total = Sums(float(block.size), *sums.tolist())
+    rules, space = rules_of(problem, patterns), workspace(slices, len(spectra), n, pure)
+    background = np.float32(model.background)
+    for low in range(0, block.size, RUN):
+        high = min(low + RUN, block.size)
+        counts = counted(patterns, low, high, space)
+        if rules.poisson:
+            total.sums[2] += own_entropy(problem, patterns, rules, low, high, space)
+        _run(space, problem.tiles, seen, low, high, rules, counts, background, moves, evaluate_only, total)
+        taken_back(patterns, low, high, space)
+    sums = Sums(float(block.size), *total.sums.tolist())
     if evaluate_only:
-        return Update(total)
+        return Update(sums)
     probe = None
     if moves:
         # the residual's spectrum is unnormalised; ifft2 brings 1/N^2
-        probe = ProbeSums(np.fft.ifft2(from_tiles(probe_gradient, n)).astype(np.complex64), probe_light)
-    gradient, light = gradient[..., :width], np.ascontiguousarray(light[..., :width])
+        probe = ProbeSums(np.fft.ifft2(from_tiles(total.probe_gradient, n)).astype(np.complex64), total.probe_light)
+    gradient, light = total.gradient[..., :width], np.ascontiguousarray(total.light[..., :width])
     on_object = np.ascontiguousarray(gradient[:, 0]) if pure else gradient[:, 0] + 1j * gradient[:, 1]
-    return Update(total, ObjectSums(corner, on_object, light), probe)
+    return Update(sums, ObjectSums(corner, on_object, light), probe)
 
 
-def _ramps(fractions: np.ndarray, n: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Fourier ramps over y and x of every shift, as planes [2, 8 L]."""
+@compiled
+def _run(
+    space: Any,
+    tables: Any,
+    seen: Any,
+    low: int,
+    high: int,
+    rules: Any,
+    counts: Any,
+    background: Any,
+    moves: bool,
+    evaluate_only: bool,
+    total: Any,
+) -> None:
+    """Patterns low to high of a block one by one; ``counts`` are theirs."""
+    scale = np.float32(1 / rules.pixels**2)
+    for b in range(low, high):
+        row, column, ramp = seen.rows[b], seen.columns[b], seen.ramps[b]
+        chain.forward(
+            space.transforms, seen.spectra, ramp[0], ramp[1], seen.objects, row, column, tables.propagators,
+            tables.following, space.tiles, space.waves, space.chi, space.psi,
+        )  # fmt: skip
+        fused.predict(space.psi, scale, background, space.intensity)
+        measure(rules, counts, b - low, tables.weights, space.intensity, space.rho, total.sums)
+        if evaluate_only:
+            continue
+        chain.backward(
+            space.transforms, space.rho, space.psi, seen.objects, row, column, tables.conjugates, tables.following,
+            space.tiles, space.waves, space.chi, total.gradient, total.light, moves,
+        )  # fmt: skip
+        if moves:
+            for m in range(seen.spectra.shape[0]):
+                chain.leave(space.transforms, space.chi[m], ramp[0], ramp[1], space.tiles, total.probe_gradient[m])
+            fused.add_intensity(seen.objects[0], row, column, total.probe_light)
+
+
+def _ramps(fractions: np.ndarray, n: int) -> np.ndarray:
+    """Fourier ramps over y and x of every shift, as planes [B, 2, 2, 8 L]."""
     ramps = np.zeros((len(fractions), 2, 2, LANES * groups_of(n)), np.float32)
     angles = -2 * np.pi * fractions[:, :, None] * np.fft.fftfreq(n)
     ramps[:, :, 0, :n], ramps[:, :, 1, :n] = np.cos(angles), np.sin(angles)
-    return [(ramp[0], ramp[1]) for ramp in ramps]
+    return ramps

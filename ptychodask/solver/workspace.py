@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..physics.chain import Transforms, transforms
 from ..physics.vectors import LANES
 
+RUN = 16
+"""Patterns R that compiled code takes at once, so that calls cost nothing, while their counts stay in the cache."""
 APART = 80
 """Numbers between tiles: at a multiple of 4096 bytes, reads would wait for writes to the tile before."""
 
 _local = threading.local()
 
 
-@dataclass(frozen=True)
-class Workspace:
+class Workspace(NamedTuple):
     """Waves in front of every slice [S, M, ..], on their way back [M, ..] and on the detector, tiles for transforms,
-    and the pattern's maps; all float32 in the layouts of ``physics.chain``."""
+    counts of a run of patterns [R, ..] in two roles, and a pattern's maps; all float32 in the layouts of
+    ``physics.chain``."""
 
     transforms: Transforms
     tiles: np.ndarray
@@ -33,20 +34,23 @@ class Workspace:
     rho: np.ndarray
 
 
-def workspace(slices: int, modes: int, pixels: int) -> Workspace:
-    """This thread's workspace for a shape; only the last shape is kept."""
-    key = (slices, modes, pixels)
+def workspace(slices: int, modes: int, pixels: int, pure_phase: bool = True) -> Workspace:
+    """This thread's workspace for a shape and a kind of object; only the last is kept."""
+    key = (slices, modes, pixels, pure_phase)
     if getattr(_local, "key", None) != key:
         groups = groups_of(pixels)
         wave = (modes, LANES * groups, groups + 1, 2, LANES)
-        maps = [aligned((groups, LANES**2 * groups)) for _ in range(4)]
+        tiles = (groups, LANES**2 * groups)
         _local.space = Workspace(
-            transforms(pixels),
+            transforms(pixels, pure_phase),
             aligned((4, LANES**2 * groups + APART)),
             aligned((slices, *wave)),
             aligned(wave),
             aligned((modes, groups, 2, LANES**2 * groups)),
-            *maps,
+            aligned((RUN, *tiles)),
+            aligned((RUN, *tiles)),
+            aligned(tiles),
+            aligned(tiles),
         )
         _local.key = key
     return _local.space
@@ -95,13 +99,14 @@ def planes(values: Any, columns: int) -> np.ndarray:
     return out
 
 
-@dataclass(frozen=True)
-class ProblemTiles:
+class ProblemTiles(NamedTuple):
     """Detector mask [L, 64 L], and propagators with their conjugates [P, L, 2, 64 L] and which of them follows every
     slice but the last: P = 1 where all are the same. Their scale is that of ``physics.chain``."""
 
     weights: np.ndarray
-    propagators: tuple[np.ndarray, np.ndarray, np.ndarray]
+    propagators: np.ndarray
+    conjugates: np.ndarray
+    following: np.ndarray
 
 
 def problem_tiles(propagators: np.ndarray, weights: np.ndarray) -> ProblemTiles:
@@ -110,4 +115,4 @@ def problem_tiles(propagators: np.ndarray, weights: np.ndarray) -> ProblemTiles:
     if len(propagators) > 1 and (propagators == propagators[0]).all():
         propagators, following = propagators[:1], np.zeros(len(propagators), np.intp)
     scaled = propagators / np.float32(weights.size)
-    return ProblemTiles(map_to_tiles(weights), (to_tiles(scaled), to_tiles(scaled.conj()), following))
+    return ProblemTiles(map_to_tiles(weights), to_tiles(scaled), to_tiles(scaled.conj()), following)
