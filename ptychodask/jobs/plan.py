@@ -11,7 +11,7 @@ from typing import Any
 from .._array import backend_module, cupy_available
 from .._errors import InputError
 from ..distributed.cluster import connect
-from ..distributed.machine import cores
+from ..distributed.machine import cores, cuda_devices
 from ..distributed.site import Site, available_bytes, site_here, site_of
 from ..io.dataset import DatasetInfo
 from ..model.config import JobConfig
@@ -95,8 +95,9 @@ class Plan:
             return math.nan
         speed, site = self.speed, self.site
         share = self.footprint.largest_share(site.workers) * site.workers
-        measured = site.workers if site.here else 1  # how many workers the measured threads stand for
-        rate = speed.pattern_rate * (1 if site.here else site.workers)
+        processes = _alike(self.footprint.config, site)
+        measured = site.workers // processes  # how many workers the measured threads stand for
+        rate = speed.pattern_rate * processes
         compute = share / rate + share * speed.line_seconds / (speed.threads * site.workers / measured)
         times = 2 if self.footprint.searches_line else 1
         read = times * speed.read_seconds * self.bytes_read / self.footprint.dense_pattern
@@ -189,7 +190,7 @@ def make_plan(info: DatasetInfo, config: JobConfig, site: Site, *, calibrate: bo
     plan = replace(plan, problems=tuple(_problems(plan)))
     if not calibrate or plan.problems:
         return plan
-    threads = min(site.threads * (site.workers if site.here else 1), cores())
+    threads = min(site.threads * (site.workers // _alike(config, site)), cores())
     ready = choose_kernels(replace(recipe, mean_counts=taken.mean_counts))
     return replace(plan, speed=measure(info, ready, taken, threads, shapes.tiles))
 
@@ -199,7 +200,8 @@ def plan_of(info: DatasetInfo, config: JobConfig, client: Any, calibrate: bool) 
     check_job(info, config)
     engine = config.engine
     if client is None and engine.scheduler is None:
-        return make_plan(info, config, site_here(engine.workers, engine.threads), calibrate=calibrate)
+        gpus = len(cuda_devices()[0]) or 1 if engine.gpus == "all" else len(engine.gpus or ()) or None
+        return make_plan(info, config, site_here(engine.workers, engine.threads, gpus), calibrate=calibrate)
     with connect(scheduler=engine.scheduler, client=client) as connected:
         site = site_of(connected)
     return make_plan(info, config, site, calibrate=calibrate)
@@ -214,6 +216,11 @@ def refuse(plan: Plan) -> None:
     """Raise what stands against a plan."""
     if plan.problems:
         raise InputError("; ".join(plan.problems))
+
+
+def _alike(config: JobConfig, site: Site) -> int:
+    """Processes as fast as the one that measures: workers on one machine share its cores, but each has its own GPU."""
+    return 1 if site.here and config.engine.gpus is None else site.workers
 
 
 def _device_bytes() -> int:
