@@ -209,9 +209,7 @@ def test_workers_on_gpus_do_not_share_the_measured_one(scan, monkeypatch, gpus, 
     monkeypatch.setattr(plan_module, "cuda_devices", lambda: ([None] * 4, ""))
     monkeypatch.setattr(plan_module, "cupy_available", lambda: False)
     monkeypatch.setattr(plan_module, "choose_kernels", lambda recipe: recipe)
-    monkeypatch.setattr(
-        plan_module, "measure", lambda *a: measured.append(a[3]) or Speed(a[3], 1000.0, 0.0, 0.0, 0.0)
-    )
+    monkeypatch.setattr(plan_module, "measure", lambda *a: measured.append(a[3]) or Speed(a[3], 1000.0, 0.0, 0.0, 0.0))
     plan = plan_of(dataset_info(scan), JobConfig.parse({"engine": {"gpus": gpus}}), None, True)
     assert (plan.site.workers, plan.site.threads, plan.site.in_process) == (workers, 1, False)
     assert measured == [1]
