@@ -152,7 +152,13 @@ def shared_memory() -> int:
     return int(backend_module("cupy").cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"])
 
 
+def release() -> None:
+    """Give back what CuPy's pool holds and nobody uses: a queue is not lent what another has left."""
+    backend_module("cupy").get_default_memory_pool().free_all_blocks()
+
+
 def free_memory() -> int:
     """Free bytes of the present device, with what CuPy's pool holds and does not use."""
     cupy = backend_module("cupy")
+    release()
     return int(cupy.cuda.Device().mem_info[0]) + int(cupy.get_default_memory_pool().free_bytes())
