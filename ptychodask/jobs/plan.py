@@ -41,7 +41,7 @@ class Plan:
     available : int or None
         Free memory of this machine, if workers share it.
     device_memory, device_available : int or None
-        Bytes on the device; None without one.
+        Least bytes on the device, and those that are free; None without one. Mini-batches take what there is.
     speed : Speed or None
         What a short run measured; None where it was not asked for, or nothing would fit.
     problems : tuple of str
@@ -141,7 +141,7 @@ class Plan:
         rows.append(("memory per worker", size(self.memory_per_worker), remark, not self.problems))
         rows += [(f"  {name}", size(value), "", None) for name, value in self.memory.items()]
         if self.device_memory is not None and self.device_available is not None:
-            free = f"of {size(self.device_available)} free"
+            free = f"at least, of {size(self.device_available)} free"
             rows.append(("device memory", size(self.device_memory), free, self.device_memory <= self.device_available))
         if self.speed is not None:
             each, total = self.seconds_per_iteration, self.seconds_per_iteration * self.iterations
@@ -172,7 +172,7 @@ def make_plan(info: DatasetInfo, config: JobConfig, site: Site, *, calibrate: bo
     taken = sample(info, config, build_algorithm(recipe))
     shapes = Footprint(info, config, backend, taken.pattern_bytes)
     memory = memory_of(shapes, site)
-    device = shapes.thread_bytes() if backend == "cupy" else None
+    device = shapes.device_bytes() if backend == "cupy" else None
     device_available = _device_bytes() if backend == "cupy" and cupy_available() else None
     stored = sum(f.stat().st_size for f in (Path(info.path) / "counts").rglob("*") if f.is_file())
     plan = Plan(
@@ -243,5 +243,5 @@ def _problems(plan: Plan) -> list[str]:
         excess = plan.device_memory - plan.device_available
         if excess > 0:
             told = f"a block needs {size(plan.device_memory)} on the device ({size(plan.device_available)} free)"
-            problems.append(f"{told}: lower solver.batch (now {plan.footprint.config.solver.batch}) or engine.block")
+            problems.append(f"{told}: free its memory, or set a smaller engine.block")
     return problems
