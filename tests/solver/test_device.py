@@ -99,7 +99,9 @@ def test_a_device_with_less_shared_memory_than_the_first(monkeypatch):
     CupyDevice(64, False)
 
 
-def test_a_full_device_is_one_line():
-    with CupyDevice(16, False) as full, pytest.raises(InputError, match=r"2.00 GiB do not fit on the device") as error:
-        full.empty((2**31,), np.uint8)
+@pytest.mark.parametrize("ask", [lambda d: d.empty((300,), np.uint8), lambda d: d.upload(np.zeros(300, np.uint8))])
+def test_a_full_device_is_one_line(monkeypatch, ask):
+    monkeypatch.setattr(fake_cupy, "LARGEST", 256)
+    with CupyDevice(16, False) as full, pytest.raises(InputError, match="GiB do not fit on the device") as error:
+        ask(full)
     assert "\n" not in str(error.value)
