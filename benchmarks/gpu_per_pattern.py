@@ -3,15 +3,19 @@
 Microseconds per pattern of one partial update, with events sent and sums fetched, of the two ways through the slices: a
 wave in shared memory from the first to the last (``chain``), or through device memory at every step (``cufft``). The
 limit is the bytes that each must move (counted by ``bytes_of``) at the bandwidth of a copy, measured in the same
-process. Without a device it only counts the bytes, and says so.
+process. Beside it: the same by two threads at once, which says how long the device waits for the host of one; and the
+line search of the tangent step on every eighth pattern, per pattern of the block. Without a device it only counts the
+bytes, and says so.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from statistics import median
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -22,6 +26,7 @@ from ptychodask._array import cupy_available
 from ptychodask.model.blocks import Block
 from ptychodask.physics import cuda
 from ptychodask.solver.lsqml import LsqMl
+from ptychodask.solver.partial_gpu import line_search_gpu
 from ptychodask.solver.workspace_gpu import choose_device
 
 QUESTION = "microseconds per pattern of a partial update on a CUDA device, against the bytes that must pass"
@@ -60,6 +65,24 @@ def seconds(function: Callable[[], Any], wait: Callable[[], Any]) -> float:
     return median(times)
 
 
+def at_once(function: Callable[[], Any], threads: int) -> float:
+    """Time per call where so many threads call."""
+    ready = Barrier(threads + 1, timeout=300)
+
+    def work(_: int) -> None:
+        function()  # makes the thread's buffers
+        ready.wait()
+        for _ in range(REPEATS):
+            function()
+
+    with ThreadPoolExecutor(threads) as pool:
+        done = pool.map(work, range(threads))
+        ready.wait()
+        start = time.perf_counter()
+        list(done)
+        return (time.perf_counter() - start) / (REPEATS * threads)
+
+
 def copy_bandwidth(size: int) -> float:
     """Bytes per second, read and written, of a copy on the device."""
     import cupy
@@ -72,14 +95,21 @@ def copy_bandwidth(size: int) -> float:
 def row(slices: int, modes: int, n: int, side: int, bandwidth: float) -> list[dict[str, Any]]:
     """Both ways through the slices, where the device can go them."""
     solver, block, patterns, model = case(slices, modes, n, "cupy", side)
-    chains, batch = choose_device(slices, modes, n, block.size, 1)
+    device = (slices, modes, n, block.size, 4)  # this thread's workspace and two others', and some to spare
+    chains, batch = choose_device(*device)
     few = Block(0, 0, 1, 0, min(4, side))  # enough for the reference, which is slow
+    along = np.full_like(model.object, 0.01)
     rows = []
     for way in ("chain", "cufft") if chains else ("cufft",):
+        choose_device(*device)  # gives the workspaces of the way before back
         fast = LsqMl(replace(solver.problem, chains=way == "chain", device_batch=batch))
         took = seconds(lambda fast=fast: fast.partial(block, patterns, model, False), lambda: None) / block.size
         moved = bytes_of(way, slices, modes, n)
         result: dict[str, Any] = {"S": slices, "M": modes, "N": n, "way": way, "patterns": block.size, "batch": batch}
+        two = at_once(lambda fast=fast: fast.partial(block, patterns, model, False), 2) / block.size
+        searching = replace(fast.problem, settings=replace(fast.problem.settings, tangent_stride=8))
+        line = seconds(lambda its=searching: line_search_gpu(its, block, patterns, model, along, None), lambda: None)
+        result.update(microseconds_of_two_threads=two * 1e6, line_search_microseconds=line / block.size * 1e6)
         result.update(microseconds=took * 1e6, megabytes=moved / 1e6, share_of_copy_bandwidth=moved / took / bandwidth)
         reference = LsqMl(replace(solver.problem, backend="numpy")).partial(few, patterns, model, False)
         found = fast.partial(few, patterns, model, False)

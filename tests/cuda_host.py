@@ -17,6 +17,12 @@ import scipy.fft
 from ptychodask.physics import cuda
 from ptychodask.solver.device import typed
 
+TYPES = {
+    "float2*": "complex64", "Complex*": "complex64", "float*": "float32", "double*": "float64", "int*": "int32",
+    "unsigned int*": "uint32", "unsigned char*": "uint8", "unsigned short*": "uint16", "int": "int32",
+    "float": "float32",
+}  # fmt: skip
+"""What a kernel's argument must come as; neither CUDA nor CuPy looks."""
 COMPILER = shutil.which("g++")
 HEADER = Path(__file__).with_name("cuda_host.h")
 
@@ -33,6 +39,16 @@ def host_source(pixels: int, more: str = "") -> str:
         for name in cuda.kernels(pixels)
     )
     return f'#include "{HEADER}"\n{text}\n#line 1 "entries"\n{entries}{more}'
+
+
+@cache
+def declared(pixels: int) -> dict[str, list[str]]:
+    """Types of every kernel's arguments."""
+    pattern = r"__global__ void (?:__launch_bounds__\(.*?\) )?(\w+)\(([^)]*)\)"
+    return {
+        name: [TYPES[a.strip().removeprefix("const ").rsplit(" ", 1)[0]] for a in arguments.split(",")]
+        for name, arguments in re.findall(pattern, cuda.source(pixels))
+    }
 
 
 @cache
@@ -61,7 +77,7 @@ class HostDevice:
     """NumPy arrays as device arrays; every launch is finished when it returns."""
 
     def __init__(self, pixels: int, *, reverse: bool = False) -> None:
-        self.library, self.reverse = library(pixels), reverse
+        self.library, self.declared, self.reverse = library(pixels), declared(pixels), reverse
         self.launches: list[str] = []
         self.downloads = 0
 
@@ -89,8 +105,12 @@ class HostDevice:
     def launch(self, kernel: str, grid: Any, block: Any, shared: int, *arguments: Any) -> None:
         self.launches.append(kernel)
         values: list[Any] = []
-        for a in map(typed, arguments):
-            if isinstance(a, np.ndarray):
+        for a, kind in zip(map(typed, arguments), self.declared[kernel], strict=False):  # the kernel's entry counts
+            if a is not None and a.dtype.name != kind:
+                raise RuntimeError(f"{kernel}: argument {len(values)} is {a.dtype}, and the kernel declares {kind}")
+            if a is None:
+                values.append(ctypes.c_void_p(None))
+            elif isinstance(a, np.ndarray):
                 assert a.flags.c_contiguous
                 values.append(ctypes.c_void_p(a.ctypes.data))
             else:

@@ -49,8 +49,10 @@ def site_of(client: Client) -> Site:
     return Site(len(workers), threads, _usable(min(limits)) if limits else None, here, inside)
 
 
-def site_here(workers: int | None, threads: int | None) -> Site:
-    """The site that :func:`ptychodask.distributed.cluster.connect` starts without a scheduler."""
+def site_here(workers: int | None, threads: int | None, gpus: int | None = None) -> Site:
+    """The site that :func:`ptychodask.distributed.cluster.connect` starts without a scheduler, on so many GPUs."""
+    if gpus is not None:
+        return Site(gpus, threads or 1, _usable(MEMORY_LIMIT // gpus), True, False)  # what dask-cuda gives its workers
     available = cores()
     threads = threads or max(1, available // (workers or 1))
     if workers is None:

@@ -19,6 +19,7 @@ from ..model.tiles import Rect, Tile, hull, make_tiles
 from ..physics.constraints import blur_reach
 from ..physics.vectors import LANES
 from ..physics.views import split_positions, window
+from ..solver.workspace_gpu import bytes_per_pattern
 from .setup import blocks_of, geometry, microscope_of, searches_line, slices_of, tile_side, train_fraction
 
 REAL, COMPLEX = 4, 8
@@ -212,10 +213,25 @@ class Footprint:
 
     def thread_bytes(self) -> int:
         """Of a thread computing a block: waves on all slices and maps, the window of the object, its update."""
-        n, update = self.info.detector.pixels, self._largest_maps + self._probe_update(10**9)
-        window_bytes = self._largest_maps // (self.object_item + REAL) * COMPLEX
+        if self.backend == "cupy":  # the waves are on the device; the update comes through pinned memory
+            return self._window_bytes + 2 * self._update_bytes
+        n = self.info.detector.pixels
         patterns = 1 if self.backend == "cpu" else min(self.config.solver.batch, max(b.size for b in self.blocks))
-        return patterns * self._pattern_work + 5 * n * n * REAL + window_bytes + update
+        return patterns * self._pattern_work + 5 * n * n * REAL + self._window_bytes + self._update_bytes
+
+    def device_bytes(self) -> int:
+        """Of the device, at least: one pattern in work, the window of the object and its update, tables."""
+        n, modes = self.info.detector.pixels, self.config.probe.modes
+        tables = (self.slices * COMPLEX + REAL) * n * n
+        return bytes_per_pattern(self.slices, modes, n) + tables + self._window_bytes + self._update_bytes
+
+    @property
+    def _window_bytes(self) -> int:
+        return self._largest_maps // (self.object_item + REAL) * COMPLEX
+
+    @property
+    def _update_bytes(self) -> int:
+        return self._largest_maps + self._probe_update(10**9)
 
     @property
     def _pattern_work(self) -> int:

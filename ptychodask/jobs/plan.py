@@ -11,7 +11,7 @@ from typing import Any
 from .._array import backend_module, cupy_available
 from .._errors import InputError
 from ..distributed.cluster import connect
-from ..distributed.machine import cores
+from ..distributed.machine import cores, cuda_devices
 from ..distributed.site import Site, available_bytes, site_here, site_of
 from ..io.dataset import DatasetInfo
 from ..model.config import JobConfig
@@ -41,7 +41,7 @@ class Plan:
     available : int or None
         Free memory of this machine, if workers share it.
     device_memory, device_available : int or None
-        Bytes on the device; None without one.
+        Least bytes on the device, and those that are free; None without one. Mini-batches take what there is.
     speed : Speed or None
         What a short run measured; None where it was not asked for, or nothing would fit.
     problems : tuple of str
@@ -95,8 +95,9 @@ class Plan:
             return math.nan
         speed, site = self.speed, self.site
         share = self.footprint.largest_share(site.workers) * site.workers
-        measured = site.workers if site.here else 1  # how many workers the measured threads stand for
-        rate = speed.pattern_rate * (1 if site.here else site.workers)
+        processes = _alike(self.footprint.config, site)
+        measured = site.workers // processes  # how many workers the measured threads stand for
+        rate = speed.pattern_rate * processes
         compute = share / rate + share * speed.line_seconds / (speed.threads * site.workers / measured)
         times = 2 if self.footprint.searches_line else 1
         read = times * speed.read_seconds * self.bytes_read / self.footprint.dense_pattern
@@ -140,7 +141,7 @@ class Plan:
         rows.append(("memory per worker", size(self.memory_per_worker), remark, not self.problems))
         rows += [(f"  {name}", size(value), "", None) for name, value in self.memory.items()]
         if self.device_memory is not None and self.device_available is not None:
-            free = f"of {size(self.device_available)} free"
+            free = f"at least, of {size(self.device_available)} free"
             rows.append(("device memory", size(self.device_memory), free, self.device_memory <= self.device_available))
         if self.speed is not None:
             each, total = self.seconds_per_iteration, self.seconds_per_iteration * self.iterations
@@ -171,7 +172,7 @@ def make_plan(info: DatasetInfo, config: JobConfig, site: Site, *, calibrate: bo
     taken = sample(info, config, build_algorithm(recipe))
     shapes = Footprint(info, config, backend, taken.pattern_bytes)
     memory = memory_of(shapes, site)
-    device = shapes.thread_bytes() if backend == "cupy" else None
+    device = shapes.device_bytes() if backend == "cupy" else None
     device_available = _device_bytes() if backend == "cupy" and cupy_available() else None
     stored = sum(f.stat().st_size for f in (Path(info.path) / "counts").rglob("*") if f.is_file())
     plan = Plan(
@@ -189,7 +190,7 @@ def make_plan(info: DatasetInfo, config: JobConfig, site: Site, *, calibrate: bo
     plan = replace(plan, problems=tuple(_problems(plan)))
     if not calibrate or plan.problems:
         return plan
-    threads = min(site.threads * (site.workers if site.here else 1), cores())
+    threads = min(site.threads * (site.workers // _alike(config, site)), cores())
     ready = choose_kernels(replace(recipe, mean_counts=taken.mean_counts))
     return replace(plan, speed=measure(info, ready, taken, threads, shapes.tiles))
 
@@ -199,7 +200,8 @@ def plan_of(info: DatasetInfo, config: JobConfig, client: Any, calibrate: bool) 
     check_job(info, config)
     engine = config.engine
     if client is None and engine.scheduler is None:
-        return make_plan(info, config, site_here(engine.workers, engine.threads), calibrate=calibrate)
+        gpus = len(cuda_devices()[0]) or 1 if engine.gpus == "all" else len(engine.gpus or ()) or None
+        return make_plan(info, config, site_here(engine.workers, engine.threads, gpus), calibrate=calibrate)
     with connect(scheduler=engine.scheduler, client=client) as connected:
         site = site_of(connected)
     return make_plan(info, config, site, calibrate=calibrate)
@@ -214,6 +216,11 @@ def refuse(plan: Plan) -> None:
     """Raise what stands against a plan."""
     if plan.problems:
         raise InputError("; ".join(plan.problems))
+
+
+def _alike(config: JobConfig, site: Site) -> int:
+    """Processes as fast as the one that measures: workers on one machine share its cores, but each has its own GPU."""
+    return 1 if site.here and config.engine.gpus is None else site.workers
 
 
 def _device_bytes() -> int:
@@ -236,5 +243,5 @@ def _problems(plan: Plan) -> list[str]:
         excess = plan.device_memory - plan.device_available
         if excess > 0:
             told = f"a block needs {size(plan.device_memory)} on the device ({size(plan.device_available)} free)"
-            problems.append(f"{told}: lower solver.batch (now {plan.footprint.config.solver.batch}) or engine.block")
+            problems.append(f"{told}: free its memory, or set a smaller engine.block")
     return problems

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from .._array import backend_module, cupy_available
 from .._errors import InputError
 from ..analysis.sampling import check_geometry
+from ..distributed.machine import cores
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
 from ..model.blocks import Block, Box, make_blocks
 from ..model.config import LARGEST_TILE, EngineConfig, JobConfig
@@ -190,8 +190,16 @@ def _choose_device(recipe: Recipe) -> tuple[bool, int]:
     info, config = dataset_info(recipe.path, whole=False), recipe.job
     engine = config.engine
     patterns = max(block.size for block in blocks_of(info, config))
-    threads = engine.threads * (engine.workers or 1) if engine.threads else os.cpu_count() or 1
-    return choose_device(slices_of(info, config), config.probe.modes, info.detector.pixels, patterns, threads)
+    return choose_device(
+        slices_of(info, config), config.probe.modes, info.detector.pixels, patterns, _sharing_device(engine)
+    )
+
+
+def _sharing_device(engine: EngineConfig) -> int:
+    """Threads that share a device: too many would mean mini-batches too small to fill it, too few no memory."""
+    if engine.gpus is not None:
+        return engine.threads or 1  # one worker each, as ``distributed.cluster`` starts them
+    return engine.threads * (engine.workers or 1) if engine.threads else cores()
 
 
 def counts_are_whole(info: DatasetInfo) -> bool:

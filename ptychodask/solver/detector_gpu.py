@@ -86,8 +86,7 @@ class Detector:
         counts = measured = _dense(self.fitted, part, space, space.counts)
         if self.train is not None:
             measured = _dense(self.train, part, space, space.measured)
-        # where nothing is held out (ratio = 0), the kernel reads none of the three
-        held = self.held or DeviceEvents(counts, counts, counts)
+        held = self.held or DeviceEvents(None, None, None)  # null pointers, not read where nothing is held out
         space.device.launch(
             "detector", (cuda.CHUNKS, part.stop - part.start), (cuda.DETECTOR_THREADS,), cuda.detector_bytes(),
             space.psi, counts, measured, held.start, held.pixel, held.count, part.start, space.weights, modes, poisson,

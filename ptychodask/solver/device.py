@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Protocol
 
@@ -103,12 +105,18 @@ class CupyDevice:
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """See :class:`Device`; memory comes from CuPy's pool and goes back to it."""
-        try:
+        with self._room_for(int(np.prod(shape)) * np.dtype(dtype).itemsize):
             return self._cupy.empty(shape, dtype)
+
+    @contextmanager
+    def _room_for(self, size: int) -> Iterator[None]:
+        """Say in one line that so many bytes do not fit."""
+        try:
+            yield
         except self._cupy.cuda.memory.OutOfMemoryError as error:
             raise InputError(
-                f"{np.prod(shape) * np.dtype(dtype).itemsize / 2**30:.2f} GiB do not fit on the device ({error}): free"
-                " its memory, give it fewer threads (engine.threads), or start the run anew on it"
+                f"{size / 2**30:.2f} GiB do not fit on the device ({error}): free its memory, give it fewer threads"
+                " (engine.threads), or start the run anew on it"
             ) from None
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
@@ -119,7 +127,8 @@ class CupyDevice:
 
     def upload(self, array: np.ndarray) -> Array:
         """See :class:`Device`; CuPy goes through pinned memory and does not wait."""
-        return self._cupy.asarray(np.ascontiguousarray(array))
+        with self._room_for(array.nbytes):
+            return self._cupy.asarray(np.ascontiguousarray(array))
 
     def download(self, *arrays: Array) -> list[np.ndarray]:
         """See :class:`Device`; pinned memory is only passed through, results may be kept long."""
@@ -152,7 +161,13 @@ def shared_memory() -> int:
     return int(backend_module("cupy").cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"])
 
 
+def release() -> None:
+    """Give back what CuPy's pool holds and nobody uses: a queue is not lent what another has left."""
+    backend_module("cupy").get_default_memory_pool().free_all_blocks()
+
+
 def free_memory() -> int:
     """Free bytes of the present device, with what CuPy's pool holds and does not use."""
     cupy = backend_module("cupy")
+    release()
     return int(cupy.cuda.Device().mem_info[0]) + int(cupy.get_default_memory_pool().free_bytes())

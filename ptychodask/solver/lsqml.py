@@ -17,7 +17,7 @@ from ..model.state import Model, State
 from .apply import Direction, advance, direction, recover
 from .partial import line_search, partial
 from .partial_cpu import partial_cpu
-from .partial_gpu import partial_gpu
+from .partial_gpu import line_search_gpu, partial_gpu
 from .patterns import Counts, Patterns, prepare
 from .problem import Problem
 from .update import Update, merge
@@ -70,7 +70,8 @@ class LsqMl:
 
     def line_search(self, block: Block, patterns: Patterns, model: Model, move: Direction) -> Update:
         """Tangent sums of one block along a direction."""
-        return line_search(self.problem, block, patterns, model, move.object, move.probe)
+        run = line_search_gpu if self.problem.backend == "cupy" else line_search
+        return run(self.problem, block, patterns, model, move.object, move.probe)
 
     def advance(self, state: State, move: Direction, line: Update | None) -> State:
         """Next state."""

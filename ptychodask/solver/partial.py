@@ -16,7 +16,7 @@ from ..model.state import Model, is_pure_phase, transmission
 from ..physics.likelihood import fisher_weight, held_out_loss, loss, residual_factor
 from ..physics.multislice import backward, forward, intensity, tangent
 from ..physics.views import gather, scatter_add, split_positions, window
-from .patterns import Patterns, dense
+from .patterns import Patterns, dense, every
 from .problem import Problem, probe_spectra, shifted_probes
 from .update import ObjectSums, ProbeSums, Sums, Update
 
@@ -165,12 +165,15 @@ def line_search(
         d_transmission = 1j * local.transmission * d_transmission
     d_spectra = None if probe_direction is None else probe_spectra(xp.asarray(probe_direction))
     numerator = denominator = 0.0
-    for b in range(model.iteration % stride, block.size, stride):
-        corners, fraction = local.corners[b : b + 1], local.fractions[b : b + 1]
-        counts = dense(patterns.fitted, b, b + 1, problem.pixels, xp, local.weights.dtype)
+    first = model.iteration % stride
+    subset = every(patterns.fitted, first, stride)
+    all_corners, all_fractions = local.corners[first::stride], local.fractions[first::stride]
+    for part in _batches(len(all_corners), problem.line_batch):
+        corners, fractions = all_corners[part], all_fractions[part]
+        counts = dense(subset, part.start, part.stop, problem.pixels, xp, local.weights.dtype)
         views = gather(local.transmission, corners, problem.pixels)
-        waves, psi = forward(views, shifted_probes(local.spectra, fraction)[0], local.propagators)
-        d_probes = None if d_spectra is None else shifted_probes(d_spectra, fraction)[0]
+        waves, psi = forward(views, shifted_probes(local.spectra, fractions)[0], local.propagators)
+        d_probes = None if d_spectra is None else shifted_probes(d_spectra, fractions)[0]
         d_views = gather(d_transmission, corners, problem.pixels)
         d_psi = tangent(waves, views, local.propagators, d_views, d_probes)
         predicted = intensity(psi) + local.weights.dtype.type(model.background)

@@ -3,7 +3,7 @@
 The same sums as :func:`ptychodask.solver.partial.partial`, which is its reference (to float32 rounding). The kernels
 are in ``physics.cuda``, with what they leave to the tables: 1/N of an inverse FFT. With ``problem.chains`` a wave stays
 in shared memory through all slices; otherwise it passes through device memory, and cuFFT, at every step.
-The line search of the tangent step, a small part of the patterns, stays with the plain code on CuPy arrays.
+The line search of the tangent step, a small part of the patterns, is the plain code on CuPy arrays.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..model.state import Model, is_pure_phase
 from ..physics import cuda
 from ..physics.views import split_positions, window
 from .detector_gpu import Detector
+from .partial import line_search
 from .patterns import Patterns
 from .problem import Problem, probe_spectra
 from .update import ObjectSums, ProbeSums, Update
@@ -75,6 +76,19 @@ def partial_gpu(
             if not evaluate_only:
                 _backward(run, part)
         return _finish(run, detector, evaluate_only)
+
+
+def line_search_gpu(
+    problem: Problem,
+    block: Block,
+    patterns: Patterns,
+    model: Model,
+    object_direction: np.ndarray,
+    probe_direction: np.ndarray | None,
+) -> Update:
+    """See :func:`ptychodask.solver.partial.line_search`; on this thread's queue, where it waits for no other thread."""
+    with gpu_workspace(problem, len(model.probe)).device:
+        return line_search(problem, block, patterns, model, object_direction, probe_direction)
 
 
 def _begin(problem: Problem, block: Block, model: Model, space: GpuWorkspace, evaluate_only: bool) -> _Pass:

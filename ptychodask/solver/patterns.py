@@ -10,9 +10,9 @@ import numpy as np
 
 from .._array import Array
 from ..physics.thinning import thin
-from .events import Events, events_below, join_events, pick, to_events, write_dense
+from .events import Events, events_below, every, join_events, pick, to_events, write_dense
 
-__all__ = ["Counts", "Events", "Patterns", "dense", "prepare", "to_events"]
+__all__ = ["Counts", "Events", "Patterns", "dense", "every", "prepare", "to_events"]
 
 Counts = Events | np.ndarray
 """Patterns one after the other, as events or dense [B, N, N]."""

@@ -57,6 +57,14 @@ class Problem:
         """Number of slices S."""
         return len(self.propagators) + 1
 
+    @property
+    def line_batch(self) -> int:
+        """Patterns of a line search computed together: on a device many, since each step waits for Python.
+
+        A quarter of a mini-batch, because the plain code holds up to three times as many waves per pattern.
+        """
+        return max(1, self.device_batch // 4)
+
     @cached_property
     def used_pixels(self) -> float:
         """Number of detector pixels that the mask uses."""

@@ -15,7 +15,7 @@ import numpy as np
 from .._array import Array
 from .._errors import InputError
 from ..physics import cuda
-from .device import CupyDevice, Device, free_memory, shared_memory
+from .device import CupyDevice, Device, free_memory, release, shared_memory
 from .problem import Problem
 
 THREADS = 256
@@ -99,8 +99,10 @@ def gpu_workspace(problem: Problem, modes: int) -> GpuWorkspace:
     thread = threading.get_ident()
     kept = _kept.get(thread)
     if kept is None or kept[0] is not problem or kept[1] != modes:
-        kept = None
-        _kept.pop(thread, None)  # gives its memory back first
+        if kept is not None:  # its memory first, which the new one's queue could not have
+            kept = None
+            _kept.pop(thread, None)
+            release()
         kept = (problem, modes, make_workspace(problem, modes, CupyDevice(problem.pixels, problem.chains)))
         _kept[thread] = kept
     return kept[2]

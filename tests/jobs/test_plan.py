@@ -22,7 +22,10 @@ from ptychodask.distributed.site import Site, site_here, site_of
 from ptychodask.io.checkpoint import RunFolder
 from ptychodask.io.dataset import dataset_info
 from ptychodask.jobs import memory
+from ptychodask.jobs import plan as plan_module
+from ptychodask.jobs.calibrate import Speed
 from ptychodask.jobs.plan import _problems, make_plan, plan_of, refuse, size
+from ptychodask.solver.workspace_gpu import bytes_per_pattern
 
 HERE = Site(1, 2, None, True, True)
 JOB = {"solver": {"iterations": 5, "finish": 0, "patience": 100}}
@@ -198,6 +201,34 @@ def test_where_it_would_run(scan):
     assert two.workers == 2 and not two.in_process and two.limit > 0
     plan = plan_of(dataset_info(scan), JobConfig.parse({"engine": {"workers": 2, "threads": 1}}), None, False)
     assert (plan.site.workers, plan.site.threads) == (2, 1)
+
+
+@pytest.mark.parametrize(("gpus", "workers"), [("all", 4), ([0, 2], 2)])
+def test_workers_on_gpus_do_not_share_the_measured_one(scan, monkeypatch, gpus, workers):
+    """The threads of one worker are measured, on one device; all cores at once would share its memory."""
+    measured = []
+    monkeypatch.setattr(plan_module, "cuda_devices", lambda: ([None] * 4, ""))
+    monkeypatch.setattr(plan_module, "cupy_available", lambda: False)
+    monkeypatch.setattr(plan_module, "choose_kernels", lambda recipe: recipe)
+    monkeypatch.setattr(plan_module, "measure", lambda *a: measured.append(a[3]) or Speed(a[3], 1000.0, 0.0, 0.0, 0.0))
+    plan = plan_of(dataset_info(scan), JobConfig.parse({"engine": {"gpus": gpus}}), None, True)
+    assert (plan.site.workers, plan.site.threads, plan.site.in_process) == (workers, 1, False)
+    assert measured == [1]
+    one = replace(plan, footprint=replace(plan.footprint, config=JobConfig.parse({})))
+    assert one.seconds_per_iteration == pytest.approx(workers * plan.seconds_per_iteration)
+
+
+def test_a_device_must_hold_one_pattern(scan, monkeypatch):
+    """``solver.batch`` is of the plain kernels: mini-batches on a device are as large as fits."""
+    monkeypatch.setattr(plan_module, "cupy_available", lambda: True)
+    monkeypatch.setattr(plan_module, "_device_bytes", lambda: 2**30)
+    job = {"engine": {"backend": "cupy"}, "probe": {"modes": 3}}
+    plan = planned(scan, {**job, "solver": {"batch": 65_536}})
+    assert plan.device_memory == planned(scan, job).device_memory > bytes_per_pattern(1, 3, 32)
+    assert not plan.problems and ("device memory", True) in [(row[0], row[3]) for row in plan.rows()]
+    monkeypatch.setattr(plan_module, "_device_bytes", lambda: plan.device_memory - 1)
+    with pytest.raises(InputError, match=r"on the device \(.* free\): free its memory, or set a smaller engine.block"):
+        refuse(planned(scan, job))
 
 
 def test_a_job_that_is_wrong_is_refused_as_by_reconstruct(scan):

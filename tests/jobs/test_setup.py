@@ -211,6 +211,26 @@ def test_the_devices_choices_travel_with_the_recipe(info, monkeypatch):
     assert (problem.backend, problem.chains, problem.device_batch) == ("cupy", True, 7)
 
 
+@pytest.mark.parametrize(
+    ("engine", "threads"),
+    [
+        ({"gpus": "all"}, 1),
+        ({"gpus": "0,1", "threads": 3}, 3),
+        ({"backend": "cupy"}, 5),
+        ({"backend": "cupy", "workers": 2}, 5),
+        ({"scheduler": "tcp://a:1", "threads": 2}, 2),
+    ],
+)
+def test_a_device_is_shared_by_those_threads_that_are_started(info, monkeypatch, engine, threads):
+    seen = []
+    monkeypatch.setattr(setup, "backend_module", lambda name: None)
+    monkeypatch.setattr(setup, "cupy_available", lambda: True)
+    monkeypatch.setattr(setup, "cores", lambda: 5)  # of many more that the machine has
+    monkeypatch.setattr(setup, "choose_device", lambda *shape: seen.append(shape[-1]) or (True, 7))
+    choose_kernels(recipe(info, job(engine=engine)))
+    assert seen == [threads]
+
+
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory):
     """A canvas of about 250 x 250 pixels."""

@@ -10,8 +10,8 @@ from nvrtc import compile_cubin, nvrtc
 from ptychodask.physics import cuda
 
 pytestmark = pytest.mark.skipif(nvrtc() is None, reason="no NVRTC: pip install nvidia-cuda-nvrtc-cu12")
-# CuPy adds -ftz=true
-FLAGS = ("-ftz=true", "--ptxas-options=-v")
+# with what CuPy adds
+FLAGS = ("-ftz=true", "--device-as-default-execution-space", "--ptxas-options=-v")
 REGISTERS = 65_536
 """Of a multiprocessor, as are the bytes of shared memory that one thread block can have."""
 SHARED = {80: 163 * 1024, 90: 227 * 1024}

@@ -129,8 +129,10 @@ def test_the_host_refuses_what_cuda_would_not_notice():
     arrays = [np.zeros((64, 64), np.complex64) for _ in range(2)]
     with pytest.raises(RuntimeError, match="number of arguments"):
         device.launch("propagate", (16, 1), (256,), 0, *arrays)
-    with pytest.raises(RuntimeError, match="argument 2 has another size"):
+    with pytest.raises(RuntimeError, match="argument 2 is complex64, and the kernel declares int32"):
         device.launch("propagate", (16, 1), (256,), 0, *arrays, arrays[0])
+    with pytest.raises(RuntimeError, match="argument 0 is complex128"):  # of the size of any pointer
+        device.launch("propagate", (16, 1), (256,), 0, arrays[0].astype(complex), arrays[1], 1)
     roots = np.ones(64, np.complex64)
     arguments = (arrays[0], np.ones((1, 2, 64), np.complex64), np.zeros(2, np.int32), arrays[1], 64, 64, roots, roots)
     with pytest.raises(RuntimeError, match="beyond the shared memory"):

@@ -15,6 +15,7 @@ from ptychodask._errors import InputError
 from ptychodask.physics import cuda
 from ptychodask.solver import workspace_gpu
 from ptychodask.solver.device import CupyDevice
+from ptychodask.solver.lsqml import LsqMl
 from ptychodask.solver.partial import partial
 from ptychodask.solver.partial_gpu import partial_gpu
 from ptychodask.solver.patterns import Events
@@ -250,6 +251,20 @@ def test_the_present_device_is_chosen_for_and_used():
     reference = dataclasses.replace(case.problem, backend="numpy")
     for block, patterns, update in zip(case.blocks, case.patterns, found, strict=True):
         assert_same(update, partial(reference, block, patterns, case.model))
+
+
+@pytest.mark.gpu
+@no_device
+@pytest.mark.parametrize("kind", ["phase", "complex"])
+@pytest.mark.parametrize("batch", [1, 8, 64])
+def test_the_line_search_on_a_device(kind, batch):
+    """The plain code on CuPy arrays, in one and in several patterns at a time."""
+    case = small(3, 2, kind, n=16, mask=True, tangent_stride=1)
+    move = case.algorithm.direction(case.start(), case.update())
+    problem = dataclasses.replace(case.problem, backend="cupy", device_batch=batch)
+    for block, patterns in zip(case.blocks, case.patterns, strict=True):
+        on_device = LsqMl(problem).line_search(block, patterns, case.model, move)
+        assert_same_sums(on_device, case.algorithm.line_search(block, patterns, case.model, move))
 
 
 @pytest.mark.gpu

@@ -89,11 +89,12 @@ def test_pooled_probe_step_minimises_the_quadratic():
 
 @pytest.mark.parametrize(("stride", "iteration"), [(1, 0), (2, 0), (2, 3), (4, 6)])
 @pytest.mark.parametrize("kind", ["phase", "complex"])
-@pytest.mark.parametrize("probe_moves", [True, False])
-def test_line_search_is_a_fisher_gauss_newton_step(stride, iteration, kind, probe_moves):
+@pytest.mark.parametrize(("probe_moves", "device_batch"), [(True, 0), (True, 8), (False, 0), (False, 100)])
+def test_line_search_is_a_fisher_gauss_newton_step(stride, iteration, kind, probe_moves, device_batch):
     """Against finite differences of the intensities along the same direction, on the same subset."""
     rules = ProbeRules(0, False, None) if probe_moves else FIXED
     case = small_problem(3, 2, kind=kind, mask=True, tangent_stride=stride, probe_rules=rules, tile=(2, 3))
+    case = case.of(replace(case.problem, device_batch=device_batch), case.blocks)
     model = replace(case.model, iteration=iteration)
     move = case.algorithm.direction(case.start(model), case.update(model))
     assert (move.probe is not None) == probe_moves
