@@ -19,6 +19,7 @@ from ..model.tiles import Rect, Tile, hull, make_tiles
 from ..physics.constraints import blur_reach
 from ..physics.vectors import LANES
 from ..physics.views import split_positions, window
+from ..solver.workspace import RUN
 from ..solver.workspace_gpu import bytes_per_pattern
 from .setup import blocks_of, geometry, microscope_of, searches_line, slices_of, tile_side, train_fraction
 
@@ -216,8 +217,11 @@ class Footprint:
         if self.backend == "cupy":  # the waves are on the device; the update comes through pinned memory
             return self._window_bytes + 2 * self._update_bytes
         n = self.info.detector.pixels
-        patterns = 1 if self.backend == "cpu" else min(self.config.solver.batch, max(b.size for b in self.blocks))
-        return patterns * self._pattern_work + 5 * n * n * REAL + self._window_bytes + self._update_bytes
+        if self.backend == "cpu":
+            patterns, maps = 1, 3 + 2 * RUN
+        else:
+            patterns, maps = min(self.config.solver.batch, max(b.size for b in self.blocks)), 5
+        return patterns * self._pattern_work + maps * n * n * REAL + self._window_bytes + self._update_bytes
 
     def device_bytes(self) -> int:
         """Of the device, at least: one pattern in work, the window of the object and its update, tables."""

@@ -10,7 +10,7 @@ import numpy as np
 from ..physics.chain import Transforms, transforms
 from ..physics.vectors import LANES
 
-RUN = 16
+RUN = 8
 """Patterns R that compiled code takes at once, so that calls cost nothing, while their counts stay in the cache."""
 APART = 80
 """Numbers between tiles: at a multiple of 4096 bytes, reads would wait for writes to the tile before."""
