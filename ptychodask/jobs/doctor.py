@@ -16,6 +16,7 @@ from .._errors import InputError
 from ..distributed.cluster import Client, connect, describe, has_dask_cuda, has_ucx
 from ..distributed.machine import cores, cuda_devices, memory_limit, spill_folder, worker_versions
 from ..model.config import EngineConfig
+from ..solver.device import trouble
 from .setup import kernels
 
 OPTIONAL = {
@@ -123,7 +124,11 @@ def _devices(engine: EngineConfig) -> Iterator[Check]:
         memory = f"{device.free / 2**30:.1f} of {device.memory / 2**30:.1f} GiB free"
         versions = f"driver for CUDA {_cuda(device.driver)}, runtime {_cuda(device.runtime)}"
         yield Check("device", f"GPU {number}", device.name, True, f"{memory}; {versions}")
-    if not devices:
+    if devices:
+        why = trouble()
+        remark = f"{why}: pip install 'ptychodask[cuda12]' or [cuda13] brings compiler and cuFFT" if why else ""
+        yield Check("device", "kernels", "fail" if why else "compiled and run", not why, remark)
+    else:
         yield Check("device", "GPU", "none", False if wanted and engine.scheduler is None else None, why)
     if engine.gpus is not None:
         found = has_dask_cuda()

@@ -156,6 +156,22 @@ class CupyDevice:
         self._plans[len(flat)].fft(flat, flat, direction)
 
 
+def trouble() -> str:
+    """Why the present device cannot compute, in one line; empty where it can: the kernels are compiled, and one of
+    them and a transform run."""
+    try:
+        with CupyDevice(16, False) as device:
+            phase, object_ = device.upload(np.zeros(256, np.float32)), device.empty((1, 1, 16, 16), np.complex64)
+            device.launch("expand_phase", (1,), (256,), 0, phase, object_, 256)
+            device.transform(object_, False)
+            (spectrum,) = device.download(object_)
+    except Exception as error:  # a broken installation fails in many ways
+        return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+    right = np.zeros((1, 1, 16, 16), np.complex64)
+    right[..., 0, 0] = 256
+    return "" if np.array_equal(spectrum, right) else "a transform of ones gives wrong numbers"
+
+
 def shared_memory() -> int:
     """Bytes of shared memory that a thread block of the present device can ask for."""
     return int(backend_module("cupy").cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"])

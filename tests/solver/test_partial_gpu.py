@@ -14,7 +14,7 @@ from ptychodask._array import cupy_available
 from ptychodask._errors import InputError
 from ptychodask.physics import cuda
 from ptychodask.solver import workspace_gpu
-from ptychodask.solver.device import CupyDevice
+from ptychodask.solver.device import CupyDevice, trouble
 from ptychodask.solver.lsqml import LsqMl
 from ptychodask.solver.partial import partial
 from ptychodask.solver.partial_gpu import partial_gpu
@@ -236,6 +236,12 @@ def test_a_wave_stays_in_shared_memory_where_it_fits(monkeypatch, shared, pixels
     budget = 2 * 2 * 5 * bytes_per_pattern(4, 2, pixels)
     monkeypatch.setattr(workspace_gpu, "free_memory", lambda: budget)
     assert choose_device(4, 2, pixels, 10, 2) == (chains, 5)
+
+
+@pytest.mark.gpu
+@no_device
+def test_the_device_here_computes():
+    assert trouble() == ""
 
 
 @pytest.mark.gpu
