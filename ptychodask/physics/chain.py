@@ -8,8 +8,9 @@ the tables.
 
 Layouts, all float32. With N the side of a pattern and L = ceil(N / 8):
 
-- wave ``[8 L, L + 1, 2, 8]``: rows, groups of eight columns, real and imaginary part. The last group pads the rows, so
-  that those of a power of two do not fall into the same few cache sets; lanes beyond N stay zero.
+- wave ``[L, 8 L + 8, 2, 8]``: groups of eight columns, rows, real and imaginary part. A sweep over columns reads a
+  group in one piece, one over rows reads 512 bytes of each. The last eight rows pad the groups, so that those of a
+  power of two do not fall into the same few cache sets; lanes beyond N stay zero.
 - tiles ``[L, 8 L, 8]`` of what is on the detector, and of propagators and spectra: groups of eight rows, columns, rows
   of the group; complex ones ``[L, 2, 8 L, 8]``. A wave leaves the transform over its rows in this shape.
 - object window ``[2, H, W]``, real and imaginary part, with eight columns to spare.
@@ -96,7 +97,7 @@ def _rows(t: Transforms, function: int, pair: Pair, free: Pair, inverse: bool, o
 @inlined
 def _column(wave: Any, group: int) -> Pair:
     """Addresses of a group of columns of a wave."""
-    start = _address(wave) + 8 * LANES * group
+    start = _address(wave) + 8 * LANES * wave.shape[1] * group
     return start, start + 4 * LANES
 
 
@@ -134,18 +135,18 @@ def _turn(source: int, i: int, step: int, target: int, o: int, out_step: int) ->
 
 @compiled
 def _take_rows(wave: Any, group: int, pair: Pair) -> None:
-    start, step = wave.ctypes.data, 2 * LANES * wave.shape[1]
-    for x in range(wave.shape[1] - 1):
-        i = LANES * group * step + 2 * LANES * x
+    start, step = wave.ctypes.data, 2 * LANES
+    for x in range(wave.shape[0]):
+        i = (wave.shape[1] * x + LANES * group) * step
         _turn(start, i, step, pair[0], LANES * LANES * x, LANES)
         _turn(start, i + LANES, step, pair[1], LANES * LANES * x, LANES)
 
 
 @compiled
 def _put_rows(wave: Any, group: int, pair: Pair) -> None:
-    start, step = wave.ctypes.data, 2 * LANES * wave.shape[1]
-    for x in range(wave.shape[1] - 1):
-        i = LANES * group * step + 2 * LANES * x
+    start, step = wave.ctypes.data, 2 * LANES
+    for x in range(wave.shape[0]):
+        i = (wave.shape[1] * x + LANES * group) * step
         _turn(pair[0], LANES * LANES * x, LANES, start, i, step)
         _turn(pair[1], LANES * LANES * x, LANES, start, i + LANES, step)
 
@@ -193,7 +194,7 @@ def transmit(t: Transforms, waves: Any, window: Any, row: int, column: int, spac
     """Finish the waves over their columns; ``out = waves * O[view]``, transformed over columns, for all modes."""
     pitch = window.shape[2]
     imaginary = 4 * window.shape[1] * pitch
-    for group in range(waves.shape[2] - 1):
+    for group in range(waves.shape[1]):
         view = _address(window) + 4 * (row * pitch + column + LANES * group)
         for m in range(waves.shape[0]):
             wave = _column(waves[m], group)
@@ -256,7 +257,7 @@ def adjoint(
     """
     pitch = window.shape[2]
     imaginary = 4 * window.shape[1] * pitch
-    for group in range(waves.shape[2] - 1):
+    for group in range(waves.shape[1]):
         at = 4 * (row * pitch + column + LANES * group)
         view, to, lit = _address(window) + at, _address(gradient) + at, _address(light) + at
         for m in range(waves.shape[0]):

@@ -83,15 +83,10 @@ def tables(n: int) -> Tables:
     return Tables(n, address, len(factors) % 2 == 0)
 
 
-def wave_step(n: int) -> int:
-    """Numbers between the rows of a wave, see ``chain``."""
-    return 2 * LANES * (-(-n // LANES) + 1)
-
-
 def transform(n: int, columns: bool = False, way: int = PLAIN, to_columns: bool = False) -> int:
     """Address of a transform of length n, for :func:`fft`; ``columns`` and ``to_columns``: from or to those of a wave,
     not tiles."""
-    step, out = (wave_step(n) if of_wave else LANES for of_wave in (columns, to_columns))
+    step, out = (2 * LANES if of_wave else LANES for of_wave in (columns, to_columns))
     return _function(n, step, out, way).address
 
 

@@ -39,7 +39,7 @@ def workspace(slices: int, modes: int, pixels: int, pure_phase: bool = True) -> 
     key = (slices, modes, pixels, pure_phase)
     if getattr(_local, "key", None) != key:
         groups = groups_of(pixels)
-        wave = (modes, LANES * groups, groups + 1, 2, LANES)
+        wave = (modes, groups, LANES * groups + LANES, 2, LANES)
         tiles = (groups, LANES**2 * groups)
         _local.space = Workspace(
             transforms(pixels, pure_phase),
