@@ -25,11 +25,13 @@ import numpy as np
 
 from .butterflies import PLAIN, RETURNED_COMPLEX, RETURNED_PHASE, TIMES, TRANSMITTED, Others
 from .fft import fft, tables, transform
-from .vectors import LANES, compiled, inlined, load, load_splat, store, transpose
+from .vectors import LANES, compiled, inlined, load, load_splat, prefetch, store, transpose
 
 Pair = tuple[int, int]
 """Addresses of real and imaginary numbers."""
 NOTHING = (0,) * 8
+LINE = 64
+"""Bytes that memory gives at once."""
 
 
 class Transforms(NamedTuple):
@@ -268,6 +270,15 @@ def adjoint(
                 _to_columns(t, t.to_columns, pair, free, chi[m], group)
 
 
+@compiled
+def fetch(plane: Any, row: int, column: int, n: int) -> None:
+    """Ask for a view of a plane [H, W] row by row, as memory likes it; transforms read it eight columns at a time."""
+    start = _address(plane) + 4 * (row * plane.shape[1] + column)
+    for y in range(n):
+        for x in range(0, 4 * n + LINE - 1, LINE):
+            prefetch(start + 4 * y * plane.shape[1] + x)
+
+
 @inlined
 def forward(
     t: Transforms,
@@ -283,16 +294,21 @@ def forward(
     waves: Any,
     chi: Any,
     psi: Any,
+    ahead: bool,
 ) -> None:
     """All modes from the probe to the detector: ``waves[s, m]`` in front of every slice, ``psi[m]`` on the detector.
 
     The view's corner in the object windows [S, 2, H, W] is (row, column). ``tables[table_of[s]]`` follows slice s.
+    ``ahead``: ask for the next slice's view while waves propagate to it, which pays where slices leave the caches.
     """
     slices, modes = waves.shape[:2]
     for m in range(modes):
         enter(t, spectra[m], ramp_y, ramp_x, space, waves[0, m])
     for s in range(slices - 1):
         transmit(t, waves[s], objects[s], row, column, space, waves[s + 1])
+        if ahead:
+            fetch(objects[s + 1, 0], row, column, t.n)
+            fetch(objects[s + 1, 1], row, column, t.n)
         for m in range(modes):
             propagate(t, waves[s + 1, m], tables[table_of[s]], space)
     transmit(t, waves[slices - 1], objects[slices - 1], row, column, space, chi)
@@ -316,6 +332,7 @@ def backward(
     gradient: Any,
     light: Any,
     to_probe: bool,
+    ahead: bool,
 ) -> None:
     """All modes from the residual ``rho psi`` to the first slice; with ``to_probe``, ``chi`` goes in front of it."""
     slices, modes = waves.shape[:2]
@@ -325,5 +342,10 @@ def backward(
         goes_on = s > 0 or to_probe
         adjoint(t, waves[s], chi, objects[s], row, column, gradient[s], light[s], space, goes_on)
         if s > 0:
+            if ahead:
+                fetch(objects[s - 1, 0], row, column, t.n)
+                fetch(objects[s - 1, 1], row, column, t.n)
+                fetch(gradient[s - 1, 0], row, column, t.n)
+                fetch(light[s - 1], row, column, t.n)
             for m in range(modes):
                 propagate(t, chi[m], conjugates[table_of[s - 1]], space)

@@ -108,7 +108,7 @@ def _run(
         row, column, ramp = seen.rows[b], seen.columns[b], seen.ramps[b]
         chain.forward(
             space.transforms, seen.spectra, ramp[0], ramp[1], seen.objects, row, column, tables.propagators,
-            tables.following, space.tiles, space.waves, space.chi, space.psi,
+            tables.following, space.tiles, space.waves, space.chi, space.psi, space.ahead,
         )  # fmt: skip
         fused.predict(space.psi, scale, background, space.intensity)
         measure(rules, counts, b - low, tables.weights, space.intensity, space.rho, total.sums)
@@ -117,6 +117,7 @@ def _run(
         chain.backward(
             space.transforms, space.rho, space.psi, seen.objects, row, column, tables.conjugates, tables.following,
             space.tiles, space.waves, space.chi, total.gradient, total.light, moves,
+            space.ahead,
         )  # fmt: skip
         if moves:
             for m in range(seen.spectra.shape[0]):

@@ -12,6 +12,8 @@ from ..physics.vectors import LANES
 
 RUN = 8
 """Patterns R that compiled code takes at once, so that calls cost nothing, while their counts stay in the cache."""
+FAR = 4 * 2**20
+"""Bytes; measured with 1 MiB of second-level cache."""
 APART = 80
 """Numbers between tiles: at a multiple of 4096 bytes, reads would wait for writes to the tile before."""
 
@@ -24,6 +26,8 @@ class Workspace(NamedTuple):
     ``physics.chain``."""
 
     transforms: Transforms
+    ahead: bool
+    """Does a pattern's data, object included, take so much that views are worth asking for ahead?"""
     tiles: np.ndarray
     waves: np.ndarray
     chi: np.ndarray
@@ -43,6 +47,7 @@ def workspace(slices: int, modes: int, pixels: int, pure_phase: bool = True) -> 
         tiles = (groups, LANES**2 * groups)
         _local.space = Workspace(
             transforms(pixels, pure_phase),
+            4 * slices * (int(np.prod(wave)) + 4 * pixels**2) > FAR,
             aligned((4, LANES**2 * groups + APART)),
             aligned((slices, *wave)),
             aligned(wave),
