@@ -7,7 +7,6 @@ not depend on what is in them.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import dask.array as da
 import numpy as np
 from record import arguments, save
+from spent import peak_rss
 
 import ptychodask
 
@@ -42,16 +42,12 @@ def make(path: Path, side: int, n: int = 128) -> None:
     )  # fmt: skip
 
 
-def rss() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def measure(path: str) -> None:
     import ptychodask.api
 
-    before = rss()
+    before = peak_rss() / 2**20
     ptychodask.reconstruct(path, {"object": {"slices": 1}, "solver": {"iterations": 3, "finish": 0}})
-    print(json.dumps({"imports_mib": before, "peak_mib": rss()}))
+    print(json.dumps({"imports_mib": before, "peak_mib": peak_rss() / 2**20}))
 
 
 if __name__ == "__main__":
