@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from helpers import small_problem
 
+from ptychodask.solver.events import to_events
 from ptychodask.solver.partial import partial
 from ptychodask.solver.partial_cpu import partial_cpu
+from ptychodask.solver.patterns import dense as as_dense
 from ptychodask.solver.patterns import prepare
-from ptychodask.solver.workspace import from_tiles, map_to_tiles, to_tiles, workspace
+from ptychodask.solver.workspace import RUN, from_tiles, map_to_tiles, to_tiles, workspace
 
 TOLERANCE = 1e-5
 
@@ -110,6 +112,43 @@ def test_what_a_thread_computed_before_does_not_matter():
     partial_cpu(other.problem, other.blocks[0], other.patterns[0], other.model)
     partial_cpu(small.problem, small.blocks[1], small.patterns[1], small.model)
     after = partial_cpu(small.problem, small.blocks[0], small.patterns[0], small.model)
+    assert np.array_equal(before.object.gradient, after.object.gradient) and before.sums == after.sums
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize("use_all", [False, True])
+def test_a_block_of_several_runs(dense, use_all):
+    """Three runs of compiled code and one pattern more; the loss may be measured on other counts than are fitted."""
+    case = small_problem(
+        2, 2, np.float32, mask=True, background=0.02, train_fraction=0.8, use_all=use_all, scan=(5, 5), tile=(5, 5)
+    )
+    (block,) = case.blocks
+    assert block.size == 3 * RUN + 1
+    patterns = prepare(case.block_counts(block), np.arange(25), case.problem.weights, 0.8, 3, use_all)
+    if dense:
+        n = case.problem.pixels
+        whole = {
+            name: as_dense(getattr(patterns, name), 0, 25, n, np, np.uint16)
+            for name in ("fitted", "train") if getattr(patterns, name) is not None
+        }  # fmt: skip
+        patterns = dataclasses.replace(patterns, **whole)
+    for reference, fast in both(case, patterns=[patterns]):
+        assert close(fast.object.gradient, reference.object.gradient)
+        assert close(fast.probe.gradient, reference.probe.gradient)
+        assert fast.sums.electrons == reference.sums.electrons
+        for name in ("intensity", "loss", "held_loss"):
+            assert getattr(fast.sums, name) == pytest.approx(getattr(reference.sums, name), rel=TOLERANCE), name
+
+
+def test_dense_counts_leave_nothing_to_events():
+    case = small_problem(2, 1, np.float32, train_fraction=None, scan=(4, 4), tile=(4, 4))
+    (block,), (patterns,) = case.blocks, case.patterns
+    events = to_events(case.block_counts(block))
+    patterns = dataclasses.replace(patterns, fitted=events)
+    before = partial_cpu(case.problem, block, patterns, case.model)
+    full = dataclasses.replace(patterns, fitted=np.full_like(case.block_counts(block), 7))
+    partial_cpu(case.problem, block, full, case.model)
+    after = partial_cpu(case.problem, block, patterns, case.model)
     assert np.array_equal(before.object.gradient, after.object.gradient) and before.sums == after.sums
 
 
