@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from statistics import median
 from threading import Barrier
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,6 @@ from ptychodask._array import cupy_available
 from ptychodask.model.blocks import Block
 from ptychodask.physics import cuda
 from ptychodask.solver.lsqml import LsqMl
-from ptychodask.solver.partial_gpu import line_search_gpu
 from ptychodask.solver.workspace_gpu import choose_device
 
 QUESTION = "microseconds per pattern of a partial update on a CUDA device, against the bytes that must pass"
@@ -98,7 +98,7 @@ def row(slices: int, modes: int, n: int, side: int, bandwidth: float) -> list[di
     device = (slices, modes, n, block.size, 4)  # this thread's workspace and two others', and some to spare
     chains, batch = choose_device(*device)
     few = Block(0, 0, 1, 0, min(4, side))  # enough for the reference, which is slow
-    along = np.full_like(model.object, 0.01)
+    along = SimpleNamespace(object=np.full_like(model.object, 0.01), probe=None)
     rows = []
     for way in ("chain", "cufft") if chains else ("cufft",):
         choose_device(*device)  # gives the workspaces of the way before back
@@ -107,8 +107,8 @@ def row(slices: int, modes: int, n: int, side: int, bandwidth: float) -> list[di
         moved = bytes_of(way, slices, modes, n)
         result: dict[str, Any] = {"S": slices, "M": modes, "N": n, "way": way, "patterns": block.size, "batch": batch}
         two = at_once(lambda fast=fast: fast.partial(block, patterns, model, False), 2) / block.size
-        searching = replace(fast.problem, settings=replace(fast.problem.settings, tangent_stride=8))
-        line = seconds(lambda its=searching: line_search_gpu(its, block, patterns, model, along, None), lambda: None)
+        searching = LsqMl(replace(fast.problem, settings=replace(fast.problem.settings, tangent_stride=8)))
+        line = seconds(lambda its=searching: its.line_search(block, patterns, model, along), lambda: None)
         result.update(microseconds_of_two_threads=two * 1e6, line_search_microseconds=line / block.size * 1e6)
         result.update(microseconds=took * 1e6, megabytes=moved / 1e6, share_of_copy_bandwidth=moved / took / bandwidth)
         reference = LsqMl(replace(solver.problem, backend="numpy")).partial(few, patterns, model, False)

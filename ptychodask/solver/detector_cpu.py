@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +17,9 @@ from .problem import Problem
 from .workspace import Workspace
 
 _FLOOR = np.float32(AMPLITUDE_FLOOR)
+Part = Events | np.ndarray
+"""Counts of some patterns: dense as they are stored, or events in one type for all, so that kernels are compiled once.
+"""
 
 
 class Rules(NamedTuple):
@@ -51,51 +56,66 @@ def rules_of(problem: Problem, patterns: Patterns) -> Rules:
     )  # fmt: skip
 
 
-def counted(patterns: Patterns, low: int, high: int, space: Workspace) -> Counted:
-    """Counts of patterns low to high in the buffers of a workspace, until they are :func:`taken_back`."""
-    _fill(patterns.fitted, low, high, patterns.pixels, space.counts)
-    if patterns.train is not None:
-        _fill(patterns.train, low, high, patterns.pixels, space.measured)
-    measured = space.counts if patterns.train is None else space.measured
-    start, pixel, count = np.zeros(high - low + 1, np.int64), np.zeros(0, np.uint32), np.zeros(0, np.float32)
-    if patterns.held is not None:
-        start, pixel, count = _events(patterns.held, low, high)
-    return Counted(space.counts, measured, start, pixel, count)
+class Parts(NamedTuple):
+    """Of some patterns of a block, what plays the roles of :class:`~ptychodask.solver.patterns.Patterns`."""
+
+    fitted: Part
+    train: Part | None
+    held: Part | None
+
+    @property
+    def measured(self) -> Part:
+        """What the loss is measured on."""
+        return self.fitted if self.train is None else self.train
 
 
-def taken_back(patterns: Patterns, low: int, high: int, space: Workspace) -> None:
-    """Leave zeros in the buffers."""
-    for counts, buffer in ((patterns.fitted, space.counts), (patterns.train, space.measured)):
-        if isinstance(counts, Events):
-            fused.clear(*_events(counts, low, high)[:2], patterns.pixels, buffer)
-        elif counts is not None:
-            buffer.fill(0)  # the next patterns may come as events
+def parts_of(patterns: Patterns, low: int, high: int) -> Parts:
+    """Patterns low to high of a block."""
+    train, held = (None if c is None else _part(c, low, high) for c in (patterns.train, patterns.held))
+    return Parts(_part(patterns.fitted, low, high), train, held)
 
 
-def own_entropy(problem: Problem, patterns: Patterns, rules: Rules, low: int, high: int, space: Workspace) -> float:
-    """``sum w (m + small) log(m + small)`` of the counts m that the loss is measured on, see ``fused.poisson``."""
-    counts, small = patterns.fitted if patterns.train is None else patterns.train, rules.epsilon * rules.share
-    weights = problem.tiles.weights
-    if isinstance(counts, Events):
-        _, pixel, count = _events(counts, low, high)
-        used = (high - low) * problem.used_pixels
-        return fused.self_entropy(pixel, count, weights, problem.pixels, small, used)
-    tiles = space.counts if patterns.train is None else space.measured
-    return sum(fused.dense_entropy(t, weights, np.float32(small)) for t in tiles[: high - low])
-
-
-def _events(counts: Events, low: int, high: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Events of some patterns, in one type for all that are stored, so that kernels are compiled once."""
+def _part(counts: Counts, low: int, high: int) -> Part:
+    if isinstance(counts, np.ndarray):
+        return counts[low:high]
     inside = slice(counts.start[low], counts.start[high])
     start = counts.start[low : high + 1] - counts.start[low]
-    return start, counts.pixel[inside].astype(np.uint32), counts.count[inside].astype(np.float32)
+    return Events(start, counts.pixel[inside].astype(np.uint32), counts.count[inside].astype(np.float32))
 
 
-def _fill(counts: Counts, low: int, high: int, n: int, buffer: np.ndarray) -> None:
-    if isinstance(counts, Events):
-        fused.spread(*_events(counts, low, high), n, buffer)
-    else:
-        fused.arrange(counts[low:high], buffer)
+@contextmanager
+def counted(parts: Parts, patterns: int, n: int, space: Workspace) -> Iterator[Counted]:
+    """Counts of so many patterns in the buffers of a workspace, which are full of zeros before and, whatever happens,
+    behind it."""
+    laid = [(parts.fitted, space.counts)]
+    if parts.train is not None:
+        laid.append((parts.train, space.measured))
+    held = parts.held
+    if not isinstance(held, Events):
+        held = Events(np.zeros(patterns + 1, np.int64), np.zeros(0, np.uint32), np.zeros(0, np.float32))
+    try:
+        for part, buffer in laid:
+            if isinstance(part, Events):
+                fused.spread(part.start, part.pixel, part.count, n, buffer)
+            else:
+                fused.arrange(part, buffer)
+        yield Counted(space.counts, laid[-1][1], held.start, held.pixel, held.count)
+    finally:
+        for part, buffer in laid:
+            if isinstance(part, Events):
+                fused.clear(part.start, part.pixel, n, buffer)
+            else:
+                buffer.fill(0)  # the next patterns may come as events
+
+
+def own_entropy(problem: Problem, rules: Rules, part: Part, tiles: np.ndarray) -> float:
+    """``sum w (m + small) log(m + small)`` of the counts m that the loss is measured on, which are also there in tiles;
+    see ``fused.poisson``."""
+    weights, small = problem.tiles.weights, rules.epsilon * rules.share
+    if isinstance(part, Events):
+        used = (len(part.start) - 1) * problem.used_pixels
+        return fused.self_entropy(part.pixel, part.count, weights, problem.pixels, small, used)
+    return sum(fused.dense_entropy(t, weights, np.float32(small)) for t in tiles[: len(part)])
 
 
 @inlined

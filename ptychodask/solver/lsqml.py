@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,10 +18,11 @@ from ..model.state import Model, State
 from .apply import Direction, advance, direction, recover
 from .partial import line_search, partial
 from .partial_cpu import partial_cpu
-from .partial_gpu import line_search_gpu, partial_gpu
+from .partial_gpu import partial_gpu
 from .patterns import Counts, Patterns, prepare
 from .problem import Problem
 from .update import Update, merge
+from .workspace_gpu import gpu_workspace
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,12 @@ class LsqMl:
 
     def line_search(self, block: Block, patterns: Patterns, model: Model, move: Direction) -> Update:
         """Tangent sums of one block along a direction."""
-        run = line_search_gpu if self.problem.backend == "cupy" else line_search
-        return run(self.problem, block, patterns, model, move.object, move.probe)
+        # on this thread's queue, where a device waits for no other thread
+        queue = (
+            gpu_workspace(self.problem, len(model.probe)).device if self.problem.backend == "cupy" else nullcontext()
+        )
+        with queue:
+            return line_search(self.problem, block, patterns, model, move.object, move.probe)
 
     def advance(self, state: State, move: Direction, line: Update | None) -> State:
         """Next state."""

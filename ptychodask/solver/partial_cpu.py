@@ -16,7 +16,7 @@ from ..model.state import Model, is_pure_phase, transmission
 from ..physics import chain, fused
 from ..physics.vectors import LANES, compiled
 from ..physics.views import split_positions, window
-from .detector_cpu import counted, measure, own_entropy, rules_of, taken_back
+from .detector_cpu import counted, measure, own_entropy, parts_of, rules_of
 from .patterns import Patterns
 from .problem import Problem, probe_spectra
 from .update import ObjectSums, ProbeSums, Sums, Update
@@ -71,11 +71,11 @@ def partial_cpu(
     background = np.float32(model.background)
     for low in range(0, block.size, RUN):
         high = min(low + RUN, block.size)
-        counts = counted(patterns, low, high, space)
-        if rules.poisson:
-            total.sums[2] += own_entropy(problem, patterns, rules, low, high, space)
-        _run(space, problem.tiles, seen, low, high, rules, counts, background, moves, evaluate_only, total)
-        taken_back(patterns, low, high, space)
+        parts = parts_of(patterns, low, high)
+        with counted(parts, high - low, n, space) as counts:
+            if rules.poisson:
+                total.sums[2] += own_entropy(problem, rules, parts.measured, counts.measured)
+            _run(space, problem.tiles, seen, low, high, rules, counts, background, moves, evaluate_only, total)
     sums = Sums(float(block.size), *total.sums.tolist())
     if evaluate_only:
         return Update(sums)

@@ -19,7 +19,6 @@ from ..model.state import Model, is_pure_phase
 from ..physics import cuda
 from ..physics.views import split_positions, window
 from .detector_gpu import Detector
-from .partial import line_search
 from .patterns import Patterns
 from .problem import Problem, probe_spectra
 from .update import ObjectSums, ProbeSums, Update
@@ -76,19 +75,6 @@ def partial_gpu(
             if not evaluate_only:
                 _backward(run, part)
         return _finish(run, detector, evaluate_only)
-
-
-def line_search_gpu(
-    problem: Problem,
-    block: Block,
-    patterns: Patterns,
-    model: Model,
-    object_direction: np.ndarray,
-    probe_direction: np.ndarray | None,
-) -> Update:
-    """See :func:`ptychodask.solver.partial.line_search`; on this thread's queue, where it waits for no other thread."""
-    with gpu_workspace(problem, len(model.probe)).device:
-        return line_search(problem, block, patterns, model, object_direction, probe_direction)
 
 
 def _begin(problem: Problem, block: Block, model: Model, space: GpuWorkspace, evaluate_only: bool) -> _Pass:

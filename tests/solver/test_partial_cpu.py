@@ -152,6 +152,21 @@ def test_dense_counts_leave_nothing_to_events():
     assert np.array_equal(before.object.gradient, after.object.gradient) and before.sums == after.sums
 
 
+def test_an_interrupt_leaves_nothing_behind(monkeypatch):
+    """The thread's buffers serve the next block, whatever became of this one."""
+    case = small_problem(2, 1, np.float32, train_fraction=0.8, scan=(4, 4), tile=(2, 2))
+    before = partial_cpu(case.problem, case.blocks[1], case.patterns[1], case.model)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("ptychodask.solver.partial_cpu._run", interrupted)
+        partial_cpu(case.problem, case.blocks[0], case.patterns[0], case.model)
+    after = partial_cpu(case.problem, case.blocks[1], case.patterns[1], case.model)
+    assert np.array_equal(before.object.gradient, after.object.gradient) and before.sums == after.sums
+
+
 @pytest.mark.parametrize("n", [8, 20, 33])
 def test_tiles_hold_the_pattern(n):
     rng = np.random.default_rng(n)
