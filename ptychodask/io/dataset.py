@@ -52,7 +52,10 @@ def _open_group(path: str | Path) -> zarr.Group:
     schema = group.attrs.get("schema")
     if schema != SCHEMA:
         raise InputError(f"{path} has schema {schema!r}, expected {SCHEMA!r}: write it with ptychodask.create_dataset")
-    missing = [name for name in ("counts", "positions", "mask") if name not in group]
+    try:
+        missing = [name for name in ("counts", "positions", "mask") if name not in group]
+    except ValueError as error:  # an array's own description
+        raise InputError(f"{path} is damaged ({_first_line(error)}): copy or write the dataset again") from error
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}: the dataset is truncated, write it again")
     return group

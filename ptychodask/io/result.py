@@ -150,13 +150,18 @@ def open_result(path: str | Path) -> Result:
         )
         raise InputError(f"{path} does not exist: {remedy}")
     try:
-        schema = zarr.open_group(str(path), mode="r", zarr_format=3).attrs.get("schema")
+        group = zarr.open_group(str(path), mode="r", zarr_format=3)
     except Exception as error:
         raise InputError(f"{path} is not a Zarr group ({_first_line(error)}): give a ptychodask result") from error
+    schema = group.attrs.get("schema")
     if schema != SCHEMA:
         raise InputError(
             f"{path} has schema {schema!r}, expected {SCHEMA!r}: give a result of 'ptychodask reconstruct'"
         )
+    try:
+        group.members()  # reads the arrays' own descriptions
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({_first_line(error)}): copy it again, or reconstruct again") from error
     return Result(str(path))
 
 

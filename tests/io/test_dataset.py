@@ -396,6 +396,14 @@ def test_a_missing_array_is_found(store, name):
         dataset_info(store)
 
 
+@pytest.mark.parametrize("name", ["counts", "positions", "mask"])
+def test_an_array_whose_description_is_cut_off_is_one_line(store, name):
+    description = store / name / "zarr.json"
+    description.write_bytes(description.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"scan\.zarr is damaged \(.*\): copy or write the dataset again"):
+        dataset_info(store)
+
+
 @pytest.mark.parametrize("harm", [Path.unlink, lambda file: file.write_bytes(b"")], ids=["deleted", "emptied"])
 def test_a_missing_shard_is_found(store, harm):
     harm(shard_files(store)[2])

@@ -144,6 +144,14 @@ def test_other_folders_and_schemas_are_refused(tmp_path):
         open_result(tmp_path / "none.zarr")
 
 
+@pytest.mark.parametrize("name", ["object", "probe", "positions"])
+def test_an_array_whose_description_is_cut_off_is_one_line(tmp_path, name):
+    description = write(tmp_path / "r.zarr") / name / "zarr.json"
+    description.write_bytes(description.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"r\.zarr is damaged \(.*\): copy it again"):
+        open_result(tmp_path / "r.zarr")
+
+
 def test_a_result_is_whole_or_absent(tmp_path, monkeypatch):
     import xarray
 
