@@ -6,6 +6,7 @@ CRC-32C; every chunk has a CRC-32C of its own. Only the layout that :mod:`ptycho
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,9 +16,7 @@ from typing import Any
 
 import google_crc32c
 import numpy as np
-import zarr
 from numcodecs import Blosc
-from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ShardingCodec
 
 _ENTRY, _CHECKSUM = 16, 4
 _SIZE = slice(4, 8)
@@ -45,26 +44,39 @@ class Shards:
     chunk: tuple[int, int]
 
 
-def shards_of(array: zarr.Array) -> Shards | None:
-    """The layout of counts (scan_y, scan_x, ky, kx), or None where it is not the one that we write."""
-    codecs = tuple(array.metadata.codecs)  # type: ignore[union-attr]
-    if len(codecs) != 1 or not isinstance(codecs[0], ShardingCodec) or array.shards is None:
-        return None
-    (sharding,) = codecs
-    kinds = [type(codec) for codec in sharding.codecs]
-    index = [type(codec) for codec in sharding.index_codecs]
-    if kinds != [BytesCodec, BloscCodec, Crc32cCodec] or index != [BytesCodec, Crc32cCodec]:
-        return None
-    if not _little(sharding.codecs[0], array.dtype.itemsize) or not _little(sharding.index_codecs[0], 8):
-        return None
-    grid = tuple(a // b for a, b in zip(array.shards, array.chunks, strict=True))
-    if sharding.index_location.value != "end" or grid[2:] != (1, 1) or array.chunks[2:] != array.shape[2:]:
-        return None
-    return Shards((grid[0], grid[1]), (array.chunks[0], array.chunks[1]))
+def shards_of(folder: Path) -> Shards | None:
+    """The layout of counts (scan_y, scan_x, ky, kx) in a folder, or None where it is not the one that we write.
+
+    The array's description is read as the Zarr v3 specification words it, so that no version of a library matters.
+    """
+    try:
+        return _layout(json.loads((folder / "zarr.json").read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
+        return None  # whatever it is, Zarr has to read it
 
 
-def _little(codec: Any, itemsize: int) -> bool:
-    return itemsize == 1 or (codec.endian is not None and codec.endian.value == "little")
+def _layout(array: Any) -> Shards | None:
+    (sharding,) = array["codecs"]
+    if sharding["name"] != "sharding_indexed" or array["chunk_grid"]["name"] != "regular":
+        return None
+    if array["chunk_key_encoding"]["name"] != "default" or array.get("storage_transformers"):
+        return None
+    how, outer = sharding["configuration"], array["chunk_grid"]["configuration"]["chunk_shape"]
+    if [codec["name"] for codec in how["codecs"]] != ["bytes", "blosc", "crc32c"]:
+        return None
+    if [codec["name"] for codec in how["index_codecs"]] != ["bytes", "crc32c"]:
+        return None
+    if not _little(how["codecs"][0], array["data_type"]) or not _little(how["index_codecs"][0], "uint64"):
+        return None
+    inner = how["chunk_shape"]
+    grid = [a // b for a, b in zip(outer, inner, strict=True)]
+    if how.get("index_location", "end") != "end" or grid[2:] != [1, 1] or inner[2:] != array["shape"][2:]:
+        return None
+    return Shards((grid[0], grid[1]), (inner[0], inner[1]))
+
+
+def _little(codec: Any, data_type: str) -> bool:
+    return data_type == "uint8" or codec["configuration"]["endian"] == "little"
 
 
 def stored_chunks(file: Path, shards: Shards, wanted: Sequence[tuple[int, int]]) -> list[bytes]:

@@ -49,7 +49,7 @@ class ZarrBlocks:
 
     @cached_property
     def _layout(self) -> Shards | None:
-        return shards_of(self._counts)
+        return shards_of(Path(self.path) / "counts")
 
     def nbytes(self, block: Block) -> int:
         """Dense counts of a block in bytes, as they are stored."""
