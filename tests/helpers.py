@@ -16,7 +16,7 @@ from ptychodask.physics.modes import hermite_modes
 from ptychodask.physics.probe import make_probe
 from ptychodask.physics.propagation import fresnel_propagator
 from ptychodask.solver.lsqml import LsqMl
-from ptychodask.solver.patterns import Patterns
+from ptychodask.solver.patterns import Patterns, reunited
 from ptychodask.solver.problem import Problem
 from ptychodask.solver.settings import ObjectRules, ProbeRules, Settings
 from ptychodask.solver.update import Update, place
@@ -50,6 +50,7 @@ class Case:
     def of(self, problem: Problem, blocks: tuple[Block, ...]) -> Case:
         """The same data in another problem or other blocks."""
         prepared = [LsqMl(problem).prepare(b, self.counts[b.flat(problem.scan_shape)]) for b in blocks]
+        prepared = [reunited(p) for p in prepared] if problem.settings.use_all else prepared
         return replace(self, problem=problem, blocks=blocks, patterns=prepared)
 
     def updates(self, model: Model | None = None, evaluate_only: bool = False) -> list[Update]:

@@ -118,6 +118,28 @@ def join_events(parts: list[Events]) -> Events:
     )
 
 
+def add_events(first: Events, second: Events) -> Events:
+    """The sum of two sets of counts of the same patterns."""
+    start = np.zeros_like(first.start)
+    room = len(first.pixel) + len(second.pixel)
+    kind = np.result_type(first.count, second.count)
+    # two counts of one byte may need two
+    count = np.empty(room, kind if kind.kind == "f" else np.promote_types(kind, np.uint32))
+    pixel = np.empty(room, first.pixel.dtype)
+    _add(first.start, first.pixel, first.count, second.start, second.pixel, second.count, start, pixel, count)
+    both = Events(start, pixel[: start[-1]].copy(), count[: start[-1]].copy())
+    if kind.kind == "f":
+        return both
+    small = np.min_scalar_type(int(both.count.max(initial=0)))
+    return Events(both.start, both.pixel, both.count.astype(small, copy=False))
+
+
+def add_to_dense(events: Events, out: np.ndarray) -> None:
+    """Add events to patterns [B, N, N]."""
+    pattern, pixel, count = events.rows(0, len(out))
+    out.reshape(len(out), -1)[pattern, pixel] += count.astype(out.dtype)  # a pattern has a pixel once
+
+
 def write_dense(events: Events, out: np.ndarray) -> None:
     """Write events into patterns [B, N, N]."""
     flat = out.reshape(len(out), -1)
@@ -173,3 +195,21 @@ def _pick(start: Any, pixel: Any, count: Any, new_start: Any, new_pixel: Any, ne
                 new_pixel[to], new_count[to] = pixel[e], count[e]
                 to += 1
         new_start[b + 1] = to
+
+
+@numba.njit(nogil=True, cache=True)
+def _add(
+    first_start: Any, first_pixel: Any, first_count: Any, second_start: Any, second_pixel: Any, second_count: Any,
+    start: Any, pixel: Any, count: Any,
+) -> None:  # fmt: skip
+    """Merge the events of two sets, pattern by pattern in the order of pixels."""
+    to = 0
+    for b in range(len(start) - 1):
+        i, i_end, j, j_end = first_start[b], first_start[b + 1], second_start[b], second_start[b + 1]
+        while i < i_end or j < j_end:
+            own = i < i_end and (j == j_end or first_pixel[i] <= second_pixel[j])
+            its = j < j_end and (i == i_end or second_pixel[j] <= first_pixel[i])
+            pixel[to] = first_pixel[i] if own else second_pixel[j]
+            count[to] = (first_count[i] if own else 0) + (second_count[j] if its else 0)
+            i, j, to = i + own, j + its, to + 1
+        start[b + 1] = to

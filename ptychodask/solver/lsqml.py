@@ -19,7 +19,7 @@ from .apply import Direction, advance, direction, recover
 from .partial import line_search, partial
 from .partial_cpu import partial_cpu
 from .partial_gpu import partial_gpu
-from .patterns import Counts, Patterns, prepare
+from .patterns import Counts, Patterns, prepare, reunited
 from .problem import Problem
 from .update import Update, merge
 from .workspace_gpu import gpu_workspace
@@ -36,7 +36,7 @@ class LsqMl:
         """Names how counts are prepared: equal keys and equal counts give equal patterns."""
         settings = self.problem.settings
         mask = zlib.crc32(self.problem.weights.tobytes())
-        return f"{settings.train_fraction}-{settings.use_all}-{settings.seed}-{mask}"
+        return f"{settings.train_fraction}-{settings.seed}-{mask}"
 
     @property
     def searches_line(self) -> bool:
@@ -47,7 +47,11 @@ class LsqMl:
         """Counts of a block, whole or in runs of patterns, as the solver wants them."""
         settings = self.problem.settings
         indices = block.flat(self.problem.scan_shape)
-        return prepare(counts, indices, self.problem.weights, settings.train_fraction, settings.seed, settings.use_all)
+        return prepare(counts, indices, self.problem.weights, settings.train_fraction, settings.seed)
+
+    def _roles(self, patterns: Patterns) -> Patterns:
+        """Patterns as this stage wants them: the fit and the finish share what is cached."""
+        return reunited(patterns) if self.problem.settings.use_all else patterns
 
     def view(self, state: State) -> Model:
         """What blocks need of a state."""
@@ -56,7 +60,7 @@ class LsqMl:
     def partial(self, block: Block, patterns: Patterns, model: Model, evaluate_only: bool) -> Update:
         """Update of one block."""
         run = {"cpu": partial_cpu, "numpy": partial, "cupy": partial_gpu}[self.problem.backend]
-        return run(self.problem, block, patterns, model, evaluate_only=evaluate_only)
+        return run(self.problem, block, self._roles(patterns), model, evaluate_only=evaluate_only)
 
     def merge(self, updates: list[Update]) -> Update:
         """Sum in the order given."""
@@ -77,7 +81,7 @@ class LsqMl:
             gpu_workspace(self.problem, len(model.probe)).device if self.problem.backend == "cupy" else nullcontext()
         )
         with queue:
-            return line_search(self.problem, block, patterns, model, move.object, move.probe)
+            return line_search(self.problem, block, self._roles(patterns), model, move.object, move.probe)
 
     def advance(self, state: State, move: Direction, line: Update | None) -> State:
         """Next state."""

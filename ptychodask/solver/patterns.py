@@ -10,7 +10,17 @@ import numpy as np
 
 from .._array import Array
 from ..physics.thinning import thin
-from .events import Events, events_below, every, join_events, pick, to_events, write_dense
+from .events import (
+    Events,
+    add_events,
+    add_to_dense,
+    events_below,
+    every,
+    join_events,
+    pick,
+    to_events,
+    write_dense,
+)
 
 __all__ = ["Counts", "Events", "Patterns", "dense", "every", "prepare", "to_events"]
 
@@ -66,7 +76,6 @@ def prepare(
     weights: np.ndarray,
     train_fraction: float | None,
     seed: int,
-    use_all: bool = False,
 ) -> Patterns:
     """Thin a block's counts and choose how to hold them.
 
@@ -83,11 +92,8 @@ def prepare(
         Share of electrons to train on; None holds nothing out.
     seed : int
         Key of the thinning.
-    use_all : bool
-        Fit the held-out electrons too.
     """
-    everything: list[Counts] = []
-    train: list[Counts] = []
+    fitted: list[Counts] = []
     held: list[Events] = []
     done = 0
     n, dtype = weights.shape[-1], np.dtype(np.uint8)
@@ -97,18 +103,30 @@ def prepare(
         done += len(indices)
         # as stored: events have the smallest type
         dtype = np.promote_types(dtype, part.count.dtype if isinstance(part, Events) else part.dtype)
-        if train_fraction is None or use_all:
-            everything.append(whole)
-        if train_fraction is not None:
+        if train_fraction is None:
+            fitted.append(whole)
+        else:
             kept, rest = _split(whole, indices, train_fraction, seed, weights > 0)
-            train.append(kept)
+            fitted.append(kept)
             held.append(rest)
         del part, whole  # before the next run is read
-    if train_fraction is None:
-        return Patterns(_joined(everything, n, dtype), None, None, n)
-    if use_all:
-        return Patterns(_joined(everything, n, dtype), _joined(train, n, dtype), None, n)
-    return Patterns(_joined(train, n, dtype), None, join_events(held), n)
+    return Patterns(_joined(fitted, n, dtype), None, join_events(held) if held else None, n)
+
+
+def reunited(patterns: Patterns) -> Patterns:
+    """All electrons to be fitted, and the loss measured on those that were fitted before: what the finish wants.
+
+    Made of the patterns that the fit has, block by block when they are computed with: two preparations of the same
+    counts never lie in a cache side by side. Held-out electrons under the mask are gone, where nobody looks.
+    """
+    train, held = patterns.fitted, patterns.held
+    if held is None:
+        return patterns
+    if isinstance(train, Events):
+        return Patterns(add_events(train, held), train, None, patterns.pixels)
+    fitted = train.copy()  # of the type that is stored, which holds all electrons
+    add_to_dense(held, fitted)
+    return Patterns(fitted, train, None, patterns.pixels)
 
 
 def _length(part: Counts) -> int:

@@ -348,7 +348,6 @@ def test_patterns_are_never_held_dense(tmp_path, monkeypatch):
     dense = 144 * 32 * 32 * 4
     assert 0 < max(held) < 0.2 * dense
     assert max(largest) <= 16 * 32 * 32 * 2  # one block of counts at a time
-    # the survey has filled the cache; the finish prepares the counts anew, once
-    read_in = result.history["bytes_read"]
-    assert (read_in[:6] == 0).all()
-    assert (read_in > 0).sum() <= 1
+    # the survey has filled the cache, and the finish fits what the fit has there: nothing is prepared twice
+    assert (result.history["bytes_read"] == 0).all()
+    assert len({run for run, _ in cache._entries}) == 1

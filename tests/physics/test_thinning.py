@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptychodask.physics.thinning import pattern_generator, thin
-from ptychodask.solver.patterns import Events, dense, prepare
+from ptychodask.solver.patterns import Events, dense, prepare, reunited
 
 SEED, P = 11, 0.8
 
@@ -114,7 +114,7 @@ def test_held_out_electrons_under_the_mask_are_dropped(counts):
 
 def test_the_finish_fits_all_and_still_measures_on_the_training_share(counts):
     split = prepare(counts, np.arange(12), np.ones((16, 16)), P, SEED)
-    finish = prepare(counts, np.arange(12), np.ones((16, 16)), P, SEED, use_all=True)
+    finish = reunited(split)
     np.testing.assert_array_equal(whole(finish.fitted), counts)
     np.testing.assert_array_equal(whole(finish.train), whole(split.fitted))
     assert finish.held is None

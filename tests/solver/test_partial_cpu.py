@@ -13,7 +13,7 @@ from ptychodask.solver.events import to_events
 from ptychodask.solver.partial import partial
 from ptychodask.solver.partial_cpu import partial_cpu
 from ptychodask.solver.patterns import dense as as_dense
-from ptychodask.solver.patterns import prepare
+from ptychodask.solver.patterns import prepare, reunited
 from ptychodask.solver.workspace import RUN, from_tiles, map_to_tiles, to_tiles, workspace
 
 TOLERANCE = 1e-5
@@ -65,13 +65,14 @@ def test_evaluation_alone_gives_the_same_losses(kind):
 def test_the_finish_fits_all_and_measures_the_training_electrons():
     case = small_problem(2, 1, np.float32, train_fraction=0.8, use_all=True)
     patterns = [
-        prepare(
-            case.counts[b.flat(case.problem.scan_shape)],
-            b.flat(case.problem.scan_shape),
-            case.problem.weights,
-            0.8,
-            3,
-            True,
+        reunited(
+            prepare(
+                case.counts[b.flat(case.problem.scan_shape)],
+                b.flat(case.problem.scan_shape),
+                case.problem.weights,
+                0.8,
+                3,
+            )
         )
         for b in case.blocks
     ]
@@ -124,7 +125,8 @@ def test_a_block_of_several_runs(dense, use_all):
     )
     (block,) = case.blocks
     assert block.size == 3 * RUN + 1
-    patterns = prepare(case.block_counts(block), np.arange(25), case.problem.weights, 0.8, 3, use_all)
+    patterns = prepare(case.block_counts(block), np.arange(25), case.problem.weights, 0.8, 3)
+    patterns = reunited(patterns) if use_all else patterns
     if dense:
         n = case.problem.pixels
         whole = {

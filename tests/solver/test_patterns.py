@@ -11,7 +11,7 @@ from helpers import small_problem
 from ptychodask.solver.events import Events, events_below, gather_events, join_events, pick
 from ptychodask.solver.partial import partial
 from ptychodask.solver.partial_cpu import partial_cpu
-from ptychodask.solver.patterns import Patterns, dense, every, prepare, to_events
+from ptychodask.solver.patterns import Patterns, dense, every, prepare, reunited, to_events
 
 N = 16
 ONES = np.ones((N, N), np.float32)
@@ -79,8 +79,10 @@ def test_events_of_any_pattern(side, dtype):
 def test_runs_of_patterns_give_what_the_whole_gives(fraction, use_all, mean):
     counts = poisson(mean)
     counts[4:8] = np.random.default_rng(1).poisson(3.0, (4, N, N))  # one run wants another container than the rest
-    options = (np.arange(30, 42), ONES, fraction, 7, use_all)
+    options = (np.arange(30, 42), ONES, fraction, 7)
     one, two = prepare(counts, *options), prepare(runs(counts, 4, 8, 9), *options)
+    if use_all:
+        one, two = reunited(one), reunited(two)
     for name in ("fitted", "train", "held"):
         a, b = getattr(one, name), getattr(two, name)
         assert type(a) is type(b), name
@@ -156,7 +158,8 @@ def test_kernels_take_both_containers(kernel, use_all):
     """Dense counts in the stored type and events give the same update, in training and in the finish."""
     case = small_problem(2, 1, np.float32, train_fraction=0.8, use_all=use_all, electrons=2e5)
     block = case.blocks[0]
-    made = prepare(case.counts, block.flat(case.problem.scan_shape), case.problem.weights, 0.8, 3, use_all)
+    made = prepare(case.counts, block.flat(case.problem.scan_shape), case.problem.weights, 0.8, 3)
+    made = reunited(made) if use_all else made
     assert isinstance(made.fitted, np.ndarray)
     train = None if made.train is None else to_events(made.train)
     other = Patterns(to_events(made.fitted), train, made.held, made.pixels)
@@ -186,3 +189,21 @@ def test_a_block_is_never_there_as_dense_pixels(fraction):
     tracemalloc.stop()
     assert len(made.fitted.start) == runs_of * patterns + 1
     assert peak < 2.5 * made.nbytes + 4 * patterns * n * n < 0.2 * runs_of * patterns * n * n
+
+
+@pytest.mark.parametrize("mean", [0.02, 0.4, 20.0, 250.0])
+@pytest.mark.parametrize("masked", [False, True])
+def test_reunited_patterns_are_the_counts(mean, masked):
+    """Of events or dense, with sums that need more bytes than either part; under the mask nobody looks."""
+    counts, used = poisson(mean), ONES.copy()
+    used[3:5, 2:7] = 0 if masked else 1
+    split = prepare(counts, np.arange(12), used, 0.6, 7)
+    both = reunited(split)
+    np.testing.assert_array_equal(whole(both.fitted) * used, counts * used)
+    np.testing.assert_array_equal(whole(both.train), whole(split.fitted))
+    assert both.held is None and reunited(both) is both
+    if isinstance(both.fitted, Events) and not masked:
+        direct = to_events(counts)
+        for name in ("start", "pixel", "count"):
+            np.testing.assert_array_equal(getattr(both.fitted, name), getattr(direct, name))
+        assert both.fitted.count.dtype == direct.count.dtype
