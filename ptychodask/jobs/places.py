@@ -70,8 +70,8 @@ def _not_here(left: tuple[str, ...]) -> str:
     for path in map(Path, left):
         if not path.exists():
             return (
-                f"writes to another {path.parent} than this process: give an output on a file system that all machines"
-                " share"
+                f"writes to another {path.parent} than this process: give an output that all workers can write, on a"
+                " file system that all machines share"
             )
         try:
             remove(path)
