@@ -12,10 +12,11 @@ import xarray as xr
 
 from ._errors import InputError
 from .analysis.sampling import SamplingReport, sampling_report
-from .io.atomic import check_output
+from .io.atomic import check_output, resolved
 from .io.create import create_dataset
 from .io.dataset import dataset_info, open_dataset, read_truth
 from .io.export import export_hdf5, export_tiff
+from .io.kinds import RESULT, picture
 from .io.result import Result, open_result
 from .jobs.doctor import Diagnosis, diagnose
 from .jobs.launch import start, take_up
@@ -105,9 +106,10 @@ def reconstruct(
         Where to run. By default what ``config.engine`` says: threads of this process, local processes, or a scheduler.
         Workers read the dataset and write checkpoints themselves: they need to see the same files.
     output : path, optional
-        Where to write the result. By default a temporary folder that lives as long as this process.
+        Where to write the result; a link means what it leads to. By default a temporary folder that lives as long as
+        this process.
     overwrite : bool
-        Replace an existing result, and drop an unfinished run for it.
+        Replace an existing result, and drop an unfinished run for it. Nothing else is ever replaced.
     progress : callable
         Called with events, see :mod:`ptychodask.jobs.progress`.
 
@@ -132,9 +134,7 @@ def reconstruct(
     >>> result.phase.plot()
     """
     path, job = _as_path(data).resolve(), _as_config(config)
-    target = check_output(output if output is not None else _scratch() / "result.zarr", overwrite).resolve()
-    if target == path:
-        raise InputError(f"output {target} is the dataset itself: choose another name for the result")
+    target = check_output(output if output is not None else _scratch() / "result.zarr", RESULT, overwrite)
     dataset = dataset_info(path, whole=job.data.on_damage == "stop")
     start(dataset, job, target, overwrite, client, progress)
     return open_result(target)
@@ -160,7 +160,7 @@ def resume(
     progress : callable
         As for :func:`reconstruct`.
     """
-    target = Path(output).resolve()
+    target = resolved(output)
     take_up(target, engine or {}, client, progress)
     return open_result(target)
 
@@ -216,27 +216,39 @@ def _scratch() -> Path:
     return Path(tempfile.mkdtemp(dir=_scratch_folders[0]))
 
 
-def report(result: Result | str | Path, output: str | Path | None = None) -> dict[str, Any]:
-    """Draw a result as one PNG (where ``output`` is given) and return its figures.
+def report(result: Result | str | Path, output: str | Path | None = None, *, overwrite: bool = False) -> dict[str, Any]:
+    """Draw a result as one picture (where ``output`` is given) and return its figures.
 
     Parameters
     ----------
     result : Result or path
     output : path, optional
-        Of the picture; none draws nothing.
+        Of the picture, whose ending says what is written: ``.png``, ``.pdf``, ``.svg``, ``.jpg``, ``.tif``, ``.webp``
+        or ``.eps``; none draws nothing.
+    overwrite : bool
+        Replace an existing picture.
 
     Returns
     -------
     dict
         Information limit, loss, validation, probe diameters and, where the dataset holds a truth, correlation, NRMSE,
         SSIM and ring correlation with it. Numbers that do not exist are None.
+
+    Raises
+    ------
+    InputError
+        No result, or an output that exists or cannot be written, before anything is drawn.
+    OSError
+        The disk is full: an existing picture is as it was.
     """
+    if output is not None:
+        check_output(output, picture(output), overwrite)
     # matplotlib takes its time to import, and most calls draw nothing
     from .jobs.figures import report_data
     from .viz.report import draw_report, report_figures
 
     data = report_data(result if isinstance(result, Result) else open_result(result))
-    return report_figures(data) if output is None else draw_report(data, output)
+    return report_figures(data) if output is None else draw_report(data, output, overwrite=overwrite)
 
 
 def export(result: Result | str | Path, output: str | Path, *, slices: bool = False, overwrite: bool = False) -> Path:
@@ -251,7 +263,14 @@ def export(result: Result | str | Path, output: str | Path, *, slices: bool = Fa
     slices : bool
         TIFF: the phase of every slice instead of the sum.
     overwrite : bool
-        Replace an existing file.
+        Replace an existing file of the same kind.
+
+    Raises
+    ------
+    InputError
+        No result, or an output that exists or cannot be written.
+    OSError
+        The disk is full: an existing file is as it was.
     """
     opened = result if isinstance(result, Result) else open_result(result)
     ending = Path(output).suffix.lower()

@@ -92,6 +92,7 @@ def main() -> NoReturn:
             _fail(f"{text.rstrip('.')} (see --help)", 2)
         if type(error).__name__ == "Abort":  # what older versions make of one
             leave()
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            _fail(f"{error}: make room and try again", 1)
+        if isinstance(error, OSError):  # of the disk, or of the network
+            remedy = ": make room and try again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+            _fail(" ".join(f"{str(error) or type(error).__name__}{remedy}".split()), 1)
         raise

@@ -124,13 +124,14 @@ def resume(
 
 def _solve(run: Any, output: Path) -> None:
     from .. import api
+    from ..io.checkpoint import RunFolder
 
     started = time.perf_counter()
     try:
         with show.reconstruction() as progress:
             result = run(progress)
     except KeyboardInterrupt:
-        if output.with_name(output.name + ".run").exists():
+        if RunFolder.of(output).path.exists():
             show.console.print(f"go on with: ptychodask resume {output}", soft_wrap=True)
         raise
     figures = api.report(result)
@@ -139,7 +140,10 @@ def _solve(run: Any, output: Path) -> None:
 
 def report(
     result: Annotated[Path, typer.Argument(help="Result, a Zarr group.", show_default=False)],
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="PNG to write; RESULT.png by default.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Picture to write: .png, .pdf, .svg, .jpg, ...; RESULT.png by default."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON and draw only with -o.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
 ) -> None:
@@ -149,19 +153,16 @@ def report(
 
         ptychodask report result.zarr
 
-        ptychodask report result.zarr -o figure.png --overwrite
+        ptychodask report result.zarr -o figure.pdf --overwrite
 
         ptychodask report result.zarr --json
     """
     from .. import api
-    from ..io.atomic import check_output
 
     if output is None and not as_json:
         output = result.with_suffix(".png")
-    if output is not None:
-        check_output(output, overwrite, ".png")
     opened = api.open_result(result)
-    figures = api.report(opened, output)
+    figures = api.report(opened, output, overwrite=overwrite)
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
         return
@@ -188,15 +189,16 @@ def demo(
     """
     from .. import api
     from ..io.atomic import check_output
+    from ..io.kinds import DATASET, RESULT, picture
 
     started = time.perf_counter()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out} cannot be made ({error.strerror}): choose another folder with --out") from None
-    scan, result, picture = out / "nu-1000.zarr", out / "nu-1000-result.zarr", out / "nu-1000.png"
-    for path in (scan, result, picture):
-        check_output(path, overwrite)
+    scan, result, page = out / "nu-1000.zarr", out / "nu-1000-result.zarr", out / "nu-1000.png"
+    for path, kind in ((scan, DATASET), (result, RESULT), (page, picture(page))):
+        check_output(path, kind, overwrite)
     side = 40 if quick else 64
     with show.steps("simulate NU-1000") as progress:
         api.simulate(
@@ -218,7 +220,5 @@ def demo(
     )
     with show.reconstruction() as progress:
         reconstructed = api.reconstruct(scan, job, output=result, overwrite=overwrite, progress=progress)
-    figures = api.report(reconstructed, picture)
-    show.console.print(
-        f"{picture}: {show.summary(reconstructed, figures, time.perf_counter() - started)}", soft_wrap=True
-    )
+    figures = api.report(reconstructed, page, overwrite=overwrite)
+    show.console.print(f"{page}: {show.summary(reconstructed, figures, time.perf_counter() - started)}", soft_wrap=True)

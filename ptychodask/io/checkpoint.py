@@ -17,10 +17,16 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from .._errors import InputError
 from ..model.state import Model, State, TileState
 from ..model.tiles import Rect
-from .atomic import discard, heal, remove, replacing
+from .atomic import check_folder, discard, heal, left_of, remove, replacing, resolved
+from .kinds import stray_in
 from .lock import locked
+from .stores import writable
 
 _NAME = re.compile(r"iteration-(\d{6})\.zarr")
+_ARRAYS = frozenset({"object", "anchor", "probe", "positions"})
+_FILES = {"job.json": {"config", "fingerprint"}, "recipe.json": {"config"}, "log.json": {"entries"}}
+"""Files of a run, and names that are in each."""
+_OURS = re.compile("|".join([_NAME.pattern, *map(re.escape, _FILES)]))
 _LOCK = "lock"
 _WRITE_ALL: Any = {"write_empty_chunks": True}
 """Zeros are written too, so that a missing file means lost data."""
@@ -33,8 +39,8 @@ def _checked() -> Any:
 
 def save_state(path: str, state: State) -> str:
     """Write a state; returns the path."""
-    with replacing(path, overwrite=True) as temporary:
-        group = zarr.create_group(str(temporary))
+    with replacing(path, None) as temporary, writable(temporary, new=True) as store:
+        group = zarr.create_group(store)
         for name, array in (("object", state.model.object), ("anchor", state.anchor)):
             group.create_array(name, data=np.asarray(array), chunks=_chunks(array.shape), **_checked())
         _write_shared(group, state)
@@ -46,18 +52,20 @@ def create_state(path: str, shared: State, shape: tuple[int, int, int], dtype: n
 
     It has the form of :func:`save_state`. Nothing is renamed here: whoever waits for all tiles does that.
     """
-    group = zarr.create_group(path)
-    for name in ("object", "anchor"):
-        group.create_array(name, shape=shape, dtype=dtype, chunks=(1, *chunk), **_checked())
-    _write_shared(group, shared)
+    with writable(path, new=True) as store:
+        group = zarr.create_group(store)
+        for name in ("object", "anchor"):
+            group.create_array(name, shape=shape, dtype=dtype, chunks=(1, *chunk), **_checked())
+        _write_shared(group, shared)
     return path
 
 
 def save_tile(path: str, core: Rect, state: TileState) -> str:
     """Write a tile's maps. Safe in parallel: a tile is a chunk of every slice."""
-    group = zarr.open_group(path, mode="r+", zarr_format=3)
-    for name, values in (("object", state.object), ("anchor", state.anchor)):
-        _array(group, name).with_config(_WRITE_ALL)[:, core.y0 : core.y1, core.x0 : core.x1] = values
+    with writable(path) as store:
+        group = zarr.open_group(store, mode="r+", zarr_format=3)
+        for name, values in (("object", state.object), ("anchor", state.anchor)):
+            _array(group, name).with_config(_WRITE_ALL)[:, core.y0 : core.y1, core.x0 : core.x1] = values
     return path
 
 
@@ -135,16 +143,19 @@ def _read(array: zarr.Array, part: Any = ...) -> np.ndarray:
 class RunFolder:
     """Where a run keeps what it needs to resume, ``<result>.run`` beside the result, until the result is written.
 
-    ``job.json`` says what runs; ``log.json`` the history so far; ``iteration-NNNNNN.zarr`` are the checkpoints.
+    ``job.json`` says what runs; ``log.json`` the history so far; ``iteration-NNNNNN.zarr`` are the checkpoints. Nothing
+    else is ever removed from it.
     """
 
     path: Path
+    result: str = ""
+    """Name of the result, where the path is not this name with ``.run``: a link led there."""
 
     @classmethod
     def of(cls, result: str | Path) -> RunFolder:
-        """The run folder of a result."""
-        result = Path(result)
-        return cls(result.with_name(result.name + ".run"))
+        """The run folder of a result; a link means the folder that it leads to."""
+        result = resolved(result)
+        return cls(resolved(result.with_name(result.name + ".run")), result.name)
 
     @contextmanager
     def hold(self) -> Iterator[str | None]:
@@ -174,11 +185,31 @@ class RunFolder:
                     continue  # the run before has just removed its folder
                 except NotADirectoryError:
                     raise InputError(f"{self.path} is not a folder, and the run needs one: move it away") from None
-            heal(self.path)
+            heal(self.path, _OURS)
             yield note
+
+    def check(self) -> None:
+        """Refuse a folder in which somebody keeps other files: a new run would mix with them.
+
+        Raises
+        ------
+        InputError
+            If something in it was not written by a run.
+        """
+        check_folder(self.path.parent)
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"{self.path} is not a folder, and the run needs one: move it away")
+        for path in self._content():
+            stray = _stray(path)
+            if stray is not None:
+                raise InputError(
+                    f"{self.path} holds {stray}, which no run of ptychodask wrote, and the run needs this folder: move"
+                    " it away, or choose another output"
+                )
 
     def claim(self, job: dict[str, Any], overwrite: bool) -> None:
         """Start a run; there must be no unfinished one, or it is dropped."""
+        self.check()
         self.path.mkdir(exist_ok=True)
         if self._content() and not overwrite:
             raise InputError(
@@ -191,14 +222,14 @@ class RunFolder:
 
     @property
     def _result(self) -> str:
-        return self.path.name.removesuffix(".run")
+        return self.result or self.path.name.removesuffix(".run")
 
     def _content(self) -> list[Path]:
-        return [path for path in self.path.iterdir() if path.name != _LOCK] if self.path.is_dir() else []
+        return sorted(path for path in self.path.iterdir() if path.name != _LOCK) if self.path.is_dir() else []
 
     def write_json(self, name: str, values: Any) -> None:
         """Write a JSON file atomically."""
-        with replacing(self.path / name, overwrite=True) as temporary:
+        with replacing(self.path / name, None) as temporary:
             temporary.write_text(json.dumps(values))
 
     def read_json(self, name: str) -> Any:
@@ -229,9 +260,31 @@ class RunFolder:
         """Remove the folder when the result stands; a lock stays until its holder gives it back."""
         for path in self._content():
             with suppress(OSError):
-                remove(path)
+                if _stray(path) is None:
+                    remove(path)
         self._drop_if_empty()
 
     def _drop_if_empty(self) -> None:
         with suppress(OSError):  # something is in it: a lock, or what can be resumed
             self.path.rmdir()
+
+
+def _stray(path: Path) -> str | None:
+    """The name of something in a run's folder that no run wrote; None if one did."""
+    left = left_of(path)
+    if left is not None:  # what a killed writer left may be in any state
+        return None if _OURS.fullmatch(left) else path.name
+    if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+        stray = stray_in(path, _ARRAYS)
+        return None if stray is None else f"{path.name}/{stray}"
+    names = _FILES.get(path.name)
+    return None if names is not None and not path.is_symlink() and _holds(path, names) else path.name
+
+
+def _holds(path: Path, names: set[str]) -> bool:
+    """Is this a JSON file with these names?"""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(found, dict) and names <= set(found)

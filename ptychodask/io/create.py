@@ -16,8 +16,9 @@ from .._errors import InputError
 from ..model.blocks import default_tile
 from ..model.optics import Microscope
 from ..model.scan import Detector, make_canvas, raster, step_pair
-from .atomic import check_output, replacing
+from .atomic import check_output, writing
 from .dataset import DIMS
+from .kinds import DATASET
 from .tiles import Layout, create_skeleton, seal, write_tile, write_truth
 
 
@@ -71,7 +72,7 @@ def create_dataset(
     Parameters
     ----------
     path : path
-        Of the new Zarr group.
+        Of the new Zarr group; a link means what it leads to.
     counts : NumPy or Dask array (scan_y, scan_x, ky, kx)
         Electrons per pixel, zero angle in the centre (index N/2). Whole numbers are stored as uint8 or uint16, others
         as float32.
@@ -98,23 +99,26 @@ def create_dataset(
     attributes : mapping, optional
         More attributes to keep (source, specimen, ...).
     overwrite : bool
-        Replace an existing dataset.
+        Replace an existing dataset; nothing else is ever replaced.
 
     Returns
     -------
     Path
+        Of the dataset, absolute and without links.
 
     Raises
     ------
     InputError
         Wrong shape, negative or NaN counts, calibration out of bounds, an output that exists.
+    OSError
+        The disk is full, or cannot be written: nothing is left, and an existing dataset is as it was.
 
     Examples
     --------
     >>> ptychodask.create_dataset("scan.zarr", counts, energy_ev=300e3, semi_angle_mrad=10, defocus_angstrom=600,
     ...                           angular_step_mrad=0.47, scan_step_angstrom=1.05)
     """
-    path = check_output(path, overwrite)
+    path = check_output(path, DATASET, overwrite)
     if getattr(counts, "ndim", 0) != 4:
         raise InputError(f"counts have {getattr(counts, 'ndim', 0)} dimensions: give (scan_y, scan_x, ky, kx)")
     if isinstance(counts, xr.DataArray):
@@ -157,7 +161,7 @@ def create_dataset(
         raise InputError("the mask excludes every detector pixel: non-zero means use")
     lazy = counts if isinstance(counts, da.Array) else da.from_array(counts, chunks=(*default_tile(scan_shape), -1, -1))
     layout = Layout(scan_shape, detector, microscope, step, _counts_dtype(lazy), chunks or default_tile(scan_shape))
-    with replacing(path, overwrite) as temporary:
+    with writing(path, DATASET, overwrite) as temporary:
         create_skeleton(temporary, layout, positions, mask)
         tiles = [write_tile(temporary, b, lazy[b.y0 : b.y1, b.x0 : b.x1].compute()) for b in layout.blocks()]
         seal(temporary, layout, tiles, attributes or {})

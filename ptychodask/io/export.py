@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._errors import InputError
-from .atomic import check_output, replacing
+from .atomic import check_output, writing
+from .kinds import HDF5, TIFF
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,7 +53,7 @@ def export_tiff(phase: xr.DataArray, path: str | os.PathLike[str], *, overwrite:
     """
     from PIL import Image, TiffImagePlugin
 
-    target = check_output(path, overwrite, suffix=".tif")
+    target = check_output(path, TIFF, overwrite)
     if not {"y", "x"} <= set(phase.dims) or phase.ndim not in (2, 3) or phase.size == 0:
         raise InputError(f"an array with dimensions {tuple(phase.dims)} is no image: use (y, x) or (slice, y, x)")
     if np.iscomplexobj(phase):
@@ -77,7 +78,7 @@ def export_tiff(phase: xr.DataArray, path: str | os.PathLike[str], *, overwrite:
     tags[_X_RESOLUTION], tags[_Y_RESOLUTION] = 1 / dx, 1 / dy
     tags[_RESOLUTION_UNIT] = 1  # none of inch and centimetre: the description names the unit
     images = [Image.fromarray(page) for page in pages]
-    with replacing(target, overwrite) as part:
+    with writing(path, TIFF, overwrite) as part:
         images[0].save(part, format="TIFF", tiffinfo=tags, save_all=True, append_images=images[1:])
     return target
 
@@ -120,8 +121,8 @@ def export_hdf5(
     except ImportError as error:
         raise InputError("HDF5 export needs h5py: pip install 'ptychodask[formats]'") from error
 
-    target = check_output(path, overwrite, suffix=".h5")
-    with replacing(target, overwrite) as part, h5py.File(part, "w") as file:
+    target = check_output(path, HDF5, overwrite)
+    with writing(path, HDF5, overwrite) as part, h5py.File(part, "w") as file:
         for key, value in attrs.items():
             file.attrs[str(key)] = _attribute(value)
         for name, array in arrays.items():

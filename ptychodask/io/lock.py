@@ -27,6 +27,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_START = b'{"host": '
+"""How a lock file begins."""
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
@@ -81,7 +83,7 @@ def locked(path: Path, what: str) -> Iterator[str | None]:
 
 def _take(path: Path, what: str) -> tuple[int, str | None]:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = _open(path)
         try:
             exclusive = _flock(descriptor)
             if exclusive is False:
@@ -91,15 +93,28 @@ def _take(path: Path, what: str) -> tuple[int, str | None]:
             if not _is_at(descriptor, path):  # removed by its holder between opening and locking
                 os.close(descriptor)
                 continue
-            note = _judge(_read(descriptor), exclusive is not None, path, what)
+            note = _judge(_record(descriptor, path), exclusive is not None, path, what)
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)
-            os.write(descriptor, json.dumps(asdict(Holder.me())).encode())
+            try:
+                os.write(descriptor, json.dumps(asdict(Holder.me())).encode())
+            except OSError:  # a full disk
+                path.unlink(missing_ok=True)
+                raise
             return descriptor, note
         except BaseException:
             with suppress(OSError):
                 os.close(descriptor)
             raise
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.EACCES, errno.EPERM):
+            raise
+        raise InputError(f"{path} is in the way of a lock ({error.strerror}): move it away") from None
 
 
 def _flock(descriptor: int) -> bool | None:
@@ -122,6 +137,14 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+def _record(descriptor: int, path: Path) -> Holder | None:
+    """The holder on record, None where there is none or where writing it did not end; in no other file."""
+    head = os.pread(descriptor, len(_START), 0)
+    if head != _START[: len(head)]:
+        raise InputError(f"{path} is in the way of a lock (it is another file): move it away")
+    return _read(descriptor)
 
 
 def _read(descriptor: int) -> Holder | None:

@@ -20,8 +20,10 @@ from ..model.scan import Canvas
 from ..model.state import Model
 from ..model.tiles import Rect
 from ..physics.constraints import phase_of
-from .atomic import replacing
+from .atomic import replacing, resolved
 from .dataset import _first_line
+from .kinds import RESULT
+from .stores import writable
 
 SCHEMA = "ptychodask-result/1"
 
@@ -144,7 +146,8 @@ def open_result(path: str | Path) -> Result:
     """
     path = Path(path)
     if not path.exists():
-        running = path.with_name(path.name + ".run")
+        place = resolved(path)
+        running = place.with_name(place.name + ".run")
         remedy = (
             f"its run was interrupted: 'ptychodask resume {path}'" if running.exists() else "give the path of a result"
         )
@@ -176,7 +179,7 @@ def write_result(
     overwrite: bool,
 ) -> None:
     """Write a result atomically; the model is in full-dose units."""
-    with replacing(path, overwrite) as temporary:
+    with replacing(path, RESULT, overwrite) as temporary:
         _write(temporary, model, canvas, scan_shape, config, history, attributes)
 
 
@@ -203,9 +206,10 @@ def create_result(
 
 def write_object(path: str | Path, core: Rect, object_: np.ndarray) -> None:
     """Write a tile's object [S, h, w]. Safe in parallel: a tile is a chunk of every slice."""
-    array = zarr.open_group(str(path), mode="r+", zarr_format=3)["object"]
-    assert isinstance(array, zarr.Array)
-    array[:, core.y0 : core.y1, core.x0 : core.x1] = object_
+    with writable(path) as store:
+        array = zarr.open_group(store, mode="r+", zarr_format=3)["object"]
+        assert isinstance(array, zarr.Array)
+        array[:, core.y0 : core.y1, core.x0 : core.x1] = object_
 
 
 def _write(
@@ -253,5 +257,6 @@ def _write(
     }
     finish = np.array([e["stage"] == "finish" for e in history], dtype=bool)
     steps = xr.Dataset({**columns, "finish": ("entry", finish)})
-    data.to_zarr(str(path), consolidated=False, zarr_format=3, compute=False)
-    steps.to_zarr(str(path), group="history", mode="a", consolidated=False, zarr_format=3)
+    with writable(path, new=True) as store:
+        data.to_zarr(store, consolidated=False, zarr_format=3, compute=False)
+        steps.to_zarr(store, group="history", mode="a", consolidated=False, zarr_format=3)

@@ -19,6 +19,7 @@ from ..model.blocks import Block, make_blocks
 from ..model.optics import Microscope
 from ..model.scan import Detector
 from .dataset import DIMS, SCHEMA
+from .stores import writable
 
 INNER = 8
 """Wanted side of the inner chunks in scan positions: what a viewer has to decode to show one pattern.
@@ -75,8 +76,12 @@ def inner_side(side: int) -> int:
 
 def create_skeleton(path: Path, layout: Layout, positions: np.ndarray, mask: np.ndarray | None) -> None:
     """Create all arrays of a dataset but the counts' content."""
+    with writable(path, new=True) as store:
+        _create(zarr.create_group(store), layout, positions, mask)
+
+
+def _create(group: zarr.Group, layout: Layout, positions: np.ndarray, mask: np.ndarray | None) -> None:
     n = layout.detector.pixels
-    group = zarr.create_group(str(path))
     typesize = np.dtype(layout.dtype).itemsize
     inner = tuple(inner_side(side) for side in layout.tile)
     group.create_array(
@@ -110,11 +115,12 @@ def create_skeleton(path: Path, layout: Layout, positions: np.ndarray, mask: np.
 
 def write_tile(path: Path, block: Block, counts: np.ndarray) -> TileSummary:
     """Write one tile [rows, columns, N, N], zero angle in the centre. Safe in parallel: a tile is a shard."""
-    array = zarr.open_group(str(path), mode="r+")["counts"]
-    assert isinstance(array, zarr.Array)
-    array = array.with_config(_WRITE_ALL)
-    counts = _checked(counts, array.dtype, block)
-    array[block.y0 : block.y1, block.x0 : block.x1] = counts
+    with writable(path) as store:
+        array = zarr.open_group(store, mode="r+")["counts"]
+        assert isinstance(array, zarr.Array)
+        array = array.with_config(_WRITE_ALL)
+        counts = _checked(counts, array.dtype, block)
+        array[block.y0 : block.y1, block.x0 : block.x1] = counts
     digest = hashlib.blake2b(np.ascontiguousarray(counts).data, digest_size=16).hexdigest()
     return TileSummary(digest, float(counts.sum(dtype=np.float64)), float(counts.max(initial=0)))
 
@@ -169,4 +175,5 @@ def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mappi
 
 def write_truth(path: Path, truth: xr.Dataset) -> None:
     """Add the ground truth as the group ``truth``."""
-    truth.to_zarr(str(path), group="truth", mode="a", consolidated=False, zarr_format=3)
+    with writable(path) as store:
+        truth.to_zarr(store, group="truth", mode="a", consolidated=False, zarr_format=3)

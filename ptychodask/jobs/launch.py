@@ -17,6 +17,7 @@ from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo, dataset_info
 from ..model.config import EngineConfig, JobConfig
 from .damage import damage_attributes, damage_warning
+from .places import check_places
 from .plan import check_fits
 from .run import Log, Report, Run, history, split_iterations, survey
 from .setup import Recipe, check_job, microscope_of, slices_of
@@ -66,11 +67,13 @@ def start(
     """Run a new job to its end, and write its result to ``target``."""
     launch = Launch(target, dataset, job, overwrite, tuple(check_job(dataset, job)), report)
     folder = launch.folder
+    folder.check()
     with _held(folder, report), launch.connect(client) as dask_client:
         check_fits(dataset, job, dask_client)
         identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
         folder.claim(identity, overwrite)
         try:
+            _check_places(launch, dask_client)
             recipe = _recipe(launch, dask_client)
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
@@ -95,6 +98,7 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
         launch = Launch(target, dataset, job, True, tuple(check_job(dataset, job)), report)
         log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
         with launch.connect(client) as dask_client:
+            _check_places(launch, dask_client)
             if (folder.path / "recipe.json").exists():
                 recipe = Recipe.load({**folder.read_json("recipe.json"), "config": job.model_dump_json()})
             else:
@@ -119,6 +123,12 @@ def _held(folder: RunFolder, report: Report) -> Iterator[None]:
         if note:
             report("warning", {"text": note})
         yield
+
+
+def _check_places(launch: Launch, client: Client) -> None:
+    """Can workers read and write where they will have to?"""
+    with _explained(launch):
+        check_places(client, launch.dataset, (launch.target, launch.folder.path / "log.json"))
 
 
 def _recipe(launch: Launch, client: Client) -> Recipe:

@@ -17,6 +17,7 @@ from ..distributed.tiled import InTiles, tiled_passes
 from ..io.atomic import replacing
 from ..io.checkpoint import load_shared, load_state, load_tile
 from ..io.dataset import DatasetInfo
+from ..io.kinds import RESULT
 from . import tasks
 from .setup import Recipe, tile_side
 
@@ -123,7 +124,7 @@ class Tiled:
     def save(self, path: str, state: Any, key: str) -> str:
         plan = self.plan
         try:
-            with replacing(path, overwrite=True) as part:
+            with replacing(path, None) as part:
                 maps = (plan.shape, plan.dtype, plan.chunk)
                 made = self.client.submit(tasks.store_shared, str(part), state.shared, *maps, key=key, pure=False)
                 for trouble in [made.result(), *self._write(tasks.store_tile_state, str(part), state, key)]:
@@ -158,7 +159,7 @@ class Tiled:
         overwrite: bool,
     ) -> None:
         algorithm = self.client.submit(tasks.build_tiled, recipe, pure=False)
-        with replacing(path, overwrite) as part:
+        with replacing(path, RESULT, overwrite) as part:
             arguments = (recipe, self.plan, entries, attributes)
             self.client.submit(
                 tasks.create_tiled_result, str(part), algorithm, state.shared, *arguments, pure=False
@@ -185,4 +186,6 @@ class Tiled:
     def _write(self, function: Callable[..., Any], path: str, state: Any, key: str) -> list[Any]:
         """Every tile into its part of the arrays at ``path``."""
         written = self._each(function, key, lambda t: (path, self.plan.tiles[t].core, state.tiles[t]))
+        for done in written:
+            done.exception()  # all have ended: none may write where another's error has things removed
         return [done.result() for done in written]

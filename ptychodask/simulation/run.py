@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,8 @@ import xarray as xr
 from .._errors import InputError
 from ..distributed.cluster import connect
 from ..distributed.maps import run_all
-from ..io.atomic import check_output, replacing
+from ..io.atomic import check_output, remove, writing
+from ..io.kinds import DATASET
 from ..io.tiles import Layout, TileSummary, create_skeleton, seal, write_tile, write_truth
 from ..model.blocks import Block, default_tile
 from ..model.optics import Microscope
@@ -24,6 +24,7 @@ from ..physics.probe import frame_power, make_probe
 from .materials import materials
 from .noise import poisson_counts
 from .scattering import Experiment, diffraction_patterns, potential_slices, projected_phase, transmission
+from .size import check_size
 from .specimen import Specimen, crystal_thickness
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def simulate(
     --------
     >>> ptychodask.simulate("zif8.zarr", "zif-8", thickness_angstrom=34, scan_shape=(48, 48))
     """
-    path = check_output(path, overwrite)
+    path = check_output(path, DATASET, overwrite)
     step = step_pair(scan_step_angstrom)
     if min(scan_shape) < 1 or not all(math.isfinite(s) and s > 0 for s in step):
         raise InputError(f"scan of {scan_shape} positions at step {step} A: both must be above 0")
@@ -131,6 +132,11 @@ def simulate(
         )
     microscope = Microscope(energy_ev, semi_angle_mrad, {"C10": -defocus_angstrom, **(aberrations or {})})
     detector = Detector(detector_pixels, angular_step_mrad)
+    pixel, extents = detector.pixel_angstrom(microscope.wavelength), zip(scan_shape, step, strict=True)
+    if math.isfinite(thickness_angstrom):
+        sides = [1.5 * (detector_pixels + (n - 1) * s / pixel) for n, s in extents]
+        slices = max(1.0, thickness_angstrom / slice_thickness_angstrom)
+        check_size(scan_shape, (sides[0], sides[1]), detector_pixels, slices, max(1, phonons), path.parent)
     if semi_angle_mrad > detector.max_angle_mrad:
         raise InputError(
             f"semi_angle_mrad = {semi_angle_mrad} exceeds the detector's {detector.max_angle_mrad:.4g}"
@@ -178,31 +184,29 @@ def simulate(
         "phonons": phonons,
     }
     report = progress or (lambda label, done, of: None)
-    with replacing(path, overwrite) as temporary:
-        scratch = temporary.with_name(temporary.name + ".potential")
-        try:
-            scratch.mkdir(parents=True)
-            create_skeleton(temporary, layout, recorded, None)
-            with connect(client=client, workers=workers) as dask_client:
-                count = max(1, phonons)
-                potentials = [(_store_transmission, (experiment, c, str(scratch))) for c in range(count)]
-                if phonons:  # the truth is the crystal at rest
-                    still = replace(experiment, specimen=replace(specimen, phonons=0))
-                    potentials.append((_store_transmission, (still, count, str(scratch))))
-                *_, truth = run_all(dask_client, potentials, lambda done, of: report("potential", done, of))
-                noise = seed if noisy else None
-                tiles = run_all(
-                    dask_client,
-                    [
-                        (_write_tile, (str(temporary), b, experiment, str(scratch), count, noise, layout))
-                        for b in layout.blocks()
-                    ],
-                    lambda done, of: report("patterns", done, of),
-                )
-            seal(temporary, layout, tiles, attributes)
-            write_truth(temporary, truth)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    with writing(path, DATASET, overwrite) as temporary:
+        create_skeleton(temporary, layout, recorded, None)
+        scratch = temporary / "potential"
+        scratch.mkdir()
+        with connect(client=client, workers=workers) as dask_client:
+            count = max(1, phonons)
+            potentials = [(_store_transmission, (experiment, c, str(scratch))) for c in range(count)]
+            if phonons:  # the truth is the crystal at rest
+                still = replace(experiment, specimen=replace(specimen, phonons=0))
+                potentials.append((_store_transmission, (still, count, str(scratch))))
+            *_, truth = run_all(dask_client, potentials, lambda done, of: report("potential", done, of))
+            noise = seed if noisy else None
+            tiles = run_all(
+                dask_client,
+                [
+                    (_write_tile, (str(temporary), b, experiment, str(scratch), count, noise, layout))
+                    for b in layout.blocks()
+                ],
+                lambda done, of: report("patterns", done, of),
+            )
+        remove(scratch)
+        seal(temporary, layout, tiles, attributes)
+        write_truth(temporary, truth)
     return path
 
 

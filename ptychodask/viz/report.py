@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,8 @@ from ..analysis.compare import Comparison, compare_with_truth
 from ..analysis.frc import remove_plane
 from ..analysis.sampling import probe_diameter
 from ..analysis.spectrum import Spectrum, crop_to_scan, pixel_size, power_spectrum
+from ..io.atomic import check_output, writing
+from ..io.kinds import picture
 from . import _draw, _panels
 
 Floats = NDArray[np.floating]
@@ -58,27 +59,22 @@ def report_figures(data: ReportData) -> dict[str, Any]:
     return _figures(data, _analyse(data))
 
 
-def draw_report(data: ReportData, path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Draw the report as a PNG at `path` and return its figures.
-
-    Drawn under a temporary name in the same folder, then renamed: a reader never meets half a picture.
+def draw_report(data: ReportData, path: str | os.PathLike[str], *, overwrite: bool = False) -> dict[str, Any]:
+    """Draw the report at `path`, as what its ending names, and return its figures.
 
     Raises
     ------
     InputError
-        The folder of `path` does not exist, or the arrays do not fit together.
+        No picture has this ending, the output exists or cannot be written, or the arrays do not fit together.
+    OSError
+        The disk is full, or cannot be written.
     """
-    target = Path(path)
-    if not target.parent.is_dir():
-        raise InputError(f"folder {target.parent} does not exist: create it before the report is drawn")
+    kind = picture(path)
+    check_output(path, kind, overwrite)
     analysis = _analyse(data)
     figures = _figures(data, analysis)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        _draw_page(data, analysis).savefig(temporary, format="png", dpi=_DPI)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path, kind, overwrite) as part:
+        _draw_page(data, analysis).savefig(part, format=kind.ending.removeprefix("."), dpi=_DPI)
     return figures
 
 

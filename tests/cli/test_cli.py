@@ -278,7 +278,7 @@ BAD = {
     "info of a missing store": (["info", "absent.zarr"], "does not exist"),
     "info of a result": (["info", "result.zarr"], "schema"),
     "existing result": (["reconstruct", "scan.zarr", "-o", "result.zarr"], "result.zarr exists.*--overwrite"),
-    "dataset as result": (["reconstruct", "scan.zarr", "-o", "scan.zarr", "--overwrite"], "is the dataset itself"),
+    "dataset as result": (["reconstruct", "scan.zarr", "-o", "scan.zarr", "--overwrite"], "is a ptychodask dataset"),
     "existing dataset": (["simulate", "scan.zarr"], "scan.zarr exists"),
     "setting": (["reconstruct", "scan.zarr", *NEW, "--set", "solver.iteratons=3"], "did you mean solver.iterations"),
     "setting's section": (["reconstruct", "scan.zarr", *NEW, "--set", "slover.iterations=3"], "did you mean solver"),

@@ -104,13 +104,72 @@ def test_the_folder_is_beside_the_result(tmp_path):
 
 def test_a_folder_is_claimed_once(tmp_path):
     folder = RunFolder.of(tmp_path / "out.zarr")
-    folder.claim({"data": "a"}, overwrite=False)
+    folder.claim(job("a"), overwrite=False)
     with pytest.raises(InputError, match=r"ptychodask resume out\.zarr.*--overwrite"):
-        folder.claim({"data": "b"}, overwrite=False)
-    assert folder.read_json("job.json") == {"data": "a"}
+        folder.claim(job("b"), overwrite=False)
+    assert folder.read_json("job.json") == job("a")
     save_state(folder.checkpoint(3), state())
-    folder.claim({"data": "c"}, overwrite=True)
-    assert folder.read_json("job.json") == {"data": "c"} and folder.checkpoints() == []
+    folder.claim(job("c"), overwrite=True)
+    assert folder.read_json("job.json") == job("c") and folder.checkpoints() == []
+
+
+def job(data):
+    return {"data": data, "config": "{}", "fingerprint": "0"}
+
+
+STRAYS = {
+    "notes": ("notes.txt", "mine"),
+    "a dataset": ("counts/c/0", "mine"),
+    "another job": ("job.json", '{"queue": "long"}'),
+    "another log": ("log.json", "[1]"),
+    "a broken job": ("job.json", "{"),
+    "notes in a checkpoint": ("iteration-000003.zarr/notes.txt", "mine"),
+    "another temporary file": (".scan.zarr.0123456789ab.part", "mine"),
+}
+
+
+@pytest.mark.parametrize("name", STRAYS)
+def test_a_folder_with_other_files_is_refused_and_they_stay(tmp_path, name):
+    place, text = STRAYS[name]
+    named = place.removesuffix("/c/0")
+    folder = RunFolder.of(tmp_path / "out.zarr")
+    file = folder.path / place
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    for start in (folder.check, lambda: folder.claim(job("a"), overwrite=True)):
+        with pytest.raises(InputError, match=rf"holds {named}, which no run of ptychodask wrote.*: move it") as caught:
+            start()
+        assert "\n" not in str(caught.value)
+    with folder.hold():
+        pass
+    folder.remove()
+    assert file.read_text() == text
+
+
+def test_files_that_come_later_stay(tmp_path):
+    folder = RunFolder.of(tmp_path / "out.zarr")
+    with folder.hold():
+        folder.claim(job("a"), overwrite=False)
+        save_state(folder.checkpoint(3), state())
+        (folder.path / "notes.txt").write_text("mine")
+        folder.remove()
+    assert [p.name for p in folder.path.iterdir()] == ["notes.txt"]
+
+
+def test_a_link_means_the_folder_behind_it(tmp_path):
+    home, scratch = tmp_path / "home", tmp_path / "scratch"
+    home.mkdir(), scratch.mkdir()
+    (home / "out.zarr.run").symlink_to("../scratch/run")  # which is made
+    folder = RunFolder.of(home / "out.zarr")
+    assert folder.path == scratch / "run"
+    with folder.hold():
+        folder.claim(job("a"), overwrite=False)
+        with pytest.raises(InputError, match=r"ptychodask resume out\.zarr"):
+            folder.claim(job("a"), overwrite=False)
+        folder.remove()
+    assert (home / "out.zarr.run").is_symlink() and list(scratch.iterdir()) == []
+    (home / "out.zarr").symlink_to("../scratch/result")
+    assert RunFolder.of(home / "out.zarr").path == scratch / "result.run"
 
 
 def make_checkpoints(folder, *iterations):
@@ -121,10 +180,9 @@ def make_checkpoints(folder, *iterations):
 def test_checkpoints_are_listed_and_forgotten(tmp_path):
     folder = RunFolder.of(tmp_path / "out.zarr")
     assert folder.checkpoints() == []
-    folder.claim({}, overwrite=False)
+    folder.claim(job("a"), overwrite=False)
     make_checkpoints(folder, 20, 5, 100000, 10)
-    (folder.path / ".iteration-000030.zarr.123.part").mkdir()
-    (folder.path / "iteration-7.zarr").mkdir()
+    (folder.path / ".iteration-000030.zarr.0123456789ab.part").mkdir()
     assert folder.checkpoints() == [5, 10, 20, 100000]
     folder.forget(before=10)
     assert folder.checkpoints() == [10, 20, 100000]
@@ -141,7 +199,7 @@ def test_checkpoints_are_listed_and_forgotten(tmp_path):
 
 def test_json_keeps_every_number(tmp_path):
     folder = RunFolder.of(tmp_path / "out.zarr")
-    folder.claim({}, overwrite=False)
+    folder.claim(job("a"), overwrite=False)
     values = {"a": [0.1 + 0.2, 1e-300, math.inf], "b": None, "c": "é"}
     folder.write_json("log.json", values)
     assert folder.read_json("log.json") == values
@@ -178,7 +236,7 @@ def test_a_flipped_bit_is_found(tmp_path, name):
 
 def test_a_removal_that_is_killed_leaves_no_half_checkpoint(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path / "r.zarr.run")
-    folder.claim({}, overwrite=False)
+    folder.claim(job("a"), overwrite=False)
     for iteration in (3, 6):
         save_state(folder.checkpoint(iteration), state())
     monkeypatch.setattr("ptychodask.io.atomic.shutil.rmtree", lambda *arguments, **options: None)  # killed here

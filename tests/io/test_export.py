@@ -121,11 +121,17 @@ def test_existing_output_needs_overwrite(tmp_path, kind):
         return export_hdf5({"phase": image()}, {}, target, **options)
 
     target.write_text("old")
-    with pytest.raises(InputError, match="exists"):
-        export()
+    for options in ({}, {"overwrite": True}):  # a file of somebody else
+        with pytest.raises(InputError, match="exists and is a file with other content"):
+            export(**options)
     assert target.read_text() == "old"
+    target.unlink()
+    export()
+    first = target.stat().st_ino
+    with pytest.raises(InputError, match="exists: use overwrite=True"):
+        export()
     assert export(overwrite=True) == target
-    assert target.read_bytes()[:3] != b"old"
+    assert target.stat().st_ino != first
     with pytest.raises(InputError, match="does not exist"):
         target = tmp_path / "absent" / f"phase.{kind}"
         export()

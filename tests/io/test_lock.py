@@ -89,11 +89,28 @@ def test_another_machine_is_not_judged_from_here(tmp_path):
         assert note is None
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"host": "a"}'])
+@pytest.mark.parametrize("content", ["", "{", '{"host": "a"}', '{"host": "a", "pid": ['])
 def test_a_record_that_was_not_finished_holds_nothing(tmp_path, content):
     (tmp_path / "lock").write_text(content)
     with locked(tmp_path / "lock", "the result") as note:
         assert note is None
+
+
+@pytest.mark.parametrize("what", ["text", "numbers", "folder", "link", "broken link"])
+def test_another_file_of_that_name_is_left_alone(tmp_path, what):
+    path, mine = tmp_path / "lock", tmp_path / "mine"
+    mine.write_text("mine")
+    if what == "folder":
+        path.mkdir()
+    elif "link" in what:
+        path.symlink_to("absent" if "broken" in what else mine)
+    else:
+        path.write_text({"text": "mine", "numbers": "[1]"}[what])
+    for hold in (lambda: locked(path, "the result"), RunFolder(tmp_path).hold):
+        with pytest.raises(InputError, match=r"lock is in the way of a lock \(.*\): move it away"), hold():
+            pass
+    assert path.is_symlink() or path.is_dir() or path.read_text() in ("mine", "[1]")
+    assert mine.read_text() == "mine" and not (tmp_path / "absent").exists()
 
 
 def test_without_file_locks_the_record_decides(tmp_path, monkeypatch):
@@ -133,6 +150,9 @@ def test_at_no_time_are_there_two_holders(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+JOB = {"data": "a", "config": "{}", "fingerprint": "0"}
+
+
 def test_a_run_folder_keeps_what_can_be_resumed_and_clears_what_the_killed_left(tmp_path):
     folder = RunFolder(tmp_path / "r.zarr.run")
     with pytest.raises(KeyError), folder.hold():
@@ -140,15 +160,15 @@ def test_a_run_folder_keeps_what_can_be_resumed_and_clears_what_the_killed_left(
         raise KeyError
     assert not folder.path.exists()
     with folder.hold():
-        folder.claim({"a": 1}, overwrite=False)
+        folder.claim(JOB, overwrite=False)
         (folder.path / ".iteration-000004.zarr.0123456789ab.part").mkdir()
     assert sorted(p.name for p in folder.path.iterdir()) == [".iteration-000004.zarr.0123456789ab.part", "job.json"]
     with folder.hold():
         assert sorted(p.name for p in folder.path.iterdir()) == ["job.json", "lock"]
         with pytest.raises(InputError, match="unfinished run"):
-            folder.claim({"a": 2}, overwrite=False)
-        folder.claim({"a": 2}, overwrite=True)
-        assert folder.read_json("job.json") == {"a": 2}
+            folder.claim({**JOB, "data": "b"}, overwrite=False)
+        folder.claim({**JOB, "data": "b"}, overwrite=True)
+        assert folder.read_json("job.json") == {**JOB, "data": "b"}
         folder.remove()
         assert [p.name for p in folder.path.iterdir()] == ["lock"]
     assert not folder.path.exists()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import json
+
 import numpy as np
 import pytest
 
@@ -193,11 +196,40 @@ def test_bad_input_is_refused_before_anything_runs(tmp_path, crystal, name, monk
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failure_leaves_nothing(tmp_path, client, crystal, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (RuntimeError("disk"), "disk"),
+        (OSError(errno.ENOSPC, "No space left on device"), r"scan\.zarr cannot be written \(No space left on device\)"),
+    ],
+)
+@pytest.mark.parametrize("stage", ["create_skeleton", "_store_transmission", "write_tile", "seal", "write_truth"])
+def test_a_failure_leaves_nothing_but_what_was_there(tmp_path, client, crystal, monkeypatch, stage, error, line):
     def fail(*arguments):
-        raise RuntimeError("disk")
+        raise error
 
-    monkeypatch.setattr("ptychodask.simulation.run.write_tile", fail)
-    with pytest.raises(RuntimeError, match="disk"):
-        simulate(tmp_path / "scan.zarr", crystal, chunks=(2, 3), client=client, **TINY)
-    assert list(tmp_path.iterdir()) == []
+    path = tmp_path / "scan.zarr"
+    describe(path)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    monkeypatch.setattr(f"ptychodask.simulation.run.{stage}", fail)
+    with pytest.raises(type(error), match=line) as caught:
+        simulate(path, crystal, chunks=(2, 3), client=client, overwrite=True, **TINY)
+    assert "\n" not in str(caught.value)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["scan.zarr"]
+
+
+def describe(path):
+    """As little of a dataset as is taken for one."""
+    path.mkdir()
+    described = {"zarr_format": 3, "node_type": "group", "attributes": {"schema": "ptychodask-dataset/1"}}
+    (path / "zarr.json").write_text(json.dumps(described))
+
+
+def test_a_link_to_scratch_stays_a_link(tmp_path, client, crystal):
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scan.zarr").symlink_to("scratch/data")
+    path = simulate(tmp_path / "scan.zarr", crystal, client=client, **{**TINY, "scan_shape": (2, 2)})
+    assert path == tmp_path / "scratch" / "data" and (tmp_path / "scan.zarr").is_symlink()
+    assert dataset_info(tmp_path / "scan.zarr").scan_shape == (2, 2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["scan.zarr", "scratch"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -87,19 +88,40 @@ def test_noise_and_one_iteration(data: ReportData, tmp_path: Path) -> None:
     assert flat["information_limit_angstrom"] is None
 
 
-def test_a_failed_drawing_leaves_nothing(data: ReportData, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [(OSError(errno.ENOSPC, "No space left on device"), "report.png cannot be written"), (KeyError("x"), "x")],
+)
+def test_a_failed_drawing_leaves_nothing(data: ReportData, tmp_path: Path, monkeypatch, error, line) -> None:
     old = tmp_path / "report.png"
-    old.write_bytes(b"old")
+    old.write_bytes(b"\x89PNG\r\n\x1a\nold")
 
     def broken(self: Figure, name: Path, **_: object) -> None:
         Path(name).write_bytes(b"half")
-        raise OSError("disk full")
+        raise error
 
     monkeypatch.setattr(Figure, "savefig", broken)
-    with pytest.raises(OSError, match="disk full"):
-        draw_report(data, old)
+    with pytest.raises(type(error), match=line):
+        draw_report(data, old, overwrite=True)
     assert [p.name for p in tmp_path.iterdir()] == ["report.png"]
-    assert old.read_bytes() == b"old"
+    assert old.read_bytes() == b"\x89PNG\r\n\x1a\nold"
+
+
+@pytest.mark.parametrize(("ending", "head"), [("pdf", b"%PDF-"), ("svg", b"<?xml"), ("JPG", b"\xff\xd8\xff")])
+def test_the_ending_says_what_is_written(data: ReportData, tmp_path: Path, ending, head) -> None:
+    path = tmp_path / f"a.{ending}"
+    draw_report(replace(data, truth=None), path)
+    assert path.read_bytes().startswith(head)
+
+
+def test_bad_outputs_are_one_line_before_anything_is_drawn(data: ReportData, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(report, "_analyse", lambda data: pytest.fail("the report was computed"))
+    (tmp_path / "notes.png").write_text("mine")
+    draw_bad = {"a.docx": "no picture ends in '.docx'", "a": "use a.png", "notes.png": "not a PNG picture"}
+    for name, message in draw_bad.items():
+        with pytest.raises(InputError, match=message):
+            draw_report(data, tmp_path / name, overwrite=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.png"]
 
 
 def test_global_matplotlib_state_is_left_alone(data: ReportData, tmp_path: Path) -> None:
