@@ -20,8 +20,7 @@ from .io.result import Result, open_result
 from .jobs.doctor import Diagnosis, diagnose
 from .jobs.launch import start, take_up
 from .jobs.plan import Plan, plan_of
-from .jobs.progress import silent
-from .jobs.run import Report
+from .jobs.progress import Report
 from .jobs.setup import microscope_of, slices_of, thickness_of
 from .model.config import JobConfig
 from .physics.constraints import phase_of
@@ -91,7 +90,7 @@ def reconstruct(
     *,
     output: str | Path | None = None,
     overwrite: bool = False,
-    progress: Report = silent,
+    progress: Report | None = None,
 ) -> Result:
     """Reconstruct object and probe by LSQ-ML on Dask.
 
@@ -108,8 +107,9 @@ def reconstruct(
         Where to write the result. By default a temporary folder that lives as long as this process.
     overwrite : bool
         Replace an existing result, and drop an unfinished run for it.
-    progress : callable
-        Called with events, see :mod:`ptychodask.jobs.progress`.
+    progress : callable, optional
+        Called with events, see :mod:`ptychodask.jobs.progress`. Without one, warnings are
+        :class:`ptychodask.PtychodaskWarning`.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def resume(
     client: Client | None = None,
     *,
     engine: dict[str, Any] | None = None,
-    progress: Report = silent,
+    progress: Report | None = None,
 ) -> Result:
     """Continue an interrupted run to the same bits as if it had not been interrupted.
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+import warnings
 from typing import Any, NoReturn
 
 import typer
 
 from .._errors import DivergenceError, InputError, StoppedError
+from .._warnings import PtychodaskWarning
 from . import data, doctor, plan, solve
 
 app = typer.Typer(
@@ -54,6 +56,20 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _show_warnings() -> None:
+    """Our own warnings as one line each; a run's come with its events."""
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if issubclass(category, PtychodaskWarning):
+            typer.echo(f"warning: {message}", err=True)
+        else:
+            shown(message, category, *rest, **named)
+
+    warnings.showwarning = show  # type: ignore[assignment]
+    warnings.simplefilter("always", PtychodaskWarning)
+
+
 def main() -> NoReturn:
     """Run the command line; every failure is one line.
 
@@ -70,6 +86,7 @@ def main() -> NoReturn:
     def leave() -> NoReturn:
         _fail(*("terminated", 143) if received else ("interrupted", 130))
 
+    _show_warnings()
     signal.signal(signal.SIGTERM, terminate)  # a pre-empted job leaves its checkpoint too
     try:
         code = app(standalone_mode=False) or 0

@@ -126,5 +126,7 @@ def summary(result: Any, figures: dict[str, Any], seconds: float) -> str:
         parts.append(f"FRC {figures['frc_resolution_angstrom']:.2f} Å")
     if "not_compared" in figures:
         parts.append("not compared with the truth: the scan is too small")
+    if result.warnings:
+        parts.append(f"{len(result.warnings)} warning{'s' * (len(result.warnings) > 1)}")
     parts.append(f"{seconds:.0f} s")
     return ", ".join(parts)

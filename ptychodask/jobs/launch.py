@@ -18,8 +18,9 @@ from ..io.dataset import DatasetInfo, dataset_info
 from ..model.config import EngineConfig, JobConfig
 from .damage import damage_attributes, damage_warning
 from .plan import check_fits
-from .run import Log, Report, Run, history, split_iterations, survey
-from .setup import Recipe, check_job, microscope_of, slices_of
+from .progress import Report, Reporter
+from .run import Log, Run, history, split_iterations, survey
+from .setup import Recipe, check_job, job_warnings, microscope_of, slices_of
 
 PLACES = {"workers", "gpus", "scheduler"}
 """Options of the engine of which a job says one at most."""
@@ -39,8 +40,7 @@ class Launch:
         Replace an existing result.
     remarks : tuple of str
         What the user should know, from :func:`ptychodask.jobs.setup.check_job`.
-    report : callable
-        Takes events.
+    report : Reporter
     """
 
     target: Path
@@ -48,7 +48,7 @@ class Launch:
     job: JobConfig
     overwrite: bool
     remarks: tuple[str, ...]
-    report: Report
+    report: Reporter
 
     @property
     def folder(self) -> RunFolder:
@@ -61,12 +61,12 @@ class Launch:
 
 
 def start(
-    dataset: DatasetInfo, job: JobConfig, target: Path, overwrite: bool, client: Client | None, report: Report
+    dataset: DatasetInfo, job: JobConfig, target: Path, overwrite: bool, client: Client | None, observer: Report | None
 ) -> None:
     """Run a new job to its end, and write its result to ``target``."""
-    launch = Launch(target, dataset, job, overwrite, tuple(check_job(dataset, job)), report)
+    launch = _launch(target, dataset, job, overwrite, Reporter(observer))
     folder = launch.folder
-    with _held(folder, report), launch.connect(client) as dask_client:
+    with _held(folder, launch.report), launch.connect(client) as dask_client:
         check_fits(dataset, job, dask_client)
         identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
         folder.claim(identity, overwrite)
@@ -78,9 +78,17 @@ def start(
         _run(launch, dask_client, recipe, Log())
 
 
-def take_up(target: Path, engine: dict[str, Any], client: Client | None, report: Report) -> None:
+def _launch(target: Path, dataset: DatasetInfo, job: JobConfig, overwrite: bool, report: Reporter) -> Launch:
+    """Check a job, and say what is doubtful about it."""
+    remarks = tuple(check_job(dataset, job))
+    for text in job_warnings(dataset, job):
+        report("warning", {"text": text})
+    return Launch(target, dataset, job, overwrite, remarks, report)
+
+
+def take_up(target: Path, engine: dict[str, Any], client: Client | None, observer: Report | None) -> None:
     """Run an interrupted job to its end."""
-    folder = RunFolder.of(target)
+    folder, report = RunFolder.of(target), Reporter(observer)
     if not folder.path.exists():
         done = "it is finished: open it with open_result" if target.exists() else "no run was started for it"
         raise InputError(f"{target} has nothing to resume: {done}")
@@ -92,7 +100,7 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
             raise InputError(
                 f"{dataset.path} has changed since the run was started: reconstruct it anew with --overwrite"
             )
-        launch = Launch(target, dataset, job, True, tuple(check_job(dataset, job)), report)
+        launch = _launch(target, dataset, job, True, report)
         log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
         with launch.connect(client) as dask_client:
             if (folder.path / "recipe.json").exists():
@@ -113,7 +121,7 @@ def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:
 
 
 @contextmanager
-def _held(folder: RunFolder, report: Report) -> Iterator[None]:
+def _held(folder: RunFolder, report: Reporter) -> Iterator[None]:
     """Hold the result's lock."""
     with folder.hold() as note:
         if note:
@@ -130,6 +138,7 @@ def _recipe(launch: Launch, client: Client) -> Recipe:
 
 
 def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
+    launch.report.go_on(log.warnings)
     held = {"container": recipe.container, "pattern_bytes": recipe.pattern_bytes}
     launch.report("start", {**_opening(launch), **held, **describe(client)})
     if recipe.damaged:
@@ -218,4 +227,5 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "semi_angle_mrad": dataset.microscope.semi_angle_mrad,
         "defocus_angstrom": microscope_of(dataset, job).defocus_angstrom,
         "remarks": json.dumps(list(launch.remarks)),
+        "warnings": json.dumps(log.warnings),
     }

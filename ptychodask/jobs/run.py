@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -20,12 +19,11 @@ from ..io.source import ZarrBlocks
 from ..model.config import JobConfig
 from ..solver.stopping import Record, chosen, divergence, stop_reason
 from . import tasks
+from .progress import Report
 from .setup import Recipe, blocks_of, choose_kernels, searches_line, train_fraction
 from .states import States, states_of
 
 MOST_RESTARTS = 3
-Report = Callable[[str, dict[str, Any]], None]
-"""Called with an event's name and its values; see :mod:`ptychodask.jobs.progress`."""
 
 
 @dataclass
@@ -39,6 +37,7 @@ class Log:
     reason: str = ""
     floor: int = 0
     """No state before this iteration can be returned: a restart or a resume gave them up."""
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def records(self) -> list[Record]:

@@ -140,7 +140,8 @@ def test_float_counts_are_reconstructed_without_validation(tmp_path):
     path = write_scan(tmp_path / "s.zarr", electrons=500.0, noise=False)
     seen = Recorder()
     found = ptychodask.reconstruct(path, {"solver": {"iterations": 8}}, progress=seen)
-    assert any("not whole electrons" in remark for remark in seen.named("start")[0]["remarks"])
+    (warning,) = seen.named("warning")
+    assert "not whole electrons" in warning["text"] and found.warnings == [warning["text"]]
     assert np.isnan(found.history["validation"]).all() and found.iteration == 8
     assert set(found.history["stage"]) == {"fit"} and found.attributes["finish"] == 0
     assert found.history[-1].loss < 0.5 * found.attributes["initial_loss"]
