@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import atexit
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 from ._errors import InputError
+from ._warnings import warn
 from .analysis.sampling import SamplingReport, sampling_report
 from .io.atomic import check_output
 from .io.create import create_dataset
@@ -24,7 +29,7 @@ from .jobs.progress import Report
 from .jobs.setup import microscope_of, slices_of, thickness_of
 from .model.config import JobConfig
 from .physics.constraints import phase_of
-from .simulation.run import simulate
+from .simulation import run as simulation
 
 if TYPE_CHECKING:
     from .distributed.cluster import Client
@@ -83,6 +88,39 @@ def _as_path(data: str | Path | xr.Dataset) -> Path:
     return Path(data.attrs["path"])
 
 
+def _shows(progress: bool | None) -> bool:
+    """Is a bar wanted: in a notebook and at a terminal by default?"""
+    if progress is not None:
+        return progress
+    return "ipykernel" in sys.modules or (sys.stdout is not None and sys.stdout.isatty())
+
+
+@contextmanager
+def _observer(progress: Report | bool | None) -> Iterator[Report | None]:
+    """Who takes the events of a run, see :func:`reconstruct`."""
+    if callable(progress):
+        yield progress
+    elif _shows(progress):
+        from .viz import live  # rich takes its time to import
+
+        with live.reconstruction(warn) as shown:
+            yield shown
+    else:
+        yield None
+
+
+@wraps(simulation.simulate)
+def simulate(
+    path: str | Path, material: str, *, progress: simulation.Steps | bool | None = None, **options: Any
+) -> Path:
+    if callable(progress) or not _shows(progress):
+        return simulation.simulate(path, material, progress=progress or None, **options)
+    from .viz import live
+
+    with live.steps(f"simulate {material}") as shown:
+        return simulation.simulate(path, material, progress=shown, **options)
+
+
 def reconstruct(
     data: str | Path | xr.Dataset,
     config: JobConfig | dict[str, Any] | str | Path | None = None,
@@ -90,7 +128,7 @@ def reconstruct(
     *,
     output: str | Path | None = None,
     overwrite: bool = False,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
 ) -> Result:
     """Reconstruct object and probe by LSQ-ML on Dask.
 
@@ -107,8 +145,9 @@ def reconstruct(
         Where to write the result. By default a temporary folder that lives as long as this process.
     overwrite : bool
         Replace an existing result, and drop an unfinished run for it.
-    progress : callable, optional
-        Called with events, see :mod:`ptychodask.jobs.progress`. Without one, warnings are
+    progress : callable or bool, optional
+        Called with events, see :mod:`ptychodask.jobs.progress`. True shows a bar, or plain lines where a bar cannot
+        move; False nothing; by default a bar in a notebook or a terminal. Warnings go to a callable, or else are
         :class:`ptychodask.PtychodaskWarning`.
 
     Returns
@@ -136,7 +175,8 @@ def reconstruct(
     if target == path:
         raise InputError(f"output {target} is the dataset itself: choose another name for the result")
     dataset = dataset_info(path, whole=job.data.on_damage == "stop")
-    start(dataset, job, target, overwrite, client, progress)
+    with _observer(progress) as observer:
+        start(dataset, job, target, overwrite, client, observer)
     return open_result(target)
 
 
@@ -145,7 +185,7 @@ def resume(
     client: Client | None = None,
     *,
     engine: dict[str, Any] | None = None,
-    progress: Report | None = None,
+    progress: Report | bool | None = None,
 ) -> Result:
     """Continue an interrupted run to the same bits as if it had not been interrupted.
 
@@ -157,11 +197,12 @@ def resume(
         Where to run; any number of workers.
     engine : dict, optional
         Replaces options of ``config.engine``, such as ``{"workers": 4}``. ``block`` and ``backend`` cannot change.
-    progress : callable
+    progress : callable or bool, optional
         As for :func:`reconstruct`.
     """
     target = Path(output).resolve()
-    take_up(target, engine or {}, client, progress)
+    with _observer(progress) as observer:
+        take_up(target, engine or {}, client, observer)
     return open_result(target)
 
 

@@ -168,7 +168,7 @@ def report(
     seconds = float(sum(entry.seconds for entry in opened.history))
     show.console.print(f"{output}: {show.summary(opened, figures, seconds)}", soft_wrap=True)
     for text in opened.warnings:
-        show.console.print(f"warning: {text}", soft_wrap=True)
+        show.warning(text)
 
 
 def demo(
