@@ -184,10 +184,11 @@ def resume(
     output: str | Path,
     client: Client | None = None,
     *,
+    data: str | Path | None = None,
     engine: dict[str, Any] | None = None,
     progress: Report | bool | None = None,
 ) -> Result:
-    """Continue an interrupted run to the same bits as if it had not been interrupted.
+    """Continue an interrupted run to the same bits as if it had not been interrupted; a finished one is opened.
 
     Parameters
     ----------
@@ -195,6 +196,8 @@ def resume(
         The result that the run was to write.
     client : distributed.Client, optional
         Where to run; any number of workers.
+    data : path, optional
+        Where the dataset is now, if it was moved since; its fingerprint must be that of the run.
     engine : dict, optional
         Replaces options of ``config.engine``, such as ``{"workers": 4}``. ``block`` and ``backend`` cannot change.
     progress : callable or bool, optional
@@ -202,7 +205,7 @@ def resume(
     """
     target = Path(output).resolve()
     with _observer(progress) as observer:
-        take_up(target, engine or {}, client, observer)
+        take_up(target, None if data is None else Path(data).resolve(), engine or {}, client, observer)
     return open_result(target)
 
 

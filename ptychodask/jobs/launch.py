@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,11 +16,13 @@ from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo, dataset_info
+from ..io.result import open_result
 from ..model.config import EngineConfig, JobConfig
 from .damage import damage_attributes, damage_warning
+from .log import Log
 from .plan import check_fits
 from .progress import Report, Reporter
-from .run import Log, Run, history, split_iterations, survey
+from .run import Run, history, split_iterations, survey
 from .setup import Recipe, check_job, job_warnings, microscope_of, slices_of
 
 PLACES = {"workers", "gpus", "scheduler"}
@@ -68,14 +71,15 @@ def start(
     folder = launch.folder
     with _held(folder, launch.report), launch.connect(client) as dask_client:
         check_fits(dataset, job, dask_client)
+        name = uuid.uuid4().hex
         identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
-        folder.claim(identity, overwrite)
+        folder.claim({**identity, "run": name}, overwrite)
         try:
             recipe = _recipe(launch, dask_client)
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
             raise
-        _run(launch, dask_client, recipe, Log())
+        _run(launch, dask_client, recipe, Log(), name)
 
 
 def _launch(target: Path, dataset: DatasetInfo, job: JobConfig, overwrite: bool, report: Reporter) -> Launch:
@@ -86,28 +90,58 @@ def _launch(target: Path, dataset: DatasetInfo, job: JobConfig, overwrite: bool,
     return Launch(target, dataset, job, overwrite, remarks, report)
 
 
-def take_up(target: Path, engine: dict[str, Any], client: Client | None, observer: Report | None) -> None:
-    """Run an interrupted job to its end."""
+def take_up(
+    target: Path, data: Path | None, engine: dict[str, Any], client: Client | None, observer: Report | None
+) -> None:
+    """Run an interrupted job to its end; one that is finished is left alone."""
     folder, report = RunFolder.of(target), Reporter(observer)
     if not folder.path.exists():
-        done = "it is finished: open it with open_result" if target.exists() else "no run was started for it"
-        raise InputError(f"{target} has nothing to resume: {done}")
+        if not target.exists():
+            raise InputError(f"{target} has nothing to resume: no run was started for it")
+        report("finished", {"path": str(target)})
+        return
     with _held(folder, report):
-        identity = folder.read_json("job.json")
+        identity = folder.identity()
+        if target.exists() and (identity is None or _made(target) == identity.get("run")):
+            folder.remove()  # its own run was killed while it did that
+            report("finished", {"path": str(target)})
+            return
+        if identity is None:
+            raise InputError(f"{folder.path} holds no run to resume: start it anew with reconstruct")
         job = _elsewhere(JobConfig.parse(json.loads(identity["config"])), engine)
-        dataset = dataset_info(identity["data"], whole=job.data.on_damage == "stop")
-        if dataset.fingerprint != identity["fingerprint"]:
-            raise InputError(
-                f"{dataset.path} has changed since the run was started: reconstruct it anew with --overwrite"
-            )
+        dataset = _same_data(identity, data, job)
+        if dataset.path != identity["data"]:
+            folder.write_json("job.json", {**identity, "data": dataset.path})
         launch = _launch(target, dataset, job, True, report)
         log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
         with launch.connect(client) as dask_client:
             if (folder.path / "recipe.json").exists():
-                recipe = Recipe.load({**folder.read_json("recipe.json"), "config": job.model_dump_json()})
+                place = {"path": dataset.path, "config": job.model_dump_json()}
+                recipe = Recipe.load({**folder.read_json("recipe.json"), **place})
             else:
                 recipe = _recipe(launch, dask_client)
-            _run(launch, dask_client, recipe, log)
+            _run(launch, dask_client, recipe, log, identity.get("run", ""))
+
+
+def _made(result: Path) -> str | None:
+    """The run that wrote a result; None if it is no result of ours, or one of an early version."""
+    try:
+        return open_result(result).attributes.get("run")
+    except InputError:
+        return None
+
+
+def _same_data(identity: dict[str, Any], moved_to: Path | None, job: JobConfig) -> DatasetInfo:
+    """The dataset of an interrupted run, where it is now."""
+    path = Path(identity["data"]) if moved_to is None else moved_to
+    if moved_to is None and not path.exists():
+        raise InputError(f"the run's dataset {path} does not exist: if it was moved, say where to with --data (data=)")
+    dataset = dataset_info(path, whole=job.data.on_damage == "stop")
+    if dataset.fingerprint == identity["fingerprint"]:
+        return dataset
+    if moved_to is not None:
+        raise InputError(f"{path} is not the dataset of the run, which was {identity['data']}: their counts differ")
+    raise InputError(f"{path} has changed since the run was started: reconstruct it anew with --overwrite")
 
 
 def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:
@@ -137,7 +171,7 @@ def _recipe(launch: Launch, client: Client) -> Recipe:
     return recipe
 
 
-def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
+def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) -> None:
     launch.report.go_on(log.warnings)
     held = {"container": recipe.container, "pattern_bytes": recipe.pattern_bytes}
     launch.report("start", {**_opening(launch), **held, **describe(client)})
@@ -148,7 +182,7 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
     try:
         with _explained(launch, run):
             state, recipe = run.finish(run.fit())
-            _store(launch, run, state, recipe)
+            _store(launch, run, state, recipe, name)
     except KeyboardInterrupt:
         with _explained(launch, run):
             launch.report("checkpoint", {"iteration": run.interrupt()})
@@ -162,9 +196,9 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
     launch.folder.remove()
 
 
-def _store(launch: Launch, run: Run, state: Any, recipe: Recipe) -> None:
+def _store(launch: Launch, run: Run, state: Any, recipe: Recipe, name: str) -> None:
     """Write the result, from the worker that has the state."""
-    entries, attributes = history(run.log), _attributes(launch, run)
+    entries, attributes = history(run.log), {"run": name, **_attributes(launch, run)}
     try:
         run.states.store(launch.target, recipe, state, entries, attributes, launch.overwrite)
     except OSError as error:
