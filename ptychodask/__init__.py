@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from ._errors import DivergenceError, InputError, StoppedError
+    from ._warnings import PtychodaskWarning
     from .api import (
         create_dataset,
         doctor,
@@ -47,12 +48,14 @@ _HOMES = {
     "InputError": "_errors",
     "DivergenceError": "_errors",
     "StoppedError": "_errors",
+    "PtychodaskWarning": "_warnings",
 }
 
 __all__ = [
     "DivergenceError",
     "InputError",
     "JobConfig",
+    "PtychodaskWarning",
     "StoppedError",
     "create_dataset",
     "doctor",

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import atexit
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
 from ._errors import InputError
+from ._warnings import warn
 from .analysis.sampling import SamplingReport, sampling_report
 from .io.atomic import check_output, resolved
 from .io.create import create_dataset
@@ -21,12 +26,11 @@ from .io.result import Result, open_result
 from .jobs.doctor import Diagnosis, diagnose
 from .jobs.launch import start, take_up
 from .jobs.plan import Plan, plan_of
-from .jobs.progress import silent
-from .jobs.run import Report
+from .jobs.progress import Report
 from .jobs.setup import microscope_of, slices_of, thickness_of
 from .model.config import JobConfig
 from .physics.constraints import phase_of
-from .simulation.run import simulate
+from .simulation import run as simulation
 
 if TYPE_CHECKING:
     from .distributed.cluster import Client
@@ -85,6 +89,39 @@ def _as_path(data: str | Path | xr.Dataset) -> Path:
     return Path(data.attrs["path"])
 
 
+def _shows(progress: bool | None) -> bool:
+    """Is a bar wanted: in a notebook and at a terminal by default?"""
+    if progress is not None:
+        return progress
+    return "ipykernel" in sys.modules or (sys.stdout is not None and sys.stdout.isatty())
+
+
+@contextmanager
+def _observer(progress: Report | bool | None) -> Iterator[Report | None]:
+    """Who takes the events of a run, see :func:`reconstruct`."""
+    if callable(progress):
+        yield progress
+    elif _shows(progress):
+        from .viz import live  # rich takes its time to import
+
+        with live.reconstruction(warn) as shown:
+            yield shown
+    else:
+        yield None
+
+
+@wraps(simulation.simulate)
+def simulate(
+    path: str | Path, material: str, *, progress: simulation.Steps | bool | None = None, **options: Any
+) -> Path:
+    if callable(progress) or not _shows(progress):
+        return simulation.simulate(path, material, progress=progress or None, **options)
+    from .viz import live
+
+    with live.steps(f"simulate {material}") as shown:
+        return simulation.simulate(path, material, progress=shown, **options)
+
+
 def reconstruct(
     data: str | Path | xr.Dataset,
     config: JobConfig | dict[str, Any] | str | Path | None = None,
@@ -92,7 +129,7 @@ def reconstruct(
     *,
     output: str | Path | None = None,
     overwrite: bool = False,
-    progress: Report = silent,
+    progress: Report | bool | None = None,
 ) -> Result:
     """Reconstruct object and probe by LSQ-ML on Dask.
 
@@ -110,8 +147,10 @@ def reconstruct(
         this process.
     overwrite : bool
         Replace an existing result, and drop an unfinished run for it. Nothing else is ever replaced.
-    progress : callable
-        Called with events, see :mod:`ptychodask.jobs.progress`.
+    progress : callable or bool, optional
+        Called with events, see :mod:`ptychodask.jobs.progress`. True shows a bar, or plain lines where a bar cannot
+        move; False nothing; by default a bar in a notebook or a terminal. Warnings go to a callable, or else are
+        :class:`ptychodask.PtychodaskWarning`.
 
     Returns
     -------
@@ -136,7 +175,8 @@ def reconstruct(
     path, job = _as_path(data).resolve(), _as_config(config)
     target = check_output(output if output is not None else _scratch() / "result.zarr", RESULT, overwrite)
     dataset = dataset_info(path, whole=job.data.on_damage == "stop")
-    start(dataset, job, target, overwrite, client, progress)
+    with _observer(progress) as observer:
+        start(dataset, job, target, overwrite, client, observer)
     return open_result(target)
 
 
@@ -144,10 +184,11 @@ def resume(
     output: str | Path,
     client: Client | None = None,
     *,
+    data: str | Path | None = None,
     engine: dict[str, Any] | None = None,
-    progress: Report = silent,
+    progress: Report | bool | None = None,
 ) -> Result:
-    """Continue an interrupted run to the same bits as if it had not been interrupted.
+    """Continue an interrupted run to the same bits as if it had not been interrupted; a finished one is opened.
 
     Parameters
     ----------
@@ -155,13 +196,16 @@ def resume(
         The result that the run was to write.
     client : distributed.Client, optional
         Where to run; any number of workers.
+    data : path, optional
+        Where the dataset is now, if it was moved since; its fingerprint must be that of the run.
     engine : dict, optional
         Replaces options of ``config.engine``, such as ``{"workers": 4}``. ``block`` and ``backend`` cannot change.
-    progress : callable
+    progress : callable or bool, optional
         As for :func:`reconstruct`.
     """
     target = resolved(output)
-    take_up(target, engine or {}, client, progress)
+    with _observer(progress) as observer:
+        take_up(target, None if data is None else Path(data).resolve(), engine or {}, client, observer)
     return open_result(target)
 
 

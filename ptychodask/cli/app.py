@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import signal
 import sys
+import warnings
 from typing import Any, NoReturn
 
 import typer
 
 from .._errors import DivergenceError, InputError, StoppedError
+from .._warnings import PtychodaskWarning
 from . import data, doctor, plan, solve
 
 app = typer.Typer(
@@ -30,6 +32,12 @@ app.command()(solve.resume)
 app.command()(solve.report)
 app.command()(data.export)
 app.command()(doctor.doctor)
+
+
+ENDS = {signal.SIGTERM: "terminated"}
+"""Signals that end a process, of which a run leaves its checkpoint too: of a batch system, of a closed terminal."""
+if hasattr(signal, "SIGHUP"):  # Windows has none
+    ENDS[signal.SIGHUP] = "the terminal was closed"
 
 
 def _version(value: bool) -> None:
@@ -54,23 +62,42 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _show_warnings() -> None:
+    """Our own warnings as one line each; a run's come with its events."""
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: Any, **named: Any) -> None:
+        if issubclass(category, PtychodaskWarning):
+            typer.echo(f"warning: {message}", err=True)
+        else:
+            shown(message, category, *rest, **named)
+
+    warnings.showwarning = show  # type: ignore[assignment]
+    warnings.simplefilter("always", PtychodaskWarning)
+
+
 def main() -> NoReturn:
     """Run the command line; every failure is one line.
 
     Exit codes: 2 bad input; 1 a divergence, or a fault that stopped the run (it can be resumed); 130 Ctrl-C; 143
-    SIGTERM.
+    SIGTERM; 129 SIGHUP.
     """
-    received: list[int] = []
+    received: list[signal.Signals] = []
 
     def terminate(number: int, frame: Any) -> NoReturn:
-        received.append(number)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # batch systems repeat it, and the checkpoint takes a moment
+        received.append(signal.Signals(number))
+        for each in ENDS:  # batch systems repeat it, and the checkpoint takes a moment
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
     def leave() -> NoReturn:
-        _fail(*("terminated", 143) if received else ("interrupted", 130))
+        number = received[0] if received else signal.SIGINT
+        _fail(ENDS.get(number, "interrupted"), 128 + number)
 
-    signal.signal(signal.SIGTERM, terminate)  # a pre-empted job leaves its checkpoint too
+    _show_warnings()
+    for each in ENDS:
+        if each == signal.SIGTERM or signal.getsignal(each) is not signal.SIG_IGN:  # nohup has SIGHUP ignored
+            signal.signal(each, terminate)
     try:
         code = app(standalone_mode=False) or 0
         if code == 130:  # what typer makes of an interrupt

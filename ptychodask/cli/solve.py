@@ -103,23 +103,28 @@ def resume(
     output: Annotated[
         Path, typer.Argument(help="The result that the interrupted run was to write.", show_default=False)
     ],
+    data: Annotated[Path | None, typer.Option(help="Where the dataset is now, if it was moved.")] = None,
     workers: Workers = None,
     gpus: Gpus = None,
     scheduler: Scheduler = None,
 ) -> None:
     """Continue an interrupted run; the result has the same bits as if it had not been interrupted.
 
+    A run that is finished is left as it is, with exit code 0.
+
     Examples:
 
         ptychodask resume result.zarr
 
         ptychodask resume result.zarr --workers 4
+
+        ptychodask resume result.zarr --data /elsewhere/scan.zarr
     """
     from .. import api
 
     given = {"workers": workers, "gpus": gpus, "scheduler": scheduler}
     engine = {name: value for name, value in given.items() if value is not None}
-    _solve(lambda progress: api.resume(output, engine=engine, progress=progress), output)
+    _solve(lambda progress: api.resume(output, data=data, engine=engine, progress=progress), output)
 
 
 def _solve(run: Any, output: Path) -> None:
@@ -168,6 +173,8 @@ def report(
         return
     seconds = float(sum(entry.seconds for entry in opened.history))
     show.console.print(f"{output}: {show.summary(opened, figures, seconds)}", soft_wrap=True)
+    for text in opened.warnings:
+        show.warning(text)
 
 
 def demo(

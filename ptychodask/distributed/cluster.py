@@ -17,7 +17,7 @@ All workers see the same files. New ones are used from the next iteration on, lo
 blocks. A job that is pre-empted (SIGTERM) stores a checkpoint and leaves with exit code 143; put this in a batch script
 that is requeued::
 
-    if [ -d result.zarr.run ]; then ptychodask resume result.zarr --gpus all
+    if [ -e result.zarr.run ] || [ -e result.zarr ]; then ptychodask resume result.zarr --gpus all
     else ptychodask reconstruct scan.zarr -o result.zarr --gpus all; fi
 
 Beyond one machine, encrypt: start scheduler and workers with ``--protocol tls --tls-ca-file ca.pem --tls-cert me.pem
@@ -57,11 +57,14 @@ PRELOAD = """
 import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 import ptychodask.io.source
 import ptychodask.solver.lsqml
 """
-"""Workers of our own ignore Ctrl-C in a terminal and a batch system's SIGTERM, which go to all processes: the state to
-be stored is on them. And they join when they have imported what they need: until then nobody waits for them."""
+"""Workers of our own ignore Ctrl-C, a batch system's SIGTERM and a closed terminal's SIGHUP, which go to all processes:
+the state to be stored is on them. And they join when they have imported what they need: until then nobody waits for
+them."""
 
 
 @contextmanager

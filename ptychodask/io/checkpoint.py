@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,8 +216,7 @@ class RunFolder:
                 f"{self.path} holds an unfinished run: continue it with 'ptychodask resume {self._result}', or"
                 " use --overwrite to drop it"
             )
-        for path in self._content():
-            remove(path)
+        self._empty()
         self.write_json("job.json", job)
 
     @property
@@ -226,6 +225,16 @@ class RunFolder:
 
     def _content(self) -> list[Path]:
         return sorted(path for path in self.path.iterdir() if path.name != _LOCK) if self.path.is_dir() else []
+
+    def _empty(self) -> None:
+        """Remove all but ``job.json``, so that whoever is killed meanwhile leaves a run without anything, not half."""
+        for path in self._content():
+            if path.name != "job.json" and _stray(path) is None:
+                remove(path)
+
+    def identity(self) -> dict[str, Any] | None:
+        """What runs, as it was claimed; None where nothing was, or all that is left is the folder."""
+        return self.read_json("job.json") if self._content() else None
 
     def write_json(self, name: str, values: Any) -> None:
         """Write a JSON file atomically."""
@@ -250,18 +259,18 @@ class RunFolder:
         names = [p.name for p in self.path.iterdir()] if self.path.is_dir() else []
         return sorted(int(m[1]) for name in names if (m := _NAME.fullmatch(name)))
 
-    def forget(self, *, before: int = 0, after: int | None = None) -> None:
-        """Remove checkpoints of fewer than ``before`` and of more than ``after`` updates."""
-        for iteration in self.checkpoints():
-            if iteration < before or (after is not None and iteration > after):
-                discard(Path(self.checkpoint(iteration)))
+    def forget(self, iterations: Iterable[int]) -> None:
+        """Remove these checkpoints."""
+        for iteration in iterations:
+            discard(Path(self.checkpoint(iteration)))
 
     def remove(self) -> None:
         """Remove the folder when the result stands; a lock stays until its holder gives it back."""
-        for path in self._content():
-            with suppress(OSError):
-                if _stray(path) is None:
-                    remove(path)
+        with suppress(OSError):
+            self._empty()
+            job = self.path / "job.json"
+            if not job.exists() or _stray(job) is None:
+                remove(job)
         self._drop_if_empty()
 
     def _drop_if_empty(self) -> None:

@@ -13,10 +13,10 @@ import struct
 from collections.abc import Iterable
 from typing import Any
 
-import numba
 import numpy as np
 from numcodecs import Blosc
 
+from .._numba import njit
 from ..solver.events import Events, gather_events, pixel_type
 from .shards import Stored
 
@@ -111,7 +111,7 @@ def events_in(
     return gather_events(first, end, pixel, count, room)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _merge_planes(words: Any, stride: int, bits: int, found: Any) -> None:
     """Which numbers are not zero: the planes of every block (``stride`` words each, fewer in the last) in one."""
     for low in range(0, len(found), stride):
@@ -125,7 +125,7 @@ def _merge_planes(words: Any, stride: int, bits: int, found: Any) -> None:
                 into[w] |= plane[w]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _collect(
     words: Any, found: Any, stride: int, bits: int, n: int, within: Any, places: Any, place_of: Any, event: int,
     first: Any, end: Any, pixel: Any, count: Any,

@@ -115,6 +115,11 @@ class Result:
         return dict(self._tree.attrs)
 
     @cached_property
+    def warnings(self) -> list[str]:
+        """What was doubtful or went wrong while the run went on."""
+        return list(json.loads(self.attributes.get("warnings", "[]")))
+
+    @cached_property
     def config(self) -> JobConfig:
         """The whole configuration; ``reconstruct(data, result.config)`` runs again."""
         return JobConfig.parse(json.loads(self.attributes["config"]))

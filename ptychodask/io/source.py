@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import zarr
 
 from .._errors import InputError
+from .._numba import njit
 from ..model.blocks import Block, Box
 from ..solver.events import Events
 from .dataset import _first_line, _has_bytes
@@ -200,7 +200,7 @@ def _to_corner(counts: np.ndarray) -> np.ndarray:
     return counts
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _swap_quadrants(counts: Any) -> None:
     rows, columns = counts.shape[1] // 2, counts.shape[2] // 2
     for b in range(len(counts)):

@@ -13,6 +13,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 from .._errors import InputError
+from .._numba import unusual_places
 from ..distributed.cluster import Client, connect, describe, has_dask_cuda, has_ucx
 from ..distributed.machine import cores, cuda_devices, memory_limit, spill_folder, worker_versions
 from ..model.config import EngineConfig
@@ -105,6 +106,9 @@ def _machine() -> Iterator[Check]:
     yield Check(
         "machine", "memory limit", f"{memory:.1f} GiB", enough, "" if enough else f"{MEMORY_GIB:g} GiB are little"
     )
+    places = unusual_places()
+    remark = "set NUMBA_CACHE_DIR to a folder that stays: nothing can be written beside the package or at home"
+    yield Check("machine", "compiled code", ", ".join(places) or "kept", None, remark if places else "")
     folder = spill_folder()
     try:
         with tempfile.TemporaryFile(dir=folder):

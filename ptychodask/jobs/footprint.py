@@ -21,6 +21,7 @@ from ..physics.vectors import LANES
 from ..physics.views import split_positions, window
 from ..solver.workspace import RUN
 from ..solver.workspace_gpu import bytes_per_pattern
+from .log import MOST_STATES
 from .setup import blocks_of, geometry, microscope_of, searches_line, slices_of, tile_side, train_fraction
 
 REAL, COMPLEX = 4, 8
@@ -196,7 +197,11 @@ class Footprint:
     def states(self) -> int:
         """States that a worker may hold: those that may still be returned and those in flight."""
         solver = self.config.solver
-        waiting = min(solver.patience, solver.iterations) + 1 if train_fraction(self.info, self.config) else 1
+        waiting = (
+            min(solver.patience + 1, solver.iterations + 1, MOST_STATES)
+            if train_fraction(self.info, self.config)
+            else 1
+        )
         return waiting + IN_FLIGHT
 
     def held(self, workers: int) -> dict[str, int]:

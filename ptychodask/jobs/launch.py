@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,12 +16,15 @@ from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo, dataset_info
+from ..io.result import open_result
 from ..model.config import EngineConfig, JobConfig
 from .damage import damage_attributes, damage_warning
+from .log import Log
 from .places import check_places
 from .plan import check_fits
-from .run import Log, Report, Run, history, split_iterations, survey
-from .setup import Recipe, check_job, microscope_of, slices_of
+from .progress import Report, Reporter
+from .run import Run, history, split_iterations, survey
+from .setup import Recipe, check_job, job_warnings, microscope_of, slices_of
 
 PLACES = {"workers", "gpus", "scheduler"}
 """Options of the engine of which a job says one at most."""
@@ -40,8 +44,7 @@ class Launch:
         Replace an existing result.
     remarks : tuple of str
         What the user should know, from :func:`ptychodask.jobs.setup.check_job`.
-    report : callable
-        Takes events.
+    report : Reporter
     """
 
     target: Path
@@ -49,7 +52,7 @@ class Launch:
     job: JobConfig
     overwrite: bool
     remarks: tuple[str, ...]
-    report: Report
+    report: Reporter
 
     @property
     def folder(self) -> RunFolder:
@@ -62,48 +65,87 @@ class Launch:
 
 
 def start(
-    dataset: DatasetInfo, job: JobConfig, target: Path, overwrite: bool, client: Client | None, report: Report
+    dataset: DatasetInfo, job: JobConfig, target: Path, overwrite: bool, client: Client | None, observer: Report | None
 ) -> None:
     """Run a new job to its end, and write its result to ``target``."""
-    launch = Launch(target, dataset, job, overwrite, tuple(check_job(dataset, job)), report)
+    launch = _launch(target, dataset, job, overwrite, Reporter(observer))
     folder = launch.folder
     folder.check()
-    with _held(folder, report), launch.connect(client) as dask_client:
+    with _held(folder, launch.report), launch.connect(client) as dask_client:
         check_fits(dataset, job, dask_client)
+        name = uuid.uuid4().hex
         identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
-        folder.claim(identity, overwrite)
+        folder.claim({**identity, "run": name}, overwrite)
         try:
             _check_places(launch, dask_client)
             recipe = _recipe(launch, dask_client)
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
             raise
-        _run(launch, dask_client, recipe, Log())
+        _run(launch, dask_client, recipe, Log(), name)
 
 
-def take_up(target: Path, engine: dict[str, Any], client: Client | None, report: Report) -> None:
-    """Run an interrupted job to its end."""
-    folder = RunFolder.of(target)
+def _launch(target: Path, dataset: DatasetInfo, job: JobConfig, overwrite: bool, report: Reporter) -> Launch:
+    """Check a job, and say what is doubtful about it."""
+    remarks = tuple(check_job(dataset, job))
+    for text in job_warnings(dataset, job):
+        report("warning", {"text": text})
+    return Launch(target, dataset, job, overwrite, remarks, report)
+
+
+def take_up(
+    target: Path, data: Path | None, engine: dict[str, Any], client: Client | None, observer: Report | None
+) -> None:
+    """Run an interrupted job to its end; one that is finished is left alone."""
+    folder, report = RunFolder.of(target), Reporter(observer)
     if not folder.path.exists():
-        done = "it is finished: open it with open_result" if target.exists() else "no run was started for it"
-        raise InputError(f"{target} has nothing to resume: {done}")
+        if not target.exists():
+            raise InputError(f"{target} has nothing to resume: no run was started for it")
+        report("finished", {"path": str(target)})
+        return
     with _held(folder, report):
-        identity = folder.read_json("job.json")
+        identity = folder.identity()
+        if target.exists() and (identity is None or _made(target) == identity.get("run")):
+            folder.remove()  # its own run was killed while it did that
+            report("finished", {"path": str(target)})
+            return
+        if identity is None:
+            raise InputError(f"{folder.path} holds no run to resume: start it anew with reconstruct")
         job = _elsewhere(JobConfig.parse(json.loads(identity["config"])), engine)
-        dataset = dataset_info(identity["data"], whole=job.data.on_damage == "stop")
-        if dataset.fingerprint != identity["fingerprint"]:
-            raise InputError(
-                f"{dataset.path} has changed since the run was started: reconstruct it anew with --overwrite"
-            )
-        launch = Launch(target, dataset, job, True, tuple(check_job(dataset, job)), report)
+        dataset = _same_data(identity, data, job)
+        if dataset.path != identity["data"]:
+            folder.write_json("job.json", {**identity, "data": dataset.path})
+        launch = _launch(target, dataset, job, True, report)
         log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
         with launch.connect(client) as dask_client:
             _check_places(launch, dask_client)
             if (folder.path / "recipe.json").exists():
-                recipe = Recipe.load({**folder.read_json("recipe.json"), "config": job.model_dump_json()})
+                place = {"path": dataset.path, "config": job.model_dump_json()}
+                recipe = Recipe.load({**folder.read_json("recipe.json"), **place})
             else:
                 recipe = _recipe(launch, dask_client)
-            _run(launch, dask_client, recipe, log)
+            _run(launch, dask_client, recipe, log, identity.get("run", ""))
+
+
+def _made(result: Path) -> str | None:
+    """The run that wrote a result; None if it is no result of ours, or one of an early version."""
+    try:
+        return open_result(result).attributes.get("run")
+    except InputError:
+        return None
+
+
+def _same_data(identity: dict[str, Any], moved_to: Path | None, job: JobConfig) -> DatasetInfo:
+    """The dataset of an interrupted run, where it is now."""
+    path = Path(identity["data"]) if moved_to is None else moved_to
+    if moved_to is None and not path.exists():
+        raise InputError(f"the run's dataset {path} does not exist: if it was moved, say where to with --data (data=)")
+    dataset = dataset_info(path, whole=job.data.on_damage == "stop")
+    if dataset.fingerprint == identity["fingerprint"]:
+        return dataset
+    if moved_to is not None:
+        raise InputError(f"{path} is not the dataset of the run, which was {identity['data']}: their counts differ")
+    raise InputError(f"{path} has changed since the run was started: reconstruct it anew with --overwrite")
 
 
 def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:
@@ -117,7 +159,7 @@ def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:
 
 
 @contextmanager
-def _held(folder: RunFolder, report: Report) -> Iterator[None]:
+def _held(folder: RunFolder, report: Reporter) -> Iterator[None]:
     """Hold the result's lock."""
     with folder.hold() as note:
         if note:
@@ -139,7 +181,8 @@ def _recipe(launch: Launch, client: Client) -> Recipe:
     return recipe
 
 
-def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
+def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) -> None:
+    launch.report.go_on(log.warnings)
     held = {"container": recipe.container, "pattern_bytes": recipe.pattern_bytes}
     launch.report("start", {**_opening(launch), **held, **describe(client)})
     if recipe.damaged:
@@ -149,7 +192,7 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
     try:
         with _explained(launch, run):
             state, recipe = run.finish(run.fit())
-            _store(launch, run, state, recipe)
+            _store(launch, run, state, recipe, name)
     except KeyboardInterrupt:
         with _explained(launch, run):
             launch.report("checkpoint", {"iteration": run.interrupt()})
@@ -163,9 +206,9 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
     launch.folder.remove()
 
 
-def _store(launch: Launch, run: Run, state: Any, recipe: Recipe) -> None:
+def _store(launch: Launch, run: Run, state: Any, recipe: Recipe, name: str) -> None:
     """Write the result, from the worker that has the state."""
-    entries, attributes = history(run.log), _attributes(launch, run)
+    entries, attributes = history(run.log), {"run": name, **_attributes(launch, run)}
     try:
         run.states.store(launch.target, recipe, state, entries, attributes, launch.overwrite)
     except OSError as error:
@@ -228,4 +271,5 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "semi_angle_mrad": dataset.microscope.semi_angle_mrad,
         "defocus_angstrom": microscope_of(dataset, job).defocus_angstrom,
         "remarks": json.dumps(list(launch.remarks)),
+        "warnings": json.dumps(log.warnings),
     }

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,49 +17,14 @@ from ..io.dataset import DatasetInfo
 from ..io.result import Entry
 from ..io.source import ZarrBlocks
 from ..model.config import JobConfig
-from ..solver.stopping import Record, chosen, divergence, stop_reason
+from ..solver.stopping import chosen, divergence, stop_reason
 from . import tasks
+from .log import MOST_STATES, Log
+from .progress import Report
 from .setup import Recipe, blocks_of, choose_kernels, searches_line, train_fraction
 from .states import States, states_of
 
 MOST_RESTARTS = 3
-Report = Callable[[str, dict[str, Any]], None]
-"""Called with an event's name and its values; see :mod:`ptychodask.jobs.progress`."""
-
-
-@dataclass
-class Log:
-    """What a run has seen, kept in the run folder beside the checkpoints. The one mutable thing here."""
-
-    entries: list[dict[str, Any]] = field(default_factory=list)
-    restarts: int = 0
-    chosen: int | None = None
-    """Iteration that the fit returned, once it is decided."""
-    reason: str = ""
-    floor: int = 0
-    """No state before this iteration can be returned: a restart or a resume gave them up."""
-
-    @property
-    def records(self) -> list[Record]:
-        """Records of the fit, the state before the first update included."""
-        names = ("iteration", "loss", "validation", "patterns", "power")
-        return [Record(**{n: e[n] for n in names}) for e in self.entries if e["stage"] == "fit"]
-
-    @property
-    def candidates(self) -> list[Record]:
-        """Records of the states that can still be returned."""
-        return [r for r in self.records if r.iteration >= self.floor]
-
-    @property
-    def oldest(self) -> int:
-        """Iteration of the state that would be returned now; none before it ever will be, unless the run restarts."""
-        candidates = self.candidates
-        return candidates[chosen(candidates)].iteration if candidates else self.floor
-
-    def back_to(self, iteration: int) -> None:
-        """Forget what was seen from ``iteration`` on, and that earlier states could be returned."""
-        self.entries = [e for e in self.entries if e["stage"] == "fit" and e["iteration"] < iteration]
-        self.floor, self.chosen = iteration, None
 
 
 def split_iterations(config: JobConfig, holds_out: bool) -> tuple[int, int]:
@@ -90,7 +54,11 @@ class Run:
         self.name = new_name()
         self._clock = time.perf_counter()
         self._latest: Pass | None = None
-        self._kept: dict[int, Pass] = {}
+        """What an interrupt stores."""
+        self._kept: dict[int, Any] = {}
+        """States that may be returned, by iteration; those that are not here are computed again."""
+        self._unvouched: set[int] = set()
+        """Checkpoints that are newer than the log on disk."""
 
     @cached_property
     def states(self) -> States:
@@ -103,6 +71,7 @@ class Run:
         """Iterate until the stopping rule speaks; returns the future of the state that it chose."""
         if self.log.chosen in self.folder.checkpoints():
             return self._load(self.log.chosen)  # interrupted after the fit
+        self.log.fit_again()
         job = self._job("fit", self.recipe)
         last, _ = split_iterations(self.config, self.holds_out)
         first, state = self._start(job)
@@ -111,11 +80,12 @@ class Run:
             if restore is None:
                 break
             first, state = restore
-        self.log.chosen = self.log.oldest
-        state = self._kept[self.log.chosen].state
-        state = self._cut(self.log.chosen, state)
+        best = self.log.reach[0]
+        state = self._cut(best, self._state_of(job, best))
         self._kept.clear()
         self._latest = None
+        self.log.chosen = best
+        self._write_log(best)
         return state
 
     def finish(self, state: Any) -> tuple[Any, Recipe]:
@@ -124,18 +94,23 @@ class Run:
         if count == 0:
             return state, self.recipe
         assert self.log.chosen is not None
-        self.log.entries = [e for e in self.log.entries if e["stage"] == "fit"]
         share = train_fraction(self.info, self.config)
         assert share is not None
         recipe = replace(self.recipe, mean_counts=self.recipe.mean_counts / share, hold_out=False)
-        fitted = self._job("fit", self.recipe)
         job = self._job("finish", recipe)
-        state = self.states.finish_from(fitted.algorithm, state, f"{self.name}-finish-start")
-        first = self.log.chosen
-        for seen in self.states.passes(job, state, first, first + count):
-            if seen.iteration > first:
-                self._note(seen, "finish")
-            state = seen.state
+        first, state = self._start_of_finish(state)
+        # where the fit's state is not on disk, a resumed run does the fit again, and must not meet states of the finish
+        stored = self.log.chosen in self.folder.checkpoints()
+        end, cut = self.log.chosen + count, self._cut if stored else None
+        # closed at once when it is left: what is in flight must not keep an interrupted run from its checkpoint
+        with closing(self.states.passes(job, state, first, end, cut=cut, every=self._every)) as looked_at:
+            for seen in looked_at:
+                if seen.iteration > self.log.chosen:
+                    self._latest = seen if stored else None
+                    self._note(seen, "finish")
+                    self._vouch(seen.iteration + 1)
+                state = seen.state
+        self._latest = None
         return state, recipe
 
     # -- inside ----------------------------------------------------------------------------------------------------
@@ -151,42 +126,84 @@ class Run:
         )  # fmt: skip
 
     def _start(self, job: Job) -> tuple[int, Any]:
-        """The newest checkpoint from which every state that may still be chosen is computed again, or the start."""
-        first = self._newest()
-        if first is not None:
-            state = self._load(first)
-        else:
-            state = self.states.initial(self.recipe, job.algorithm, f"{self.name}-start")
+        """The newest checkpoint, or the start."""
+        first = self.log.newest(self.folder.checkpoints())
+        state = self._initial(job) if first is None else self._load(first)
         self.log.back_to(first or 0)
         return first or 0, state
 
-    def _newest(self) -> int | None:
-        """Iteration of the newest checkpoint that is not too new."""
-        return max((i for i in self.folder.checkpoints() if i <= self.log.oldest), default=None)
+    def _start_of_finish(self, state: Any) -> tuple[int, Any]:
+        """The newest checkpoint of the finish, or the fit's ``state``."""
+        assert self.log.chosen is not None
+        later = [i for i in self.folder.checkpoints() if i > self.log.chosen]
+        if self.log.entries[-1]["stage"] == "finish":
+            first = max((i for i in later if i <= self.log.next), default=self.log.chosen)
+        else:
+            self.folder.forget(later)  # they are the fit's
+            first = self.log.chosen
+        self.log.back_to(first)
+        if first > self.log.chosen:
+            return first, self._load(first)
+        fitted = self.states.algorithm(self.recipe, f"{self.name}-fit-algorithm")
+        return first, self.states.finish_from(fitted, state, f"{self.name}-finish-start")
+
+    def _initial(self, job: Job) -> Any:
+        return self.states.initial(self.recipe, job.algorithm, f"{self.name}-start")
 
     def _load(self, iteration: int) -> Any:
-        return self.states.load(self.folder.checkpoint(iteration), f"{self.name}-start")
+        return self.states.load(self.folder.checkpoint(iteration), f"{self.name}-start-{self.log.restarts}-{iteration}")
+
+    @property
+    def _every(self) -> int:
+        return self.config.engine.checkpoint_every
 
     def _iterate(self, job: Job, state: Any, first: int, last: int) -> tuple[int, Any] | None:
         """Iterate until the rule says stop (None) or the run diverges (where to go on from)."""
-        every = self.config.engine.checkpoint_every
         # closed at once when it is left: what is in flight must not keep an interrupted run from its checkpoint
         with closing(
-            self.states.passes(job, state, first, last, attempt=self.log.restarts, cut=self._cut, every=every)
+            self.states.passes(job, state, first, last, attempt=self.log.restarts, cut=self._cut, every=self._every)
         ) as looked_at:
             for seen in looked_at:
+                self._latest = seen
                 self._note(seen, "fit")
-                self._kept[seen.iteration] = self._latest = seen
                 trouble = divergence(self.log.records)
                 if trouble:
                     return self._restore(job, trouble)
-                oldest = self.log.oldest
-                self._kept = {i: p for i, p in self._kept.items() if i >= oldest}
+                self._kept[seen.iteration] = seen.state
+                wanted = {*self.log.reach[:MOST_STATES], *self._without_checkpoint}
+                self._kept = {i: kept for i, kept in self._kept.items() if i in wanted}
+                self._vouch(seen.iteration + 1)
                 self.log.reason = stop_reason(self.log.records, self.config.solver.patience) or ""
                 if self.log.reason:
                     return None
         self.log.reason = f"all {last} iterations are done"
         return None
+
+    def _state_of(self, job: Job, iteration: int) -> Any:
+        """The state after ``iteration`` updates: as it was kept, or computed again from the nearest before it."""
+        on_disk = self.folder.checkpoints()
+        first = self.log.before(iteration, {*on_disk, *self._kept})
+        if first is None:
+            assert self.log.restarts == 0, "the state that a restart goes on from is stored or kept"
+            first, state = 0, self._initial(job)
+        else:
+            state = self._kept[first] if first in self._kept else self._load(first)
+        if first == iteration:
+            return state
+        again = replace(job, name=f"{job.name}-again-{iteration}")
+        attempt = self.log.restarts
+        with closing(
+            self.states.passes(again, state, first, iteration, attempt=attempt, cut=self._cut, every=self._every)
+        ) as looked_at:
+            for seen in looked_at:
+                state = seen.state
+        return state
+
+    @property
+    def _without_checkpoint(self) -> list[int]:
+        """The state that a restart went on from, where it could not be stored: nothing else leads to later ones."""
+        stored = self.log.restarts == 0 or self.log.floor in self.folder.checkpoints()
+        return [] if stored else [self.log.floor]
 
     def _restore(self, job: Job, trouble: str) -> tuple[int, Any]:
         sound = self.log.candidates[:-1]
@@ -196,17 +213,21 @@ class Run:
                 " lower solver.object_step, raise object.blur_angstrom, or check defocus and scan step"
             )
         best = sound[chosen(sound)].iteration
-        restarts = self.log.restarts + 1
-        damping = 0.5**restarts
+        damping = 0.5 ** (self.log.restarts + 1)
         self.report("restart", {"iteration": best, "trouble": trouble, "damping": damping})
-        key = f"{self.name}-recovered-{restarts}"
-        state = self.states.recover(job.algorithm, self._kept[best].state, damping, key)
+        # nobody may go on from what diverged, also not if this is interrupted
+        self.log.back_to(self.log.records[-1].iteration)
+        key = f"{self.name}-recovered-{self.log.restarts + 1}"
+        state = self.states.recover(job.algorithm, self._state_of(job, best), damping, key)
         # a resumed run must find this state, and none of those that led astray
-        self.folder.forget(after=best)
-        self.log.back_to(best)
-        self.log.restarts = restarts
+        self.folder.forget([i for i in self.folder.checkpoints() if i > best])
+        self._unvouched.clear()
+        self.log.restart(best)
         self._kept.clear()
-        return best, self._cut(best, state)
+        self._latest = None
+        state = self._cut(best, state)
+        self._kept[best] = state
+        return best, state
 
     def _note(self, seen: Pass, stage: str) -> None:
         now = time.perf_counter()
@@ -226,40 +247,49 @@ class Run:
 
     def _store(self, iteration: int, state: Any) -> bool:
         path = self.folder.checkpoint(iteration)
-        key = f"{self._token(iteration)}-save"
-        trouble = self.states.save(path, state, key)
-        if not trouble:
-            try:
-                self._write_log()
-            except OSError as error:
-                trouble = str(error)
+        trouble = self.states.save(path, state, f"{self._token(iteration)}-save")
         if trouble:
-            self.report(
-                "warning",
-                {"text": f"no checkpoint of iteration {iteration} ({trouble}): the one before it stays"},
-            )
-        return not trouble
+            self._not_stored(iteration, trouble)
+            return False
+        self._unvouched.add(iteration)
+        return self._write_log(iteration)
+
+    def _vouch(self, iteration: int) -> None:
+        """Write the log if there is a checkpoint of this iteration, before which everything is known now.
+
+        Checkpoints are made while the passes before them are in flight; nobody can go on from one until then.
+        """
+        if iteration in self._unvouched:
+            self._write_log(iteration)
+
+    def _write_log(self, iteration: int) -> bool:
+        """Write the log, and let go of the checkpoints that are superfluous with it."""
+        try:
+            self.folder.write_json("log.json", asdict(self.log))
+        except OSError as error:
+            self._not_stored(iteration, str(error))
+            return False
+        self._unvouched = {i for i in self._unvouched if i > self.log.next}
+        self.folder.forget(self.log.superfluous(self.folder.checkpoints()))
+        return True
+
+    def _not_stored(self, iteration: int, trouble: str) -> None:
+        self.report("warning", {"text": f"no checkpoint of iteration {iteration} ({trouble}): the one before it stays"})
 
     def _token(self, iteration: int) -> str:
-        return f"{self.name}-{self.log.restarts}-{iteration}-{self._latest.iteration if self._latest else 0}"
-
-    def _write_log(self) -> None:
-        self.folder.write_json("log.json", asdict(self.log))
-        newest = self._newest()
-        if newest is not None:
-            self.folder.forget(before=newest)
+        stage = "fit" if self.log.chosen is None else "finish"
+        return f"{self.name}-{stage}-{self.log.restarts}-{iteration}-{self._latest.iteration if self._latest else 0}"
 
     @property
     def resumes_from(self) -> int:
         """The iteration that a resumed run starts from."""
-        return self._newest() or 0
+        return self.log.newest(self.folder.checkpoints()) or 0
 
     def interrupt(self) -> int:
-        """Store the oldest state that may still be chosen; returns the iteration that a resumed run starts from."""
-        if self._kept:  # otherwise what the folder holds is all there is
-            oldest = min(self._kept)
-            self.log.back_to(oldest)
-            self._store(oldest, self._kept[oldest].state)
+        """Store the newest state; returns the iteration that a resumed run starts from."""
+        if self._latest is not None:  # otherwise what the folder holds is all there is
+            self.log.back_to(self._latest.iteration)
+            self._store(self._latest.iteration, self._latest.state)
         return self.resumes_from
 
 

@@ -131,8 +131,6 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
             " nothing to the first mode:"
             f" use mode_power < {1 / (config.probe.modes - 1):.3g}"
         )
-    if config.solver.validation_fraction is not None and not counts_are_whole(info):
-        remarks.append("counts are not whole electrons: nothing is held out, the run stops on the loss alone")
     if side is not None:
         remarks.append(f"the object is kept in tiles of at most {side} x {side} pixels")
     if config.object.slices is None:
@@ -141,6 +139,13 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
             f" {thickness_of(info, config) or 'unknown'} A"
         )
     return remarks
+
+
+def job_warnings(info: DatasetInfo, config: JobConfig) -> list[str]:
+    """What is doubtful about a job that can run."""
+    if config.solver.validation_fraction is not None and not counts_are_whole(info):
+        return ["counts are not whole electrons: nothing is held out, the run stops on the loss alone"]
+    return []
 
 
 def kernels(engine: EngineConfig) -> str:

@@ -24,6 +24,7 @@ import numpy as np
 from numba import types
 from numba.core.ccallback import CFunc
 
+from .._numba import keep
 from .butterflies import PLAIN, Others, eight, four, last_eight, last_four, last_none, odd, plain, two
 from .vectors import LANES, call, compiled, load, load_integer, of_these_sources
 
@@ -94,7 +95,7 @@ def transform(n: int, columns: bool = False, way: int = PLAIN, to_columns: bool 
 def _function(n: int, step: int, out: int, way: int) -> Any:
     """Compiled once, and kept alive as long as anybody may call its address."""
     function = CFunc(_LENGTHS.get(n, _of_any)(step, out, way), (_SIGNATURE.args, _SIGNATURE.return_type), {}, _OPTIONS)
-    function.enable_caching()
+    keep(function)
     of_these_sources(function).compile()
     return function
 

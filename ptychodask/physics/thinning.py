@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
+
+from .._numba import njit
 
 
 def pattern_generator(seed: int, pattern: int, stream: int = 0) -> np.random.Generator:
@@ -47,7 +48,7 @@ def thin(counts: np.ndarray, start: np.ndarray, patterns: np.ndarray, fraction: 
     return kept
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _mix(z: Any) -> Any:
     """SplitMix64's output function."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -55,7 +56,7 @@ def _mix(z: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _keep(counts: Any, start: Any, patterns: Any, threshold: Any, seed: Any, kept: Any) -> None:
     """An electron is kept where the 53 upper bits of its number are below ``threshold``."""
     step = np.uint64(0x9E3779B97F4A7C15)

@@ -20,6 +20,8 @@ from numba.core import cgutils
 from numba.core.caching import IndexDataCacheFile
 from numba.extending import models, overload, register_model
 
+from .._numba import njit
+
 LANES = 8
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, LANES)
@@ -33,7 +35,7 @@ def intrinsic(function: Callable[..., Any]) -> Any:
 
 
 # the Python error model would test every divisor for zero, and a loop with a branch is not vectorised
-_options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+_options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
 def _sources() -> str:
@@ -64,12 +66,12 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
     Without leave to reassociate, by which LLVM would undo the order that saves operations in a Fourier transform.
     """
-    return of_these_sources(numba.njit(**_options, fastmath={"contract", "nsz"})(function))
+    return of_these_sources(njit(**_options, fastmath={"contract", "nsz"})(function))
 
 
 def compiled_loops(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of kernels on single numbers, which LLVM may reassociate to vectorise sums."""
-    return of_these_sources(numba.njit(**_options, fastmath={"contract", "reassoc", "nsz", "arcp"})(function))
+    return of_these_sources(njit(**_options, fastmath={"contract", "reassoc", "nsz", "arcp"})(function))
 
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -34,6 +34,8 @@ NOISE_FREE_ELECTRONS = 1e4
 FRAME_LIMIT = 0.05
 """Power of the probe outside the inner 80 % of the box that is refused: it would wrap around."""
 JITTER_STREAM = 3
+Steps = Callable[[str, int, int], None]
+"""Called with a label, the number of finished and of all steps."""
 
 
 def simulate(
@@ -60,7 +62,7 @@ def simulate(
     client: Client | None = None,
     workers: int | None = None,
     overwrite: bool = False,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Steps | bool | None = None,
 ) -> Path:
     """Simulate a 4D-STEM scan with its ground truth.
 
@@ -100,8 +102,9 @@ def simulate(
         Where to run: a client, or so many local processes, or threads of this process.
     overwrite : bool
         Replace an existing dataset.
-    progress : callable, optional
-        Called with a label, the number of finished and of all steps.
+    progress : callable or bool, optional
+        Called with a label, the number of finished and of all steps. True shows a bar, False nothing; by default a bar
+        in a notebook or a terminal.
 
     Returns
     -------
@@ -183,7 +186,7 @@ def simulate(
         "seed": seed,
         "phonons": phonons,
     }
-    report = progress or (lambda label, done, of: None)
+    report = progress if callable(progress) else (lambda label, done, of: None)
     with writing(path, DATASET, overwrite) as temporary:
         create_skeleton(temporary, layout, recorded, None)
         scratch = temporary / "potential"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
+
+from .._numba import njit
 
 LINE = 64
 """Bytes that are looked at together."""
@@ -148,7 +149,7 @@ def write_dense(events: Events, out: np.ndarray) -> None:
     flat[pattern, pixel] = count
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _collect(counts: Any, words: Any, step: int, start: Any, pixel: Any, count: Any) -> bool:
     """Write events and their ends per pattern; gives up, and says so, where they do not fit.
 
@@ -177,7 +178,7 @@ def _collect(counts: Any, words: Any, step: int, start: Any, pixel: Any, count: 
     return True
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _gather(first: Any, end: Any, pixel: Any, count: Any, pixels: Any, numbers: Any) -> None:
     to = 0
     for b in range(len(first)):
@@ -186,7 +187,7 @@ def _gather(first: Any, end: Any, pixel: Any, count: Any, pixels: Any, numbers: 
             to += 1
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _pick(start: Any, pixel: Any, count: Any, new_start: Any, new_pixel: Any, new_count: Any) -> None:
     to = 0
     for b in range(len(start) - 1):

@@ -46,6 +46,23 @@ def chosen(records: Sequence[Record]) -> int:
     return next(i for i, t in enumerate(totals) if t <= bound)
 
 
+def within_reach(records: Sequence[Record]) -> list[int]:
+    """Indices of the records that :func:`chosen` can still give when more come, rising; the first is the one now.
+
+    A lower bound moves the choice to the first record below it, which is better than all before it.
+    """
+    if not records:
+        return []
+    first = chosen(records)
+    found, best = [first], records[first].validation * records[first].patterns
+    for i, record in enumerate(records[first + 1 :], first + 1):
+        total = record.validation * record.patterns
+        if total < best:
+            found.append(i)
+            best = total
+    return found
+
+
 def stop_reason(records: Sequence[Record], patience: int) -> str | None:
     """Why to stop now, or None."""
     if math.isfinite(records[-1].validation):

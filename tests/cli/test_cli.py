@@ -399,3 +399,13 @@ def test_a_divergence_is_1_and_an_interrupt_130(run, folder, tmp_path, monkeypat
     assert run(*command)[::2] == (130, "error: interrupted\n")
     monkeypatch.setattr(api, "reconstruct", lambda *a, **k: signal.raise_signal(signal.SIGTERM))
     assert run(*command)[::2] == (143, "error: terminated\n")
+
+
+def test_a_warning_is_one_line(run, folder, monkeypatch):
+    """Of a verb that has no run, whose events say it."""
+    from ptychodask._warnings import warn
+
+    dataset_info = api.dataset_info
+    monkeypatch.setattr(api, "dataset_info", lambda path: warn("doubtful") or dataset_info(path))
+    code, _, err = run("info", folder / "scan.zarr")
+    assert code == 0 and err == "warning: doubtful\n"

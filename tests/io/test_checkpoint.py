@@ -184,13 +184,9 @@ def test_checkpoints_are_listed_and_forgotten(tmp_path):
     make_checkpoints(folder, 20, 5, 100000, 10)
     (folder.path / ".iteration-000030.zarr.0123456789ab.part").mkdir()
     assert folder.checkpoints() == [5, 10, 20, 100000]
-    folder.forget(before=10)
-    assert folder.checkpoints() == [10, 20, 100000]
-    folder.forget(after=20)
+    folder.forget([5, 100000, 30])
     assert folder.checkpoints() == [10, 20]
-    folder.forget()
-    assert folder.checkpoints() == [10, 20]
-    folder.forget(after=0)
+    folder.forget([10, 20])
     assert folder.checkpoints() == []
     folder.remove()
     assert not folder.path.exists()
@@ -240,7 +236,7 @@ def test_a_removal_that_is_killed_leaves_no_half_checkpoint(tmp_path, monkeypatc
     for iteration in (3, 6):
         save_state(folder.checkpoint(iteration), state())
     monkeypatch.setattr("ptychodask.io.atomic.shutil.rmtree", lambda *arguments, **options: None)  # killed here
-    folder.forget(before=6)
+    folder.forget([3])
     monkeypatch.undo()
     assert folder.checkpoints() == [6]
     with folder.hold():

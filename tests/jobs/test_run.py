@@ -11,9 +11,11 @@ from tiny_scan import PEAKS, Recorder, bits, expected_counts, write_scan
 
 import ptychodask
 from ptychodask import DivergenceError, InputError, JobConfig, StoppedError
+from ptychodask.io import checkpoint
 from ptychodask.io.checkpoint import RunFolder, load_state
 from ptychodask.jobs import run as running
 from ptychodask.jobs import tasks
+from ptychodask.jobs.log import Log
 from ptychodask.solver.lsqml import LsqMl
 from ptychodask.solver.stopping import chosen
 
@@ -104,8 +106,7 @@ def test_events_tell_the_run(scan):
 
 def result_of(entries):
     fit = [e for e in entries if e["stage"] == "fit"]
-    return fit[chosen([running.Record(e["iteration"], e["loss"], e["validation"], e["patterns"], e["power"])
-                       for e in fit])]["iteration"]  # fmt: skip
+    return fit[chosen(Log(fit).records)]["iteration"]
 
 
 def test_validation_stops_the_run_and_picks_the_iteration(scan, tmp_path):
@@ -140,7 +141,8 @@ def test_float_counts_are_reconstructed_without_validation(tmp_path):
     path = write_scan(tmp_path / "s.zarr", electrons=500.0, noise=False)
     seen = Recorder()
     found = ptychodask.reconstruct(path, {"solver": {"iterations": 8}}, progress=seen)
-    assert any("not whole electrons" in remark for remark in seen.named("start")[0]["remarks"])
+    (warning,) = seen.named("warning")
+    assert "not whole electrons" in warning["text"] and found.warnings == [warning["text"]]
     assert np.isnan(found.history["validation"]).all() and found.iteration == 8
     assert set(found.history["stage"]) == {"fit"} and found.attributes["finish"] == 0
     assert found.history[-1].loss < 0.5 * found.attributes["initial_loss"]
@@ -395,9 +397,70 @@ def test_what_cannot_start_leaves_nothing(tmp_path):
 def test_nothing_to_resume_is_one_line(scan, tmp_path):
     with pytest.raises(InputError, match="no run was started"):
         ptychodask.resume(tmp_path / "r.zarr")
-    ptychodask.reconstruct(scan, SHORT, output=tmp_path / "r.zarr")
-    with pytest.raises(InputError, match="it is finished"):
-        ptychodask.resume(tmp_path / "r.zarr")
+
+
+def test_a_finished_run_is_opened(scan, tmp_path, monkeypatch):
+    """What a requeued job does."""
+    target, seen = tmp_path / "r.zarr", Recorder()
+    finished = ptychodask.reconstruct(scan, SHORT, output=target)
+    no_computing(monkeypatch)
+    assert bits(ptychodask.resume(target, progress=seen)) == bits(finished)
+    assert seen.events == [("finished", {"path": str(target)})]
+
+
+@pytest.mark.parametrize("killed_after", [0, 1, 3, 99])
+def test_a_run_killed_while_it_cleans_up_is_finished(scan, tmp_path, monkeypatch, killed_after):
+    target, removed = tmp_path / "r.zarr", []
+
+    def remove(path):
+        if len(removed) == killed_after:
+            raise KeyboardInterrupt
+        removed.append(path)
+        real(path)
+
+    real = checkpoint.remove
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "remove", remove)
+        patch.setattr(RunFolder, "_drop_if_empty", lambda self: None)
+        if killed_after < 99:
+            with pytest.raises(KeyboardInterrupt):
+                ptychodask.reconstruct(scan, {**SHORT, "engine": {"checkpoint_every": 1}}, output=target)
+        else:
+            ptychodask.reconstruct(scan, SHORT, output=target)
+    assert RunFolder.of(target).path.exists() and (killed_after == 99 or len(removed) == killed_after)
+    no_computing(monkeypatch)
+    seen = Recorder()
+    assert ptychodask.resume(target, progress=seen).iteration >= 0
+    assert [name for name, _ in seen.events] == ["finished"] and [p.name for p in tmp_path.iterdir()] == ["r.zarr"]
+
+
+def test_a_run_that_was_to_replace_another_result_is_not_finished(scan, tmp_path):
+    target = tmp_path / "r.zarr"
+    other = ptychodask.reconstruct(scan, {"solver": {"iterations": 2}}, output=target)
+    before = bits(other)
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.reconstruct(scan, SHORT, output=target, overwrite=True, progress=Recorder(3))
+    assert bits(ptychodask.open_result(target)) == before
+    resumed = ptychodask.resume(target)
+    assert bits(resumed) != before and resumed.config.solver.iterations == 6
+
+
+def test_a_dataset_that_was_moved_is_found_where_it_is_said_to_be(tmp_path):
+    scan, target, moved = (tmp_path / name for name in ("s.zarr", "r.zarr", "moved.zarr"))
+    other = write_scan(tmp_path / "other.zarr", (6, 6))
+    write_scan(scan, electrons=300.0)
+    expected = bits(ptychodask.reconstruct(scan, SHORT))
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.reconstruct(scan, SHORT, output=target, progress=Recorder(3))
+    scan.rename(moved)
+    with pytest.raises(InputError, match=r"s\.zarr does not exist: .* --data"):
+        ptychodask.resume(target)
+    with pytest.raises(InputError, match=r"other\.zarr is not the dataset of the run"):
+        ptychodask.resume(target, data=other)
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.resume(target, data=moved, progress=Recorder(1))
+    resumed = ptychodask.resume(target)  # it is known now
+    assert bits(resumed) == expected and resumed.attributes["data"] == str(moved)
 
 
 def test_a_resumed_run_may_go_on_in_another_place(scan, tmp_path):

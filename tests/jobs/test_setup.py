@@ -20,6 +20,7 @@ from ptychodask.jobs.setup import (
     choose_kernels,
     counts_are_whole,
     initial_state,
+    job_warnings,
     microscope_of,
     slices_of,
     thickness_of,
@@ -108,9 +109,9 @@ def test_float_counts_switch_validation_off_with_a_remark(info, tmp_path):
     assert counts_are_whole(info) and not counts_are_whole(floats)
     assert train_fraction(info, job()) == 0.9 and train_fraction(floats, job()) is None
     config = job(object={"slices": 1})
-    assert any("nothing is held out" in remark for remark in check_job(floats, config))
+    assert any("nothing is held out" in text for text in job_warnings(floats, config))
     none = job(object={"slices": 1}, solver={"validation_fraction": None})
-    assert check_job(floats, none) == [] and train_fraction(info, none) is None
+    assert job_warnings(floats, none) == [] and train_fraction(info, none) is None
     assert build_algorithm(recipe(floats)).problem.settings.train_fraction is None
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
-from ptychodask.solver.stopping import Record, chosen, divergence, stop_reason
+from ptychodask.solver.stopping import Record, chosen, divergence, stop_reason, within_reach
 
 
 def records(validation=None, loss=None, patterns=10.0, power=1.0) -> list[Record]:
@@ -98,3 +99,20 @@ def test_power(power, diverged):
 
 def test_validation_does_not_matter_for_divergence():
     assert divergence(records([3.0, math.nan], [3.0, 2.0])) is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_only_what_is_in_reach_is_ever_chosen_later(seed):
+    rng = np.random.default_rng(seed)
+    totals = (rng.normal(0, 2, 40) + 10 * np.exp(-np.arange(40) / rng.uniform(2, 20))).tolist()
+    all_of_them = records(totals, patterns=1.0)
+    for now in range(1, 40):
+        reach = within_reach(all_of_them[:now])
+        assert reach[0] == chosen(all_of_them[:now])
+        for later in range(now, 41):
+            index = chosen(all_of_them[:later])
+            assert index in reach or index >= now
+
+
+def test_reach_of_nothing_and_without_validation():
+    assert within_reach([]) == [] and within_reach(records(loss=[3.0, 2.0, 1.0])) == [2]

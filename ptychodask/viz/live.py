@@ -1,0 +1,169 @@
+"""What people see while it runs: a bar in a terminal or a notebook, plain lines in a pipe or a file."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+console = Console(highlight=False, markup=False)  # a path may hold brackets
+LINES = 20
+"""Plain lines of a task at most, besides the last."""
+
+
+class View(Protocol):
+    """Shows how far tasks are."""
+
+    def show(self, title: str, done: int, of: int, note: str = "") -> None: ...
+    def close(self) -> None: ...
+
+
+class Bar:
+    """A bar that shows with its first task, so that bad input prints its one line and nothing else."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, title: str, done: int, of: int, note: str = "") -> None:
+        """Move the task of this title, or begin it."""
+        if title not in self._tasks:
+            self._progress.start()
+            self._tasks[title] = self._progress.add_task(title, total=of, note=note)
+        self._progress.update(self._tasks[title], completed=done, note=note)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._progress.live.is_started:
+            self._progress.stop()
+
+
+@dataclass
+class Lines:
+    """A line for every twentieth of a task, and for its last step; each is written at once."""
+
+    _began: dict[str, float] = field(default_factory=dict)
+    _shown: dict[str, int] = field(default_factory=dict)
+    _pending: str = ""
+
+    def show(self, title: str, done: int, of: int, note: str = "") -> None:
+        """Print the step, or keep it in case that it is the last."""
+        now = time.monotonic()
+        seconds = now - self._began.setdefault(title, now)
+        line = "  ".join(filter(None, (f"{title} {done}/{of}", note.strip(), f"{seconds:.0f} s")))
+        if done < of and done < self._shown.get(title, 0) + max(1, math.ceil(of / LINES)):
+            self._pending = line if done else ""
+            return
+        self._shown[title], self._pending = done, ""
+        console.print(line, soft_wrap=True)
+
+    def close(self) -> None:
+        """Print the last step."""
+        if self._pending:
+            console.print(self._pending, soft_wrap=True)
+
+
+def _moves() -> bool:
+    """Can what is shown be drawn over?"""
+    if console.is_jupyter:  # rich draws with widgets there
+        return importlib.util.find_spec("ipywidgets") is not None
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+@contextmanager
+def _view() -> Iterator[View]:
+    view: View = Bar() if _moves() else Lines()
+    try:
+        yield view
+    finally:
+        view.close()
+
+
+@contextmanager
+def steps(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """For :func:`ptychodask.simulate`: gives a callable (label, done, of)."""
+    with _view() as view:
+        yield lambda label, done, of: view.show(f"{title}: {label}", done, of)
+
+
+class Reconstruction:
+    """Shows the events of :mod:`ptychodask.jobs.progress`."""
+
+    def __init__(self, view: View, warn: Callable[[str], None]) -> None:
+        self._view, self._warn = view, warn
+        self._iterations = 0
+        self._done = 0
+
+    def __call__(self, event: str, values: dict[str, Any]) -> None:
+        """Take one event; those that are not known are ignored."""
+        take = getattr(self, f"_take_{event}", None)
+        if take is not None:
+            take(values)
+
+    def _take_start(self, v: dict[str, Any]) -> None:
+        self._iterations = v["iterations"]
+        console.print(
+            f"{v['patterns']} patterns of {v['electrons_per_pattern']:.4g} electrons, {v['slices']} slice(s),"
+            f" {v['modes']} probe mode(s); {v['workers']} worker(s), {v['threads']} thread(s); counts cached as"
+            f" {v['container']}, {v['pattern_bytes']:.0f} bytes per pattern",
+            soft_wrap=True,
+        )
+        if v["dashboard"]:
+            console.print(f"dashboard: {v['dashboard']}", soft_wrap=True)
+        for remark in v["remarks"]:
+            console.print(f"note: {remark}", soft_wrap=True)
+        self._view.show("reconstruct", 0, self._iterations)
+
+    def _take_iteration(self, v: dict[str, Any]) -> None:
+        if v["stage"] == "fit" and v["iteration"] == 0:
+            return
+        self._done = v["iteration"] if v["stage"] == "fit" else self._done + 1
+        held = "" if math.isnan(v["validation"]) else f"  validation {v['validation']:.4f}"
+        finish = "  all electrons" if v["stage"] == "finish" else ""
+        self._view.show("reconstruct", self._done, self._iterations, f"loss {v['loss']:.4f}{held}{finish}")
+
+    def _take_restart(self, v: dict[str, Any]) -> None:
+        console.print(
+            f"diverged ({v['trouble']}): back to iteration {v['iteration']}, steps x {v['damping']:g}, no momentum",
+            soft_wrap=True,
+        )
+
+    def _take_warning(self, v: dict[str, Any]) -> None:
+        self._warn(v["text"])
+
+    def _take_finished(self, v: dict[str, Any]) -> None:
+        console.print(f"{v['path']} is finished: there is nothing to resume", soft_wrap=True)
+
+    def _take_checkpoint(self, v: dict[str, Any]) -> None:
+        console.print(f"interrupted; checkpoint at iteration {v['iteration']}")
+
+
+@contextmanager
+def reconstruction(warn: Callable[[str], None]) -> Iterator[Reconstruction]:
+    """For :func:`ptychodask.reconstruct`: gives the callable for its events; ``warn`` takes the warnings."""
+    with _view() as view:
+        yield Reconstruction(view, warn)
