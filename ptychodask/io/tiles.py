@@ -19,6 +19,7 @@ from ..model.blocks import Block, make_blocks
 from ..model.optics import Microscope
 from ..model.scan import Detector
 from .dataset import DIMS, SCHEMA
+from .stored import checked_encoding
 
 INNER = 8
 """Wanted side of the inner chunks in scan positions: what a viewer has to decode to show one pattern.
@@ -169,4 +170,6 @@ def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mappi
 
 def write_truth(path: Path, truth: xr.Dataset) -> None:
     """Add the ground truth as the group ``truth``."""
-    truth.to_zarr(str(path), group="truth", mode="a", consolidated=False, zarr_format=3)
+    truth = truth.drop_encoding()
+    how: Any = {"consolidated": False, "zarr_format": 3, "write_empty_chunks": True}
+    truth.to_zarr(str(path), group="truth", mode="a", encoding=checked_encoding(truth), **how)
