@@ -24,13 +24,16 @@ from .documents import MOST_BYTES, Damage
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
 """A scheme has two letters or more: C:/ is a drive."""
-SUPPORTED = "give a folder, a .zip file of one, or an address such as https:// or s3:// whose fsspec driver is installed"
+SUPPORTED = (
+    "give a folder, a .zip file of one, or an address such as https:// or s3:// whose fsspec driver is installed"
+)
 
 
 class Store(Protocol):
     """A Zarr hierarchy; keys are names of files in it, with slashes."""
 
-    address: str
+    @property
+    def address(self) -> str: ...
 
     def read(self, key: str) -> bytes:
         """Content of a small file. Raises OSError where there is none."""
@@ -255,4 +258,6 @@ def refuse_address(path: str | os.PathLike[str]) -> None:
     InputError
     """
     if is_address(path):
-        raise InputError(f"output {printable(as_given(path))} is an address: outputs are local folders, copy them after")
+        raise InputError(
+            f"output {printable(as_given(path))} is an address: outputs are local folders, copy them after"
+        )

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .._errors import InputError
+from .address import refuse_address
 
 _LEFT = re.compile(r"\.(.+)\.[0-9a-f]{12}\.(part|old)")
 
@@ -43,6 +44,7 @@ def check_output(path: str | os.PathLike[str], overwrite: bool = False, suffix: 
         path has no name or lacks the expected ending; and, even with ``overwrite``, a folder that is no Zarr group,
         because somebody's files are in it.
     """
+    refuse_address(path)
     target = _check_place(path, overwrite, suffix)
     foreign = target.is_dir() and not target.is_symlink() and not (target / "zarr.json").exists()
     if foreign and any(target.iterdir()):

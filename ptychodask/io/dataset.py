@@ -103,9 +103,7 @@ def dataset_info(path: str | Path, *, whole: bool = True) -> DatasetInfo:
 def _attributes(store: Store, root: GroupDocument) -> DatasetAttributes:
     for name, field in DatasetAttributes.model_fields.items():
         if field.is_required() and name not in root.attributes:
-            raise InputError(
-                f"{store.address} lacks the attribute {name!r}: the dataset is truncated, write it again"
-            )
+            raise InputError(f"{store.address} lacks the attribute {name!r}: the dataset is truncated, write it again")
     return described(DatasetAttributes, root.attributes, "zarr.json")
 
 

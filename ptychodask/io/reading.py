@@ -65,7 +65,9 @@ def _refuse_schema(address: str, found: Any, schema: str, kind: str) -> None:
             f"{address} was written by a newer version of ptychodask (schema {found!r}, {schema!r} is read here):"
             " update ptychodask to read it"
         )
-    how = "write it with ptychodask.create_dataset" if kind == "dataset" else "give a result of 'ptychodask reconstruct'"
+    how = (
+        "write it with ptychodask.create_dataset" if kind == "dataset" else "give a result of 'ptychodask reconstruct'"
+    )
     raise InputError(f"{address} has schema {shown(found)}, expected {schema!r}: {how}")
 
 

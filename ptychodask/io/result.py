@@ -21,8 +21,8 @@ from ..model.scan import Canvas
 from ..model.state import Model
 from ..model.tiles import Rect
 from ..physics.constraints import phase_of
-from .atomic import replacing
 from .address import Store, as_given, is_address, local_path, store_at
+from .atomic import replacing
 from .described.result import SCHEMA, HistoryArrays, ResultArrays, ResultAttributes
 from .described.store import GroupDocument
 from .documents import Damage, described, told

@@ -206,6 +206,13 @@ class ZarrBlocks:
         self.__dict__.update(state)
 
 
+def stored_bytes(path: str) -> int:
+    """Bytes that the counts of a dataset take where they are stored."""
+    source = ZarrBlocks(path, "")
+    size = source._store.sizes("counts")
+    return sum(size(f"counts/{key}") for key in source._described.keys())  # noqa: SIM118  # a method
+
+
 def _to_corner(counts: np.ndarray) -> np.ndarray:
     """``ifftshift`` of the last two axes, in place where the sides are even: the counts are large."""
     rows, columns = counts.shape[-2:]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from importlib import metadata
 from typing import Any
 
 import xarray as xr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from .. import __version__
 from .._errors import InputError
 from ..model.config import JobConfig, known_options
 from .documents import Damage, parse_json
@@ -53,8 +53,8 @@ def stored_config(text: str, path: str, writer: str) -> JobConfig:
         raise InputError(f"{path}: its configuration, of version {writer}, cannot be used here: {error}") from None
     if unknown:
         warnings.warn(
-            f"{path} was written by ptychodask {writer} with options that {__version__} does not know, and they are"
-            f" left out: {', '.join(unknown[:20])}",
+            f"{path} was written by ptychodask {writer} with options that {metadata.version('ptychodask')}"
+            f" does not know, and they are left out: {', '.join(unknown[:20])}",
             stacklevel=3,
         )
     return job

@@ -15,6 +15,9 @@ from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo, dataset_info
+from ..io.described.run import SCHEMA as RUN_SCHEMA
+from ..io.described.run import JobFile, LogFile, RecipeFile
+from ..io.stored import stored_config
 from ..model.config import EngineConfig, JobConfig
 from .damage import damage_attributes, damage_warning
 from .plan import check_fits
@@ -68,7 +71,13 @@ def start(
     folder = launch.folder
     with _held(folder, report), launch.connect(client) as dask_client:
         check_fits(dataset, job, dask_client)
-        identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
+        identity = {
+            "schema": RUN_SCHEMA,
+            "version": metadata.version("ptychodask"),
+            "data": dataset.path,
+            "config": job.model_dump_json(),
+            "fingerprint": dataset.fingerprint,
+        }
         folder.claim(identity, overwrite)
         try:
             recipe = _recipe(launch, dask_client)
@@ -85,21 +94,30 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
         done = "it is finished: open it with open_result" if target.exists() else "no run was started for it"
         raise InputError(f"{target} has nothing to resume: {done}")
     with _held(folder, report):
-        identity = folder.read_json("job.json")
-        job = _elsewhere(JobConfig.parse(json.loads(identity["config"])), engine)
-        dataset = dataset_info(identity["data"], whole=job.data.on_damage == "stop")
-        if dataset.fingerprint != identity["fingerprint"]:
+        identity = folder.read("job.json", JobFile)
+        job = _elsewhere(stored_config(identity.config, str(folder.path / "job.json"), identity.version), engine)
+        dataset = dataset_info(identity.data, whole=job.data.on_damage == "stop")
+        if dataset.fingerprint != identity.fingerprint:
             raise InputError(
                 f"{dataset.path} has changed since the run was started: reconstruct it anew with --overwrite"
             )
         launch = Launch(target, dataset, job, True, tuple(check_job(dataset, job)), report)
-        log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
+        log = Log(**folder.read("log.json", LogFile).content()) if (folder.path / "log.json").exists() else Log()
         with launch.connect(client) as dask_client:
             if (folder.path / "recipe.json").exists():
-                recipe = Recipe.load({**folder.read_json("recipe.json"), "config": job.model_dump_json()})
+                recipe = _stored_recipe(folder, dataset, job)
             else:
                 recipe = _recipe(launch, dask_client)
             _run(launch, dask_client, recipe, log)
+
+
+def _stored_recipe(folder: RunFolder, dataset: DatasetInfo, job: JobConfig) -> Recipe:
+    """What the survey found when the run was started."""
+    stored = folder.read("recipe.json", RecipeFile)
+    (rows, columns), path = dataset.scan_shape, folder.path / "recipe.json"
+    if any(y1 > rows or x1 > columns for _, y1, _, x1 in stored.damaged):
+        raise InputError(f"{path} leaves out positions beyond the scan of {rows} x {columns}: start the run anew")
+    return Recipe.load({**stored.content(), "path": dataset.path, "config": job.model_dump_json()})
 
 
 def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:

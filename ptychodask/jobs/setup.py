@@ -13,6 +13,7 @@ from .._errors import InputError
 from ..analysis.sampling import check_geometry
 from ..distributed.machine import cores
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
+from ..io.source import ZarrBlocks
 from ..model.blocks import Block, Box, make_blocks
 from ..model.config import LARGEST_TILE, EngineConfig, JobConfig
 from ..model.optics import Microscope
@@ -58,7 +59,7 @@ class Recipe:
     @classmethod
     def load(cls, values: dict[str, Any]) -> Recipe:
         """From the dictionary that JSON made of it, which keeps every bit of a float but knows no tuples."""
-        return cls(**{**values, "damaged": tuple(tuple(box) for box in values["damaged"])})
+        return cls(**{**values, "damaged": tuple(tuple(box) for box in values.get("damaged", ()))})
 
     @property
     def job(self) -> JobConfig:
@@ -133,6 +134,8 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
         )
     if config.solver.validation_fraction is not None and not counts_are_whole(info):
         remarks.append("counts are not whole electrons: nothing is held out, the run stops on the loss alone")
+    if not ZarrBlocks(info.path, info.fingerprint).as_we_write:
+        remarks.append("counts are stored in another layout: Zarr decodes them, which takes longer")
     if side is not None:
         remarks.append(f"the object is kept in tiles of at most {side} x {side} pixels")
     if config.object.slices is None:

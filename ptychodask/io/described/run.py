@@ -12,7 +12,7 @@ SCHEMA = "ptychodask-run/1"
 Edge = Annotated[int, Field(strict=True, ge=0, le=2**31)]
 
 
-class _File(Described):
+class RunFile(Described):
     """A file that only the program that wrote it reads: what is not known in it is refused."""
 
     model_config = ConfigDict(extra="forbid")
@@ -20,8 +20,12 @@ class _File(Described):
     most_bytes: ClassVar[int] = 4 * 2**20
     most_values: ClassVar[int] = 200_000
 
+    def content(self) -> dict[str, Any]:
+        """What the file says, every number with the bits that it had."""
+        return self.model_dump(exclude_unset=True)
 
-class JobFile(_File):
+
+class JobFile(RunFile):
     """``job.json``: the data and the configuration."""
 
     schema_: Text = Field(SCHEMA, alias="schema")
@@ -62,14 +66,14 @@ class LogEntry(Described):
         return self
 
 
-class LogFile(_File):
+class LogFile(RunFile):
     """``log.json``: the history so far."""
 
     # 100 000 iterations of a dozen numbers
     most_bytes: ClassVar[int] = 64 * 2**20
     most_values: ClassVar[int] = 1_500_000
 
-    entries: tuple[LogEntry, ...] = ()
+    entries: list[LogEntry] = []
     restarts: Annotated[int, Field(strict=True, ge=0, le=100)] = 0
     chosen: Whole | None = None
     reason: Text = ""
@@ -85,7 +89,7 @@ class LogFile(_File):
         return self
 
 
-class RecipeFile(_File):
+class RecipeFile(RunFile):
     """``recipe.json``: what the survey found and a worker chose."""
 
     path: Text
@@ -108,7 +112,7 @@ class RecipeFile(_File):
         return value
 
 
-class HolderFile(_File):
+class HolderFile(Described):
     """The lock: who holds it."""
 
     host: Annotated[str, Field(strict=True, max_length=255)]
