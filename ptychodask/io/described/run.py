@@ -73,7 +73,7 @@ class LogFile(RunFile):
     most_bytes: ClassVar[int] = 64 * 2**20
     most_values: ClassVar[int] = 1_500_000
 
-    entries: list[LogEntry] = []
+    entries: list[LogEntry] = Field(default_factory=list)
     restarts: Annotated[int, Field(strict=True, ge=0, le=100)] = 0
     chosen: Whole | None = None
     reason: Text = ""

@@ -25,7 +25,7 @@ class Named(Described):
     """An extension: its name and how it is set."""
 
     name: Annotated[str, Field(strict=True, min_length=1, max_length=100)]
-    configuration: dict[Text, Any] = {}
+    configuration: dict[Text, Any] = Field(default_factory=dict)
 
 
 class GridConfiguration(Described):
@@ -55,7 +55,7 @@ class GroupDocument(Described):
 
     zarr_format: Literal[3]
     node_type: Literal["group"]
-    attributes: dict[Text, Any] = {}
+    attributes: dict[Text, Any] = Field(default_factory=dict)
 
 
 class ArrayDocument(Described):
@@ -69,7 +69,7 @@ class ArrayDocument(Described):
     chunk_key_encoding: Keys
     fill_value: Any
     codecs: Annotated[tuple[Named, ...], Field(min_length=1, max_length=20)]
-    attributes: dict[Text, Any] = {}
+    attributes: dict[Text, Any] = Field(default_factory=dict)
     dimension_names: tuple[Text | None, ...] | None = None
 
     @model_validator(mode="after")
