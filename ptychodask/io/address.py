@@ -259,5 +259,5 @@ def refuse_address(path: str | os.PathLike[str]) -> None:
     """
     if is_address(path):
         raise InputError(
-            f"output {printable(as_given(path))} is an address: outputs are local folders, copy them after"
+            f"output {printable(as_given(path))} is an address, outputs are local folders: copy it afterwards"
         )

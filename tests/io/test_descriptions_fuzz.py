@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -24,10 +25,9 @@ from ptychodask.jobs import launch
 JOB = {"object": {"slices": 1}, "solver": {"iterations": 4, "finish": 1}, "engine": {"checkpoint_every": 1}}
 EXAMPLES = 20
 
-scalars = st.sampled_from(
-    [None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, -(10**25), 0.5, 1e300, -1e-300, float("nan"), float("inf")]
-    + ["", "text", "a" * 10_000, "\x1b[31mred\x1b]0;title\x07\nline", "\ud800", "\u202e", "$\\frac{", "é", "[1, 2]"]
-)
+NUMBERS = (None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, -(10**25), 0.5, 1e300, -1e-300, math.nan, math.inf)
+TEXTS = ("", "text", "a" * 10_000, "\x1b[31mred\x1b]0;title\x07\nline", "\ud800", "\u202e", "$\\frac{", "é", "[1, 2]")
+scalars = st.sampled_from((*NUMBERS, *TEXTS))
 values = st.one_of(
     scalars,
     st.sampled_from([[], {}, [1], [None], {"name": "x"}, [[[]]], [1e9] * 4, list(range(300)), {"": {"": []}}]),
@@ -63,12 +63,12 @@ def edit(document: Any, number: int, how: str, value: Any) -> Any:
     return document
 
 
-def ends_well(call: Callable[[], Any]) -> None:
+def ends_well(call: Callable[..., Any], *arguments: Any) -> None:
     """An answer, or one printable line."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            call()
+            call(*arguments)
         except (InputError, StoppedError) as error:
             assert 0 < len(str(error)) < 1000 and str(error).isprintable()
 
@@ -78,19 +78,19 @@ def read_everything(folder: Path, kind: str) -> None:
     scan, result, run = folder / "scan.zarr", folder / "result.zarr", RunFolder(folder / "stopped.zarr.run")
     if kind == scan.name:
         for reader in (ptychodask.info, read_positions, read_mask, read_truth):
-            ends_well(lambda: reader(scan))
+            ends_well(reader, scan)
         ends_well(lambda: ptychodask.open_dataset(scan).load())
         ends_well(lambda: ptychodask.plan(scan, JOB, calibrate=False))
     if kind == result.name:
         for name in ("attributes", "history", "config", "phase", "probe", "positions", "iteration"):
-            ends_well(lambda: getattr(ptychodask.open_result(result), name))
+            ends_well(lambda name: getattr(ptychodask.open_result(result), name), name)
     if kind == run.path.name:
         for iteration in run.checkpoints():
-            ends_well(lambda: load_state(run.checkpoint(iteration)))
+            ends_well(load_state, run.checkpoint(iteration))
     else:
-        ends_well(lambda: ptychodask.report(result))
+        ends_well(ptychodask.report, result)
     if kind != result.name:
-        ends_well(lambda: ptychodask.resume(folder / "stopped.zarr"))
+        ends_well(ptychodask.resume, folder / "stopped.zarr")
 
 
 @pytest.fixture(scope="module")
