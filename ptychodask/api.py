@@ -17,6 +17,7 @@ import xarray as xr
 from ._errors import InputError
 from ._warnings import warn
 from .analysis.sampling import SamplingReport, sampling_report
+from .io.address import located
 from .io.atomic import check_output, resolved
 from .io.create import create_dataset
 from .io.dataset import dataset_info, open_dataset, read_truth
@@ -79,14 +80,14 @@ def _as_config(config: JobConfig | dict[str, Any] | str | Path | None) -> JobCon
     return config if isinstance(config, JobConfig) else JobConfig.load(config)
 
 
-def _as_path(data: str | Path | xr.Dataset) -> Path:
+def _as_path(data: str | Path | xr.Dataset) -> str:
     if not isinstance(data, xr.Dataset):
-        return Path(data)
+        return located(data)
     if "path" not in data.attrs:
         raise InputError(
             "this xarray Dataset was not opened by ptychodask.open_dataset: write it with create_dataset first"
         )
-    return Path(data.attrs["path"])
+    return located(data.attrs["path"])
 
 
 def _shows(progress: bool | None) -> bool:
@@ -172,7 +173,7 @@ def reconstruct(
     >>> result = ptychodask.reconstruct("scan.zarr", {"object": {"slices": 2, "thickness_angstrom": 50}})
     >>> result.phase.plot()
     """
-    path, job = _as_path(data).resolve(), _as_config(config)
+    path, job = _as_path(data), _as_config(config)
     target = check_output(output if output is not None else _scratch() / "result.zarr", RESULT, overwrite)
     dataset = dataset_info(path, whole=job.data.on_damage == "stop")
     with _observer(progress) as observer:
@@ -205,7 +206,7 @@ def resume(
     """
     target = resolved(output)
     with _observer(progress) as observer:
-        take_up(target, None if data is None else Path(data).resolve(), engine or {}, client, observer)
+        take_up(target, None if data is None else _as_path(data), engine or {}, client, observer)
     return open_result(target)
 
 
@@ -245,7 +246,7 @@ def plan(
     --------
     >>> ptychodask.plan("scan.zarr", {"engine": {"workers": 4}}).seconds_per_iteration
     """
-    return plan_of(dataset_info(_as_path(data).resolve()), _as_config(config), client, calibrate)
+    return plan_of(dataset_info(_as_path(data)), _as_config(config), client, calibrate)
 
 
 _scratch_folders: list[Path] = []

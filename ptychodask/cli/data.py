@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from .._errors import InputError
+from .._text import printable
 from . import show
 
 
@@ -118,7 +119,8 @@ def info(data: Annotated[Path, typer.Argument(help="Dataset, a Zarr group.", sho
     table.add_row("semi-angle", f"{opened.attrs['semi_angle_mrad']:g}", "mrad")
     table.add_row("defocus", f"{-opened.attrs['aberrations'].get('C10', 0.0):g}", "angstrom, positive is underfocus")
     if "specimen" in opened.attrs:
-        table.add_row("specimen", str(opened.attrs["specimen"]), str(opened.attrs.get("specimen_status", "")))
+        specimen, status = (printable(opened.attrs.get(name, ""), 80) for name in ("specimen", "specimen_status"))
+        table.add_row("specimen", specimen, status)
     if "thickness_angstrom" in opened.attrs:
         table.add_row("thickness", f"{opened.attrs['thickness_angstrom']:.4g}", "angstrom")
     for label, value, remark, fulfilled in sampling.rows():

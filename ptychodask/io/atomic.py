@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .._errors import InputError
+from .address import refuse_address
 from .kinds import Kind, noun_at
 
 _LEFT = re.compile(r"\.(.+)\.[0-9a-f]{12}\.(part|old)")
@@ -73,6 +74,7 @@ def check_output(path: str | os.PathLike[str], kind: Kind, overwrite: bool = Fal
         it is inside a dataset or result; if its folder is absent or not writable; or if the path has no name or
         lacks the ending of its kind.
     """
+    refuse_address(path)
     given = Path(path)
     if given.name in ("", ".."):
         raise InputError(f"output {str(path)!r} has no name: give a file or folder to write")

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import json
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import zarr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from .._errors import InputError
+from .._text import first_line
 from ..model.state import Model, State, TileState
 from ..model.tiles import Rect
+from .address import Folder
 from .atomic import check_folder, discard, heal, left_of, remove, replacing, resolved
+from .described.checkpoint import StateArrays, StateAttributes
+from .described.run import JobFile, RunFile
+from .described.store import GroupDocument
+from .documents import MOST_BYTES, MOST_VALUES, Damage, described, parse_json
 from .kinds import stray_in
 from .lock import locked
+from .reading import array_at, check_files, open_group
 from .stores import writable
 
 _NAME = re.compile(r"iteration-(\d{6})\.zarr")
@@ -28,6 +36,7 @@ _FILES = {"job.json": {"config", "fingerprint"}, "recipe.json": {"config"}, "log
 """Files of a run, and names that are in each."""
 _OURS = re.compile("|".join([_NAME.pattern, *map(re.escape, _FILES)]))
 _LOCK = "lock"
+F = TypeVar("F", bound=RunFile)
 _WRITE_ALL: Any = {"write_empty_chunks": True}
 """Zeros are written too, so that a missing file means lost data."""
 
@@ -89,54 +98,71 @@ def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def load_state(path: str) -> State:
-    """Read a state back, bit for bit."""
-    with _reading(path) as group:
-        return _with_object(group, *(_read(_array(group, name)) for name in ("object", "anchor")))
+    """Read a state back, bit for bit.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    with _reading(path) as stored:
+        return stored.state(*(stored.values(name) for name in ("object", "anchor")))
 
 
 def load_shared(path: str) -> State:
     """What tiles share of a state: all but the maps, which have no pixels."""
-    with _reading(path) as group:
-        shape, dtype = _array(group, "object").shape, _array(group, "object").dtype
-        nothing = np.zeros((shape[0], 0, 0), dtype)
-        return _with_object(group, nothing, nothing)
+    with _reading(path) as stored:
+        object_ = stored.arrays.object
+        nothing = np.zeros((object_.shape[0], 0, 0), object_.data_type)
+        return stored.state(nothing, nothing)
 
 
 def load_tile(path: str, core: Rect) -> TileState:
     """A tile's maps, bit for bit."""
-    with _reading(path) as group:
+    with _reading(path) as stored:
         part = (slice(None), slice(core.y0, core.y1), slice(core.x0, core.x1))
-        return TileState(*(_read(_array(group, name), part) for name in ("object", "anchor")))
+        return TileState(*(stored.values(name, part) for name in ("object", "anchor")))
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A checkpoint whose documents were checked."""
+
+    group: zarr.Group
+    attributes: StateAttributes
+    arrays: StateArrays
+
+    def values(self, name: str, part: Any = ...) -> np.ndarray:
+        return np.asarray(_array(self.group, name)[part])
+
+    def state(self, object_: np.ndarray, anchor: np.ndarray) -> State:
+        said = self.attributes
+        background, damping = float.fromhex(said.background), float.fromhex(said.damping)
+        model = Model(object_, self.values("probe"), self.values("positions"), background, said.iteration)
+        return State(model, anchor, said.momentum, damping)
 
 
 @contextmanager
-def _reading(path: str) -> Iterator[zarr.Group]:
+def _reading(path: str) -> Iterator[_Stored]:
     try:
-        yield zarr.open_group(path, mode="r", zarr_format=3)
+        store = Folder(path)
+        root = described(GroupDocument, parse_json(store.read("zarr.json"), "zarr.json"), "zarr.json")
+        attributes = described(StateAttributes, root.attributes, "zarr.json")
+        documents = {name: array_at(store, name) for name in StateArrays.model_fields}
+        arrays = described(StateArrays, documents, "zarr.json")
+        for name, document in documents.items():
+            check_files(store, name, document)
+        yield _Stored(open_group(store), attributes, arrays)
     except Exception as error:
         raise InputError(
-            f"checkpoint {path} cannot be read ({type(error).__name__}): remove it to resume from an earlier one"
+            f"checkpoint {path} cannot be read ({first_line(error)}): remove it to resume from an earlier one"
         ) from error
-
-
-def _with_object(group: zarr.Group, object_: np.ndarray, anchor: np.ndarray) -> State:
-    probe, positions = (_read(_array(group, name)) for name in ("probe", "positions"))
-    attributes: dict[str, Any] = dict(group.attrs)
-    background, damping = (float.fromhex(attributes[name]) for name in ("background", "damping"))
-    model = Model(object_, probe, positions, background, int(attributes["iteration"]))
-    return State(model, anchor, int(attributes["momentum"]), damping)
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array:
     array = group[name]
     assert isinstance(array, zarr.Array)
     return array
-
-
-def _read(array: zarr.Array, part: Any = ...) -> np.ndarray:
-    if array.nchunks_initialized < array.nchunks:
-        raise OSError(f"{array.nchunks - array.nchunks_initialized} chunks of {array.name} are missing")
-    return np.asarray(array[part])
 
 
 @dataclass(frozen=True)
@@ -232,22 +258,48 @@ class RunFolder:
             if path.name != "job.json" and _stray(path) is None:
                 remove(path)
 
-    def identity(self) -> dict[str, Any] | None:
+    def identity(self) -> JobFile | None:
         """What runs, as it was claimed; None where nothing was, or all that is left is the folder."""
-        return self.read_json("job.json") if self._content() else None
+        return self.read("job.json", JobFile) if self._content() else None
 
     def write_json(self, name: str, values: Any) -> None:
         """Write a JSON file atomically."""
         with replacing(self.path / name, None) as temporary:
             temporary.write_text(json.dumps(values))
 
-    def read_json(self, name: str) -> Any:
-        """Read a JSON file of the run."""
+    def read_json(self, name: str, most_bytes: int = MOST_BYTES, most_values: int = MOST_VALUES) -> Any:
+        """Read a JSON file of the run.
+
+        Raises
+        ------
+        InputError
+            If there is none, or it is none.
+        """
+        file = self.path / name
         try:
-            return json.loads((self.path / name).read_text())
-        except (OSError, json.JSONDecodeError) as error:
+            if not stat.S_ISREG(file.stat().st_mode):
+                raise Damage("it is no file")
+            with file.open("rb") as opened:
+                return parse_json(opened.read(most_bytes + 1), name, most_bytes, most_values)
+        except (OSError, Damage) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise InputError(f"{file} cannot be read ({reason}): there is no run to resume here") from None
+
+    def read(self, name: str, model: type[F]) -> F:
+        """A JSON file of the run as its description has it.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read, or says what it cannot say.
+        """
+        values = self.read_json(name, model.most_bytes, model.most_values)
+        try:
+            return described(model, values, name)
+        except Damage as error:
             raise InputError(
-                f"{self.path / name} cannot be read ({type(error).__name__}): there is no run to resume here"
+                f"{self.path} is damaged ({error}): start the run anew with --overwrite, or resume it with the version"
+                " that started it"
             ) from None
 
     def checkpoint(self, iteration: int) -> str:

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-import math
-import warnings
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,15 @@ import zarr
 from .._errors import InputError
 from ..model.optics import Microscope
 from ..model.scan import Detector
+from .address import Store, store_at
+from .described.dataset import DIMS, SCHEMA, DatasetArrays, DatasetAttributes, TruthArrays
+from .described.store import ArrayDocument, GroupDocument
+from .documents import Damage, described, told
+from .reading import array_at, arrays_in, check_files, check_size, lazy, open_group, read_values, root_of
 
-DIMS = ("scan_y", "scan_x", "ky", "kx")
-SCHEMA = "ptychodask-dataset/1"
+__all__ = ["DIMS", "SCHEMA", "DatasetInfo", "dataset_info", "open_dataset", "read_mask", "read_positions", "read_truth"]
+
+_REMEDY = "copy or write the dataset again"
 
 
 @dataclass(frozen=True)
@@ -39,93 +44,78 @@ class DatasetInfo:
     """Scan rows of an inner chunk: what has to be decoded together."""
 
 
-def _open_group(path: str | Path) -> zarr.Group:
-    path = Path(path)
-    if not path.exists():
-        raise InputError(
-            f"{path} does not exist: give the path of a dataset made by 'ptychodask simulate' or create_dataset"
-        )
+def _open(path: str | Path) -> tuple[Store, GroupDocument, DatasetArrays]:
+    """The store of a dataset and what its documents say."""
     try:
-        group = zarr.open_group(str(path), mode="r", zarr_format=3)
-    except Exception as error:
-        raise InputError(f"{path} is not a Zarr group ({_first_line(error)}): give a ptychodask dataset") from error
-    schema = group.attrs.get("schema")
-    if schema != SCHEMA:
-        raise InputError(f"{path} has schema {schema!r}, expected {SCHEMA!r}: write it with ptychodask.create_dataset")
-    try:
-        missing = [name for name in ("counts", "positions", "mask") if name not in group]
-    except ValueError as error:  # an array's own description
-        raise InputError(f"{path} is damaged ({_first_line(error)}): copy or write the dataset again") from error
+        store = store_at(path)
+    except InputError as error:
+        remedy = "give the path of a dataset made by 'ptychodask simulate' or create_dataset"
+        raise InputError(f"{error}: {remedy}" if str(error).endswith("does not exist") else str(error)) from None
+    root = root_of(store, SCHEMA, "dataset", _REMEDY)
+    missing = [name for name in ("counts", "positions", "mask") if store.size(f"{name}/zarr.json") == 0]
     if missing:
-        raise InputError(f"{path} lacks {', '.join(missing)}: the dataset is truncated, write it again")
-    return group
+        raise InputError(f"{store.address} lacks {', '.join(missing)}: the dataset is truncated, write it again")
+    with _told(store):
+        arrays = {name: array_at(store, name) for name in DatasetArrays.model_fields}
+        return store, root, described(DatasetArrays, arrays, "zarr.json")
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def _told(store: Store) -> AbstractContextManager[None]:
+    return told(f"{store.address} is damaged", _REMEDY)
 
 
 def dataset_info(path: str | Path, *, whole: bool = True) -> DatasetInfo:
     """Read the metadata of a dataset and check that they fit each other; no counts are read.
 
     ``whole`` refuses missing shards of counts too.
+
+    Raises
+    ------
+    InputError
+        If the dataset is missing, damaged or of another schema: what, in which file.
     """
-    group = _open_group(path)
-    counts, positions = group["counts"], group["positions"]
-    assert isinstance(counts, zarr.Array) and isinstance(positions, zarr.Array)
+    store, root, arrays = _open(path)
     for name in ("counts", "positions", "mask") if whole else ("positions", "mask"):
-        _check_shards(Path(path), name, group[name])  # type: ignore[arg-type]
-    names = tuple(counts.metadata.dimension_names or ())  # type: ignore[union-attr]
-    if names != DIMS:
-        raise InputError(
-            f"{path}: counts have dimensions {names}, expected {DIMS}: transpose them and write the dataset again"
-        )
-    if counts.shape[2] != counts.shape[3]:
-        raise InputError(f"{path}: patterns are {counts.shape[2]} x {counts.shape[3]} pixels, they must be square")
-    if positions.shape != (*counts.shape[:2], 2):
-        raise InputError(f"{path}: positions have shape {positions.shape}, expected {(*counts.shape[:2], 2)}")
-    attributes: dict[str, Any] = dict(group.attrs)
+        _check_files(store, name, getattr(arrays, name))
+    with _told(store):
+        said = _attributes(store, root)
+    counts = arrays.counts
     try:
-        microscope = Microscope(attributes["energy_ev"], attributes["semi_angle_mrad"], attributes["aberrations"])
-        detector = Detector(counts.shape[2], attributes["angular_step_mrad"])
-        step: Any = tuple(attributes["scan_step_angstrom"])
-        fingerprint = attributes["fingerprint"]
-    except KeyError as error:
-        raise InputError(f"{path} lacks the attribute {error}: the dataset is truncated, write it again") from error
-    tile: Any = (counts.shards or counts.chunks)[:2]
+        microscope = Microscope(said.energy_ev, said.semi_angle_mrad, said.aberrations)
+        detector = Detector(counts.shape[2], said.angular_step_mrad)
+    except InputError as error:
+        raise InputError(f"{store.address}: {error}") from None
     return DatasetInfo(
-        str(path),
+        store.address,
         microscope,
         detector,
         (counts.shape[0], counts.shape[1]),
-        step,
-        tile,
-        str(counts.dtype),
-        fingerprint,
-        attributes,
-        "truth" in group,
+        said.scan_step_angstrom,
+        (counts.files[0], counts.files[1]),
+        counts.data_type,
+        said.fingerprint,
+        dict(root.attributes),
+        store.size("truth/zarr.json") > 0,
         counts.chunks[0],
     )
 
 
-def _check_shards(path: Path, name: str, array: zarr.Array) -> None:
+def _attributes(store: Store, root: GroupDocument) -> DatasetAttributes:
+    for name, field in DatasetAttributes.model_fields.items():
+        if field.is_required() and name not in root.attributes:
+            raise InputError(f"{store.address} lacks the attribute {name!r}: the dataset is truncated, write it again")
+    return described(DatasetAttributes, root.attributes, "zarr.json")
+
+
+def _check_files(store: Store, name: str, array: ArrayDocument) -> None:
     """Refuse an array with missing or empty shard files: Zarr would read them as zeros. One look per file."""
-    grid = [math.ceil(n / side) for n, side in zip(array.shape, array.shards or array.chunks, strict=True)]
-    keys = [array.metadata.encode_chunk_key(index) for index in np.ndindex(*grid)]
-    missing = [key for key in keys if not _has_bytes(path / name / key)]
-    if missing:
-        raise InputError(
-            f"{path}: {len(missing)} of {len(keys)} shards of {name} are missing ({missing[0]} is the first):"
-            " the dataset is truncated, write it again"
-            + (", or leave their positions out: --mask-damaged (data.on_damage = mask)" if name == "counts" else "")
-        )
-
-
-def _has_bytes(file: Path) -> bool:
     try:
-        return file.stat().st_size > 0
-    except OSError:
-        return False
+        check_files(store, name, array)
+    except Damage as damage:
+        raise InputError(
+            f"{store.address}: {damage}: the dataset is truncated, write it again"
+            + (", or leave their positions out: --mask-damaged (data.on_damage = mask)" if name == "counts" else "")
+        ) from None
 
 
 def open_dataset(path: str | Path) -> xr.Dataset:
@@ -153,7 +143,14 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     >>> data.counts.mean(("scan_y", "scan_x")).compute()
     """
     info = dataset_info(path)
-    data = _open_xarray(path, None, chunks=dict(zip(DIMS[:2], info.tile, strict=True)))
+    store, root, arrays = _open(path)
+    with _told(store):
+        group = open_group(store)
+        variables = {
+            name: lazy(group, name, getattr(arrays, name), store.address, _REMEDY)
+            for name in DatasetArrays.model_fields
+        }
+    data = xr.Dataset(variables, attrs=dict(root.attributes)).chunk(dict(zip(DIMS[:2], info.tile, strict=True)))
     angle = (np.arange(info.detector.pixels) - info.detector.pixels // 2) * info.detector.angular_step_mrad
     data = data.assign_coords(
         ky=("ky", angle, {"units": "mrad"}),
@@ -162,38 +159,64 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         scan_y=np.arange(info.scan_shape[0]),
         scan_x=np.arange(info.scan_shape[1]),
     )
-    data.attrs["path"] = str(path)
+    data.attrs["path"] = info.path
     return data
 
 
-def _open_xarray(path: str | Path, group: str | None, chunks: dict[str, int] | None) -> xr.Dataset:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*separate the stored chunks.*")
-        return xr.open_zarr(str(path), group=group, consolidated=False, chunks=chunks, zarr_format=3)
-
-
 def read_truth(path: str | Path) -> xr.Dataset | None:
-    """Ground truth of a simulation, or None: ``phase (y, x)``, ``probe (mode, probe_y, probe_x)``, ``positions``."""
-    if "truth" not in _open_group(path):
+    """Ground truth of a simulation, or None: ``phase (y, x)``, ``probe (mode, probe_y, probe_x)``, ``positions``.
+
+    Raises
+    ------
+    InputError
+        If it is damaged.
+    """
+    store, _, _ = _open(path)
+    if store.size("truth/zarr.json") == 0:
         return None
-    return _open_xarray(path, "truth", None).load()
+    with _told(store):
+        documents = arrays_in(store, "truth")
+        described(TruthArrays, {"arrays": documents}, "truth")
+        for name, array in documents.items():
+            check_size(store, f"truth/{name}", array)
+        # the user's own: whatever xarray wrote of it, xarray decodes
+        where, root = store.zarr()
+        return xr.open_zarr(where, group=f"{root}truth", consolidated=False, chunks=None, zarr_format=3).load()
 
 
 def read_positions(path: str | Path) -> np.ndarray:
-    """Positions [J, 2] (y, x) in angstrom, float64."""
-    return _read(path, "positions").astype(np.float64).reshape(-1, 2)
+    """Positions [J, 2] (y, x) in angstrom, float64.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read or are not finite.
+    """
+    positions = _read(path, "positions").astype(np.float64).reshape(-1, 2)
+    if not np.isfinite(positions).all():
+        wrong = int((~np.isfinite(positions)).any(axis=1).sum())
+        raise InputError(f"{path}: {wrong} of {len(positions)} positions are not finite: write the dataset again")
+    return positions
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Detector mask [N, N] float32, corner-centred, 1 = use."""
-    return np.fft.ifftshift(_read(path, "mask")).astype(np.float32)
+    """Detector mask [N, N] float32, corner-centred, 1 = use.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or excludes every pixel.
+    """
+    mask = _read(path, "mask")
+    if not mask.any():
+        raise InputError(f"{path}: the mask excludes every detector pixel: non-zero means use, write the dataset again")
+    return np.fft.ifftshift(mask != 0).astype(np.float32)
 
 
 def _read(path: str | Path, name: str) -> np.ndarray:
-    array = _open_group(path)[name]
-    assert isinstance(array, zarr.Array)
-    _check_shards(Path(path), name, array)
-    try:
-        return np.asarray(array[...])
-    except Exception as error:
-        raise InputError(f"{path}: {name} cannot be read ({_first_line(error)}): write the dataset again") from error
+    store, _, arrays = _open(path)
+    _check_files(store, name, getattr(arrays, name))
+    with _told(store):
+        array = open_group(store)[name]
+        assert isinstance(array, zarr.Array)
+        return read_values(array, ..., f"{store.address}: {name}", "write the dataset again")

@@ -21,6 +21,9 @@ from pathlib import Path
 import psutil
 
 from .._errors import InputError
+from .._text import printable
+from .described.run import HolderFile
+from .documents import Damage, described, parse_json
 
 try:
     import fcntl
@@ -151,9 +154,10 @@ def _read(descriptor: int) -> Holder | None:
     """The holder on record, None where none is (yet)."""
     try:
         os.lseek(descriptor, 0, os.SEEK_SET)
-        return Holder(**json.loads(os.read(descriptor, 4096)))
-    except (ValueError, TypeError):
+        record = described(HolderFile, parse_json(os.read(descriptor, 4096), "lock"), "lock")
+    except Damage:
         return None
+    return Holder(printable(record.host), record.pid, printable(record.since))
 
 
 def _judge(last: Holder | None, locks: bool, path: Path, what: str) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,12 +22,15 @@ from ..model.scan import Canvas
 from ..model.state import Model
 from ..model.tiles import Rect
 from ..physics.constraints import phase_of
+from .address import Store, as_given, is_address, local_path, store_at
 from .atomic import replacing, resolved
-from .dataset import _first_line
+from .described.result import SCHEMA, HistoryArrays, ResultArrays, ResultAttributes
+from .described.store import GroupDocument
+from .documents import Damage, described, told
 from .kinds import RESULT
+from .reading import array_at, arrays_in, check_files, check_size, group_at, lazy, open_group, read_values, root_of
+from .stored import checked_encoding, stored_config
 from .stores import writable
-
-SCHEMA = "ptychodask-result/1"
 
 
 class Entry(dict[str, Any]):
@@ -84,13 +89,32 @@ class Result:
     path: str
 
     @cached_property
-    def _tree(self) -> xr.Dataset:
-        return xr.open_zarr(self.path, consolidated=False, chunks=None, zarr_format=3)
+    def _documents(self) -> _Documents:
+        return _documents(self.path)
+
+    @cached_property
+    def _group(self) -> zarr.Group:
+        with _told(self.path):
+            return open_group(self._documents.store)
+
+    def _array(self, name: str) -> xr.DataArray:
+        """An array with its coordinates; its values are read when they are asked for."""
+        arrays = self._documents.arrays
+        with _told(self.path):
+            variable = self._variable(name)
+            coordinates = {str(d): self._variable(str(d)) for d in variable.dims if str(d) in ResultArrays.model_fields}
+            for axis, values in coordinates.items():
+                _check_coordinate(axis, values.values)
+            check_files(self._documents.store, name, getattr(arrays, name))
+            return xr.DataArray(variable, coordinates, name=name)
+
+    def _variable(self, name: str) -> xr.Variable:
+        return lazy(self._group, name, getattr(self._documents.arrays, name), self.path, _REMEDY)
 
     @cached_property
     def object(self) -> xr.DataArray:
         """``(slice, y, x)``: phase in rad of a pure phase object, else the complex transmission; y, x in angstrom."""
-        return self._tree["object"]
+        return self._array("object")
 
     @cached_property
     def phase(self) -> xr.DataArray:
@@ -102,43 +126,61 @@ class Result:
     @cached_property
     def probe(self) -> xr.DataArray:
         """``(mode, probe_y, probe_x)`` complex at the entrance; sum of squares = electrons per pattern."""
-        return self._tree["probe"]
+        return self._array("probe")
 
     @cached_property
     def positions(self) -> xr.DataArray:
         """``(scan_y, scan_x, axis)`` in angstrom."""
-        return self._tree["positions"]
+        return self._array("positions")
 
     @cached_property
     def attributes(self) -> dict[str, Any]:
         """Versions, data path and fingerprint, chosen iteration, reason of the stop."""
-        return dict(self._tree.attrs)
+        return dict(self._documents.root.attributes)
+
+    @property
+    def described(self) -> ResultAttributes:
+        """The attributes that programs read, checked."""
+        return self._documents.attributes
 
     @cached_property
     def warnings(self) -> list[str]:
         """What was doubtful or went wrong while the run went on."""
-        return list(json.loads(self.attributes.get("warnings", "[]")))
+        return list(json.loads(self.described.warnings))
 
     @cached_property
     def config(self) -> JobConfig:
-        """The whole configuration; ``reconstruct(data, result.config)`` runs again."""
-        return JobConfig.parse(json.loads(self.attributes["config"]))
+        """The whole configuration; ``reconstruct(data, result.config)`` runs again.
+
+        Options that this version does not know, because a later one wrote them, are left out with a warning.
+        """
+        return stored_config(self.described.config, self.path, self.described.writer)
 
     @cached_property
     def history(self) -> History:
         """One entry per iteration."""
-        steps = xr.open_zarr(self.path, group="history", consolidated=False, chunks=None, zarr_format=3).load()
-        values = {str(name): steps[name].values.tolist() for name in steps.data_vars}
+        store = self._documents.store
+        with _told(self.path):
+            documents = arrays_in(store, "history")
+            described(HistoryArrays, {"columns": documents}, "history")
+            for name, document in documents.items():
+                check_size(store, f"history/{name}", document)
+            values = {name: self._column(name).tolist() for name in documents}
         stages = ["finish" if flag else "fit" for flag in values.pop("finish")]
         rows = zip(*values.values(), strict=True)
         return History(
             [{**dict(zip(values, row, strict=True)), "stage": s} for row, s in zip(rows, stages, strict=True)]
         )
 
+    def _column(self, name: str) -> np.ndarray:
+        array = self._group[f"history/{name}"]
+        assert isinstance(array, zarr.Array)
+        return read_values(array, ..., f"{self.path}: history/{name}", _REMEDY)
+
     @property
     def iteration(self) -> int:
         """The iteration whose state this is, chosen by the stopping rule."""
-        return int(self.attributes["iteration"])
+        return self.described.iteration
 
 
 def open_result(path: str | Path) -> Result:
@@ -149,28 +191,50 @@ def open_result(path: str | Path) -> Result:
     InputError
         If it is missing, unfinished or of another schema.
     """
-    path = Path(path)
-    if not path.exists():
-        place = resolved(path)
+    if not is_address(path) and not os.path.lexists(local := local_path(path)):
+        place = resolved(local)
         running = place.with_name(place.name + ".run")
         remedy = (
-            f"its run was interrupted: 'ptychodask resume {path}'" if running.exists() else "give the path of a result"
+            f"its run was interrupted: 'ptychodask resume {local}'" if running.exists() else "give the path of a result"
         )
         raise InputError(f"{path} does not exist: {remedy}")
-    try:
-        group = zarr.open_group(str(path), mode="r", zarr_format=3)
-    except Exception as error:
-        raise InputError(f"{path} is not a Zarr group ({_first_line(error)}): give a ptychodask result") from error
-    schema = group.attrs.get("schema")
-    if schema != SCHEMA:
-        raise InputError(
-            f"{path} has schema {schema!r}, expected {SCHEMA!r}: give a result of 'ptychodask reconstruct'"
-        )
-    try:
-        group.members()  # reads the arrays' own descriptions
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({_first_line(error)}): copy it again, or reconstruct again") from error
-    return Result(str(path))
+    path = as_given(path) if is_address(path) else local_path(path)
+    result = Result(str(path))
+    _ = result._documents
+    return result
+
+
+@dataclass(frozen=True)
+class _Documents:
+    """What the documents of a result say."""
+
+    store: Store
+    root: GroupDocument
+    attributes: ResultAttributes
+    arrays: ResultArrays
+
+
+_REMEDY = "copy it again, or reconstruct again"
+
+
+def _told(path: str) -> AbstractContextManager[None]:
+    return told(f"{path} is damaged", _REMEDY)
+
+
+def _documents(path: str) -> _Documents:
+    store = store_at(path)
+    root = root_of(store, SCHEMA, "result", _REMEDY)
+    with _told(path):
+        attributes = described(ResultAttributes, root.attributes, "zarr.json")
+        arrays = {name: array_at(store, name) for name in ResultArrays.model_fields}
+        group_at(store, "history")
+        return _Documents(store, root, attributes, described(ResultArrays, arrays, "zarr.json"))
+
+
+def _check_coordinate(name: str, values: np.ndarray) -> None:
+    step = np.diff(values)
+    if not np.isfinite(values).all() or np.any(step <= 0) or np.ptp(values) > 1e9:
+        raise Damage(f"{name} is not a rising coordinate in angstrom")
 
 
 def write_result(
@@ -214,7 +278,8 @@ def write_object(path: str | Path, core: Rect, object_: np.ndarray) -> None:
     with writable(path) as store:
         array = zarr.open_group(store, mode="r+", zarr_format=3)["object"]
         assert isinstance(array, zarr.Array)
-        array[:, core.y0 : core.y1, core.x0 : core.x1] = object_
+        # zeros are written too, so that a missing file means lost data
+        array.with_config({"write_empty_chunks": True})[:, core.y0 : core.y1, core.x0 : core.x1] = object_
 
 
 def _write(
@@ -262,6 +327,7 @@ def _write(
     }
     finish = np.array([e["stage"] == "finish" for e in history], dtype=bool)
     steps = xr.Dataset({**columns, "finish": ("entry", finish)})
+    how: Any = {"consolidated": False, "zarr_format": 3, "write_empty_chunks": True}
     with writable(path, new=True) as store:
-        data.to_zarr(store, consolidated=False, zarr_format=3, compute=False)
-        steps.to_zarr(store, group="history", mode="a", consolidated=False, zarr_format=3)
+        data.to_zarr(store, compute=False, encoding=checked_encoding(data), **how)
+        steps.to_zarr(store, group="history", mode="a", encoding=checked_encoding(steps), **how)

@@ -14,10 +14,14 @@ import zarr
 
 from .._errors import InputError
 from .._numba import njit
+from .._text import first_line
 from ..model.blocks import Block, Box
 from ..solver.events import Events
-from .dataset import _first_line, _has_bytes
+from .address import Folder, Store, store_at
+from .described.store import ArrayDocument
+from .documents import told
 from .planes import events_in
+from .reading import array_at, open_group
 from .shards import Shards, Stored, dense_in, shards_of, stored_chunks
 
 SPARSE = 8
@@ -37,23 +41,37 @@ class ZarrBlocks:
         return self.fingerprint
 
     @cached_property
+    def _store(self) -> Store:
+        return store_at(self.path)
+
+    @cached_property
+    def _described(self) -> ArrayDocument:
+        with told(f"{self.path} is damaged", "copy or write the dataset again"):
+            return array_at(self._store, "counts")
+
+    @cached_property
     def _counts(self) -> zarr.Array:
-        array = zarr.open_group(self.path, mode="r", zarr_format=3)["counts"]
+        array = open_group(self._store)["counts"]
         assert isinstance(array, zarr.Array)
         return array
 
     @property
     def rows(self) -> int:
         """Scan rows of an inner chunk: what has to be decoded together."""
-        return self._counts.chunks[0]
+        return self._described.chunks[0]
 
     @cached_property
     def _layout(self) -> Shards | None:
-        return shards_of(Path(self.path) / "counts")
+        return shards_of(Path(self.path) / "counts") if isinstance(self._store, Folder) else None
+
+    @property
+    def as_we_write(self) -> bool:
+        """Are the counts laid out as we write them? If not, Zarr decodes them, which takes longer."""
+        return self._layout is not None
 
     def nbytes(self, block: Block) -> int:
         """Dense counts of a block in bytes, as they are stored."""
-        return block.size * math.prod(self._counts.shape[2:]) * self._counts.dtype.itemsize
+        return block.size * math.prod(self._described.shape[2:]) * self._described.itemsize
 
     def read(self, block: Block) -> Events | np.ndarray:
         """Counts of a block, corner-centred: events where they are stored as bit planes and are few, else dense."""
@@ -65,7 +83,7 @@ class ZarrBlocks:
 
     def _unpacked(self, layout: Shards, block: Block) -> Events | np.ndarray:
         """As :meth:`read`, of shards in our layout, without Zarr."""
-        n, dtype, patterns = self._counts.shape[-1], self._counts.dtype, math.prod(layout.chunk)
+        n, dtype, patterns = self._described.shape[-1], np.dtype(self._described.data_type), math.prod(layout.chunk)
         chunks = list(self._stored(layout, block))
         # random counts of which more than that is stored take fewer bytes dense
         if max(len(chunk) for chunk, _, _ in chunks) <= patterns * n * n * dtype.itemsize // SPARSE:
@@ -129,7 +147,7 @@ class ZarrBlocks:
     def _box(self, box: Box) -> np.ndarray:
         y0, y1, x0, x1 = box
         for shard in self._shards(box):
-            if not _has_bytes(Path(self.path) / shard):
+            if self._store.size(shard) == 0:
                 raise ValueError(f"{shard} is missing or empty")  # Zarr would read zeros
         return np.asarray(self._counts[y0:y1, x0:x1])
 
@@ -147,18 +165,17 @@ class ZarrBlocks:
 
     def _chunks(self, block: Block) -> Iterator[Box]:
         """The inner chunks that a block touches, cut to the block."""
-        side_y, side_x = self._counts.chunks[:2]
+        side_y, side_x = self._described.chunks[:2]
         for y in range(block.y0 - block.y0 % side_y, block.y1, side_y):
             for x in range(block.x0 - block.x0 % side_x, block.x1, side_x):
                 yield max(y, block.y0), min(y + side_y, block.y1), max(x, block.x0), min(x + side_x, block.x1)
 
     def _shards(self, box: Box) -> list[str]:
         """Files that hold the counts of a box, relative to the dataset."""
-        side_y, side_x = (self._counts.shards or self._counts.chunks)[:2]
+        side_y, side_x = self._described.files[:2]
         y0, y1, x0, x1 = box
-        encode = self._counts.metadata.encode_chunk_key
         return [
-            f"counts/{encode((y, x, 0, 0))}"
+            f"counts/{self._described.key((y, x, 0, 0))}"
             for y in range(y0 // side_y, (y1 - 1) // side_y + 1)
             for x in range(x0 // side_x, (x1 - 1) // side_x + 1)
         ]
@@ -178,7 +195,7 @@ class ZarrBlocks:
 
     def _unreadable(self, box: Box, more: str, error: Exception, remedy: str) -> str:
         return (
-            f"{self.path}: the counts of scan {where(box)}{more} cannot be read ({_first_line(error)}) from"
+            f"{self.path}: the counts of scan {where(box)}{more} cannot be read ({first_line(error)}) from"
             f" {', '.join(self._shards(box))}: {remedy}"
         )
 
@@ -187,6 +204,13 @@ class ZarrBlocks:
 
     def __setstate__(self, state: dict[str, str]) -> None:
         self.__dict__.update(state)
+
+
+def stored_bytes(path: str) -> int:
+    """Bytes that the counts of a dataset take where they are stored."""
+    source = ZarrBlocks(path, "")
+    size = source._store.sizes("counts")
+    return sum(size(f"counts/{key}") for key in source._described.keys())  # noqa: SIM118  # a method
 
 
 def _to_corner(counts: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from ..model.blocks import Block, make_blocks
 from ..model.optics import Microscope
 from ..model.scan import Detector
 from .dataset import DIMS, SCHEMA
+from .stored import checked_encoding
 from .stores import writable
 
 INNER = 8
@@ -175,5 +176,7 @@ def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mappi
 
 def write_truth(path: Path, truth: xr.Dataset) -> None:
     """Add the ground truth as the group ``truth``."""
+    truth = truth.drop_encoding()
+    how: Any = {"consolidated": False, "zarr_format": 3, "write_empty_chunks": True}
     with writable(path) as store:
-        truth.to_zarr(store, group="truth", mode="a", consolidated=False, zarr_format=3)
+        truth.to_zarr(store, group="truth", mode="a", encoding=checked_encoding(truth), **how)

@@ -4,35 +4,52 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
+from .._errors import InputError
+from .._text import printable
+from ..io.address import is_address
 from ..io.dataset import dataset_info, read_truth
 from ..io.result import Result
 from ..viz.report import ReportData
 
 
 def report_data(result: Result) -> ReportData:
-    """Collect a result for its report."""
-    attributes = result.attributes
-    source = Path(attributes["data"])
-    truth = read_truth(source) if source.exists() else None
-    specimen = (
-        dataset_info(source, whole=False).attributes.get("specimen", source.stem) if source.exists() else source.stem
-    )
+    """Collect a result for its report.
+
+    Raises
+    ------
+    InputError
+        If the result, or the dataset that it was made of and that is still there, is damaged.
+    """
+    said = result.described
+    source, stem = said.data, Path(said.data).stem
+    there = bool(source) and (is_address(source) or Path(source).exists())
+    truth = read_truth(source) if there else None
+    specimen = dataset_info(source, whole=False).attributes.get("specimen", stem) if there else stem
+    for name in ("dose_per_square_angstrom", "electrons_per_pattern", "semi_angle_mrad", "defocus_angstrom", "slices"):
+        if getattr(said, name) is None:
+            raise InputError(f"{result.path} lacks the attribute {name!r}: copy it again, or reconstruct again")
     steps = result.history
     best = max((i for i, e in enumerate(steps) if e.stage == "fit" and e.updates == result.iteration), default=0)
+    probe, positions = result.probe.load(), result.positions.values
+    for name, values in (("object", result.object.load()), ("probe", probe), ("positions", positions)):
+        if not np.isfinite(np.asarray(values)).all():
+            raise InputError(f"{result.path}: {name} holds values that are not finite: reconstruct again")
     return ReportData(
-        title=f"{specimen}, {attributes['dose_per_square_angstrom']:.4g} e/Å²",
+        title=f"{printable(specimen, 60)}, {said.dose_per_square_angstrom:.4g} e/Å²",
         phase=result.phase,
-        probe=result.probe.rename(probe_y="y", probe_x="x"),
-        positions=result.positions.values,
-        history={name: steps[name] for name in ("iteration", "loss", "validation", "seconds")},
+        probe=probe.rename(probe_y="y", probe_x="x"),
+        positions=positions,
+        history={name: steps[name] for name in ("iteration", "loss", "validation", "seconds")} if len(steps) else {},
         best_iteration=int(steps[best].iteration) if len(steps) else 0,
         truth=None if truth is None else truth["phase"],
         summary={
-            "dose (e/Å²)": attributes["dose_per_square_angstrom"],
-            "electrons per pattern": attributes["electrons_per_pattern"],
-            "semi-angle (mrad)": attributes["semi_angle_mrad"],
-            "defocus (Å)": attributes["defocus_angstrom"],
-            "slices": attributes["slices"],
-            "modes": result.probe.sizes["mode"],
+            "dose (e/Å²)": said.dose_per_square_angstrom,
+            "electrons per pattern": said.electrons_per_pattern,
+            "semi-angle (mrad)": said.semi_angle_mrad,
+            "defocus (Å)": said.defocus_angstrom,
+            "slices": said.slices,
+            "modes": probe.sizes["mode"],
         },
     )

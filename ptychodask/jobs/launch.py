@@ -14,9 +14,13 @@ from typing import Any
 
 from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect, describe
+from ..io.address import is_address
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo, dataset_info
+from ..io.described.run import SCHEMA as RUN_SCHEMA
+from ..io.described.run import JobFile, LogFile, RecipeFile
 from ..io.result import open_result
+from ..io.stored import stored_config
 from ..model.config import EngineConfig, JobConfig
 from .damage import damage_attributes, damage_warning
 from .log import Log
@@ -74,8 +78,15 @@ def start(
     with _held(folder, launch.report), launch.connect(client) as dask_client:
         check_fits(dataset, job, dask_client)
         name = uuid.uuid4().hex
-        identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
-        folder.claim({**identity, "run": name}, overwrite)
+        identity = {
+            "schema": RUN_SCHEMA,
+            "version": metadata.version("ptychodask"),
+            "data": dataset.path,
+            "config": job.model_dump_json(),
+            "fingerprint": dataset.fingerprint,
+            "run": name,
+        }
+        folder.claim(identity, overwrite)
         try:
             _check_places(launch, dask_client)
             recipe = _recipe(launch, dask_client)
@@ -94,7 +105,7 @@ def _launch(target: Path, dataset: DatasetInfo, job: JobConfig, overwrite: bool,
 
 
 def take_up(
-    target: Path, data: Path | None, engine: dict[str, Any], client: Client | None, observer: Report | None
+    target: Path, data: str | None, engine: dict[str, Any], client: Client | None, observer: Report | None
 ) -> None:
     """Run an interrupted job to its end; one that is finished is left alone."""
     folder, report = RunFolder.of(target), Reporter(observer)
@@ -105,26 +116,25 @@ def take_up(
         return
     with _held(folder, report):
         identity = folder.identity()
-        if target.exists() and (identity is None or _made(target) == identity.get("run")):
+        if target.exists() and (identity is None or (identity.run and _made(target) == identity.run)):
             folder.remove()  # its own run was killed while it did that
             report("finished", {"path": str(target)})
             return
         if identity is None:
             raise InputError(f"{folder.path} holds no run to resume: start it anew with reconstruct")
-        job = _elsewhere(JobConfig.parse(json.loads(identity["config"])), engine)
+        job = _elsewhere(stored_config(identity.config, str(folder.path / "job.json"), identity.version), engine)
         dataset = _same_data(identity, data, job)
-        if dataset.path != identity["data"]:
-            folder.write_json("job.json", {**identity, "data": dataset.path})
+        if dataset.path != identity.data:
+            folder.write_json("job.json", {**identity.content(), "data": dataset.path})
         launch = _launch(target, dataset, job, True, report)
-        log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
+        log = Log(**folder.read("log.json", LogFile).content()) if (folder.path / "log.json").exists() else Log()
         with launch.connect(client) as dask_client:
             _check_places(launch, dask_client)
             if (folder.path / "recipe.json").exists():
-                place = {"path": dataset.path, "config": job.model_dump_json()}
-                recipe = Recipe.load({**folder.read_json("recipe.json"), **place})
+                recipe = _stored_recipe(folder, dataset, job)
             else:
                 recipe = _recipe(launch, dask_client)
-            _run(launch, dask_client, recipe, log, identity.get("run", ""))
+            _run(launch, dask_client, recipe, log, identity.run)
 
 
 def _made(result: Path) -> str | None:
@@ -135,17 +145,26 @@ def _made(result: Path) -> str | None:
         return None
 
 
-def _same_data(identity: dict[str, Any], moved_to: Path | None, job: JobConfig) -> DatasetInfo:
+def _same_data(identity: JobFile, moved_to: str | None, job: JobConfig) -> DatasetInfo:
     """The dataset of an interrupted run, where it is now."""
-    path = Path(identity["data"]) if moved_to is None else moved_to
-    if moved_to is None and not path.exists():
+    path = identity.data if moved_to is None else moved_to
+    if moved_to is None and not is_address(path) and not Path(path).exists():
         raise InputError(f"the run's dataset {path} does not exist: if it was moved, say where to with --data (data=)")
     dataset = dataset_info(path, whole=job.data.on_damage == "stop")
-    if dataset.fingerprint == identity["fingerprint"]:
+    if dataset.fingerprint == identity.fingerprint:
         return dataset
     if moved_to is not None:
-        raise InputError(f"{path} is not the dataset of the run, which was {identity['data']}: their counts differ")
+        raise InputError(f"{path} is not the dataset of the run, which was {identity.data}: their counts differ")
     raise InputError(f"{path} has changed since the run was started: reconstruct it anew with --overwrite")
+
+
+def _stored_recipe(folder: RunFolder, dataset: DatasetInfo, job: JobConfig) -> Recipe:
+    """What the survey found when the run was started."""
+    stored = folder.read("recipe.json", RecipeFile)
+    (rows, columns), path = dataset.scan_shape, folder.path / "recipe.json"
+    if any(y1 > rows or x1 > columns for _, y1, _, x1 in stored.damaged):
+        raise InputError(f"{path} leaves out positions beyond the scan of {rows} x {columns}: start the run anew")
+    return Recipe.load({**stored.content(), "path": dataset.path, "config": job.model_dump_json()})
 
 
 def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:

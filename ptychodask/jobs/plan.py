@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from .._array import backend_module, cupy_available
@@ -14,6 +13,7 @@ from ..distributed.cluster import connect
 from ..distributed.machine import cores, cuda_devices
 from ..distributed.site import Site, available_bytes, site_here, site_of
 from ..io.dataset import DatasetInfo
+from ..io.source import stored_bytes
 from ..model.config import JobConfig
 from .calibrate import Sample, Speed, measure, sample
 from .footprint import Footprint
@@ -174,7 +174,7 @@ def make_plan(info: DatasetInfo, config: JobConfig, site: Site, *, calibrate: bo
     memory = memory_of(shapes, site)
     device = shapes.device_bytes() if backend == "cupy" else None
     device_available = _device_bytes() if backend == "cupy" and cupy_available() else None
-    stored = sum(f.stat().st_size for f in (Path(info.path) / "counts").rglob("*") if f.is_file())
+    stored = stored_bytes(info.path)
     plan = Plan(
         shapes,
         site,

@@ -13,6 +13,7 @@ from .._errors import InputError
 from ..analysis.sampling import check_geometry
 from ..distributed.machine import cores
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
+from ..io.source import ZarrBlocks
 from ..model.blocks import Block, Box, make_blocks
 from ..model.config import LARGEST_TILE, EngineConfig, JobConfig
 from ..model.optics import Microscope
@@ -58,7 +59,7 @@ class Recipe:
     @classmethod
     def load(cls, values: dict[str, Any]) -> Recipe:
         """From the dictionary that JSON made of it, which keeps every bit of a float but knows no tuples."""
-        return cls(**{**values, "damaged": tuple(tuple(box) for box in values["damaged"])})
+        return cls(**{**values, "damaged": tuple(tuple(box) for box in values.get("damaged", ()))})
 
     @property
     def job(self) -> JobConfig:
@@ -131,6 +132,8 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
             " nothing to the first mode:"
             f" use mode_power < {1 / (config.probe.modes - 1):.3g}"
         )
+    if not ZarrBlocks(info.path, info.fingerprint).as_we_write:
+        remarks.append("counts are stored in another layout: Zarr decodes them, which takes longer")
     if side is not None:
         remarks.append(f"the object is kept in tiles of at most {side} x {side} pixels")
     if config.object.slices is None:

@@ -279,6 +279,23 @@ def option_names() -> list[str]:
     return ["preset"] + [f"{s}.{n}" for s, section in _sections() for n in section.model_fields]
 
 
+def known_options(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The options that this version has, and the names of the others: those of a file that a later version wrote."""
+    sections = dict(_sections())
+    known: dict[str, Any] = {}
+    unknown: list[str] = []
+    for name, value in values.items():
+        if name not in JobConfig.model_fields:
+            unknown.append(name)
+        elif name in sections and isinstance(value, dict):
+            fields = sections[name].model_fields
+            known[name] = {option: v for option, v in value.items() if option in fields}
+            unknown += [f"{name}.{option}" for option in value if option not in fields]
+        else:
+            known[name] = value
+    return known, unknown
+
+
 def _sections() -> Iterator[tuple[str, type[_Section]]]:
     yield from (
         ("data", DataConfig),

@@ -198,7 +198,7 @@ def _pick(start: Any, pixel: Any, count: Any, new_start: Any, new_pixel: Any, ne
         new_start[b + 1] = to
 
 
-@numba.njit(nogil=True, cache=True)
+@njit(nogil=True)
 def _add(
     first_start: Any, first_pixel: Any, first_count: Any, second_start: Any, second_pixel: Any, second_count: Any,
     start: Any, pixel: Any, count: Any,

@@ -139,7 +139,8 @@ def _draw_page(data: ReportData, analysis: _Analysis) -> Figure:
     def place(left: float, bottom: float, width: float, height: float) -> Any:
         return figure.add_axes((left / _SIZE[0], bottom / _SIZE[1], width / _SIZE[0], height / _SIZE[1]))
 
-    figure.text(0.35 / 16, 9.62 / 10, data.title, fontsize=18, fontweight="bold", color=_draw.INK, va="center")
+    heading: dict[str, Any] = {"fontsize": 18, "fontweight": "bold", "color": _draw.INK, "va": "center"}
+    figure.text(0.35 / 16, 9.62 / 10, data.title, parse_math=False, **heading)  # a name may hold a dollar sign
     line = "    ".join(f"{k} {_scalar(v)}" for k, v in data.summary.items())
     figure.text(0.35 / 16, 9.25 / 10, line, fontsize=10.5, color=_draw.QUIET, va="center")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import pickle
 import shutil
@@ -458,3 +460,86 @@ def test_a_damaged_small_array_is_an_error(store, name):
     flip(next(p for p in (store / name / "c").rglob("*") if p.is_file()), 0.5)
     with pytest.raises(InputError, match=rf"scan\.zarr: {name} cannot be read"):
         (read_positions if name == "positions" else read_mask)(store)
+
+
+def edited(store: Path, name: str, **changes: object) -> None:
+    """Change keys of the description of an array, or, without a name, attributes of the group."""
+    file = store / name / "zarr.json"
+    document = json.loads(file.read_text())
+    (document if name else document["attributes"]).update(changes)
+    file.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("", {"energy_ev": "300e3"}, r"zarr\.json: energy_ev = '300e3': input should be a valid number"),
+        ("", {"scan_step_angstrom": [1.0]}, r"zarr\.json lacks 'scan_step_angstrom\.1'"),
+        ("", {"scan_step_angstrom": [1.0, math.nan]}, r"scan_step_angstrom\.1 = nan: input should be a finite number"),
+        ("", {"aberrations": {"C10": 10**400}}, r"aberrations\.C10 = 1000"),
+        ("", {"aberrations": {"Cs\x1b[2J": 1.0}}, r"scan\.zarr: aberration 'Cs.*' is not known"),
+        ("", {"energy_ev": 300}, r"scan\.zarr: energy_ev = 300"),
+        ("", {"fingerprint": ["a"]}, r"fingerprint = \['a'\]: input should be a valid string"),
+        ("", {"schema": "ptychodask-dataset/2"}, "was written by a newer version of ptychodask"),
+        ("counts", {"shape": [2**30, 2, N, N]}, r"positions have shape \(6, 8, 2\), expected 1073741824 x 2 x 2"),
+        ("counts", {"shape": [2**30, 2**30, N, N]}, "at most|1 to 2147483648 are read"),
+        (
+            "counts",
+            {"data_type": "float64"},
+            "counts have values of type 'float64', expected uint8 or uint16",
+        ),
+        ("counts", {"dimension_names": ["kx", "ky", "scan_x", "scan_y"]}, "transpose them"),
+        ("mask", {"shape": [N, N + 2]}, rf"the mask has shape \({N}, {N + 2}\), expected {N} x {N}"),
+        ("positions", {"codecs": "zstd"}, r"positions/zarr\.json: codecs = 'zstd'"),
+    ],
+)
+def test_an_edited_description_is_one_line_that_names_file_and_key(store, name, changes, message):
+    edited(store, name, **changes)
+    for reader in (dataset_info, open_dataset, read_positions) if name else (dataset_info, open_dataset):
+        with pytest.raises(InputError, match=message) as caught:
+            reader(store)
+        assert str(caught.value).isprintable() and str(store) in str(caught.value)
+
+
+def test_shapes_that_fit_each_other_but_no_files_are_refused_at_once(store):
+    edited(store, "counts", shape=[2**20, 2**10, N, N])
+    edited(store, "positions", shape=[2**20, 2**10, 2])
+    for whole in (True, False):
+        with pytest.raises(InputError, match=r"more than 1000 of \d+ shards of (counts|positions) are missing"):
+            dataset_info(store, whole=whole)
+
+
+def test_an_array_that_claims_more_than_its_files_can_hold_is_refused(store):
+    edited(store, "counts", shape=[2**15, 2**11, N, N])
+    grid = {"name": "regular", "configuration": {"chunk_shape": [2**15, 2**11, 2]}}
+    edited(store, "positions", shape=[2**15, 2**11, 2], chunk_grid=grid)
+    with pytest.raises(InputError, match=r"positions claims \(32768, 2048, 2\) values, its files hold \d+ bytes"):
+        dataset_info(store, whole=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("positions", np.nan, "48 of 48 positions are not finite"),
+        ("positions", np.inf, "48 of 48 positions are not finite"),
+        ("mask", 0, "the mask excludes every detector pixel"),
+    ],
+)
+def test_values_that_cannot_be_used_are_refused(store, name, value, message):
+    zarr.open_group(str(store), mode="r+")[name][...] = value
+    if name == "mask":  # a chunk of zeros is not written unless that is asked for
+        array = zarr.open_group(str(store), mode="r+")[name]
+        array.with_config({"write_empty_chunks": True})[...] = value
+    with pytest.raises(InputError, match=rf"scan\.zarr: {message}"):
+        (read_positions if name == "positions" else read_mask)(store)
+
+
+@pytest.mark.parametrize("harm", [flip, cut])
+def test_a_damaged_truth_is_one_line(tmp_path, harm):
+    axis = np.arange(40.0)
+    truth = xr.Dataset({"phase": (("y", "x"), np.random.default_rng(0).random((40, 40)))}, {"y": axis, "x": axis})
+    path = write(tmp_path / "scan.zarr", truth=truth)
+    xr.testing.assert_equal(read_truth(path), truth)
+    harm(next(p for p in (path / "truth" / "phase" / "c").rglob("*") if p.is_file()), 0.5)
+    with pytest.raises(InputError, match=r"scan\.zarr is damaged \(.*\): copy or write the dataset again"):
+        read_truth(path)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from importlib import metadata
+
 import numpy as np
 import pytest
 import zarr
@@ -172,3 +175,79 @@ def test_a_result_is_whole_or_absent(tmp_path, monkeypatch):
     assert open_result(tmp_path / "r.zarr").object.dtype == np.float32
     write(tmp_path / "r.zarr", "complex", overwrite=True)
     assert open_result(tmp_path / "r.zarr").object.dtype == np.complex64
+
+
+def edited(path, **attributes):
+    """Change attributes of a result."""
+    document = json.loads((path / "zarr.json").read_text())
+    document["attributes"].update(attributes)
+    (path / "zarr.json").write_text(json.dumps(document))
+    return path
+
+
+def test_options_of_a_later_version_are_left_out_with_a_warning_that_names_both(tmp_path):
+    later = {**JobConfig().model_dump(mode="json"), "annealing": {"on": True}}
+    later["solver"] = {**later["solver"], "iterations": 7, "cooling": 0.5}
+    versions = json.dumps({"ptychodask": "9.8.7"})
+    path = edited(write(tmp_path / "r.zarr"), config=json.dumps(later), versions=versions)
+    here = metadata.version("ptychodask")
+    with pytest.warns(UserWarning, match=rf"ptychodask 9\.8\.7 .* {here} .*left out: solver\.cooling, annealing"):
+        config = open_result(path).config
+    assert config == JobConfig.parse({"solver": {"iterations": 7}})
+    with pytest.raises(InputError, match=r"unknown option solver\.cooling"):
+        JobConfig.parse({"solver": {"cooling": 0.5}})
+    with pytest.raises(InputError, match=r"did you mean solver\.iterations"):
+        JobConfig.load(overrides=["solver.iteration=3"])
+
+
+def test_a_result_of_a_later_schema_is_refused(tmp_path):
+    path = edited(write(tmp_path / "r.zarr"), schema="ptychodask-result/2")
+    with pytest.raises(InputError, match=r"r\.zarr was written by a newer version .*update ptychodask"):
+        open_result(path)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"config": "[]"}, "the configuration is no JSON object"),
+        ({"config": "{"}, "the configuration is no JSON"),
+        ({"config": '{"solver": {"iterations": -1}}'}, r"configuration, of version .*: solver\.iterations = -1"),
+        ({"config": 5}, r"zarr\.json: config = 5"),
+        ({"iteration": "2"}, r"zarr\.json: iteration = '2'"),
+        ({"versions": "[1]"}, "versions by name"),
+        ({"dose_per_square_angstrom": -1.0}, r"dose_per_square_angstrom = -1\.0"),
+    ],
+)
+def test_damaged_attributes_are_one_line(tmp_path, attributes, message):
+    path = edited(write(tmp_path / "r.zarr"), **attributes)
+    with pytest.raises(InputError, match=message) as caught:
+        _ = open_result(path).config
+    assert str(caught.value).isprintable() and str(path) in str(caught.value)
+
+
+READERS = {
+    "object": lambda r: r.object.values,
+    "probe": lambda r: r.probe.values,
+    "positions": lambda r: r.positions.values,
+    "y": lambda r: r.phase,
+    "history/loss": lambda r: r.history,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("harm", ["flip", "cut", "lose"])
+def test_damaged_values_are_one_line_and_never_wrong_numbers(tmp_path, name, harm):
+    path = write(tmp_path / "r.zarr")
+    chunk = next(p for p in (path / name / "c").rglob("*") if p.is_file())
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    if harm == "lose":
+        chunk.unlink()
+    else:
+        chunk.write_bytes(content if harm == "flip" else content[: len(content) // 2])
+    if (name, harm) == ("history/loss", "lose"):
+        assert np.isnan(open_result(path).history["loss"]).all()  # older versions left such columns out
+        return
+    with pytest.raises(InputError, match=r"r\.zarr.*(copy it again|reconstruct again)") as caught:
+        READERS[name](open_result(path))
+    assert str(caught.value).isprintable()

@@ -1,0 +1,58 @@
+"""A checkpoint: the few numbers of a state, and maps that fit each other."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from ..documents import Described, Whole
+from .store import ArrayDocument, check_array
+
+MOST_SLICES = 10_000
+MOST_PIXELS = 2**17
+Hexadecimal = Annotated[str, Field(strict=True, max_length=40)]
+
+
+class StateAttributes(Described):
+    """Floats are hexadecimal text: a resumed run must have the same bits."""
+
+    iteration: Whole
+    background: Hexadecimal
+    damping: Hexadecimal
+    momentum: Annotated[int, Field(strict=True, ge=-1, le=2**31)]
+
+    @field_validator("background", "damping")
+    @classmethod
+    def _number(cls, value: str) -> str:
+        if not (math.isfinite(number := float.fromhex(value)) and number >= 0):
+            raise ValueError("a finite number from 0 is expected")
+        return value
+
+
+class StateArrays(Described):
+    """Object, anchor, probe and positions."""
+
+    object: ArrayDocument
+    anchor: ArrayDocument
+    probe: ArrayDocument
+    positions: ArrayDocument
+
+    @model_validator(mode="after")
+    def _fit(self) -> StateArrays:
+        shape = self.object.shape
+        if len(shape) == 3 and (shape[0] > MOST_SLICES or max(shape[1:]) > MOST_PIXELS):
+            raise ValueError(f"an object of {shape}, at most {MOST_SLICES} slices of {MOST_PIXELS} pixels a side")
+        maps = ("float32", "float64", "complex64", "complex128")
+        for name, types, expected in (
+            ("object", maps, (None, None, None)),
+            ("anchor", (str(self.object.data_type),), shape),
+            ("probe", ("complex64", "complex128"), (None, None, None)),
+            ("positions", ("float64",), (None, 2)),
+        ):
+            try:
+                check_array(getattr(self, name), types, expected)
+            except ValueError as error:
+                raise ValueError(f"{name} has {error}") from None
+        return self

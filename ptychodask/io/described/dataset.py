@@ -1,0 +1,106 @@
+"""A dataset: its attributes, and arrays that fit each other."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from ..documents import Described, Number, Positive, Text
+from .store import ArrayDocument, check_array
+
+DIMS = ("scan_y", "scan_x", "ky", "kx")
+SCHEMA = "ptychodask-dataset/1"
+MOST_POSITIONS, MOST_PIXELS = 2**31, 8192
+CALIBRATION = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=1e9)]
+
+
+class DatasetAttributes(Described):
+    """What programs read of a dataset's attributes; a user's own are kept beside them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    energy_ev: Positive
+    semi_angle_mrad: Positive
+    aberrations: dict[Text, Number]
+    angular_step_mrad: CALIBRATION
+    scan_step_angstrom: tuple[CALIBRATION, CALIBRATION]
+    electrons_per_pattern: Positive
+    dose_per_square_angstrom: Positive
+    fingerprint: Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+    thickness_angstrom: Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=1e6)] | None = None
+
+    @field_validator("aberrations")
+    @classmethod
+    def _few(cls, value: dict[str, float]) -> dict[str, float]:
+        if len(value) > 100:
+            raise ValueError(f"{len(value)} coefficients, at most 100 are read")
+        return value
+
+
+class DatasetArrays(Described):
+    """Counts, positions and mask."""
+
+    counts: ArrayDocument
+    positions: ArrayDocument
+    mask: ArrayDocument
+
+    @model_validator(mode="after")
+    def _fit(self) -> DatasetArrays:
+        counts, (rows, columns, *_) = self.counts, (*self.counts.shape, 0, 0)
+        if (names := counts.dimension_names or ()) != DIMS:
+            raise ValueError(f"counts have dimensions {names}, expected {DIMS}: transpose them")
+        pixels = counts.shape[2]
+        if pixels != counts.shape[3]:
+            raise ValueError(f"patterns are {pixels} x {counts.shape[3]} pixels, they must be square")
+        if pixels > MOST_PIXELS:
+            raise ValueError(f"patterns of {pixels} pixels, at most {MOST_PIXELS} are read")
+        if not 1 <= rows * columns <= MOST_POSITIONS:
+            raise ValueError(f"a scan of {rows} x {columns} positions, 1 to {MOST_POSITIONS} are read")
+        for name, types, shape in (
+            ("counts", ("uint8", "uint16", "float32"), counts.shape),
+            ("positions", ("float64", "float32"), (rows, columns, 2)),
+            ("mask", ("uint8", "bool"), (pixels, pixels)),
+        ):
+            try:
+                check_array(getattr(self, name), types, shape)
+            except ValueError as error:
+                raise ValueError(f"{name} have {error}" if name != "mask" else f"the mask has {error}") from None
+        return self
+
+
+class TruthArrays(Described):
+    """The ground truth of a simulation: ``phase (y, x)`` with its coordinates, and whatever else was known."""
+
+    arrays: dict[Text, ArrayDocument]
+
+    @model_validator(mode="after")
+    def _fit(self) -> TruthArrays:
+        if len(self.arrays) > 100:
+            raise ValueError(f"{len(self.arrays)} arrays, at most 100 are read")
+        lengths: dict[Any, tuple[int, str]] = {}
+        for name, array in self.arrays.items():
+            for dimension, length in zip(array.dimension_names or (), array.shape, strict=False):
+                known, where = lengths.setdefault(dimension, (length, name))
+                if known != length:
+                    raise ValueError(f"{dimension!r:.40} has {length} values in {name} and {known} in {where}")
+        for name, names in (("phase", ("y", "x")), ("y", ("y",)), ("x", ("x",))):
+            if name not in self.arrays:
+                raise ValueError(f"{name} is missing")
+            if self.arrays[name].dimension_names != names:
+                raise ValueError(f"{name} has dimensions {self.arrays[name].dimension_names}, expected {names}")
+        check_array(self.arrays["phase"], ("float32", "float64"), (None, None))
+        for name in ("y", "x"):
+            check_array(self.arrays[name], ("float64", "float32", "int64", "int32"), (None,))
+        return self
+
+
+def missing_files(array: ArrayDocument, size: Any, most: int = 1000) -> tuple[int, str]:
+    """How many files of an array are missing or empty, up to ``most``, and the first of them.
+
+    Zarr would read them as zeros. A claimed shape may have more files than anybody could look for.
+    """
+    absent = (key for key in array.keys() if size(key) == 0)  # noqa: SIM118  # a method, not a mapping's
+    first = list(itertools.islice(absent, most))
+    return len(first), first[0] if first else ""

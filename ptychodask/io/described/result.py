@@ -1,0 +1,129 @@
+"""A result: what it says of its run, its arrays and its history, which fit each other."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from ..documents import Described, Number, Positive, Real, Text, Whole, parse_json
+from .store import ArrayDocument, check_array
+
+SCHEMA = "ptychodask-result/1"
+MOST_PIXELS = 2**17
+MOST_ENTRIES = 2**20
+Angle = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=1000)]
+
+
+class ResultAttributes(Described):
+    """What programs read of a result's attributes; what else is there is kept beside them."""
+
+    model_config = ConfigDict(extra="allow")
+
+    config: Text
+    iteration: Whole
+    versions: Text = "{}"
+    data: Text = ""
+    data_fingerprint: Text = ""
+    electrons_per_pattern: Positive | None = None
+    dose_per_square_angstrom: Positive | None = None
+    semi_angle_mrad: Angle | None = None
+    energy_ev: Positive | None = None
+    defocus_angstrom: Number | None = None
+    slices: Whole | None = None
+    finish: Whole | None = None
+    restarts: Whole | None = None
+    patterns_left_out: Whole | None = None
+    initial_loss: Real | None = None
+    initial_validation: Real | None = None
+    bytes_per_pattern: Real | None = None
+    stopped_because: Text = ""
+    container: Text = ""
+    boxes_left_out: Text = "[]"
+    remarks: Text = "[]"
+    warnings: Text = "[]"
+
+    @field_validator("remarks", "warnings")
+    @classmethod
+    def _lines(cls, value: str) -> str:
+        found = parse_json(value.encode(), "a list of lines")
+        if not isinstance(found, list) or not all(isinstance(v, str) for v in found):
+            raise ValueError("a list of lines is expected")
+        return value
+
+    @field_validator("versions")
+    @classmethod
+    def _versions(cls, value: str) -> str:
+        found = parse_json(value.encode(), "versions")
+        if not isinstance(found, dict) or not all(isinstance(v, str) for v in found.values()):
+            raise ValueError("versions by name, as text, are expected")
+        return value
+
+    @property
+    def writer(self) -> str:
+        """Version of ptychodask that wrote it."""
+        return str(json.loads(self.versions).get("ptychodask", "of unknown version"))
+
+
+class ResultArrays(Described):
+    """Object, probe and positions, and the coordinates of the two images."""
+
+    object: ArrayDocument
+    probe: ArrayDocument
+    positions: ArrayDocument
+    y: ArrayDocument
+    x: ArrayDocument
+    probe_y: ArrayDocument
+    probe_x: ArrayDocument
+
+    @model_validator(mode="after")
+    def _fit(self) -> ResultArrays:
+        _, height, width = (*self.object.shape, 0, 0, 0)[:3]
+        _, rows, columns = (*self.probe.shape, 0, 0, 0)[:3]
+        if max(height, width, rows, columns) > MOST_PIXELS:
+            raise ValueError(f"images of more than {MOST_PIXELS} pixels a side")
+        if min(height, width, rows, columns, *self.object.shape[:1], *self.probe.shape[:1]) < 1:
+            raise ValueError("object or probe have no pixels")
+        expected: dict[str, tuple[tuple[str, ...], tuple[int | None, ...], tuple[str, ...]]] = {
+            "object": (("float32", "float64", "complex64", "complex128"), (None, height, width), ("slice", "y", "x")),
+            "probe": (("complex64", "complex128"), (None, rows, columns), ("mode", "probe_y", "probe_x")),
+            "positions": (("float64",), (None, None, 2), ("scan_y", "scan_x", "axis")),
+            "y": (("float64",), (height,), ("y",)),
+            "x": (("float64",), (width,), ("x",)),
+            "probe_y": (("float64",), (rows,), ("probe_y",)),
+            "probe_x": (("float64",), (columns,), ("probe_x",)),
+        }
+        for name, (types, shape, dimensions) in expected.items():
+            array: ArrayDocument = getattr(self, name)
+            try:
+                check_array(array, types, shape)
+            except ValueError as error:
+                raise ValueError(f"{name} has {error}") from None
+            if array.dimension_names != dimensions:
+                raise ValueError(f"{name} has dimensions {array.dimension_names}, expected {dimensions}")
+        return self
+
+
+class HistoryArrays(Described):
+    """The columns of the history, of one length."""
+
+    columns: dict[Text, ArrayDocument]
+
+    @model_validator(mode="after")
+    def _fit(self) -> HistoryArrays:
+        if "finish" not in self.columns or len(self.columns) > 100:
+            raise ValueError("finish is missing" if "finish" not in self.columns else "more than 100 columns")
+        (length,) = (*self.columns["finish"].shape, -1)[:1]
+        if not 0 <= length <= MOST_ENTRIES:
+            raise ValueError(f"{length} entries, at most {MOST_ENTRIES} are read")
+        needed = ("iteration", "updates", "loss", "validation", "seconds") if length else ()
+        if missing := [name for name in needed if name not in self.columns]:
+            raise ValueError(f"{missing[0]} is missing")
+        for name, array in self.columns.items():
+            types: Any = {"finish": ("bool",), "iteration": ("int64",), "updates": ("int64",)}.get(name)
+            try:
+                check_array(array, types or ("float64", *(() if name in needed else ("int64",))), (length,))
+            except ValueError as error:
+                raise ValueError(f"{name} has {error}") from None
+        return self

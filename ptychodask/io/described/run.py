@@ -1,0 +1,122 @@
+"""The files of a run folder: what runs, what it has seen, what it decided, and who holds the lock."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from ..documents import Described, Flag, Positive, Real, Text, Whole
+
+SCHEMA = "ptychodask-run/1"
+Edge = Annotated[int, Field(strict=True, ge=0, le=2**31)]
+
+
+class RunFile(Described):
+    """A file that only the program that wrote it reads: what is not known in it is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    most_bytes: ClassVar[int] = 4 * 2**20
+    most_values: ClassVar[int] = 200_000
+
+    def content(self) -> dict[str, Any]:
+        """What the file says, every number with the bits that it had."""
+        return self.model_dump(exclude_unset=True)
+
+
+class JobFile(RunFile):
+    """``job.json``: the data and the configuration."""
+
+    schema_: Text = Field(SCHEMA, alias="schema")
+    version: Text = "of unknown version"
+    data: Text
+    config: Text
+    fingerprint: Text
+    run: Text = ""
+
+    @field_validator("schema_")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value != SCHEMA:
+            raise ValueError(f"{SCHEMA!r} is expected, another version of ptychodask wrote it")
+        return value
+
+
+class LogEntry(Described):
+    """One iteration; what else was measured is kept beside it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    iteration: Annotated[int, Field(strict=True, ge=0, le=10**6)]
+    stage: Literal["fit", "finish"]
+    loss: Real
+    validation: Real
+    patterns: Real
+    power: Real
+    seconds: Real
+    bytes_read: Real
+    bytes_merged: Real
+    bytes_exchanged: Real | None = None
+
+    @model_validator(mode="after")
+    def _numbers(self) -> LogEntry:
+        for name, value in (self.model_extra or {}).items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ValueError(f"{name!r:.40} is no number")
+        return self
+
+
+class LogFile(RunFile):
+    """``log.json``: the history so far."""
+
+    # 100 000 iterations of a dozen numbers
+    most_bytes: ClassVar[int] = 64 * 2**20
+    most_values: ClassVar[int] = 1_500_000
+
+    entries: list[LogEntry] = Field(default_factory=list)
+    restarts: Annotated[int, Field(strict=True, ge=0, le=100)] = 0
+    chosen: Whole | None = None
+    reason: Text = ""
+    floor: Whole = 0
+    warnings: list[Text] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> LogFile:
+        fitted = [entry.iteration for entry in self.entries if entry.stage == "fit"]
+        if fitted != list(range(len(fitted))):
+            raise ValueError("entries of the fit are not those of iterations 0, 1, 2, ...")
+        if self.floor > len(fitted):
+            raise ValueError(f"floor = {self.floor} is beyond the {len(fitted)} entries of the fit")
+        return self
+
+
+class RecipeFile(RunFile):
+    """``recipe.json``: what the survey found and a worker chose."""
+
+    path: Text
+    config: Text
+    mean_counts: Positive
+    hold_out: Flag = True
+    backend: Literal["cpu", "numpy", "cupy"] = "numpy"
+    chains: Flag = False
+    device_batch: Annotated[int, Field(strict=True, ge=0, le=2**31)] = 0
+    damaged: tuple[tuple[Edge, Edge, Edge, Edge], ...] = ()
+    container: Annotated[str, Field(strict=True, max_length=1000)] = ""
+    pattern_bytes: Positive
+
+    @field_validator("damaged")
+    @classmethod
+    def _boxes(cls, value: Any) -> Any:
+        for y0, y1, x0, x1 in value:
+            if not (y0 < y1 and x0 < x1):
+                raise ValueError(f"the box {(y0, y1, x0, x1)} holds no positions")
+        return value
+
+
+class HolderFile(Described):
+    """The lock: who holds it."""
+
+    host: Annotated[str, Field(strict=True, max_length=255)]
+    pid: Annotated[int, Field(strict=True, ge=1, le=2**31)]
+    since: Annotated[str, Field(strict=True, max_length=64)]
