@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from . import _arguments as arguments
 from ._errors import InputError
 from .analysis.sampling import SamplingReport, sampling_report
+from .distributed.cluster import a_place
 from .io.atomic import check_output
 from .io.create import create_dataset
 from .io.dataset import dataset_info, open_dataset, read_truth
@@ -46,15 +50,22 @@ __all__ = [
 ]
 
 
-def info(path: str | Path, config: JobConfig | None = None) -> SamplingReport:
+def info(
+    path: str | Path | xr.Dataset, config: JobConfig | dict[str, Any] | str | Path | None = None
+) -> SamplingReport:
     """Sampling, dose and probe of a dataset, with warnings where a criterion is violated; reads no counts.
+
+    Parameters
+    ----------
+    path, config
+        ``data`` and ``config`` of :func:`reconstruct`.
 
     Examples
     --------
     >>> for label, value, remark, fulfilled in ptychodask.info("scan.zarr").rows():
     ...     print(label, value, remark)
     """
-    data, job = dataset_info(path), config or JobConfig.parse({})
+    data, job = dataset_info(_as_path(path)), _as_config(config)
     return sampling_report(
         microscope_of(data, job),
         data.detector.pixels,
@@ -69,19 +80,31 @@ def info(path: str | Path, config: JobConfig | None = None) -> SamplingReport:
 
 
 def _as_config(config: JobConfig | dict[str, Any] | str | Path | None) -> JobConfig:
-    if config is None or isinstance(config, dict):
-        return JobConfig.parse(config or {})
-    return config if isinstance(config, JobConfig) else JobConfig.load(config)
+    if isinstance(config, JobConfig):
+        return config
+    if isinstance(config, str | os.PathLike):
+        return JobConfig.load(arguments.path(config, "config"))
+    if config is not None and not isinstance(config, Mapping):
+        told = "give a JobConfig, a dictionary of sections of options, or the path of a TOML file"
+        raise InputError(f"config = {arguments.shown(config)}: {told}")
+    return JobConfig.parse(dict(config or {}))
 
 
 def _as_path(data: str | Path | xr.Dataset) -> Path:
+    if isinstance(data, str | os.PathLike):
+        return arguments.path(data, "data")
     if not isinstance(data, xr.Dataset):
-        return Path(data)
+        told = "give the path of a dataset or what open_dataset returned for it; create_dataset makes one of counts"
+        raise InputError(f"data = {arguments.shown(data)}: {told}")
     if "path" not in data.attrs:
         raise InputError(
             "this xarray Dataset was not opened by ptychodask.open_dataset: write it with create_dataset first"
         )
     return Path(data.attrs["path"])
+
+
+def _as_result(result: Result | str | Path) -> Result:
+    return result if isinstance(result, Result) else open_result(arguments.path(result, "result"))
 
 
 def reconstruct(
@@ -132,7 +155,10 @@ def reconstruct(
     >>> result.phase.plot()
     """
     path, job = _as_path(data).resolve(), _as_config(config)
-    target = check_output(output if output is not None else _scratch() / "result.zarr", overwrite).resolve()
+    client, overwrite = a_place(client), arguments.switch(overwrite, "overwrite")
+    arguments.function(progress, "progress")
+    wanted = arguments.path(output, "output") if output is not None else _scratch() / "result.zarr"
+    target = check_output(wanted, overwrite).resolve()
     if target == path:
         raise InputError(f"output {target} is the dataset itself: choose another name for the result")
     dataset = dataset_info(path, whole=job.data.on_damage == "stop")
@@ -160,8 +186,10 @@ def resume(
     progress : callable
         As for :func:`reconstruct`.
     """
-    target = Path(output).resolve()
-    take_up(target, engine or {}, client, progress)
+    target = arguments.path(output, "output").resolve()
+    options = arguments.mapping(engine, "engine", "options of config.engine")
+    arguments.function(progress, "progress")
+    take_up(target, options, a_place(client), progress)
     return open_result(target)
 
 
@@ -201,7 +229,8 @@ def plan(
     --------
     >>> ptychodask.plan("scan.zarr", {"engine": {"workers": 4}}).seconds_per_iteration
     """
-    return plan_of(dataset_info(_as_path(data).resolve()), _as_config(config), client, calibrate)
+    measured = arguments.switch(calibrate, "calibrate")
+    return plan_of(dataset_info(_as_path(data).resolve()), _as_config(config), a_place(client), measured)
 
 
 _scratch_folders: list[Path] = []
@@ -235,8 +264,9 @@ def report(result: Result | str | Path, output: str | Path | None = None) -> dic
     from .jobs.figures import report_data
     from .viz.report import draw_report, report_figures
 
-    data = report_data(result if isinstance(result, Result) else open_result(result))
-    return report_figures(data) if output is None else draw_report(data, output)
+    picture = None if output is None else arguments.path(output, "output")
+    data = report_data(_as_result(result))
+    return report_figures(data) if picture is None else draw_report(data, picture)
 
 
 def export(result: Result | str | Path, output: str | Path, *, slices: bool = False, overwrite: bool = False) -> Path:
@@ -253,8 +283,10 @@ def export(result: Result | str | Path, output: str | Path, *, slices: bool = Fa
     overwrite : bool
         Replace an existing file.
     """
-    opened = result if isinstance(result, Result) else open_result(result)
-    ending = Path(output).suffix.lower()
+    output, slices = arguments.path(output, "output"), arguments.switch(slices, "slices")
+    overwrite = arguments.switch(overwrite, "overwrite")
+    opened = _as_result(result)
+    ending = output.suffix.lower()
     if ending in (".tif", ".tiff"):
         phase = opened.object.copy(data=phase_of(opened.object.values)) if slices else opened.phase
         return export_tiff(phase, output, overwrite=overwrite)

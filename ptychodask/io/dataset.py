@@ -13,9 +13,10 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from .. import _arguments as arguments
 from .._errors import InputError
 from ..model.optics import Microscope
-from ..model.scan import Detector
+from ..model.scan import Detector, scan_step
 
 DIMS = ("scan_y", "scan_x", "ky", "kx")
 SCHEMA = "ptychodask-dataset/1"
@@ -88,7 +89,7 @@ def dataset_info(path: str | Path, *, whole: bool = True) -> DatasetInfo:
     try:
         microscope = Microscope(attributes["energy_ev"], attributes["semi_angle_mrad"], attributes["aberrations"])
         detector = Detector(counts.shape[2], attributes["angular_step_mrad"])
-        step: Any = tuple(attributes["scan_step_angstrom"])
+        step = scan_step(attributes["scan_step_angstrom"], detector, microscope)
         fingerprint = attributes["fingerprint"]
     except KeyError as error:
         raise InputError(f"{path} lacks the attribute {error}: the dataset is truncated, write it again") from error
@@ -152,6 +153,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     >>> data = ptychodask.open_dataset("zif8.zarr")
     >>> data.counts.mean(("scan_y", "scan_x")).compute()
     """
+    path = arguments.path(path, "path")
     info = dataset_info(path)
     data = _open_xarray(path, None, chunks=dict(zip(DIMS[:2], info.tile, strict=True)))
     angle = (np.arange(info.detector.pixels) - info.detector.pixels // 2) * info.detector.angular_step_mrad
@@ -174,6 +176,7 @@ def _open_xarray(path: str | Path, group: str | None, chunks: dict[str, int] | N
 
 def read_truth(path: str | Path) -> xr.Dataset | None:
     """Ground truth of a simulation, or None: ``phase (y, x)``, ``probe (mode, probe_y, probe_x)``, ``positions``."""
+    path = arguments.path(path, "path")
     if "truth" not in _open_group(path):
         return None
     return _open_xarray(path, "truth", None).load()

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from .. import _arguments as arguments
 from .._errors import InputError
 from ..model.config import JobConfig
 from ..model.scan import Canvas
@@ -142,7 +143,7 @@ def open_result(path: str | Path) -> Result:
     InputError
         If it is missing, unfinished or of another schema.
     """
-    path = Path(path)
+    path = arguments.path(path, "path")
     if not path.exists():
         running = path.with_name(path.name + ".run")
         remedy = (

@@ -96,9 +96,9 @@ def test_modes_that_leave_nothing_to_the_first_are_refused(info):
 
 
 def test_remarks_say_what_was_decided(info):
-    assert check_job(info, job()) == ["object.slices is unset: 1 slice(s) for unknown A"]
+    assert check_job(info, job())[0].startswith("object.slices is unset: 1 slice, because the thickness is not known")
     thick = with_thickness(info, 1.5 * info.microscope.depth_of_field)
-    assert check_job(thick, job())[0].startswith("object.slices is unset: 3 slice(s) for ")
+    assert check_job(thick, job())[0].startswith("object.slices is unset: 3 slices for ")
     assert check_job(info, job(object={"slices": 1})) == []
 
 
