@@ -13,8 +13,8 @@ import numpy as np
 Box = tuple[int, int, int, int]
 """Scan rows ``y0 <= y < y1`` and columns ``x0 <= x < x1``, as (y0, y1, x0, x1)."""
 
-FEWEST_BLOCKS = 16
-"""Blocks that are left where small shards are joined, for the workers to share."""
+FEW_BLOCKS = 16
+"""So many shards are blocks of their own, whatever their size."""
 
 
 @dataclass(frozen=True)
@@ -94,23 +94,19 @@ def make_blocks(scan_shape: tuple[int, int], tile: tuple[int, int], damaged: Ite
 
 
 def joined_tile(scan_shape: tuple[int, int], shard: tuple[int, int]) -> tuple[int, int]:
-    """Scan tile of a block: whole shards, so many that it comes near the default tile, as every block is a task.
+    """Scan tile of a block: as many whole shards as come near the default tile, because every block is a task.
 
-    Shards of the default tile, and larger ones, stay alone; so do small ones of which there are few, because workers
-    share blocks.
+    Shards of the default tile and larger ones stay alone, and so do few small ones: they cost little, and workers share
+    them. Only the dataset decides, so that any workers give the same bits.
     """
-    most = [max(1, side // own) for side, own in zip(default_tile(scan_shape), shard, strict=True)]
-    shards = [-(-n // own) for n, own in zip(scan_shape, shard, strict=True)]
-    least = min(FEWEST_BLOCKS, math.prod(shards))
-
-    def fits(y: int, x: int) -> bool:
-        small = y * x == 1 or y * x * math.prod(shard) <= math.prod(default_tile(scan_shape))
-        return small and -(-shards[0] // y) * -(-shards[1] // x) >= least
-
-    factors = ((y, x) for y in range(1, most[0] + 1) for x in range(1, most[1] + 1) if fits(y, x))
-    # of as many shards, those that are nearest to a square
-    y, x = max(factors, key=lambda f: (f[0] * f[1], -abs(math.log(f[0] * shard[0] / f[1] / shard[1]))))
-    return y * shard[0], x * shard[1]
+    shards = math.prod(-(-n // side) for n, side in zip(scan_shape, shard, strict=True))
+    if shards <= FEW_BLOCKS:
+        return shard
+    height, width = default_tile(scan_shape)
+    room = height * width // math.prod(shard)
+    columns = max(1, min(width // shard[1], room))
+    rows = max(1, min(height // shard[0], room // columns))
+    return rows * shard[0], columns * shard[1]
 
 
 def default_tile(scan_shape: tuple[int, int], side: int = 16) -> tuple[int, int]:
