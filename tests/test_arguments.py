@@ -75,7 +75,9 @@ def test_pairs(value):
     assert found == arguments.pair(value, "x", "it") == (1, 2) and {type(n) for n in found} == {int}
 
 
-@pytest.mark.parametrize("value", [4, "44", (1,), (1, 2, 3), np.ones(3), np.ones((1, 2)), [[1, 2], [3, 4]], None, {1, 2}])
+@pytest.mark.parametrize(
+    "value", [4, "44", (1,), (1, 2, 3), np.ones(3), np.ones((1, 2)), [[1, 2], [3, 4]], None, {1, 2}]
+)
 def test_no_pairs(value):
     refused(lambda: arguments.pair(value, "chunks", "it"), "chunks")
 
@@ -279,13 +281,18 @@ def test_jobs_take_numpys_kinds():
         ({"solver": {"iterations": True}}, "solver.iterations = True"),
         ({"object": {"blur_angstrom": 3j}}, "object.blur_angstrom = 3j"),
         ({"solver": {"iterations": np.ones((3, 3))}}, "solver.iterations"),
-        ({"solver": {"validation_fraction": 0}}, "solver.validation_fraction = 0: input should be greater than 0, or none"),
+        ({"solver": {"validation_fraction": 0}}, "fraction = 0: input should be greater than 0, or none"),
         ({"object": {"thickness_angstrom": -1}}, "or none"),
         ({3: {}}, "config"),
     ],
 )  # fmt: skip
 def test_what_jobs_refuse(values, told):
     refused(lambda: JobConfig.parse(values), told)
+
+
+@pytest.mark.parametrize("defocus", [6e-8, -1e8])
+def test_the_defocus_of_a_job_has_the_same_bounds(scan, defocus):
+    refused(lambda: ptychodask.info(scan, {"probe": {"defocus_angstrom": defocus}}), "probe.defocus_angstrom")
 
 
 def test_bounds_hold_for_stores_too(tmp_path):

@@ -15,7 +15,7 @@ from ..distributed.machine import cores
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
 from ..model.blocks import Block, Box, joined_tile, make_blocks
 from ..model.config import LARGEST_TILE, EngineConfig, JobConfig
-from ..model.optics import Microscope
+from ..model.optics import Microscope, defocus_of
 from ..model.scan import Canvas, make_canvas
 from ..model.state import Model, State
 from ..physics.constraints import blur_reach
@@ -70,7 +70,8 @@ def microscope_of(info: DatasetInfo, config: JobConfig) -> Microscope:
     """The dataset's microscope with what the job replaces."""
     if config.probe.defocus_angstrom is None:
         return info.microscope
-    return replace(info.microscope, aberrations={**info.microscope.aberrations, "C10": -config.probe.defocus_angstrom})
+    defocus = defocus_of(config.probe.defocus_angstrom, "probe.defocus_angstrom")
+    return replace(info.microscope, aberrations={**info.microscope.aberrations, "C10": 0.0 - defocus})
 
 
 def thickness_of(info: DatasetInfo, config: JobConfig) -> float | None:

@@ -144,7 +144,7 @@ class EngineConfig(_Section):
         "auto", description="kernels: compiled (cpu), plain NumPy, or a CUDA device; auto: cupy if a device is found"
     )
     block: tuple[int, int] | None = Field(
-        None, description="scan positions (y, x) per block; unset: the dataset's shards"
+        None, description="scan positions (y, x) per block; unset: shards of the dataset, small ones joined"
     )
     tile_pixels: int | None = Field(
         None,

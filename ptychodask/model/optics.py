@@ -41,7 +41,7 @@ ANGLES = tuple(f"phi{n}{m}" for n, m in _ORDERS if m > 0)
 SMALLEST_SEMI_ANGLE = 0.1
 """mrad; below it the angle is in rad."""
 SMALLEST_FOCUS, LARGEST_FOCUS = 1e-3, 1e6
-"""angstrom, of what is not 0 among C10 and C12; outside of it the length is in m or in nm of a lens unknown to us."""
+"""angstrom, of C10 and C12 that are not 0; outside of these the length is in another unit."""
 SMALLEST_HIGHER, LARGEST_HIGHER = 1e-2, 1e10
 """The same of the further coefficients: 0.01 angstrom to 1 m."""
 
@@ -135,6 +135,17 @@ def _coefficient(name: str, value: Any) -> float:
     return found
 
 
+def defocus_of(value: Any, name: str = "defocus_angstrom") -> float:
+    """A defocus within the bounds of C10."""
+    wanted = "the defocus in angstrom, positive for underfocus"
+    found = number(value, name, wanted, -LARGEST_FOCUS, LARGEST_FOCUS)
+    if 0 < abs(found) < SMALLEST_FOCUS:
+        raise InputError(
+            f"{name} = {shown(value)}: give {wanted} (1 nm is 10), 0 or at least {SMALLEST_FOCUS:g}; is this in m?"
+        )
+    return found
+
+
 def with_defocus(defocus_angstrom: Any, aberrations: Any) -> dict[str, float]:
     """All aberrations from the defocus, of which C10 is the negative, and the further coefficients.
 
@@ -143,13 +154,7 @@ def with_defocus(defocus_angstrom: Any, aberrations: Any) -> dict[str, float]:
     InputError
         For a C10 that says another defocus, or an angle without its coefficient.
     """
-    wanted = "the defocus in angstrom, positive for underfocus"
-    defocus = number(defocus_angstrom, "defocus_angstrom", wanted, -LARGEST_FOCUS, LARGEST_FOCUS)
-    if 0 < abs(defocus) < SMALLEST_FOCUS:
-        raise InputError(
-            f"defocus_angstrom = {shown(defocus_angstrom)}: give {wanted} (1 nm is 10), 0 or at least"
-            f" {SMALLEST_FOCUS:g}; is this in m?"
-        )
+    defocus = defocus_of(defocus_angstrom)
     given = mapping(aberrations, "aberrations", "Krivanek coefficients")
     further = {name: _coefficient(name, value) for name, value in given.items()}
     if "C10" in further and further["C10"] != -defocus:
@@ -160,4 +165,4 @@ def with_defocus(defocus_angstrom: Any, aberrations: Any) -> dict[str, float]:
     for name in further:
         if name in ANGLES and f"C{name[3:]}" not in further:
             raise InputError(f"aberration {name} is the angle of C{name[3:]}, which is not given: give both or neither")
-    return {"C10": -defocus, **further}
+    return {"C10": 0.0 - defocus, **further}
