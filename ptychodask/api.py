@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
+from . import _arguments as arguments
 from ._errors import InputError
 from ._warnings import warn
 from .analysis.sampling import SamplingReport, sampling_report
+from .distributed.cluster import a_place
 from .io.address import located
 from .io.atomic import check_output, resolved
 from .io.create import create_dataset
@@ -52,15 +55,22 @@ __all__ = [
 ]
 
 
-def info(path: str | Path, config: JobConfig | None = None) -> SamplingReport:
+def info(
+    path: str | Path | xr.Dataset, config: JobConfig | dict[str, Any] | str | Path | None = None
+) -> SamplingReport:
     """Sampling, dose and probe of a dataset, with warnings where a criterion is violated; reads no counts.
+
+    Parameters
+    ----------
+    path, config
+        ``data`` and ``config`` of :func:`reconstruct`.
 
     Examples
     --------
     >>> for label, value, remark, fulfilled in ptychodask.info("scan.zarr").rows():
     ...     print(label, value, remark)
     """
-    data, job = dataset_info(path), config or JobConfig.parse({})
+    data, job = dataset_info(_as_path(path)), _as_config(config)
     return sampling_report(
         microscope_of(data, job),
         data.detector.pixels,
@@ -75,14 +85,25 @@ def info(path: str | Path, config: JobConfig | None = None) -> SamplingReport:
 
 
 def _as_config(config: JobConfig | dict[str, Any] | str | Path | None) -> JobConfig:
-    if config is None or isinstance(config, dict):
-        return JobConfig.parse(config or {})
-    return config if isinstance(config, JobConfig) else JobConfig.load(config)
+    if isinstance(config, JobConfig):
+        return config
+    if isinstance(config, str | os.PathLike):
+        return JobConfig.load(arguments.path(config, "config"))
+    if config is not None and not isinstance(config, Mapping):
+        told = "give a JobConfig, a dictionary of sections of options, or the path of a TOML file"
+        raise InputError(f"config = {arguments.shown(config)}: {told}")
+    return JobConfig.parse(dict(config or {}))
 
 
 def _as_path(data: str | Path | xr.Dataset) -> str:
+    if isinstance(data, str | os.PathLike):
+        return located(arguments.path(data, "data"))
     if not isinstance(data, xr.Dataset):
-        return located(data)
+        told = (
+            "give the path or address of a dataset as text, which every worker opens itself, or what open_dataset"
+            " returned for it; create_dataset makes one of counts"
+        )
+        raise InputError(f"data = {arguments.shown(data)}: {told}")
     if "path" not in data.attrs:
         raise InputError(
             "this xarray Dataset was not opened by ptychodask.open_dataset: write it with create_dataset first"
@@ -100,6 +121,9 @@ def _shows(progress: bool | None) -> bool:
 @contextmanager
 def _observer(progress: Report | bool | None) -> Iterator[Report | None]:
     """Who takes the events of a run, see :func:`reconstruct`."""
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        told = "give a function to call, True for a bar, or False for nothing"
+        raise InputError(f"progress = {arguments.shown(progress)}: {told}")
     if callable(progress):
         yield progress
     elif _shows(progress):
@@ -121,6 +145,10 @@ def simulate(
 
     with live.steps(f"simulate {material}") as shown:
         return simulation.simulate(path, material, progress=shown, **options)
+
+
+def _as_result(result: Result | str | Path) -> Result:
+    return result if isinstance(result, Result) else open_result(arguments.path(result, "result"))
 
 
 def reconstruct(
@@ -174,7 +202,9 @@ def reconstruct(
     >>> result.phase.plot()
     """
     path, job = _as_path(data), _as_config(config)
-    target = check_output(output if output is not None else _scratch() / "result.zarr", RESULT, overwrite)
+    client, overwrite = a_place(client), arguments.switch(overwrite, "overwrite")
+    wanted = arguments.path(output, "output") if output is not None else _scratch() / "result.zarr"
+    target = check_output(wanted, RESULT, overwrite)
     dataset = dataset_info(path, whole=job.data.on_damage == "stop")
     with _observer(progress) as observer:
         start(dataset, job, target, overwrite, client, observer)
@@ -204,9 +234,11 @@ def resume(
     progress : callable or bool, optional
         As for :func:`reconstruct`.
     """
-    target = resolved(output)
+    target = resolved(arguments.path(output, "output"))
+    options = arguments.mapping(engine, "engine", "options of config.engine")
+    moved_to = None if data is None else _as_path(data)
     with _observer(progress) as observer:
-        take_up(target, None if data is None else _as_path(data), engine or {}, client, observer)
+        take_up(target, moved_to, options, a_place(client), observer)
     return open_result(target)
 
 
@@ -246,7 +278,8 @@ def plan(
     --------
     >>> ptychodask.plan("scan.zarr", {"engine": {"workers": 4}}).seconds_per_iteration
     """
-    return plan_of(dataset_info(_as_path(data)), _as_config(config), client, calibrate)
+    measured = arguments.switch(calibrate, "calibrate")
+    return plan_of(dataset_info(_as_path(data)), _as_config(config), a_place(client), measured)
 
 
 _scratch_folders: list[Path] = []
@@ -286,14 +319,16 @@ def report(result: Result | str | Path, output: str | Path | None = None, *, ove
     OSError
         The disk is full: an existing picture is as it was.
     """
-    if output is not None:
-        check_output(output, picture(output), overwrite)
+    overwrite = arguments.switch(overwrite, "overwrite")
+    target = None if output is None else arguments.path(output, "output")
+    if target is not None:
+        check_output(target, picture(target), overwrite)
     # matplotlib takes its time to import, and most calls draw nothing
     from .jobs.figures import report_data
     from .viz.report import draw_report, report_figures
 
-    data = report_data(result if isinstance(result, Result) else open_result(result))
-    return report_figures(data) if output is None else draw_report(data, output, overwrite=overwrite)
+    data = report_data(_as_result(result))
+    return report_figures(data) if target is None else draw_report(data, target, overwrite=overwrite)
 
 
 def export(result: Result | str | Path, output: str | Path, *, slices: bool = False, overwrite: bool = False) -> Path:
@@ -317,8 +352,10 @@ def export(result: Result | str | Path, output: str | Path, *, slices: bool = Fa
     OSError
         The disk is full: an existing file is as it was.
     """
-    opened = result if isinstance(result, Result) else open_result(result)
-    ending = Path(output).suffix.lower()
+    output, slices = arguments.path(output, "output"), arguments.switch(slices, "slices")
+    overwrite = arguments.switch(overwrite, "overwrite")
+    opened = _as_result(result)
+    ending = output.suffix.lower()
     if ending in (".tif", ".tiff"):
         phase = opened.object.copy(data=phase_of(opened.object.values)) if slices else opened.phase
         return export_tiff(phase, output, overwrite=overwrite)

@@ -55,7 +55,7 @@ def simulate(
     """
     from .. import api
 
-    coefficients = dict(_coefficient(text) for text in aberration or [])
+    coefficients = _coefficients(aberration or [])
     with show.steps("simulate") as progress:
         api.simulate(
             output,
@@ -88,12 +88,17 @@ def simulate(
     )
 
 
-def _coefficient(text: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
-    try:
-        return name.strip(), float(value)
-    except ValueError:
-        raise InputError(f"--aberration {text!r}: write NAME=VALUE, for instance C30=1e7") from None
+def _coefficients(texts: list[str]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for text in texts:
+        name, _, value = (part.strip() for part in text.partition("="))
+        if name in found:
+            raise InputError(f"--aberration {name} is given twice: say it once")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise InputError(f"--aberration {text!r}: write NAME=VALUE, for instance C30=1e7") from None
+    return found
 
 
 def info(data: Annotated[Path, typer.Argument(help="Dataset, a Zarr group.", show_default=False)]) -> None:

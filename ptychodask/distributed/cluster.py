@@ -39,6 +39,7 @@ from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError, get_address_host
 from distributed.security import Security
 
+from .._arguments import shown
 from .._errors import InputError
 from ..model.config import EngineConfig, JobConfig
 from .machine import cores
@@ -65,6 +66,21 @@ import ptychodask.solver.lsqml
 """Workers of our own ignore Ctrl-C, a batch system's SIGTERM and a closed terminal's SIGHUP, which go to all processes:
 the state to be stored is on them. And they join when they have imported what they need: until then nobody waits for
 them."""
+
+
+def a_place(client: Any) -> Any:
+    """The argument ``client``, if it can be one: None, a client, a cluster, or the address of a scheduler.
+
+    Raises
+    ------
+    InputError
+        For anything else.
+    """
+    if client is None or isinstance(client, Client | str) or hasattr(client, "scheduler_address"):
+        return client
+    raise InputError(
+        f"client = {shown(client)}: give a distributed.Client, a cluster, the address of a scheduler, or nothing"
+    )
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,42 +12,30 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
+from .. import _arguments as arguments
 from .._errors import InputError
-from ..model.blocks import default_tile
-from ..model.optics import Microscope
-from ..model.scan import Detector, make_canvas, raster, step_pair
+from ..model.blocks import Block
+from ..model.optics import Microscope, with_defocus
+from ..model.scan import Detector, check_disk, make_canvas, raster, scan_step
 from .atomic import check_output, writing
+from .bands import Source, fitting_tile, tiles_of
 from .dataset import DIMS
 from .kinds import DATASET
-from .tiles import Layout, create_skeleton, seal, write_tile, write_truth
+from .tiles import (
+    SHARD,
+    Layout,
+    TileSummary,
+    check_counts,
+    create_skeleton,
+    refuse_reserved,
+    seal,
+    widen,
+    write_tile,
+    write_truth,
+)
 
-
-def _counts_dtype(counts: da.Array) -> str:
-    """Smallest storage type that holds the counts exactly: uint8 or uint16 for whole numbers, else float32.
-
-    Anything but uint8 and uint16 costs one pass over the data, chunk by chunk.
-    """
-    if counts.dtype in (np.uint8, np.uint16):
-        return str(counts.dtype)
-
-    def survey(chunk: np.ndarray) -> np.ndarray:
-        whole = bool(np.isfinite(chunk).all() and (chunk == np.rint(chunk)).all())
-        return np.array([whole, np.nanmax(chunk, initial=0)], dtype=np.float64).reshape(1, 1, 1, 1, 2)
-
-    # dask's own annotation of map_blocks is that of its decorator
-    mapped: Any = da.map_blocks
-    parts = mapped(survey, counts, dtype=np.float64, chunks=(*((1,) * len(c) for c in counts.chunks), 2), new_axis=4)
-    result = parts.compute().reshape(-1, 2)
-    brightest = result[:, 1].max()
-    if not result[:, 0].all():
-        return "float32"
-    if brightest > np.iinfo(np.uint16).max:
-        if counts.dtype.kind in "iu":
-            raise InputError(
-                f"counts up to {brightest:.0f} exceed uint16 (65535): give float counts, or divide by the gain"
-            )
-        return "float32"
-    return "uint8" if brightest <= np.iinfo(np.uint8).max else "uint16"
+TYPES = ("uint8", "uint16", "float32")
+"""Of stored counts, from the smallest."""
 
 
 def create_dataset(
@@ -73,9 +61,11 @@ def create_dataset(
     ----------
     path : path
         Of the new Zarr group; a link means what it leads to.
-    counts : NumPy or Dask array (scan_y, scan_x, ky, kx)
+    counts : NumPy, Dask, HDF5 or Zarr array (scan_y, scan_x, ky, kx)
         Electrons per pixel, zero angle in the centre (index N/2). Whole numbers are stored as uint8 or uint16, others
-        as float32.
+        as float32. Every chunk is read once. Held are a shard and the chunks that reach into it; where these go beyond
+        the shard (whole rows of the scan), the row of shards and the chunks in it, up to 1 GiB: more is read in strips,
+        and chunks again for each. A masked array has to mask the same pixels in every pattern.
     energy_ev : float
         Beam energy, eV.
     semi_angle_mrad : float
@@ -87,17 +77,20 @@ def create_dataset(
     scan_step_angstrom : float or (float, float)
         Step (y, x).
     aberrations : mapping, optional
-        Further Krivanek coefficients in angstrom and rad; ``C10`` comes from the defocus.
+        Further Krivanek coefficients in angstrom and rad; ``C10`` comes from the defocus, and may only repeat it.
     positions_angstrom : array (scan_y, scan_x, 2), optional
         Probe centres (y, x) in detector-aligned axes; a raster of the step by default.
     mask : array (ky, kx), optional
-        Detector pixels to use (non-zero); all by default.
+        Detector pixels to use (non-zero); all by default. In all others the counts may be anything (NaN, -1, 65535):
+        0 is stored there.
     truth : xarray.Dataset, optional
         Ground truth of a simulation.
     chunks : (int, int), optional
-        Scan positions per shard; the reconstruction's blocks. About 16 x 16 by default.
+        Scan positions (y, x) per shard, about 16 x 16 by default. Blocks of a reconstruction are made of whole shards.
     attributes : mapping, optional
-        More attributes to keep (source, specimen, ...).
+        More attributes to keep (source, specimen, ``thickness_angstrom``, ...): numbers, text, lists and dictionaries.
+        What a dataset says of itself is refused: of attributes copied from another dataset, leave out those that the
+        error names.
     overwrite : bool
         Replace an existing dataset; nothing else is ever replaced.
 
@@ -109,7 +102,8 @@ def create_dataset(
     Raises
     ------
     InputError
-        Wrong shape, negative or NaN counts, calibration out of bounds, an output that exists.
+        Wrong shape, negative or NaN counts in pixels to use, calibration out of bounds, arguments of the wrong kind,
+        an output that exists.
     OSError
         The disk is full, or cannot be written: nothing is left, and an existing dataset is as it was.
 
@@ -118,13 +112,49 @@ def create_dataset(
     >>> ptychodask.create_dataset("scan.zarr", counts, energy_ev=300e3, semi_angle_mrad=10, defocus_angstrom=600,
     ...                           angular_step_mrad=0.47, scan_step_angstrom=1.05)
     """
-    path = check_output(path, DATASET, overwrite)
+    target = check_output(arguments.path(path, "path"), DATASET, arguments.switch(overwrite, "overwrite"))
+    counts, hidden = _counts(counts)
+    scan_shape = (int(counts.shape[0]), int(counts.shape[1]))
+    microscope = Microscope(energy_ev, semi_angle_mrad, with_defocus(defocus_angstrom, aberrations))
+    detector = Detector(counts.shape[2], angular_step_mrad)
+    check_disk(detector, microscope)
+    step = scan_step(scan_step_angstrom, detector, microscope)
+    kept = _attributes(attributes)
+    if truth is not None and not isinstance(truth, xr.Dataset):
+        raise InputError(f"truth = {arguments.shown(truth)}: give an xarray.Dataset")
+    positions = raster(scan_shape, step)
+    if positions_angstrom is not None:
+        wanted = "the probe centres (y, x) in angstrom"
+        positions = arguments.real_array(positions_angstrom, "positions_angstrom", positions.shape, wanted)
+        positions = positions.astype(np.float64)
+    make_canvas(positions.reshape(-1, 2), detector.pixels, detector.pixel_angstrom(microscope.wavelength))
+    used = _used(mask, hidden, counts.shape[2:])
+    source = Source.of(counts)
+    tile = fitting_tile(source) if chunks is None else arguments.whole_pair(chunks, "chunks", SHARD)
+    fixed = counts.dtype in (np.uint8, np.uint16)
+    layout = Layout(scan_shape, detector, microscope, step, str(counts.dtype) if fixed else TYPES[0], tile)
+    with writing(target, DATASET, overwrite) as temporary:
+        create_skeleton(temporary, layout, positions, used)
+        layout, tiles = _write_counts(temporary, layout, source, used, fixed)
+        seal(temporary, layout, tiles, kept)
+        if truth is not None:
+            write_truth(temporary, truth)
+    return target
+
+
+def _counts(counts: Any) -> tuple[Any, np.ndarray | None]:
+    """The array of counts, and which detector pixels it masks itself."""
     if getattr(counts, "ndim", 0) != 4:
-        raise InputError(f"counts have {getattr(counts, 'ndim', 0)} dimensions: give (scan_y, scan_x, ky, kx)")
+        raise InputError(
+            f"counts have {getattr(counts, 'ndim', 0)} dimensions ({arguments.shown(counts)}): give an array"
+            " (scan_y, scan_x, ky, kx)"
+        )
     if isinstance(counts, xr.DataArray):
         if counts.dims != DIMS:
             raise InputError(f"counts have dimensions {counts.dims}, expected {DIMS}: transpose them")
         counts = counts.data
+    if any(math.isnan(n) for n in counts.shape):
+        raise InputError(f"counts have the shape {counts.shape}, which is not known: call compute_chunk_sizes() first")
     if np.dtype(counts.dtype).kind not in "biuf":
         raise InputError(f"counts have the type {counts.dtype}: give whole or real numbers of electrons")
     if counts.shape[2] != counts.shape[3]:
@@ -132,39 +162,89 @@ def create_dataset(
             f"patterns are {counts.shape[2]} x {counts.shape[3]} pixels: pad or crop them to a square (is"
             " the order scan_y, scan_x, ky, kx?)"
         )
-    step = step_pair(scan_step_angstrom)
-    if not all(math.isfinite(s) and s > 0 for s in step):
-        raise InputError(f"scan_step_angstrom = {scan_step_angstrom}: give the scan step in angstrom, above 0")
-    microscope = Microscope(energy_ev, semi_angle_mrad, {"C10": -defocus_angstrom, **(aberrations or {})})
-    detector = Detector(counts.shape[2], angular_step_mrad)
-    if semi_angle_mrad > detector.max_angle_mrad:
+    if min(counts.shape) < 1:
+        raise InputError(f"a scan of {tuple(counts.shape[:2])} positions is empty: give at least 1 x 1")
+    if isinstance(counts, da.Array) and isinstance(counts._meta, np.ma.MaskedArray):
         raise InputError(
-            f"semi_angle_mrad = {semi_angle_mrad} exceeds the detector's {detector.max_angle_mrad:.4g} mrad"
-            f" ({detector.pixels} x {angular_step_mrad} mrad / 2): check angular_step_mrad"
+            "counts are a Dask array of masked arrays: give dask.array.ma.filled(counts, 0), and mask = the detector"
+            " pixels to use"
         )
-    scan_shape = (int(counts.shape[0]), int(counts.shape[1]))
-    if min(scan_shape) < 1:
-        raise InputError(f"a scan of {scan_shape} positions is empty: give at least 1 x 1")
-    try:
-        json.dumps(dict(attributes or {}))
-    except TypeError as error:
-        raise InputError(f"attributes cannot be stored ({error}): give numbers, text, lists and dictionaries") from None
-    positions = (
-        raster(scan_shape, step) if positions_angstrom is None else np.asarray(positions_angstrom, dtype=np.float64)
-    )
-    if positions.shape != (*scan_shape, 2):
-        raise InputError(f"positions_angstrom has shape {positions.shape}, expected {(*scan_shape, 2)}")
-    make_canvas(positions.reshape(-1, 2), detector.pixels, detector.pixel_angstrom(microscope.wavelength))
-    if mask is not None and np.shape(mask) != counts.shape[2:]:
-        raise InputError(f"mask has shape {np.shape(mask)}, expected {counts.shape[2:]}")
-    if mask is not None and not np.any(mask):
+    if not isinstance(counts, np.ma.MaskedArray):
+        return counts, None
+    hidden = np.ma.getmaskarray(counts[0, 0])
+    masks: Any = np.ma.getmask(counts)
+    if masks is not np.ma.nomask:
+        for y, row in enumerate(masks):
+            if differ := np.flatnonzero((row != hidden).any(axis=(1, 2))).tolist():
+                raise InputError(
+                    f"counts are masked in other detector pixels at scan position ({y}, {differ[0]}) than at (0, 0):"
+                    " give counts without a mask of their own, and mask = the detector pixels to use"
+                )
+    return counts.data, hidden
+
+
+def _used(mask: Any, hidden: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray | None:
+    """Detector pixels to use, or None for all of them."""
+    used = np.ones(shape, bool)
+    if mask is not None:
+        given = arguments.real_array(mask, "mask", tuple(shape), "the detector pixels to use, non-zero for use")
+        if given.dtype.kind == "f" and np.isnan(given).any():
+            raise InputError("mask holds NaN: give 0 for pixels that are not to be used, 1 for all others")
+        used &= given != 0
+    if hidden is not None:
+        used &= ~hidden
+    if not used.any():
         raise InputError("the mask excludes every detector pixel: non-zero means use")
-    lazy = counts if isinstance(counts, da.Array) else da.from_array(counts, chunks=(*default_tile(scan_shape), -1, -1))
-    layout = Layout(scan_shape, detector, microscope, step, _counts_dtype(lazy), chunks or default_tile(scan_shape))
-    with writing(path, DATASET, overwrite) as temporary:
-        create_skeleton(temporary, layout, positions, mask)
-        tiles = [write_tile(temporary, b, lazy[b.y0 : b.y1, b.x0 : b.x1].compute()) for b in layout.blocks()]
-        seal(temporary, layout, tiles, attributes or {})
-        if truth is not None:
-            write_truth(temporary, truth)
-    return path
+    return None if used.all() else used
+
+
+def _attributes(attributes: Any) -> dict[str, Any]:
+    """Free attributes as JSON keeps them."""
+    kept = arguments.plain(arguments.mapping(attributes, "attributes", "what to keep"), "attributes")
+    refuse_reserved(kept)
+    if (thickness := kept.get("thickness_angstrom")) is not None:  # a reconstruction goes by it
+        wanted = "the specimen's thickness in angstrom"
+        arguments.number(thickness, "attributes['thickness_angstrom']", wanted, above=0, high=1e5)
+    return kept
+
+
+def _write_counts(
+    path: Path, layout: Layout, source: Source, used: np.ndarray | None, fixed: bool
+) -> tuple[Layout, list[TileSummary]]:
+    """Write all tiles in the smallest type that holds the counts exactly.
+
+    Types other than uint8 and uint16 (``fixed``) start with the smallest. What is written already is written again
+    from here where a later tile needs a larger one, and the source is still read once.
+    """
+    tiles: dict[int, TileSummary] = {}
+    written: list[Block] = []
+    for block, found in tiles_of(source, layout.tile):
+        # what a pixel that is not used holds (NaN of a gap, 65535 of a dead one) is no count
+        counts = found if used is None else np.where(used, found, np.zeros((), found.dtype))
+        del found
+        if not fixed:
+            check_counts(counts, block)
+            needed = _smallest_type(counts, block)
+            if TYPES.index(needed) > TYPES.index(layout.dtype):
+                layout = replace(layout, dtype=needed)
+                tiles = widen(path, layout, written)
+        tiles[block.index] = write_tile(path, block, counts)
+        written.append(block)
+        del counts
+    return layout, [tiles[index] for index in sorted(tiles)]
+
+
+def _smallest_type(counts: np.ndarray, block: Block) -> str:
+    brightest = counts.max(initial=0)
+    if counts.dtype.kind == "f" and not (counts == np.rint(counts)).all():
+        return "float32"
+    if brightest <= np.iinfo(np.uint8).max:
+        return "uint8"
+    if brightest <= np.iinfo(np.uint16).max:
+        return "uint16"
+    if counts.dtype.kind in "iu":
+        raise InputError(
+            f"counts up to {brightest} in scan rows {block.y0} to {block.y1 - 1}, columns {block.x0} to {block.x1 - 1}"
+            " exceed uint16 (65535): give float counts, divide by the gain, or mask their pixels with 0"
+        )
+    return "float32"

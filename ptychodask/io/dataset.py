@@ -12,9 +12,10 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from .. import _arguments as arguments
 from .._errors import InputError
 from ..model.optics import Microscope
-from ..model.scan import Detector
+from ..model.scan import Detector, scan_step
 from .address import Store, store_at
 from .described.dataset import DIMS, SCHEMA, DatasetArrays, DatasetAttributes, TruthArrays
 from .described.store import ArrayDocument, GroupDocument
@@ -83,6 +84,7 @@ def dataset_info(path: str | Path, *, whole: bool = True) -> DatasetInfo:
     try:
         microscope = Microscope(said.energy_ev, said.semi_angle_mrad, said.aberrations)
         detector = Detector(counts.shape[2], said.angular_step_mrad)
+        step = scan_step(said.scan_step_angstrom, detector, microscope)
     except InputError as error:
         raise InputError(f"{store.address}: {error}") from None
     return DatasetInfo(
@@ -90,7 +92,7 @@ def dataset_info(path: str | Path, *, whole: bool = True) -> DatasetInfo:
         microscope,
         detector,
         (counts.shape[0], counts.shape[1]),
-        said.scan_step_angstrom,
+        step,
         (counts.files[0], counts.files[1]),
         counts.data_type,
         said.fingerprint,
@@ -142,6 +144,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     >>> data = ptychodask.open_dataset("zif8.zarr")
     >>> data.counts.mean(("scan_y", "scan_x")).compute()
     """
+    path = arguments.path(path, "path")
     info = dataset_info(path)
     store, root, arrays = _open(path)
     with _told(store):
@@ -171,7 +174,7 @@ def read_truth(path: str | Path) -> xr.Dataset | None:
     InputError
         If it is damaged.
     """
-    store, _, _ = _open(path)
+    store, _, _ = _open(arguments.path(path, "path"))
     if store.size("truth/zarr.json") == 0:
         return None
     with _told(store):

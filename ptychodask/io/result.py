@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
+from .. import _arguments as arguments
 from .._errors import InputError
 from ..model.config import JobConfig
 from ..model.scan import Canvas
@@ -191,6 +192,7 @@ def open_result(path: str | Path) -> Result:
     InputError
         If it is missing, unfinished or of another schema.
     """
+    path = arguments.path(path, "path")
     if not is_address(path) and not os.path.lexists(local := local_path(path)):
         place = resolved(local)
         running = place.with_name(place.name + ".run")

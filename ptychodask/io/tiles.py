@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,25 @@ SIGNS = (
     "C10 = -defocus, defocus > 0 is underfocus, phi = atan2(ky, kx); coefficients in angstrom, phi in rad"
 )
 
+SHARD = "the scan positions (y, x) per shard"
+"""What ``chunks`` are."""
+
+RESERVED: dict[str, str] = {
+    "schema": "",
+    "energy_ev": "energy_ev",
+    "semi_angle_mrad": "semi_angle_mrad",
+    "aberrations": "defocus_angstrom and aberrations",
+    "aberration_convention": "",
+    "angular_step_mrad": "angular_step_mrad",
+    "scan_step_angstrom": "scan_step_angstrom",
+    "electrons_per_pattern": "",
+    "dose_per_square_angstrom": "",
+    "brightest_pixel": "",
+    "fingerprint": "",
+    "path": "",
+}
+"""Attributes that every dataset says of itself (``path`` when it is opened), and the argument that each comes from."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -49,8 +69,6 @@ class Layout:
     tile: tuple[int, int]
 
     def __post_init__(self) -> None:
-        if len(self.tile) != 2 or min(self.tile) < 1:
-            raise InputError(f"chunks = {self.tile}: give the scan positions (y, x) per shard, at least 1 each")
         # a shard larger than the scan would only be padded
         tile = tuple(int(min(side, n)) for side, n in zip(self.tile, self.scan_shape, strict=True))
         object.__setattr__(self, "tile", tile)
@@ -83,22 +101,7 @@ def create_skeleton(path: Path, layout: Layout, positions: np.ndarray, mask: np.
 
 def _create(group: zarr.Group, layout: Layout, positions: np.ndarray, mask: np.ndarray | None) -> None:
     n = layout.detector.pixels
-    typesize = np.dtype(layout.dtype).itemsize
-    inner = tuple(inner_side(side) for side in layout.tile)
-    group.create_array(
-        "counts",
-        shape=(*layout.scan_shape, n, n),
-        dtype=layout.dtype,
-        chunks=(*inner, n, n),
-        shards=(*layout.tile, n, n),
-        # the checksum finds a flipped bit, which a codec alone may decode to wrong counts
-        compressors=[
-            BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=typesize),
-            Crc32cCodec(),
-        ],
-        dimension_names=DIMS,
-        attributes={"units": "electron"},
-    )
+    _create_counts(group, layout)
     shape = (*layout.scan_shape, 2)
     safe: dict[str, Any] = {"compressors": [ZstdCodec(), Crc32cCodec()], "config": _WRITE_ALL}
     stored = group.create_array(
@@ -114,37 +117,89 @@ def _create(group: zarr.Group, layout: Layout, positions: np.ndarray, mask: np.n
     group.create_array("mask", shape=(n, n), dtype="u1", dimension_names=DIMS[2:], **safe)[...] = used
 
 
+def _create_counts(group: zarr.Group, layout: Layout) -> None:
+    n = layout.detector.pixels
+    inner = tuple(inner_side(side) for side in layout.tile)
+    group.create_array(
+        "counts",
+        shape=(*layout.scan_shape, n, n),
+        dtype=layout.dtype,
+        chunks=(*inner, n, n),
+        shards=(*layout.tile, n, n),
+        # the checksum finds a flipped bit, which a codec alone may decode to wrong counts
+        compressors=[
+            BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=np.dtype(layout.dtype).itemsize),
+            Crc32cCodec(),
+        ],
+        dimension_names=DIMS,
+        attributes={"units": "electron"},
+    )
+
+
+def widen(path: Path, layout: Layout, written: Iterable[Block]) -> dict[int, TileSummary]:
+    """Write the tiles that are there once more, in the type of a new layout; their summaries by number."""
+    narrow = path / "narrow"
+    (path / "counts").rename(narrow)
+    with writable(path) as store:
+        _create_counts(zarr.open_group(store, mode="r+"), layout)
+    stored = zarr.open_array(str(narrow), mode="r")
+    tiles = {
+        block.index: write_tile(path, block, np.asarray(stored[block.y0 : block.y1, block.x0 : block.x1]))
+        for block in written
+    }
+    shutil.rmtree(narrow)
+    return tiles
+
+
 def write_tile(path: Path, block: Block, counts: np.ndarray) -> TileSummary:
     """Write one tile [rows, columns, N, N], zero angle in the centre. Safe in parallel: a tile is a shard."""
     with writable(path) as store:
         array = zarr.open_group(store, mode="r+")["counts"]
         assert isinstance(array, zarr.Array)
         array = array.with_config(_WRITE_ALL)
-        counts = _checked(counts, array.dtype, block)
+        check_counts(counts, block)
+        limit = np.iinfo(array.dtype).max if array.dtype.kind == "u" else np.finfo(array.dtype).max
+        if counts.size and counts.max() > limit:
+            raise InputError(f"counts up to {counts.max()} {_in_scan(block)} do not fit {array.dtype}")
+        counts = counts.astype(array.dtype, copy=False)
         array[block.y0 : block.y1, block.x0 : block.x1] = counts
     digest = hashlib.blake2b(np.ascontiguousarray(counts).data, digest_size=16).hexdigest()
     return TileSummary(digest, float(counts.sum(dtype=np.float64)), float(counts.max(initial=0)))
 
 
-def _checked(counts: np.ndarray, dtype: np.dtype, block: Block) -> np.ndarray:
-    where = f"in scan rows {block.y0} to {block.y1 - 1}, columns {block.x0} to {block.x1 - 1}"
+def check_counts(counts: np.ndarray, block: Block) -> None:
+    """Refuse what no detector counts."""
     if counts.dtype.kind == "f" and not np.isfinite(counts).all():
         raise InputError(
-            f"{int((~np.isfinite(counts)).sum())} counts are NaN or infinite {where}: repair them or mask"
+            f"{int((~np.isfinite(counts)).sum())} counts are NaN or infinite {_in_scan(block)}: repair them or mask"
             " their pixels with 0"
         )
     if counts.dtype.kind in "fi" and counts.size and counts.min() < 0:
         raise InputError(
-            f"counts as low as {counts.min()} {where}: counts cannot be negative (subtract less"
-            " background, or clip at 0)"
+            f"counts as low as {counts.min()} {_in_scan(block)}: counts cannot be negative (subtract less"
+            " background, clip at 0, or mask their pixels with 0)"
         )
-    if np.dtype(dtype).kind == "u" and counts.size and counts.max() > np.iinfo(dtype).max:
-        raise InputError(f"counts up to {counts.max()} {where} do not fit {dtype}")
-    return counts.astype(dtype, copy=False)
+
+
+def _in_scan(block: Block) -> str:
+    return f"in scan rows {block.y0} to {block.y1 - 1}, columns {block.x0} to {block.x1 - 1}"
+
+
+def refuse_reserved(attributes: Mapping[str, Any]) -> None:
+    """Refuse attributes that would say of a dataset what it says of itself."""
+    taken = [name for name in RESERVED if name in attributes]
+    arguments = [RESERVED[name] for name in taken if RESERVED[name]]
+    if taken:
+        told = f", and give {', '.join(arguments)} as arguments" if arguments else ""
+        raise InputError(
+            f"attributes hold {', '.join(taken)}, which a dataset says of itself: leave"
+            f" {'them' if len(taken) > 1 else 'it'} out{told}"
+        )
 
 
 def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mapping[str, Any]) -> None:
     """Write the attributes that make the group a dataset; without them it does not open."""
+    refuse_reserved(attributes)
     total = sum(tile.electrons for tile in tiles)
     if total <= 0:
         raise InputError(
@@ -153,11 +208,11 @@ def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mappi
     per_pattern = total / math.prod(layout.scan_shape)
     described = {
         "schema": SCHEMA,
-        "energy_ev": float(layout.microscope.energy_ev),  # JSON and the fingerprint want plain floats
-        "semi_angle_mrad": float(layout.microscope.semi_angle_mrad),
-        "aberrations": {name: float(value) for name, value in layout.microscope.aberrations.items()},
+        "energy_ev": layout.microscope.energy_ev,
+        "semi_angle_mrad": layout.microscope.semi_angle_mrad,
+        "aberrations": dict(layout.microscope.aberrations),
         "aberration_convention": SIGNS,
-        "angular_step_mrad": float(layout.detector.angular_step_mrad),
+        "angular_step_mrad": layout.detector.angular_step_mrad,
         "scan_step_angstrom": list(layout.scan_step),
         "electrons_per_pattern": per_pattern,
         "dose_per_square_angstrom": per_pattern / (layout.scan_step[0] * layout.scan_step[1]),

@@ -21,6 +21,9 @@ from .footprint_tiles import exchanged_bytes
 from .memory import memory_of, remedy
 from .setup import Recipe, build_algorithm, check_job, choose_kernels
 
+BLOCK_SECONDS = 2e-3
+"""What Dask takes for a block, its task and its share of the merges: 1 to 2 ms a task are usual."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -88,8 +91,9 @@ class Plan:
     def seconds_per_iteration(self) -> float:
         """From the measured run; NaN without one.
 
-        Reading is hidden behind computing where a core is free for it, and comes on top where none is. What Dask takes
-        for a task, and a network for the frames of tiles, is not known and not in it: many small tiles take longer.
+        Reading is hidden behind computing where a core is free for it, and comes on top where none is. Every block is a
+        task, and its update is merged. What a network takes for the frames of tiles is not known and not in it: many
+        small tiles take longer.
         """
         if self.speed is None:
             return math.nan
@@ -102,8 +106,14 @@ class Plan:
         times = 2 if self.footprint.searches_line else 1
         read = times * speed.read_seconds * self.bytes_read / self.footprint.dense_pattern
         if site.here and site.workers * site.threads >= cores():
-            return compute + read / cores() + self._advance_seconds(speed)
-        return max(compute, read / site.workers) + self._advance_seconds(speed)
+            return compute + read / cores() + self._advance_seconds(speed) + self._task_seconds
+        return max(compute, read / site.workers) + self._advance_seconds(speed) + self._task_seconds
+
+    @property
+    def _task_seconds(self) -> float:
+        """What the scheduler, which takes one task after the other, needs for all blocks of an iteration."""
+        passes = 2 if self.footprint.searches_line else 1
+        return passes * len(self.footprint.blocks) * BLOCK_SECONDS
 
     def _advance_seconds(self, speed: Speed) -> float:
         """Of all rounds; tiles take their steps side by side, as far as there are threads and cores."""

@@ -14,9 +14,9 @@ from ..analysis.sampling import check_geometry
 from ..distributed.machine import cores
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
 from ..io.source import ZarrBlocks
-from ..model.blocks import Block, Box, make_blocks
+from ..model.blocks import Block, Box, joined_tile, make_blocks
 from ..model.config import LARGEST_TILE, EngineConfig, JobConfig
-from ..model.optics import Microscope
+from ..model.optics import Microscope, defocus_of
 from ..model.scan import Canvas, make_canvas
 from ..model.state import Model, State
 from ..physics.constraints import blur_reach
@@ -71,7 +71,8 @@ def microscope_of(info: DatasetInfo, config: JobConfig) -> Microscope:
     """The dataset's microscope with what the job replaces."""
     if config.probe.defocus_angstrom is None:
         return info.microscope
-    return replace(info.microscope, aberrations={**info.microscope.aberrations, "C10": -config.probe.defocus_angstrom})
+    defocus = defocus_of(config.probe.defocus_angstrom, "probe.defocus_angstrom")
+    return replace(info.microscope, aberrations={**info.microscope.aberrations, "C10": 0.0 - defocus})
 
 
 def thickness_of(info: DatasetInfo, config: JobConfig) -> float | None:
@@ -80,8 +81,8 @@ def thickness_of(info: DatasetInfo, config: JobConfig) -> float | None:
 
 
 def blocks_of(info: DatasetInfo, config: JobConfig, damaged: tuple[Box, ...] = ()) -> tuple[Block, ...]:
-    """The scan's blocks, the job's or else the dataset's shards, without what is damaged."""
-    return make_blocks(info.scan_shape, config.engine.block or info.tile, damaged)
+    """The scan's blocks, the job's or else whole shards of the dataset, without what is damaged."""
+    return make_blocks(info.scan_shape, config.engine.block or joined_tile(info.scan_shape, info.tile), damaged)
 
 
 def slices_of(info: DatasetInfo, config: JobConfig) -> int:
@@ -137,11 +138,14 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
     if side is not None:
         remarks.append(f"the object is kept in tiles of at most {side} x {side} pixels")
     if config.object.slices is None:
-        remarks.append(
-            f"object.slices is unset: {slices_of(info, config)} slice(s) for"
-            f" {thickness_of(info, config) or 'unknown'} A"
-        )
+        remarks.append(f"object.slices is unset: {_slices_told(slices_of(info, config), thickness_of(info, config))}")
     return remarks
+
+
+def _slices_told(slices: int, thickness: float | None) -> str:
+    if thickness is None:
+        return "1 slice, because the thickness is not known (object.thickness_angstrom says it)"
+    return f"{slices} slice{'s' if slices > 1 else ''} for {thickness:g} A"
 
 
 def job_warnings(info: DatasetInfo, config: JobConfig) -> list[str]:

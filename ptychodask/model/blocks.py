@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -11,6 +12,9 @@ import numpy as np
 
 Box = tuple[int, int, int, int]
 """Scan rows ``y0 <= y < y1`` and columns ``x0 <= x < x1``, as (y0, y1, x0, x1)."""
+
+FEW_BLOCKS = 16
+"""So many shards are blocks of their own, whatever their size."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,22 @@ def make_blocks(scan_shape: tuple[int, int], tile: tuple[int, int], damaged: Ite
     )
     boxes = tuple(damaged)
     return tuple(b for b in (block.without(boxes) if boxes else block for block in blocks) if b.size)
+
+
+def joined_tile(scan_shape: tuple[int, int], shard: tuple[int, int]) -> tuple[int, int]:
+    """Scan tile of a block: as many whole shards as come near the default tile, because every block is a task.
+
+    Shards of the default tile and larger ones stay alone, and so do few small ones: they cost little, and workers share
+    them. Only the dataset decides, so that any workers give the same bits.
+    """
+    shards = math.prod(-(-n // side) for n, side in zip(scan_shape, shard, strict=True))
+    if shards <= FEW_BLOCKS:
+        return shard
+    height, width = default_tile(scan_shape)
+    room = height * width // math.prod(shard)
+    columns = max(1, min(width // shard[1], room))
+    rows = max(1, min(height // shard[0], room // columns))
+    return rows * shard[0], columns * shard[1]
 
 
 def default_tile(scan_shape: tuple[int, int], side: int = 16) -> tuple[int, int]:

@@ -6,11 +6,12 @@ import difflib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from .._arguments import mapping, python, shown
 from .._errors import InputError
 from .presets import fill_from_preset
 
@@ -21,6 +22,18 @@ LARGEST_TILE = 8192
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, values: Any) -> Any:
+        """NumPy's numbers, arrays and paths as text would say them; a truth value is no number."""
+        values = python(values)
+        for name, value in values.items() if isinstance(values, dict) else ():
+            field = cls.model_fields.get(name)
+            if isinstance(value, bool) and field is not None and field.annotation is not bool:
+                section = cls.__name__.removesuffix("Config").lower()
+                raise ValueError(f"{section}.{name} = {value}: it is no option that is on or off")
+        return values
 
 
 class ObjectConfig(_Section):
@@ -131,7 +144,7 @@ class EngineConfig(_Section):
         "auto", description="kernels: compiled (cpu), plain NumPy, or a CUDA device; auto: cupy if a device is found"
     )
     block: tuple[int, int] | None = Field(
-        None, description="scan positions (y, x) per block; unset: the dataset's shards"
+        None, description="scan positions (y, x) per block; unset: shards of the dataset, small ones joined"
     )
     tile_pixels: int | None = Field(
         None,
@@ -205,15 +218,17 @@ class JobConfig(_Section):
         if not isinstance(values, dict):
             return values
         plain = {
-            k: v.model_dump(exclude_unset=True) if isinstance(v, BaseModel) else _nones(v) for k, v in values.items()
+            k: v.model_dump(exclude_unset=True) if isinstance(v, BaseModel) else _nones(v)
+            for k, v in python(values).items()
         }
         return fill_from_preset(plain, str(plain.get("preset", "low-dose")))
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> JobConfig:
         """From nested dictionaries, with errors of one line."""
+        given = mapping(values, "config", "sections of options")
         try:
-            return cls.model_validate(values)
+            return cls.model_validate(given)
         except ValidationError as error:
             raise InputError(_explain(error)) from None
 
@@ -316,7 +331,14 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "value_error":  # one that says itself which options it is about
         return str(first["ctx"]["error"])
     message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{name} = {first['input']!r}: {message}"
+    return f"{name} = {shown(first['input'])}: {message}{', or none' if _may_be_none(first['loc']) else ''}"
+
+
+def _may_be_none(location: tuple[int | str, ...]) -> bool:
+    """May an option be unset, which text says as none?"""
+    section = dict(_sections()).get(str(location[0])) if len(location) > 1 else None
+    field = section.model_fields.get(str(location[1])) if section is not None else None
+    return field is not None and type(None) in get_args(field.annotation)
 
 
 def commented_default(preset: str = "low-dose") -> str:

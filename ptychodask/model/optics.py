@@ -11,7 +11,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
+from .._arguments import mapping, number, shown
 from .._errors import InputError
 
 REST_ENERGY_EV = 510_998.95
@@ -35,6 +37,13 @@ _ORDERS = (
 )
 COEFFICIENTS = tuple(f"C{n}{m}" for n, m in _ORDERS)
 ANGLES = tuple(f"phi{n}{m}" for n, m in _ORDERS if m > 0)
+
+SMALLEST_SEMI_ANGLE = 0.1
+"""mrad; below it the angle is in rad."""
+SMALLEST_FOCUS, LARGEST_FOCUS = 1e-3, 1e6
+"""angstrom, of C10 and C12 that are not 0; outside of these the length is in another unit."""
+SMALLEST_HIGHER, LARGEST_HIGHER = 1e-2, 1e10
+"""The same of the further coefficients: 0.01 angstrom to 1 m."""
 
 
 def wavelength(energy_ev: float) -> float:
@@ -68,22 +77,19 @@ class Microscope:
     aberrations: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.energy_ev) and 1e3 <= self.energy_ev <= 5e6):
-            raise InputError(f"energy_ev = {self.energy_ev}: give the beam energy in eV, 1e3 to 5e6 (300 kV is 300e3)")
-        if not (math.isfinite(self.semi_angle_mrad) and 0 < self.semi_angle_mrad < 200):
-            raise InputError(
-                f"semi_angle_mrad = {self.semi_angle_mrad}: give the convergence semi-angle in mrad, above"
-                " 0 and below 200"
-            )
-        for name, value in self.aberrations.items():
-            if name not in COEFFICIENTS + ANGLES:
-                raise InputError(
-                    f"aberration {name!r} is not known: use {', '.join(COEFFICIENTS)} (angstrom) or"
-                    f" {', '.join(ANGLES)} (rad)"
-                )
-            if not math.isfinite(value):
-                raise InputError(f"aberration {name} = {value}: give a finite number")
-        object.__setattr__(self, "aberrations", MappingProxyType(dict(self.aberrations)))
+        energy = number(self.energy_ev, "energy_ev", "the beam energy in eV (300 kV is 300e3)", 1e3, 5e6)
+        angle = number(
+            self.semi_angle_mrad,
+            "semi_angle_mrad",
+            "the convergence semi-angle in mrad, not in rad",
+            SMALLEST_SEMI_ANGLE,
+            200,
+        )
+        aberrations = mapping(self.aberrations, "aberrations", "Krivanek coefficients")
+        object.__setattr__(self, "energy_ev", energy)
+        object.__setattr__(self, "semi_angle_mrad", angle)
+        checked = {name: _coefficient(name, value) for name, value in aberrations.items()}
+        object.__setattr__(self, "aberrations", MappingProxyType(checked))
 
     def __reduce__(self):  # a mapping proxy cannot be pickled
         return (Microscope, (self.energy_ev, self.semi_angle_mrad, dict(self.aberrations)))
@@ -107,3 +113,56 @@ class Microscope:
     def depth_of_field(self) -> float:
         """lambda / alpha^2 in angstrom."""
         return self.wavelength / self.semi_angle**2
+
+
+def _coefficient(name: str, value: Any) -> float:
+    """A coefficient within bounds that tell wrong units."""
+    if name not in COEFFICIENTS + ANGLES:
+        raise InputError(
+            f"aberration {name!r} is not known: use {', '.join(COEFFICIENTS)} (angstrom) or {', '.join(ANGLES)} (rad)"
+        )
+    if name in ANGLES:
+        return number(
+            value, f"aberration {name}", "its angle in rad, not in mrad or degrees", -2 * math.pi, 2 * math.pi
+        )
+    least, most = (SMALLEST_FOCUS, LARGEST_FOCUS) if name[1] == "1" else (SMALLEST_HIGHER, LARGEST_HIGHER)
+    found = number(value, f"aberration {name}", "its length in angstrom", -most, most)
+    if 0 < abs(found) < least:
+        raise InputError(
+            f"aberration {name} = {shown(value)}: give its length in angstrom (1 nm is 10, 1 um is 1e4), 0 or at least"
+            f" {least:g}; is this in m?"
+        )
+    return found
+
+
+def defocus_of(value: Any, name: str = "defocus_angstrom") -> float:
+    """A defocus within the bounds of C10."""
+    wanted = "the defocus in angstrom, positive for underfocus"
+    found = number(value, name, wanted, -LARGEST_FOCUS, LARGEST_FOCUS)
+    if 0 < abs(found) < SMALLEST_FOCUS:
+        raise InputError(
+            f"{name} = {shown(value)}: give {wanted} (1 nm is 10), 0 or at least {SMALLEST_FOCUS:g}; is this in m?"
+        )
+    return found
+
+
+def with_defocus(defocus_angstrom: Any, aberrations: Any) -> dict[str, float]:
+    """All aberrations from the defocus, of which C10 is the negative, and the further coefficients.
+
+    Raises
+    ------
+    InputError
+        For a C10 that says another defocus, or an angle without its coefficient.
+    """
+    defocus = defocus_of(defocus_angstrom)
+    given = mapping(aberrations, "aberrations", "Krivanek coefficients")
+    further = {name: _coefficient(name, value) for name, value in given.items()}
+    if "C10" in further and further["C10"] != -defocus:
+        raise InputError(
+            f"aberrations hold C10 = {further['C10']:g} beside defocus_angstrom = {defocus:g}, and C10 is minus the"
+            f" defocus: leave C10 out and give defocus_angstrom = {-further['C10']:g}, if that is meant"
+        )
+    for name in further:
+        if name in ANGLES and f"C{name[3:]}" not in further:
+            raise InputError(f"aberration {name} is the angle of C{name[3:]}, which is not given: give both or neither")
+    return {"C10": 0.0 - defocus, **further}

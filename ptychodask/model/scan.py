@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from .._arguments import is_number, number, pair, shown, whole
 from .._errors import InputError
+from .optics import Microscope
 
 CANVAS_LIMIT = 65_536
 """Side of the largest sensible canvas in pixels; beyond it the positions are in the wrong unit."""
+SMALLEST_STEP = 1e-3
+"""angstrom; below it the scan step is in another unit."""
+SMALLEST_ANGULAR_STEP = 1e-3
+"""mrad; below it the angle is in rad."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +36,15 @@ class Detector:
     angular_step_mrad: float
 
     def __post_init__(self) -> None:
-        if self.pixels < 8 or self.pixels % 2:
+        pixels = whole(self.pixels, "detector_pixels", "the side of the patterns")
+        if pixels < 8 or pixels % 2:
             raise InputError(
-                f"patterns of {self.pixels} pixels: the side must be even and at least 8 (pad or crop the counts)"
+                f"patterns of {pixels} pixels: the side must be even and at least 8 (pad or crop the counts)"
             )
-        if not (math.isfinite(self.angular_step_mrad) and self.angular_step_mrad > 0):
-            raise InputError(
-                f"angular_step_mrad = {self.angular_step_mrad}: give the angle per detector pixel in mrad, above 0"
-            )
+        wanted = "the angle per detector pixel in mrad, not in rad"
+        step = number(self.angular_step_mrad, "angular_step_mrad", wanted, SMALLEST_ANGULAR_STEP, 200)
+        object.__setattr__(self, "pixels", pixels)
+        object.__setattr__(self, "angular_step_mrad", step)
 
     @property
     def max_angle_mrad(self) -> float:
@@ -114,7 +121,35 @@ def raster(scan_shape: tuple[int, int], step: tuple[float, float]) -> np.ndarray
     return np.stack([y, x], axis=-1)
 
 
-def step_pair(step: float | Sequence[float]) -> tuple[float, float]:
-    """Scan step (y, x) from one number for both axes or from two."""
-    both = step if isinstance(step, tuple | list) else (step, step)
-    return float(both[0]), float(both[1])
+def scan_step(value: Any, detector: Detector, microscope: Microscope) -> tuple[float, float]:
+    """Scan step (y, x) in angstrom from one number for both axes or from two.
+
+    Raises
+    ------
+    InputError
+        For a step larger than the box of the probe: no two neighbours would share a pixel of the object.
+    """
+    name, wanted = "scan_step_angstrom", "the scan step in angstrom, for both axes or as (y, x)"
+    both = (value, value) if is_number(value) else value
+    step = pair(both, name, wanted, SMALLEST_STEP)
+    box = detector.pixels * detector.pixel_angstrom(microscope.wavelength)
+    if max(step) > box:
+        raise InputError(
+            f"scan_step_angstrom = {shown(value)}: neighbours share nothing beyond the {box:.4g} A box of the probe,"
+            f" give {wanted} (100 pm is 1)"
+        )
+    return step
+
+
+def check_disk(detector: Detector, microscope: Microscope) -> None:
+    """Refuse a bright-field disk that the detector cannot show."""
+    angle, step = microscope.semi_angle_mrad, detector.angular_step_mrad
+    if angle > detector.max_angle_mrad:
+        raise InputError(
+            f"semi_angle_mrad = {angle:g} exceeds the detector's {detector.max_angle_mrad:.4g} mrad"
+            f" ({detector.pixels} x {step:g} mrad / 2): check angular_step_mrad, or use more pixels"
+        )
+    if angle < step:
+        raise InputError(
+            f"semi_angle_mrad = {angle:g} is less than one pixel of angular_step_mrad = {step:g}: give both in mrad"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
+from .. import _arguments as arguments
+from .._arguments import number
 from .._errors import InputError
-from ..distributed.cluster import connect
+from ..distributed.cluster import a_place, connect
 from ..distributed.maps import run_all
 from ..io.atomic import check_output, remove, writing
 from ..io.kinds import DATASET
-from ..io.tiles import Layout, TileSummary, create_skeleton, seal, write_tile, write_truth
+from ..io.tiles import SHARD, Layout, TileSummary, create_skeleton, seal, write_tile, write_truth
 from ..model.blocks import Block, default_tile
-from ..model.optics import Microscope
-from ..model.scan import Detector, raster, step_pair
+from ..model.optics import Microscope, with_defocus
+from ..model.scan import CANVAS_LIMIT, Detector, check_disk, raster, scan_step
 from ..physics.probe import frame_power, make_probe
 from .materials import materials
 from .noise import poisson_counts
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 NOISE_FREE_ELECTRONS = 1e4
 FRAME_LIMIT = 0.05
 """Power of the probe outside the inner 80 % of the box that is refused: it would wrap around."""
+BRIGHTEST = 1e4
+"""Mean electrons per pixel of the bright-field disk up to which no pixel outgrows uint16."""
 JITTER_STREAM = 3
 Steps = Callable[[str, int, int], None]
 """Called with a label, the number of finished and of all steps."""
@@ -78,7 +83,7 @@ def simulate(
     energy_ev, semi_angle_mrad, defocus_angstrom : float
         Illumination; positive defocus is underfocus, counted from the entrance surface.
     aberrations : mapping, optional
-        Further Krivanek coefficients, ``C30`` etc. in angstrom, ``phi12`` etc. in rad.
+        Further Krivanek coefficients, ``C30`` etc. in angstrom, ``phi12`` etc. in rad; ``C10`` comes from the defocus.
     scan_shape : (int, int)
         Positions (y, x).
     scan_step_angstrom : float or (float, float)
@@ -120,74 +125,76 @@ def simulate(
     --------
     >>> ptychodask.simulate("zif8.zarr", "zif-8", thickness_angstrom=34, scan_shape=(48, 48))
     """
-    path = check_output(path, DATASET, overwrite)
-    step = step_pair(scan_step_angstrom)
-    if min(scan_shape) < 1 or not all(math.isfinite(s) and s > 0 for s in step):
-        raise InputError(f"scan of {scan_shape} positions at step {step} A: both must be above 0")
-    if math.isnan(dose_per_square_angstrom) or dose_per_square_angstrom <= 0:
-        raise InputError(
-            f"dose_per_square_angstrom = {dose_per_square_angstrom}: give electrons per square angstrom,"
-            " above 0, or inf"
-        )
-    if not (math.isfinite(slice_thickness_angstrom) and slice_thickness_angstrom > 0):
-        raise InputError(
-            f"slice_thickness_angstrom = {slice_thickness_angstrom}: give a thickness above 0, 1 to 4 is usual"
-        )
-    microscope = Microscope(energy_ev, semi_angle_mrad, {"C10": -defocus_angstrom, **(aberrations or {})})
+    target = check_output(arguments.path(path, "path"), DATASET, arguments.switch(overwrite, "overwrite"))
+    arguments.function(progress, "progress")
+    if isinstance(material, os.PathLike):
+        material = str(arguments.path(material, "material"))
+    material = arguments.text(material, "material", "a material's name or the path of a structure file")
+    scan_shape = arguments.whole_pair(scan_shape, "scan_shape", "positions (y, x)", 1, CANVAS_LIMIT)
+    microscope = Microscope(energy_ev, semi_angle_mrad, with_defocus(defocus_angstrom, aberrations))
     detector = Detector(detector_pixels, angular_step_mrad)
+    check_disk(detector, microscope)
+    step = scan_step(scan_step_angstrom, detector, microscope)
+    dose = number(
+        dose_per_square_angstrom,
+        "dose_per_square_angstrom",
+        "electrons per square angstrom, or inf for no noise",
+        above=0,
+        infinite=True,
+    )
+    slice_thickness = number(
+        slice_thickness_angstrom, "slice_thickness_angstrom", "a thickness in angstrom, 1 to 4 is usual", above=0
+    )
+    thickness = number(thickness_angstrom, "thickness_angstrom", "the specimen's thickness in angstrom", 0, above=0)
+    seed = arguments.whole(seed, "seed", "the key of all random numbers")
+    phonons = arguments.whole(phonons, "phonons", "the number of configurations", 0, 10_000)
+    sigma = number(phonon_sigma_angstrom, "phonon_sigma_angstrom", "an RMS displacement in angstrom", 0, 10)
+    jitter = number(position_error_angstrom, "position_error_angstrom", "an RMS error in angstrom", 0)
+    lean = arguments.pair(tilt_mrad, "tilt_mrad", "the lean of the columns in mrad", -200, 200)
+    if workers is not None:
+        workers = arguments.whole(workers, "workers", "the number of processes, or leave it out for threads", 1, 10_000)
+    tile = default_tile(scan_shape) if chunks is None else arguments.whole_pair(chunks, "chunks", SHARD)
+    client = a_place(client)
     pixel, extents = detector.pixel_angstrom(microscope.wavelength), zip(scan_shape, step, strict=True)
-    if math.isfinite(thickness_angstrom):
-        sides = [1.5 * (detector_pixels + (n - 1) * s / pixel) for n, s in extents]
-        slices = max(1.0, thickness_angstrom / slice_thickness_angstrom)
-        check_size(scan_shape, (sides[0], sides[1]), detector_pixels, slices, max(1, phonons), path.parent)
-    if semi_angle_mrad > detector.max_angle_mrad:
-        raise InputError(
-            f"semi_angle_mrad = {semi_angle_mrad} exceeds the detector's {detector.max_angle_mrad:.4g}"
-            " mrad: use more pixels or a larger angular_step_mrad"
-        )
-    box = microscope.wavelength / (angular_step_mrad * 1e-3)
-    if (outside := frame_power(microscope, detector_pixels, box / detector_pixels)) > FRAME_LIMIT:
+    sides = [1.5 * (detector.pixels + (n - 1) * s / pixel) for n, s in extents]
+    slices = max(1.0, thickness / slice_thickness)
+    check_size(scan_shape, (sides[0], sides[1]), detector.pixels, slices, max(1, phonons), target.parent)
+    box = microscope.wavelength / (detector.angular_step_mrad * 1e-3)
+    if (outside := frame_power(microscope, detector.pixels, box / detector.pixels)) > FRAME_LIMIT:
         raise InputError(
             f"{outside:.1%} of the probe is outside 80 % of the {box:.1f} A box of the patterns (at most"
             f" {FRAME_LIMIT:.0%}):"
             " use less defocus or a smaller angular_step_mrad"
         )
-    _at_least_zero(
-        phonons=phonons,
-        phonon_sigma_angstrom=phonon_sigma_angstrom,
-        position_error_angstrom=position_error_angstrom,
-        seed=seed,
-    )
-    if workers is not None and workers < 1:
-        raise InputError(f"workers = {workers}: give at least 1 process, or leave it out for threads")
-    if not all(math.isfinite(t) and abs(t) < 200 for t in tilt_mrad):
-        raise InputError(f"tilt_mrad = {tuple(tilt_mrad)}: give the lean of the columns in mrad, below 200")
-    specimen = Specimen(material, thickness_angstrom, phonons, phonon_sigma_angstrom, seed)
+    specimen = Specimen(material, thickness, phonons, sigma, seed)
     thickness = crystal_thickness(specimen)
-    noisy = math.isfinite(dose_per_square_angstrom)
-    electrons = dose_per_square_angstrom * step[0] * step[1] if noisy else NOISE_FREE_ELECTRONS
+    noisy = math.isfinite(dose)
+    electrons = dose * step[0] * step[1] if noisy else NOISE_FREE_ELECTRONS
+    # bright pixels of a pattern reach a few times the mean of its disk
+    in_disk = electrons / max(1.0, math.pi * (microscope.semi_angle_mrad / detector.angular_step_mrad) ** 2)
+    if noisy and in_disk > BRIGHTEST:
+        raise InputError(
+            f"dose_per_square_angstrom = {dose:g} are {in_disk:.3g} electrons per pixel of the bright-field disk, and"
+            f" uint16 holds little more than {BRIGHTEST:g}: give less, or inf for no noise"
+        )
     recorded = raster(scan_shape, step)
     rng = np.random.Generator(np.random.Philox(key=np.array([seed, JITTER_STREAM << 32], dtype=np.uint64)))
-    true = recorded + position_error_angstrom * rng.normal(size=recorded.shape)
-    tilt = (tilt_mrad[0] * 1e-3, tilt_mrad[1] * 1e-3)
-    experiment = Experiment(
-        specimen, microscope, detector, true.reshape(-1, 2), electrons, slice_thickness_angstrom, tilt
-    )
-    # bright pixels of a pattern reach a few times the mean of its disk
-    disk = max(1.0, math.pi * (semi_angle_mrad / angular_step_mrad) ** 2)
-    dtype = ("uint16" if electrons / disk > 20 else "uint8") if noisy else "float32"
-    layout = Layout(scan_shape, detector, microscope, step, dtype, chunks or default_tile(scan_shape))
+    true = recorded + jitter * rng.normal(size=recorded.shape)
+    tilt = (lean[0] * 1e-3, lean[1] * 1e-3)
+    experiment = Experiment(specimen, microscope, detector, true.reshape(-1, 2), electrons, slice_thickness, tilt)
+    dtype = ("uint16" if in_disk > 20 else "uint8") if noisy else "float32"
+    layout = Layout(scan_shape, detector, microscope, step, dtype, tile)
     attributes = {
         "source": "ptychodask.simulate",
         "specimen": material,
         "specimen_status": next((m.status for m in materials() if m.name == material), "file"),
         "thickness_angstrom": thickness,
-        "tilt_mrad": [float(t) for t in tilt_mrad],
+        "tilt_mrad": list(lean),
         "seed": seed,
         "phonons": phonons,
     }
     report = progress if callable(progress) else (lambda label, done, of: None)
-    with writing(path, DATASET, overwrite) as temporary:
+    with writing(target, DATASET, overwrite) as temporary:
         create_skeleton(temporary, layout, recorded, None)
         scratch = temporary / "potential"
         scratch.mkdir()
@@ -210,13 +217,7 @@ def simulate(
         remove(scratch)
         seal(temporary, layout, tiles, attributes)
         write_truth(temporary, truth)
-    return path
-
-
-def _at_least_zero(**values: float) -> None:
-    for name, value in values.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise InputError(f"{name} = {value}: give a finite number, at least 0")
+    return target
 
 
 def _store_transmission(experiment: Experiment, configuration: int, folder: str) -> xr.Dataset:

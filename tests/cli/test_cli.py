@@ -297,6 +297,16 @@ BAD = {
     "structure file": (["simulate", "{tmp}/new.zarr", "--material", "absent.cif"], "absent.cif' does not exist"),
     "semi-angle": (["simulate", "{tmp}/new.zarr", "--semi-angle", "50"], "exceeds the detector's"),
     "defocus": (["simulate", "{tmp}/new.zarr", "--defocus", "5000"], "use less defocus"),
+    "defocus twice": (["simulate", "{tmp}/new.zarr", "--aberration", "C10=-300"], "give defocus_angstrom = 300"),
+    "aberration twice": (
+        ["simulate", "{tmp}/new.zarr", "--aberration", "C30=1e7", "--aberration", "C30 =2e7"],
+        "--aberration C30 is given twice",
+    ),
+    "angle alone": (["simulate", "{tmp}/new.zarr", "--aberration", "phi12=0.4"], "C12, which is not given"),
+    "nothing held out": (
+        ["reconstruct", "scan.zarr", *NEW, "--set", "solver.validation_fraction=0"],
+        "input should be greater than 0, or none",
+    ),
     "defocus of the job": (
         ["reconstruct", "scan.zarr", *NEW, "--set", "probe.defocus_angstrom=5000"],
         "use less defocus",

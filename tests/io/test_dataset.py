@@ -301,7 +301,7 @@ BAD = {
     "energy": (None, {"energy_ev": np.nan}, "energy_ev"),
     "energy in keV": (None, {"energy_ev": 300}, "300 kV is 300e3"),
     "semi-angle": (None, {"semi_angle_mrad": np.inf}, "semi_angle_mrad"),
-    "defocus": (None, {"defocus_angstrom": np.nan}, "C10"),
+    "defocus": (None, {"defocus_angstrom": np.nan}, "defocus_angstrom"),
     "detector": (None, {"angular_step_mrad": np.nan}, "angular_step_mrad"),
     "step": (None, {"scan_step_angstrom": np.inf}, "scan_step_angstrom"),
     "step of 0": (None, {"scan_step_angstrom": (1.0, 0.0)}, "scan_step_angstrom"),
@@ -314,7 +314,11 @@ BAD = {
     "mask's shape": (None, {"mask": np.ones((8, 8))}, r"shape \(8, 8\)"),
     "empty mask": (None, {"mask": np.zeros((N, N))}, "every detector pixel"),
     "chunks of 0": (None, {"chunks": (0, 4)}, "chunks"),
-    "attributes": (None, {"attributes": {"scale": np.arange(3)}}, "attributes cannot be stored"),
+    "attributes": (
+        None,
+        {"attributes": {"scale": object()}},
+        r"attributes\[.scale.\] = an object of type object cannot be stored",
+    ),
 }
 
 

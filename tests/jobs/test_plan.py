@@ -215,7 +215,16 @@ def test_workers_on_gpus_do_not_share_the_measured_one(scan, monkeypatch, gpus, 
     assert (plan.site.workers, plan.site.threads, plan.site.in_process) == (workers, 1, False)
     assert measured == [1]
     one = replace(plan, footprint=replace(plan.footprint, config=JobConfig.parse({})))
-    assert one.seconds_per_iteration == pytest.approx(workers * plan.seconds_per_iteration)
+    tasks = 9 * plan_module.BLOCK_SECONDS  # of nine blocks, however many workers there are
+    assert one.seconds_per_iteration - tasks == pytest.approx(workers * (plan.seconds_per_iteration - tasks))
+
+
+@pytest.mark.parametrize(("block", "passes"), [([11, 10], 1), ([1, 1], 1), ([2, 5], 2)])
+def test_every_block_is_a_task_that_takes_time(scan, block, passes):
+    job = {"engine": {"block": block}, "solver": {"step_rule": "tangent" if passes == 2 else "pooled"}}
+    plan = replace(planned(scan, job), speed=Speed(2, 1e12, 0.0, 0.0, 0.0))
+    blocks = -(-11 // block[0]) * -(-10 // block[1])
+    assert plan.seconds_per_iteration == pytest.approx(passes * blocks * plan_module.BLOCK_SECONDS, rel=1e-6)
 
 
 def test_a_device_must_hold_one_pattern(scan, monkeypatch):

@@ -8,13 +8,15 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from tiny_scan import MICROSCOPE, N, write_scan
+from tiny_scan import MICROSCOPE, N, bits, write_scan
 
+import ptychodask
 from ptychodask import InputError, JobConfig
 from ptychodask.io.dataset import dataset_info
 from ptychodask.jobs import setup
 from ptychodask.jobs.setup import (
     Recipe,
+    blocks_of,
     build_algorithm,
     check_job,
     choose_kernels,
@@ -96,10 +98,28 @@ def test_modes_that_leave_nothing_to_the_first_are_refused(info):
     check_job(info, job(probe={"modes": 1, "mode_power": 0.4}))
 
 
+def test_blocks_are_joined_shards_unless_the_job_says_other(info):
+    small = replace(info, scan_shape=(24, 24), tile=(2, 1))
+    assert {block.size for block in blocks_of(small, job())} == {144}
+    assert {block.size for block in blocks_of(small, job(engine={"block": [2, 1]}))} == {2}
+
+
+def test_the_shards_of_the_same_counts_do_not_change_the_bits(tmp_path):
+    options = {"electrons": 50, "seed": 3}
+    results = [
+        ptychodask.reconstruct(
+            write_scan(tmp_path / f"{i}.zarr", (20, 20), chunks=chunks, **options),
+            {"solver": {"iterations": 2, "finish": 0}, "object": {"slices": 1}},
+        )
+        for i, chunks in enumerate([(10, 10), (2, 5)])
+    ]
+    assert bits(results[0]) == bits(results[1])
+
+
 def test_remarks_say_what_was_decided(info):
-    assert check_job(info, job()) == ["object.slices is unset: 1 slice(s) for unknown A"]
+    assert check_job(info, job())[0].startswith("object.slices is unset: 1 slice, because the thickness is not known")
     thick = with_thickness(info, 1.5 * info.microscope.depth_of_field)
-    assert check_job(thick, job())[0].startswith("object.slices is unset: 3 slice(s) for ")
+    assert check_job(thick, job())[0].startswith("object.slices is unset: 3 slices for ")
     assert check_job(info, job(object={"slices": 1})) == []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptychodask.model.blocks import Block, make_blocks
+from ptychodask.model.blocks import FEW_BLOCKS, Block, default_tile, joined_tile, make_blocks
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 8, 100])
@@ -21,3 +21,31 @@ def test_strips_follow_each_other_and_are_cut_where_the_chunks_are(block, rows):
 def test_blocks_cover_the_scan_once():
     blocks = make_blocks((7, 5), (3, 2))
     assert sorted(np.concatenate([b.flat((7, 5)) for b in blocks])) == list(range(35))
+
+
+@pytest.mark.parametrize(
+    ("scan", "shard", "block"),
+    [
+        ((64, 64), (1, 1), (16, 16)),
+        ((20, 20), (1, 1), (10, 10)),
+        ((64, 64), (3, 5), (15, 15)),
+        ((64, 64), (1, 64), (4, 64)),
+        ((64, 64), (64, 1), (64, 4)),
+        ((64, 1000), (1, 1000), (1, 1000)),  # more than enough each
+        ((1, 500), (1, 1), (1, 16)),
+        ((16, 16), (4, 4), (4, 4)),  # few
+        ((66, 66), (8, 8), (8, 8)),  # the default tile is 11 x 11
+        ((64, 64), (32, 16), (32, 16)),
+    ],
+)
+def test_small_shards_are_joined_to_blocks(scan, shard, block):
+    assert joined_tile(scan, shard) == block
+    assert block[0] % shard[0] == block[1] % shard[1] == 0
+
+
+@pytest.mark.parametrize("scan", [(n, m) for n in range(1, 140, 9) for m in (1, 16, 17, 66, 130)])
+def test_shards_of_the_default_tile_stay_blocks(scan):
+    tile = default_tile(scan)
+    assert joined_tile(scan, tile) == tile
+    if scan[0] * scan[1] > FEW_BLOCKS:
+        assert joined_tile(scan, (1, 1)) == tile

@@ -30,7 +30,7 @@ def test_bad_energy(energy):
         Microscope(energy, 20.0)
 
 
-@pytest.mark.parametrize("angle", [0, -1.0, 200.0, float("nan")])
+@pytest.mark.parametrize("angle", [0, -1.0, 0.02, 200.1, float("nan")])
 def test_bad_angle(angle):
     with pytest.raises(InputError, match="semi_angle_mrad"):
         Microscope(300e3, angle)

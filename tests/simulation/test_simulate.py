@@ -169,7 +169,7 @@ BAD = {
     "material": ({"material": "nu1000"}, "did you mean 'nu-1000'"),
     "file": ({"material": "absent.cif"}, "does not exist"),
     "thickness": ({"thickness_angstrom": 0.0}, "thickness_angstrom"),
-    "scan": ({"scan_shape": (0, 4)}, "scan of"),
+    "scan": ({"scan_shape": (0, 4)}, "scan_shape"),
     "step": ({"scan_step_angstrom": float("nan")}, "step"),
     "dose": ({"dose_per_square_angstrom": -1.0}, "dose_per_square_angstrom"),
     "slices": ({"slice_thickness_angstrom": 0.0}, "slice_thickness_angstrom"),
