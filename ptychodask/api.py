@@ -14,8 +14,9 @@ from ._errors import InputError
 from .analysis.sampling import SamplingReport, sampling_report
 from .io.atomic import check_output
 from .io.create import create_dataset
-from .io.dataset import dataset_info, open_dataset, read_truth
+from .io.dataset import open_dataset, read_truth
 from .io.export import export_hdf5, export_tiff
+from .io.opened import asked_for
 from .io.result import Result, open_result
 from .jobs.doctor import Diagnosis, diagnose
 from .jobs.launch import start, take_up
@@ -46,26 +47,29 @@ __all__ = [
 ]
 
 
-def info(path: str | Path, config: JobConfig | None = None) -> SamplingReport:
+def info(data: str | Path | xr.Dataset, config: JobConfig | None = None) -> SamplingReport:
     """Sampling, dose and probe of a dataset, with warnings where a criterion is violated; reads no counts.
+
+    ``data`` is a path, or what :func:`open_dataset` returned for it and what was selected of that.
 
     Examples
     --------
     >>> for label, value, remark, fulfilled in ptychodask.info("scan.zarr").rows():
     ...     print(label, value, remark)
     """
-    data, job = dataset_info(path), config or JobConfig.parse({})
-    return sampling_report(
-        microscope_of(data, job),
-        data.detector.pixels,
-        data.detector.angular_step_mrad,
-        data.scan_step,
-        data.scan_shape,
-        float(data.attributes["electrons_per_pattern"]),
-        slices=slices_of(data, job),
-        modes=job.probe.modes,
-        thickness_angstrom=thickness_of(data, job),
-    )
+    job = config or JobConfig.parse({})
+    with asked_for(data, _as_path(data)) as dataset:
+        return sampling_report(
+            microscope_of(dataset, job),
+            dataset.detector.pixels,
+            dataset.detector.angular_step_mrad,
+            dataset.scan_step,
+            dataset.scan_shape,
+            float(dataset.attributes["electrons_per_pattern"]),
+            slices=slices_of(dataset, job),
+            modes=job.probe.modes,
+            thickness_angstrom=thickness_of(dataset, job),
+        )
 
 
 def _as_config(config: JobConfig | dict[str, Any] | str | Path | None) -> JobConfig:
@@ -98,7 +102,8 @@ def reconstruct(
     Parameters
     ----------
     data : path or xarray.Dataset
-        A dataset, or what :func:`open_dataset` returned for it.
+        A dataset, or what :func:`open_dataset` returned for it. Of that, rows and columns that were selected are used
+        (``isel``, ``sel``, strides), and the mask and positions that it has now; what else was changed is refused.
     config : JobConfig, dict or path of a TOML file, optional
         The job; the low-dose preset by default.
     client : distributed.Client, optional
@@ -135,8 +140,8 @@ def reconstruct(
     target = check_output(output if output is not None else _scratch() / "result.zarr", overwrite).resolve()
     if target == path:
         raise InputError(f"output {target} is the dataset itself: choose another name for the result")
-    dataset = dataset_info(path, whole=job.data.on_damage == "stop")
-    start(dataset, job, target, overwrite, client, progress)
+    with asked_for(data, path, whole=job.data.on_damage == "stop") as dataset:
+        start(dataset, job, target, overwrite, client, progress)
     return open_result(target)
 
 
@@ -201,7 +206,8 @@ def plan(
     --------
     >>> ptychodask.plan("scan.zarr", {"engine": {"workers": 4}}).seconds_per_iteration
     """
-    return plan_of(dataset_info(_as_path(data).resolve()), _as_config(config), client, calibrate)
+    with asked_for(data, _as_path(data).resolve()) as dataset:
+        return plan_of(dataset, _as_config(config), client, calibrate)
 
 
 _scratch_folders: list[Path] = []

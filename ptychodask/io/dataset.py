@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import zarr
 from .._errors import InputError
 from ..model.optics import Microscope
 from ..model.scan import Detector
+from ..model.selection import Selection
 
 DIMS = ("scan_y", "scan_x", "ky", "kx")
 SCHEMA = "ptychodask-dataset/1"
@@ -36,7 +37,9 @@ class DatasetInfo:
     attributes: dict[str, Any]
     has_truth: bool
     inner_rows: int
-    """Scan rows of an inner chunk: what has to be decoded together."""
+    """Scan rows of an inner chunk: what has to be decoded together; of a selection, the rows at which to cut."""
+    selection: Selection | None = None
+    """What is used of the dataset, see :func:`ptychodask.io.selected.select`; None for all of it."""
 
 
 def _open_group(path: str | Path) -> zarr.Group:
@@ -152,7 +155,12 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     >>> data = ptychodask.open_dataset("zif8.zarr")
     >>> data.counts.mean(("scan_y", "scan_x")).compute()
     """
-    info = dataset_info(path)
+    return labelled(replace(dataset_info(path), path=str(Path(path).resolve())))
+
+
+def labelled(info: DatasetInfo) -> xr.Dataset:
+    """A dataset as :func:`open_dataset` gives it; its coordinates ``scan_y, scan_x`` are numbers of the stored scan."""
+    path = info.path
     data = _open_xarray(path, None, chunks=dict(zip(DIMS[:2], info.tile, strict=True)))
     angle = (np.arange(info.detector.pixels) - info.detector.pixels // 2) * info.detector.angular_step_mrad
     data = data.assign_coords(
@@ -162,7 +170,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
         scan_y=np.arange(info.scan_shape[0]),
         scan_x=np.arange(info.scan_shape[1]),
     )
-    data.attrs["path"] = str(path)
+    data.attrs["path"] = path
     return data
 
 

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,11 @@ from typing import Any
 from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..io.checkpoint import RunFolder
+from ..io.content import identified
 from ..io.dataset import DatasetInfo, dataset_info
+from ..io.selected import described, keep, select
 from ..model.config import EngineConfig, JobConfig
+from ..model.selection import Selection
 from .damage import damage_attributes, damage_warning
 from .plan import check_fits
 from .run import Log, Report, Run, history, split_iterations, survey
@@ -64,13 +67,16 @@ def start(
     dataset: DatasetInfo, job: JobConfig, target: Path, overwrite: bool, client: Client | None, report: Report
 ) -> None:
     """Run a new job to its end, and write its result to ``target``."""
+    dataset = identified(dataset)
     launch = Launch(target, dataset, job, overwrite, tuple(check_job(dataset, job)), report)
     folder = launch.folder
     with _held(folder, report), launch.connect(client) as dask_client:
         check_fits(dataset, job, dask_client)
         identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
-        folder.claim(identity, overwrite)
+        selection = None if dataset.selection is None else asdict(dataset.selection)
+        folder.claim({**identity, "selection": selection}, overwrite)
         try:
+            launch = replace(launch, dataset=replace(dataset, selection=keep(dataset.selection, folder.path)))
             recipe = _recipe(launch, dask_client)
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
@@ -87,16 +93,19 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
     with _held(folder, report):
         identity = folder.read_json("job.json")
         job = _elsewhere(JobConfig.parse(json.loads(identity["config"])), engine)
-        dataset = dataset_info(identity["data"], whole=job.data.on_damage == "stop")
+        dataset = identified(dataset_info(identity["data"], whole=job.data.on_damage == "stop"))
         if dataset.fingerprint != identity["fingerprint"]:
             raise InputError(
                 f"{dataset.path} has changed since the run was started: reconstruct it anew with --overwrite"
             )
+        chosen = Selection.load(identity.get("selection"))
+        dataset = select(dataset, None if chosen is None else chosen.in_folder(folder.path))
         launch = Launch(target, dataset, job, True, tuple(check_job(dataset, job)), report)
         log = Log(**folder.read_json("log.json")) if (folder.path / "log.json").exists() else Log()
         with launch.connect(client) as dask_client:
             if (folder.path / "recipe.json").exists():
                 recipe = Recipe.load({**folder.read_json("recipe.json"), "config": job.model_dump_json()})
+                recipe = replace(recipe, selection=dataset.selection)
             else:
                 recipe = _recipe(launch, dask_client)
             _run(launch, dask_client, recipe, log)
@@ -133,8 +142,8 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
     held = {"container": recipe.container, "pattern_bytes": recipe.pattern_bytes}
     launch.report("start", {**_opening(launch), **held, **describe(client)})
     if recipe.damaged:
-        patterns = math.prod(launch.dataset.scan_shape)
-        launch.report("warning", {"text": damage_warning(launch.dataset.path, patterns, recipe.damaged)})
+        patterns, selection = math.prod(launch.dataset.scan_shape), launch.dataset.selection
+        launch.report("warning", {"text": damage_warning(launch.dataset.path, patterns, recipe.damaged, selection)})
     run = Run(client, launch.dataset, launch.job, launch.folder, recipe, log, launch.report)
     try:
         with _explained(launch, run):
@@ -202,6 +211,7 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "versions": json.dumps(versions),
         "data": dataset.path,
         "data_fingerprint": dataset.fingerprint,
+        "selection": described(dataset.selection),
         "iteration": log.chosen,
         "finish": split_iterations(job, run.holds_out)[1],
         "stopped_because": log.reason,

@@ -12,11 +12,13 @@ from .._array import backend_module, cupy_available
 from .._errors import InputError
 from ..analysis.sampling import check_geometry
 from ..distributed.machine import cores
-from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
+from ..io.dataset import DatasetInfo, dataset_info
+from ..io.selected import mask_of, positions_of, select
 from ..model.blocks import Block, Box, make_blocks
 from ..model.config import LARGEST_TILE, EngineConfig, JobConfig
 from ..model.optics import Microscope
 from ..model.scan import Canvas, make_canvas
+from ..model.selection import Selection
 from ..model.state import Model, State
 from ..physics.constraints import blur_reach
 from ..physics.modes import hermite_modes
@@ -41,7 +43,7 @@ class Recipe:
     worker chose at the start, so that all workers, and a resumed run, compute the same bits. ``damaged`` are the chunks
     that the survey found unreadable and that are left out, where the job wants that. ``container`` and
     ``pattern_bytes`` say how it found counts to be cached: as ``events`` or in a dense type, in how many bytes per
-    pattern.
+    pattern. ``selection`` is what is used of the dataset, None for all of it; its files lie in the run folder.
     """
 
     path: str
@@ -54,16 +56,23 @@ class Recipe:
     damaged: tuple[Box, ...] = ()
     container: str = ""
     pattern_bytes: float = math.nan
+    selection: Selection | None = None
 
     @classmethod
     def load(cls, values: dict[str, Any]) -> Recipe:
         """From the dictionary that JSON made of it, which keeps every bit of a float but knows no tuples."""
-        return cls(**{**values, "damaged": tuple(tuple(box) for box in values["damaged"])})
+        boxes = tuple(tuple(box) for box in values["damaged"])
+        return cls(**{**values, "damaged": boxes, "selection": Selection.load(values.get("selection"))})
 
     @property
     def job(self) -> JobConfig:
         """The configuration."""
         return JobConfig.model_validate_json(self.config)
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What is used of the dataset."""
+        return select(dataset_info(self.path, whole=False), self.selection)
 
 
 def microscope_of(info: DatasetInfo, config: JobConfig) -> Microscope:
@@ -79,7 +88,12 @@ def thickness_of(info: DatasetInfo, config: JobConfig) -> float | None:
 
 
 def blocks_of(info: DatasetInfo, config: JobConfig, damaged: tuple[Box, ...] = ()) -> tuple[Block, ...]:
-    """The scan's blocks, the job's or else the dataset's shards, without what is damaged."""
+    """The scan's blocks, the job's or else the dataset's shards, without what is damaged.
+
+    Of a selection, the job's are counted within it, and the shards in the store: a shard is read by one block.
+    """
+    if config.engine.block is None and info.selection is not None:
+        return make_blocks(info.scan_shape, info.selection.tile(info.tile), damaged, info.selection)
     return make_blocks(info.scan_shape, config.engine.block or info.tile, damaged)
 
 
@@ -187,7 +201,7 @@ def choose_kernels(recipe: Recipe) -> Recipe:
 
 def _choose_device(recipe: Recipe) -> tuple[bool, int]:
     """Way through the slices and mini-batch for this worker's device, which local workers and their threads share."""
-    info, config = dataset_info(recipe.path, whole=False), recipe.job
+    info, config = recipe.info, recipe.job
     engine = config.engine
     patterns = max(block.size for block in blocks_of(info, config))
     return choose_device(
@@ -215,14 +229,12 @@ def train_fraction(info: DatasetInfo, config: JobConfig) -> float | None:
 
 def geometry(info: DatasetInfo, microscope: Microscope) -> tuple[Canvas, np.ndarray]:
     """The object's canvas and the positions in its pixels."""
-    return make_canvas(
-        read_positions(info.path), info.detector.pixels, info.detector.pixel_angstrom(microscope.wavelength)
-    )
+    return make_canvas(positions_of(info), info.detector.pixels, info.detector.pixel_angstrom(microscope.wavelength))
 
 
 def build_algorithm(recipe: Recipe) -> LsqMl:
     """The solver with its problem."""
-    config, info = recipe.job, dataset_info(recipe.path, whole=False)
+    config, info = recipe.job, recipe.info
     microscope = microscope_of(info, config)
     canvas, _ = geometry(info, microscope)
     slices = slices_of(info, config)
@@ -237,7 +249,7 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
         Problem(
             canvas,
             info.scan_shape,
-            read_mask(info.path),
+            mask_of(info),
             propagators,
             recipe.mean_counts,
             settings,
@@ -307,7 +319,7 @@ def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
 
 def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
     """The start but for its object, which has no pixels."""
-    config, info = recipe.job, dataset_info(recipe.path, whole=False)
+    config, info = recipe.job, recipe.info
     microscope = microscope_of(info, config)
     canvas, centres = geometry(info, microscope)
     n = info.detector.pixels
