@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -18,18 +18,23 @@ from .._errors import InputError
 from .dataset import DatasetInfo, read_mask, read_positions
 from .shards import Shards, chunk_checksums, shards_of
 
+LOST = b"lost"
+"""Stands for the content of a shard that nobody can read."""
 READERS = 8
 """Threads that look at shards: on a network each look waits."""
 FREE = {"source", "fingerprint"}
 """Attributes that say nothing of the content: where it came from, and what it was when it was written."""
 
 
-def identified(info: DatasetInfo) -> DatasetInfo:
-    """The description with the fingerprint of what is in the files now, in place of the one they were written with."""
-    return replace(info, fingerprint=content_digest(info.path))
+def identified(info: DatasetInfo, lost: Collection[str] = ()) -> DatasetInfo:
+    """The description with the fingerprint of what is in the files now, in place of the one they were written with.
+
+    ``lost`` as for :func:`content_digest`.
+    """
+    return replace(info, fingerprint=content_digest(info.path, lost))
 
 
-def content_digest(path: str | Path) -> str:
+def content_digest(path: str | Path, lost: Collection[str] = ()) -> str:
     """Names what a reconstruction reads of a dataset: its description, positions, mask and counts.
 
     Counts are known by the checksums that are stored with every chunk, so they are not read: a look at every shard and
@@ -37,6 +42,13 @@ def content_digest(path: str | Path) -> str:
     digest. Two things cannot be seen: a chunk whose bytes were damaged after it was written, which its checksum tells
     when it is read; and, in shards that were not written by :mod:`ptychodask.io.tiles`, the content: there size, inode
     and time of every file stand for it, and a copy is another dataset.
+
+    Parameters
+    ----------
+    path : path
+    lost : collection of str
+        Shards, as :func:`lost_shards` names them, that count as lost whatever they are: a run that left them out goes
+        on when somebody has repaired them.
 
     Raises
     ------
@@ -53,30 +65,34 @@ def content_digest(path: str | Path) -> str:
         digest.update(json.dumps(described, sort_keys=True).encode())
     for values in (read_positions(path), read_mask(path)):
         digest.update(np.ascontiguousarray(values).tobytes())
-    for part in _shards(path, counts):
-        digest.update(part)
+    for name, content in _shards(path, counts).items():
+        digest.update(LOST if name in lost else content)
     return digest.hexdigest()
 
 
-def _shards(path: Path, counts: Any) -> Iterator[bytes]:
+def lost_shards(path: str | Path) -> list[str]:
+    """Shards of counts that are missing or have no index that can be read."""
+    counts = zarr.open_group(str(path), mode="r", zarr_format=3)["counts"]
+    return [name for name, content in _shards(Path(path), counts).items() if content == LOST]
+
+
+def _shards(path: Path, counts: Any) -> dict[str, bytes]:
     """What stands for the content of every shard, in order."""
     grid = [-(-n // side) for n, side in zip(counts.shape, counts.shards or counts.chunks, strict=True)]
-    files = [path / "counts" / counts.metadata.encode_chunk_key(index) for index in np.ndindex(*grid)]
+    names = [counts.metadata.encode_chunk_key(index) for index in np.ndindex(*grid)]
+    look = partial(_content, layout=shards_of(path / "counts"))
     with ThreadPoolExecutor(READERS) as pool:
-        yield from pool.map(partial(_content, layout=shards_of(path / "counts")), files)
+        return dict(zip(names, pool.map(look, (path / "counts" / name for name in names)), strict=True))
 
 
 def _content(file: Path, layout: Shards | None) -> bytes:
     try:
         if layout is not None:
-            try:
-                return b"checksums" + chunk_checksums(file, layout)
-            except ValueError:
-                pass  # its index is damaged
+            return b"checksums" + chunk_checksums(file, layout)
         state = file.stat()
         return f"file {state.st_size} {state.st_mtime_ns} {state.st_ino}".encode()
-    except FileNotFoundError:
-        return b"missing"  # whoever reads it says so
+    except (FileNotFoundError, ValueError):
+        return LOST  # whoever reads it says so
     except OSError as error:
         raise InputError(
             f"{file} cannot be read ({error.strerror or type(error).__name__}): check the file system, then try again"

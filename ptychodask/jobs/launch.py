@@ -14,7 +14,7 @@ from typing import Any
 from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..io.checkpoint import RunFolder
-from ..io.content import identified
+from ..io.content import identified, lost_shards
 from ..io.dataset import DatasetInfo, dataset_info
 from ..io.selected import described, keep, select
 from ..model.config import EngineConfig, JobConfig
@@ -74,7 +74,8 @@ def start(
         check_fits(dataset, job, dask_client)
         identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
         selection = None if dataset.selection is None else asdict(dataset.selection)
-        folder.claim({**identity, "selection": selection}, overwrite)
+        more = {"selection": selection, "lost": lost_shards(dataset.path)}
+        folder.claim({**identity, **more}, overwrite)
         try:
             launch = replace(launch, dataset=replace(dataset, selection=keep(dataset.selection, folder.path)))
             recipe = _recipe(launch, dask_client)
@@ -93,7 +94,8 @@ def take_up(target: Path, engine: dict[str, Any], client: Client | None, report:
     with _held(folder, report):
         identity = folder.read_json("job.json")
         job = _elsewhere(JobConfig.parse(json.loads(identity["config"])), engine)
-        dataset = identified(dataset_info(identity["data"], whole=job.data.on_damage == "stop"))
+        dataset = dataset_info(identity["data"], whole=job.data.on_damage == "stop")
+        dataset = identified(dataset, identity.get("lost", ()))
         if dataset.fingerprint != identity["fingerprint"]:
             raise InputError(
                 f"{dataset.path} has changed since the run was started: reconstruct it anew with --overwrite"
