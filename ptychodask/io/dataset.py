@@ -143,7 +143,9 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     -------
     xarray.Dataset
         ``counts (scan_y, scan_x, ky, kx)`` in electrons, one Dask chunk per shard; ``positions (scan_y, scan_x, axis)``
-        in angstrom; ``mask (ky, kx)``; coordinates ``ky, kx`` in mrad with 0 in the centre.
+        in angstrom; ``mask (ky, kx)``; coordinates ``ky, kx`` in mrad with 0 in the centre, ``scan_y, scan_x`` the
+        numbers of the stored rows and columns. Given to a reconstruction, the rows and columns that it still has are
+        used, and its mask and positions as they are; other changes are refused there.
 
     Raises
     ------
@@ -154,6 +156,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     --------
     >>> data = ptychodask.open_dataset("zif8.zarr")
     >>> data.counts.mean(("scan_y", "scan_x")).compute()
+    >>> result = ptychodask.reconstruct(data.isel(scan_y=slice(0, 64), scan_x=slice(None, None, 2)))
     """
     return labelled(replace(dataset_info(path), path=str(Path(path).resolve())))
 
