@@ -164,7 +164,9 @@ def open_dataset(path: str | Path) -> xr.Dataset:
 def labelled(info: DatasetInfo) -> xr.Dataset:
     """A dataset as :func:`open_dataset` gives it; its coordinates ``scan_y, scan_x`` are numbers of the stored scan."""
     path = info.path
-    data = _open_xarray(path, None, chunks=dict(zip(DIMS[:2], info.tile, strict=True)))
+    small = ("positions", "mask")  # in their own chunks: in those of the counts each would be read once per shard
+    data = _open_xarray(path, None, dict(zip(DIMS[:2], info.tile, strict=True)), small)
+    data = data.assign(_open_xarray(path, None, {}, ("counts",))[list(small)].data_vars)
     angle = (np.arange(info.detector.pixels) - info.detector.pixels // 2) * info.detector.angular_step_mrad
     data = data.assign_coords(
         ky=("ky", angle, {"units": "mrad"}),
@@ -177,10 +179,14 @@ def labelled(info: DatasetInfo) -> xr.Dataset:
     return data
 
 
-def _open_xarray(path: str | Path, group: str | None, chunks: dict[str, int] | None) -> xr.Dataset:
+def _open_xarray(
+    path: str | Path, group: str | None, chunks: dict[str, int] | None, without: tuple[str, ...] = ()
+) -> xr.Dataset:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*separate the stored chunks.*")
-        return xr.open_zarr(str(path), group=group, consolidated=False, chunks=chunks, zarr_format=3)
+        return xr.open_zarr(
+            str(path), group=group, consolidated=False, chunks=chunks, zarr_format=3, drop_variables=without
+        )
 
 
 def read_truth(path: str | Path) -> xr.Dataset | None:

@@ -74,7 +74,7 @@ def start(
         check_fits(dataset, job, dask_client)
         identity = {"data": dataset.path, "config": job.model_dump_json(), "fingerprint": dataset.fingerprint}
         selection = None if dataset.selection is None else asdict(dataset.selection)
-        more = {"selection": selection, "lost": lost_shards(dataset.path)}
+        more = {"selection": selection, "lost": lost_shards(dataset.path) if job.data.on_damage == "mask" else []}
         folder.claim({**identity, **more}, overwrite)
         try:
             launch = replace(launch, dataset=replace(dataset, selection=keep(dataset.selection, folder.path)))

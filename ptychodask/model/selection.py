@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -86,9 +86,20 @@ class Selection:
         rows, columns = self.rows[box[0] : box[1]], self.columns[box[2] : box[3]]
         return min(rows), max(rows) + 1, min(columns), max(columns) + 1
 
+    def places(self, boxes: Iterable[tuple[int, int, int, int]]) -> tuple[tuple[int, int, int, int], ...]:
+        """Where boxes of the stored scan are in the selection; those of which nothing is selected are not there."""
+        found = (_within(self.rows, y0, y1) + _within(self.columns, x0, x1) for y0, y1, x0, x1 in boxes)
+        return tuple((y0, y1, x0, x1) for y0, y1, x0, x1 in found if y0 < y1 and x0 < x1)
+
     def described(self) -> dict[str, Any]:
         """Rows and columns as [start, stop, step] where they are regular, else one by one."""
         return {"rows": _span(self.rows), "columns": _span(self.columns)}
+
+
+def _within(numbers: tuple[int, ...], low: int, end: int) -> tuple[int, int]:
+    """First place and end of the numbers from ``low`` to ``end``; they rise or fall, so they follow each other."""
+    places = [i for i, number in enumerate(numbers) if low <= number < end]
+    return (places[0], places[-1] + 1) if places else (0, 0)
 
 
 def _span(numbers: tuple[int, ...]) -> Any:

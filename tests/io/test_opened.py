@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import dask.array as da
@@ -16,7 +17,7 @@ from ptychodask.io import opened
 from ptychodask.io.opened import asked_for
 from ptychodask.io.selected import mask_of, positions_of
 from ptychodask.io.source import source_of
-from ptychodask.model.blocks import make_blocks
+from ptychodask.model.blocks import Block, make_blocks
 from ptychodask.solver.events import Events, write_dense
 
 SCAN = (9, 12)
@@ -211,3 +212,23 @@ def test_slices_of_every_spelling_are_found_by_name(scan):
         numbers = tuple(range(start, stop, step))
         ours = stored.isel(scan_y=slice(start, stop, step))
         assert any(opened._same_graph(ours, way) for way in opened._ways(stored, numbers, tuple(range(12))))
+
+
+def test_damage_is_told_in_the_store_and_left_out_of_the_selection(scan, tmp_path):
+    path = shutil.copytree(scan, tmp_path / "scan.zarr")
+    file = path / "counts" / "c" / "1" / "0" / "0" / "0"  # rows 4 to 7, columns 0 to 5
+    content = bytearray(file.read_bytes())
+    content[40] ^= 1
+    file.write_bytes(content)
+
+    def check(found):
+        source, (rows, columns) = source_of(found), found.scan_shape
+        assert source.damaged(Block(0, 0, rows, 0, columns)) == ((2, 4, 0, 3),)
+        with pytest.raises(InputError, match=r"rows 5 to 7, columns 0 to 4 cannot be read .*c/1/0/0/0"):
+            source.dense(Block(0, 0, rows, 0, columns))
+        sound = Block(0, 0, rows, 0, columns).without([(2, 4, 0, 3)])
+        np.testing.assert_array_equal(source.dense(sound), source_of(whole).dense(sound))
+
+    every_second = open_dataset(path).isel(scan_y=slice(1, None, 2), scan_x=slice(0, None, 2))
+    with asked_for(open_dataset(scan).isel(scan_y=slice(1, None, 2), scan_x=slice(0, None, 2)), scan) as whole:
+        asked(every_second, check)

@@ -67,6 +67,11 @@ def test_a_box_in_the_store():
     assert PARTS[1].in_store((1, 3, 2, 4)) == (1, 6, 8, 10)
 
 
+def test_boxes_of_the_store_in_the_selection():
+    falling = PARTS[1]  # rows 0, 1, 5, 7, 11 and columns 11 to 0
+    assert falling.places([(1, 6, 0, 2), (2, 5, 0, 12), (11, 12, 11, 12)]) == ((1, 3, 10, 12), (4, 5, 0, 1))
+
+
 def test_strips_of_a_selection_are_cut_where_the_store_is():
     selection = PARTS[0]  # rows 2 to 8
     strips = Block(0, 0, 7, 0, 4).strips(selection.cuts(4))
