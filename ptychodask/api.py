@@ -23,9 +23,10 @@ from .distributed.cluster import a_place
 from .io.address import located
 from .io.atomic import check_output, resolved
 from .io.create import create_dataset
-from .io.dataset import dataset_info, open_dataset, read_truth
+from .io.dataset import open_dataset, read_truth
 from .io.export import export_hdf5, export_tiff
 from .io.kinds import RESULT, picture
+from .io.opened import asked_for
 from .io.result import Result, open_result
 from .jobs.doctor import Diagnosis, diagnose
 from .jobs.launch import start, take_up
@@ -56,32 +57,33 @@ __all__ = [
 
 
 def info(
-    path: str | Path | xr.Dataset, config: JobConfig | dict[str, Any] | str | Path | None = None
+    data: str | Path | xr.Dataset, config: JobConfig | dict[str, Any] | str | Path | None = None
 ) -> SamplingReport:
     """Sampling, dose and probe of a dataset, with warnings where a criterion is violated; reads no counts.
 
     Parameters
     ----------
-    path, config
-        ``data`` and ``config`` of :func:`reconstruct`.
+    data, config
+        As for :func:`reconstruct`.
 
     Examples
     --------
     >>> for label, value, remark, fulfilled in ptychodask.info("scan.zarr").rows():
     ...     print(label, value, remark)
     """
-    data, job = dataset_info(_as_path(path)), _as_config(config)
-    return sampling_report(
-        microscope_of(data, job),
-        data.detector.pixels,
-        data.detector.angular_step_mrad,
-        data.scan_step,
-        data.scan_shape,
-        float(data.attributes["electrons_per_pattern"]),
-        slices=slices_of(data, job),
-        modes=job.probe.modes,
-        thickness_angstrom=thickness_of(data, job),
-    )
+    job = _as_config(config)
+    with asked_for(data, _as_path(data)) as dataset:
+        return sampling_report(
+            microscope_of(dataset, job),
+            dataset.detector.pixels,
+            dataset.detector.angular_step_mrad,
+            dataset.scan_step,
+            dataset.scan_shape,
+            float(dataset.attributes["electrons_per_pattern"]),
+            slices=slices_of(dataset, job),
+            modes=job.probe.modes,
+            thickness_angstrom=thickness_of(dataset, job),
+        )
 
 
 def _as_config(config: JobConfig | dict[str, Any] | str | Path | None) -> JobConfig:
@@ -165,7 +167,8 @@ def reconstruct(
     Parameters
     ----------
     data : path or xarray.Dataset
-        A dataset, or what :func:`open_dataset` returned for it.
+        A dataset, or what :func:`open_dataset` returned for it. Of that, rows and columns that were selected are used
+        (``isel``, ``sel``, strides), and the mask and positions that it has now; what else was changed is refused.
     config : JobConfig, dict or path of a TOML file, optional
         The job; the low-dose preset by default.
     client : distributed.Client, optional
@@ -205,8 +208,7 @@ def reconstruct(
     client, overwrite = a_place(client), arguments.switch(overwrite, "overwrite")
     wanted = arguments.path(output, "output") if output is not None else _scratch() / "result.zarr"
     target = check_output(wanted, RESULT, overwrite)
-    dataset = dataset_info(path, whole=job.data.on_damage == "stop")
-    with _observer(progress) as observer:
+    with asked_for(data, path, whole=job.data.on_damage == "stop") as dataset, _observer(progress) as observer:
         start(dataset, job, target, overwrite, client, observer)
     return open_result(target)
 
@@ -278,8 +280,9 @@ def plan(
     --------
     >>> ptychodask.plan("scan.zarr", {"engine": {"workers": 4}}).seconds_per_iteration
     """
-    measured = arguments.switch(calibrate, "calibrate")
-    return plan_of(dataset_info(_as_path(data)), _as_config(config), a_place(client), measured)
+    measured, job = arguments.switch(calibrate, "calibrate"), _as_config(config)
+    with asked_for(data, _as_path(data)) as dataset:
+        return plan_of(dataset, job, a_place(client), measured)
 
 
 _scratch_folders: list[Path] = []

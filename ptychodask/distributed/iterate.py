@@ -20,9 +20,9 @@ from distributed import Client, Future
 
 from .._array import held_bytes
 from ..model.blocks import Block, BlockSource
+from .placement import FAN_IN, placement
 from .stream import Supply, block_data, supplies
 
-FAN_IN = 8
 IN_FLIGHT = 2
 
 
@@ -100,12 +100,6 @@ def new_name() -> str:
     return f"ptychodask-{uuid.uuid4().hex[:8]}"
 
 
-def placement(blocks: int, workers: Sequence[str]) -> list[str]:
-    """Worker of every block: contiguous runs of blocks over the sorted workers."""
-    ordered = sorted(workers)
-    return [ordered[b * len(ordered) // blocks] for b in range(blocks)]
-
-
 def _partial(
     algorithm: Algorithm, source: BlockSource, block: Block, supply: Supply, model: Any, evaluate_only: bool
 ) -> Parcel:
@@ -175,7 +169,7 @@ def map_blocks(
 ) -> list[Future]:
     """``function(algorithm, source, block, supply, *arguments)`` for every block or those given, each at its place.
 
-    ``places`` of all blocks are those of :func:`placement`, unless they are given.
+    ``places`` of all blocks are those of :func:`ptychodask.distributed.placement.placement`, unless they are given.
     ``goes_on`` says that another pass over the same blocks follows, whose first ones are worth reading ahead.
     """
     workers = workers_of(job.client)

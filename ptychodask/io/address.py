@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -185,6 +185,15 @@ class Zipped:
         inside = [name[len(start) :] for name in self._files if name.startswith(start)]
         return sorted({name.partition("/")[0] for name in inside if "/" in name})
 
+    def stamps(self, keys: Sequence[str], absent: bytes) -> list[bytes]:
+        """What names the content of files: size and checksum."""
+        try:
+            with zipfile.ZipFile(self.address) as opened:
+                known = {entry.filename: f"zip {entry.file_size} {entry.CRC}".encode() for entry in opened.infolist()}
+        except (OSError, zipfile.BadZipFile) as error:
+            raise Damage(f"the zip file cannot be read: {first_line(error)}") from None
+        return [known.get(self.prefix + key, absent) for key in keys]
+
     def zarr(self) -> tuple[Any, str]:
         return ZipStore(self.address, mode="r"), self.prefix
 
@@ -235,6 +244,13 @@ class Remote:
         except FileNotFoundError:
             return []
         return sorted(entry["name"].rstrip("/").rpartition("/")[2] for entry in found if entry["type"] == "directory")
+
+    def stamps(self, keys: Sequence[str], absent: bytes) -> list[bytes]:
+        """What is known of the content of files: their size."""
+        folders = {key.partition("/")[0] for key in keys}
+        sizes = {folder: self.sizes(folder) for folder in folders}
+        found = [sizes[key.partition("/")[0]](key) for key in keys]
+        return [f"size {size}".encode() if size else absent for size in found]
 
     def zarr(self) -> tuple[Any, str]:
         return FsspecStore.from_url(self.address, read_only=True), ""

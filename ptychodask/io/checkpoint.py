@@ -34,7 +34,9 @@ _NAME = re.compile(r"iteration-(\d{6})\.zarr")
 _ARRAYS = frozenset({"object", "anchor", "probe", "positions"})
 _FILES = {"job.json": {"config", "fingerprint"}, "recipe.json": {"config"}, "log.json": {"entries"}}
 """Files of a run, and names that are in each."""
-_OURS = re.compile("|".join([_NAME.pattern, *map(re.escape, _FILES)]))
+_SELECTED = {"mask.npy", "positions.npy"}
+"""What a selection has of its own, see :func:`ptychodask.io.selected.keep`."""
+_OURS = re.compile("|".join([_NAME.pattern, *map(re.escape, [*_FILES, *_SELECTED])]))
 _LOCK = "lock"
 F = TypeVar("F", bound=RunFile)
 _WRITE_ALL: Any = {"write_empty_chunks": True}
@@ -338,6 +340,9 @@ def _stray(path: Path) -> str | None:
     if _NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
         stray = stray_in(path, _ARRAYS)
         return None if stray is None else f"{path.name}/{stray}"
+    if path.name in _SELECTED and path.is_file() and not path.is_symlink():
+        with path.open("rb") as file:
+            return None if file.read(6) == b"\x93NUMPY" else path.name
     names = _FILES.get(path.name)
     return None if names is not None and not path.is_symlink() and _holds(path, names) else path.name
 

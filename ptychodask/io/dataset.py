@@ -4,19 +4,21 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
+from dask.tokenize import tokenize
 
 from .. import _arguments as arguments
 from .._errors import InputError
 from ..model.optics import Microscope
 from ..model.scan import Detector, scan_step
-from .address import Store, store_at
+from ..model.selection import Selection
+from .address import Store, located, store_at
 from .described.dataset import DIMS, SCHEMA, DatasetArrays, DatasetAttributes, TruthArrays
 from .described.store import ArrayDocument, GroupDocument
 from .documents import Damage, described, told
@@ -42,10 +44,12 @@ class DatasetInfo:
     attributes: dict[str, Any]
     has_truth: bool
     inner_rows: int
-    """Scan rows of an inner chunk: what has to be decoded together."""
+    """Scan rows of an inner chunk: what has to be decoded together; of a selection, the rows at which to cut."""
+    selection: Selection | None = None
+    """What is used of the dataset, see :func:`ptychodask.io.selected.select`; None for all of it."""
 
 
-def _open(path: str | Path) -> tuple[Store, GroupDocument, DatasetArrays]:
+def documents_of(path: str | Path) -> tuple[Store, GroupDocument, DatasetArrays]:
     """The store of a dataset and what its documents say."""
     try:
         store = store_at(path)
@@ -75,7 +79,7 @@ def dataset_info(path: str | Path, *, whole: bool = True) -> DatasetInfo:
     InputError
         If the dataset is missing, damaged or of another schema: what, in which file.
     """
-    store, root, arrays = _open(path)
+    store, root, arrays = documents_of(path)
     for name in ("counts", "positions", "mask") if whole else ("positions", "mask"):
         _check_files(store, name, getattr(arrays, name))
     with _told(store):
@@ -132,7 +136,9 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     -------
     xarray.Dataset
         ``counts (scan_y, scan_x, ky, kx)`` in electrons, one Dask chunk per shard; ``positions (scan_y, scan_x, axis)``
-        in angstrom; ``mask (ky, kx)``; coordinates ``ky, kx`` in mrad with 0 in the centre.
+        in angstrom; ``mask (ky, kx)``; coordinates ``ky, kx`` in mrad with 0 in the centre, ``scan_y, scan_x`` the
+        numbers of the stored rows and columns. Given to a reconstruction, the rows and columns that it still has are
+        used, and its mask and positions as they are; other changes are refused there.
 
     Raises
     ------
@@ -143,17 +149,30 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     --------
     >>> data = ptychodask.open_dataset("zif8.zarr")
     >>> data.counts.mean(("scan_y", "scan_x")).compute()
+    >>> result = ptychodask.reconstruct(data.isel(scan_y=slice(0, 64), scan_x=slice(None, None, 2)))
     """
     path = arguments.path(path, "path")
-    info = dataset_info(path)
-    store, root, arrays = _open(path)
+    return labelled(replace(dataset_info(path), path=located(path)))
+
+
+def labelled(info: DatasetInfo) -> xr.Dataset:
+    """A dataset as :func:`open_dataset` gives it; its coordinates ``scan_y, scan_x`` are numbers of the stored scan."""
+    store, root, arrays = documents_of(info.path)
     with _told(store):
         group = open_group(store)
         variables = {
             name: lazy(group, name, getattr(arrays, name), store.address, _REMEDY)
             for name in DatasetArrays.model_fields
         }
-    data = xr.Dataset(variables, attrs=dict(root.attributes)).chunk(dict(zip(DIMS[:2], info.tile, strict=True)))
+    # Dask names what is computed by what it is: the same in every process that opens the same dataset
+    token = f"{info.path} {info.fingerprint}"
+    tile = dict(zip(DIMS[:2], info.tile, strict=True))
+    chunks = {"counts": tile, "positions": {}, "mask": {}}  # the small ones whole: else each is read once per shard
+    variables = {
+        name: variables[name].chunk(chunks[name], name=f"ptychodask-{name}-{tokenize(token, tile)}")
+        for name in variables
+    }
+    data = xr.Dataset(variables, attrs=dict(root.attributes))
     angle = (np.arange(info.detector.pixels) - info.detector.pixels // 2) * info.detector.angular_step_mrad
     data = data.assign_coords(
         ky=("ky", angle, {"units": "mrad"}),
@@ -174,7 +193,7 @@ def read_truth(path: str | Path) -> xr.Dataset | None:
     InputError
         If it is damaged.
     """
-    store, _, _ = _open(arguments.path(path, "path"))
+    store, _, _ = documents_of(arguments.path(path, "path"))
     if store.size("truth/zarr.json") == 0:
         return None
     with _told(store):
@@ -217,7 +236,7 @@ def read_mask(path: str | Path) -> np.ndarray:
 
 
 def _read(path: str | Path, name: str) -> np.ndarray:
-    store, _, arrays = _open(path)
+    store, _, arrays = documents_of(path)
     _check_files(store, name, getattr(arrays, name))
     with _told(store):
         array = open_group(store)[name]

@@ -90,13 +90,41 @@ def stored_chunks(file: Path, shards: Shards, wanted: Sequence[tuple[int, int]])
         If the file cannot be read.
     """
     with file.open("rb", buffering=0) as opened:
-        length = _ENTRY * shards.grid[0] * shards.grid[1] + _CHECKSUM
-        index = _checked(opened, max(opened.seek(0, os.SEEK_END) - length, 0), length)
-        entries = np.frombuffer(index, "<u8").reshape(*shards.grid, 2)
+        entries = _index(opened, shards)
         places = [(int(offset), int(stored)) for offset, stored in (entries[place] for place in wanted)]
         if any(offset == _ABSENT for offset, _ in places):
             raise ValueError(f"{file}: a chunk is missing")
         return [_checked(opened, offset, stored) for offset, stored in places]
+
+
+def chunk_checksums(file: Path, shards: Shards) -> bytes:
+    """Length and checksum, as they are stored, of all chunks of a shard in order: what names its content.
+
+    Where in the file a chunk lies makes no difference. The chunks themselves are not read.
+
+    Raises
+    ------
+    ValueError
+        If the shard's index does not fit its checksum.
+    OSError
+        If the file cannot be read.
+    """
+    found = []
+    with file.open("rb", buffering=0) as opened:
+        for offset, stored in _index(opened, shards).reshape(-1, 2).tolist():
+            if offset == _ABSENT:
+                found.append(b"absent")
+                continue
+            opened.seek(offset + stored - _CHECKSUM)
+            found.append(stored.to_bytes(8, "little") + (opened.read(_CHECKSUM) or b""))
+    return b"".join(found)
+
+
+def _index(opened: RawIOBase, shards: Shards) -> np.ndarray:
+    """Offset and length of every chunk of a shard [rows, columns, 2]."""
+    length = _ENTRY * shards.grid[0] * shards.grid[1] + _CHECKSUM
+    index = _checked(opened, max(opened.seek(0, os.SEEK_END) - length, 0), length)
+    return np.frombuffer(index, "<u8").reshape(*shards.grid, 2)
 
 
 def _checked(file: RawIOBase, offset: int, length: int) -> bytes:

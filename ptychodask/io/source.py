@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +17,10 @@ from .._errors import InputError
 from .._numba import njit
 from .._text import first_line
 from ..model.blocks import Block, Box
+from ..model.selection import Selection, runs
 from ..solver.events import Events
 from .address import Folder, Store, store_at
+from .dataset import DatasetInfo
 from .described.store import ArrayDocument
 from .documents import told
 from .planes import events_in
@@ -28,17 +31,28 @@ SPARSE = 8
 """Dense bytes over stored ones from which counts are looked for as events."""
 
 
+def source_of(info: DatasetInfo) -> ZarrBlocks:
+    """The counts of what is used of a dataset."""
+    return ZarrBlocks(info.path, info.fingerprint, info.selection)
+
+
 @dataclass(frozen=True)
 class ZarrBlocks:
     """Block source over a dataset; small and picklable, every worker opens the store itself."""
 
     path: str
     fingerprint: str
+    """Of the counts in the store, see :func:`ptychodask.io.content.content_digest`."""
+    selection: Selection | None = None
+    """Blocks and boxes are counted within it."""
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Names the counts."""
-        return self.fingerprint
+        if self.selection is None:
+            return self.fingerprint
+        numbers = repr((self.selection.rows, self.selection.columns)).encode()
+        return f"{self.fingerprint}-{hashlib.blake2b(numbers, digest_size=16).hexdigest()}"
 
     @cached_property
     def _store(self) -> Store:
@@ -55,10 +69,20 @@ class ZarrBlocks:
         assert isinstance(array, zarr.Array)
         return array
 
-    @property
-    def rows(self) -> int:
-        """Scan rows of an inner chunk: what has to be decoded together."""
-        return self._described.chunks[0]
+    @cached_property
+    def rows(self) -> int | Collection[int]:
+        """Scan rows of an inner chunk, what has to be decoded together; of a selection, the rows at which to cut."""
+        side = self._described.chunks[0]
+        return side if self.selection is None else self.selection.cuts(side)
+
+    @cached_property
+    def _stored_rows(self) -> np.ndarray:
+        """Number in the store of every row."""
+        return np.arange(self._described.shape[0]) if self.selection is None else np.array(self.selection.rows)
+
+    @cached_property
+    def _stored_columns(self) -> np.ndarray:
+        return np.arange(self._described.shape[1]) if self.selection is None else np.array(self.selection.columns)
 
     @cached_property
     def _layout(self) -> Shards | None:
@@ -96,12 +120,13 @@ class ZarrBlocks:
         """The chunks of a block, the patterns wanted of each, and their places in the block."""
         (side_y, side_x), width = layout.chunk, block.x1 - block.x0
         for shard, boxes in self._by_shard(block).items():
-            wanted = [(y0 // side_y % layout.grid[0], x0 // side_x % layout.grid[1]) for y0, _, x0, _ in boxes]
+            first = [(int(self._stored_rows[y0]), int(self._stored_columns[x0])) for y0, _, x0, _ in boxes]
+            wanted = [(y // side_y % layout.grid[0], x // side_x % layout.grid[1]) for y, x in first]
             for chunk, (y0, y1, x0, x1) in zip(
                 stored_chunks(Path(self.path) / shard, layout, wanted), boxes, strict=True
             ):
                 y, x = np.arange(y0, y1)[:, None], np.arange(x0, x1)
-                within = y % side_y * side_x + x % side_x
+                within = self._stored_rows[y] % side_y * side_x + self._stored_columns[x] % side_x
                 yield chunk, within.ravel(), ((y - block.y0) * width + x - block.x0).ravel()
 
     def _by_shard(self, block: Block) -> dict[str, list[Box]]:
@@ -122,7 +147,7 @@ class ZarrBlocks:
         """
         box = (block.y0, block.y1, block.x0, block.x1)
         try:
-            counts = self._box(box) if not block.skip else self._around(block)
+            counts = self._box(box) if not block.skip and self.selection is None else self._around(block)
         except Exception as error:
             raise self._explained(block, error) from error
         counts = counts.reshape(-1, *counts.shape[2:])
@@ -149,7 +174,11 @@ class ZarrBlocks:
         for shard in self._shards(box):
             if self._store.size(shard) == 0:
                 raise ValueError(f"{shard} is missing or empty")  # Zarr would read zeros
-        return np.asarray(self._counts[y0:y1, x0:x1])
+        if self.selection is None:
+            return np.asarray(self._counts[y0:y1, x0:x1])
+        low_y, high_y, low_x, high_x = self.selection.in_store(box)
+        around = np.asarray(self._counts[low_y:high_y, low_x:high_x])
+        return around[np.ix_(self._stored_rows[y0:y1] - low_y, self._stored_columns[x0:x1] - low_x)]
 
     def _around(self, block: Block) -> np.ndarray:
         """Counts [h, w, N, N] of a block, read chunk by chunk where it is not left out altogether."""
@@ -166,19 +195,18 @@ class ZarrBlocks:
     def _chunks(self, block: Block) -> Iterator[Box]:
         """The inner chunks that a block touches, cut to the block."""
         side_y, side_x = self._described.chunks[:2]
-        for y in range(block.y0 - block.y0 % side_y, block.y1, side_y):
-            for x in range(block.x0 - block.x0 % side_x, block.x1, side_x):
-                yield max(y, block.y0), min(y + side_y, block.y1), max(x, block.x0), min(x + side_x, block.x1)
+        x_runs = runs(self._stored_columns, side_x, block.x0, block.x1)
+        for y0, y1 in runs(self._stored_rows, side_y, block.y0, block.y1):
+            for x0, x1 in x_runs:
+                yield y0, y1, x0, x1
 
     def _shards(self, box: Box) -> list[str]:
         """Files that hold the counts of a box, relative to the dataset."""
         side_y, side_x = self._described.files[:2]
         y0, y1, x0, x1 = box
-        return [
-            f"counts/{self._described.key((y, x, 0, 0))}"
-            for y in range(y0 // side_y, (y1 - 1) // side_y + 1)
-            for x in range(x0 // side_x, (x1 - 1) // side_x + 1)
-        ]
+        key = self._described.key
+        rows, columns = self._stored_rows[y0:y1] // side_y, self._stored_columns[x0:x1] // side_x
+        return [f"counts/{key((y, x, 0, 0))}" for y in np.unique(rows) for x in np.unique(columns)]
 
     def _explained(self, block: Block, error: Exception) -> InputError:
         """What cannot be read, in which file, and what to do."""
@@ -194,15 +222,17 @@ class ZarrBlocks:
         return InputError(self._unreadable(boxes[0], more, error, remedy))
 
     def _unreadable(self, box: Box, more: str, error: Exception, remedy: str) -> str:
+        stored = box if self.selection is None else self.selection.in_store(box)
         return (
-            f"{self.path}: the counts of scan {where(box)}{more} cannot be read ({first_line(error)}) from"
+            f"{self.path}: the counts of scan {where(stored)}{more} cannot be read ({first_line(error)}) from"
             f" {', '.join(self._shards(box))}: {remedy}"
         )
 
-    def __getstate__(self) -> dict[str, str]:
-        return {"path": self.path, "fingerprint": self.fingerprint}  # the open array stays behind
+    def __getstate__(self) -> dict[str, Any]:
+        # the open array stays behind
+        return {"path": self.path, "fingerprint": self.fingerprint, "selection": self.selection}
 
-    def __setstate__(self, state: dict[str, str]) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .._errors import InputError
 from ..io.dataset import DatasetInfo
-from ..io.source import ZarrBlocks
+from ..io.source import source_of
 from ..model.blocks import Block
 from ..model.config import JobConfig
 from ..model.state import Model
@@ -80,7 +80,7 @@ class Speed:
 
 
 def _read(info: DatasetInfo, algorithm: LsqMl, block: Block) -> Patterns:
-    source = ZarrBlocks(info.path, info.fingerprint)
+    source = source_of(info)
     return algorithm.prepare(block, (source.read(strip) for strip in block.strips(source.rows)))
 
 
@@ -92,7 +92,7 @@ def _middles(info: DatasetInfo, config: JobConfig) -> list[Block]:
     strips = {b: s[len(s) // 2] for b, s in middles.items()}
     if config.data.on_damage != "mask":
         return [strips[b] for b in chosen]
-    source = ZarrBlocks(info.path, info.fingerprint)
+    source = source_of(info)
     for few in (chosen, *([b] for b in strips)):  # where all the chosen ones are damaged, the first that is not
         sound = [strips[b].without(source.damaged(strips[b])) for b in few]
         if any(strip.size for strip in sound):

@@ -8,8 +8,8 @@ import numpy as np
 
 from .._errors import InputError
 from .._text import printable
-from ..io.address import is_address
-from ..io.dataset import dataset_info, read_truth
+from ..io.content import content_digest
+from ..io.dataset import DatasetInfo, dataset_info, read_truth
 from ..io.result import Result
 from ..viz.report import ReportData
 
@@ -20,13 +20,13 @@ def report_data(result: Result) -> ReportData:
     Raises
     ------
     InputError
-        If the result, or the dataset that it was made of and that is still there, is damaged.
+        If the result is damaged.
     """
     said = result.described
-    source, stem = said.data, Path(said.data).stem
-    there = bool(source) and (is_address(source) or Path(source).exists())
-    truth = read_truth(source) if there else None
-    specimen = dataset_info(source, whole=False).attributes.get("specimen", stem) if there else stem
+    stem = Path(said.data).stem
+    dataset, remark = dataset_of(result)
+    truth = None if dataset is None or not dataset.has_truth else read_truth(said.data)
+    specimen = stem if dataset is None else dataset.attributes.get("specimen", stem)
     for name in ("dose_per_square_angstrom", "electrons_per_pattern", "semi_angle_mrad", "defocus_angstrom", "slices"):
         if getattr(said, name) is None:
             raise InputError(f"{result.path} lacks the attribute {name!r}: copy it again, or reconstruct again")
@@ -44,6 +44,7 @@ def report_data(result: Result) -> ReportData:
         history={name: steps[name] for name in ("iteration", "loss", "validation", "seconds")} if len(steps) else {},
         best_iteration=int(steps[best].iteration) if len(steps) else 0,
         truth=None if truth is None else truth["phase"],
+        remark=remark,
         summary={
             "dose (e/Å²)": said.dose_per_square_angstrom,
             "electrons per pattern": said.electrons_per_pattern,
@@ -53,3 +54,18 @@ def report_data(result: Result) -> ReportData:
             "modes": probe.sizes["mode"],
         },
     )
+
+
+def dataset_of(result: Result) -> tuple[DatasetInfo | None, str]:
+    """The dataset that a result was made from, where it still stands at its path, else None and why, if there is
+    anything to say: what stands there now may be another one."""
+    path, known = result.described.data, result.described.data_fingerprint
+    if not path or not (is_address(path) or Path(path).exists()):
+        return None, ""
+    try:
+        dataset = dataset_info(path, whole=False)
+        # results of earlier versions know a dataset by what it says of itself
+        same = known in (content_digest(path), dataset.fingerprint)
+    except InputError as error:
+        return None, f"the dataset of the result cannot be read: {error}"
+    return (dataset, "") if same else (None, f"{path} is another dataset now than the result was made from")

@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from ..distributed.cache import AHEAD
-from ..distributed.iterate import FAN_IN, IN_FLIGHT
+from ..distributed.iterate import IN_FLIGHT
+from ..distributed.placement import FAN_IN
 from ..distributed.rounds import tile_places
 from ..io.dataset import DatasetInfo
 from ..model.blocks import Block
@@ -143,11 +144,12 @@ class Footprint:
     def _shares(self, workers: int) -> list[list[Block]]:
         if self.tiles:
             return [[self.blocks[b] for tile in share for b in tile.blocks] for share in self.tile_shares(workers)]
+        # which blocks a worker gets depends on its name, how many does not: the first gets the largest ones here
         count, total = min(workers, len(self.blocks)), len(self.blocks)
         shares: list[list[Block]] = [[] for _ in range(count)]
-        for i, block in enumerate(self.blocks):
+        for i, block in enumerate(sorted(self.blocks, key=lambda block: -block.size)):
             shares[i * count // total].append(block)
-        return shares
+        return [sorted(share, key=lambda block: block.index) for share in shares]
 
     def bytes_read(self, workers: int) -> int:
         """Counts that are decoded in every iteration, as they are stored; a tangent step reads them once more."""

@@ -7,7 +7,7 @@ import math
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..io.address import is_address
 from ..io.checkpoint import RunFolder
+from ..io.content import identified, lost_shards
 from ..io.dataset import DatasetInfo, dataset_info
 from ..io.described.run import SCHEMA as RUN_SCHEMA
 from ..io.described.run import JobFile, LogFile, RecipeFile
 from ..io.result import open_result
+from ..io.selected import described, keep, select
 from ..io.stored import stored_config
 from ..model.config import EngineConfig, JobConfig
+from ..model.selection import Selection
 from .damage import damage_attributes, damage_warning
 from .log import Log
 from .places import check_places
@@ -72,6 +75,7 @@ def start(
     dataset: DatasetInfo, job: JobConfig, target: Path, overwrite: bool, client: Client | None, observer: Report | None
 ) -> None:
     """Run a new job to its end, and write its result to ``target``."""
+    dataset = identified(dataset)
     launch = _launch(target, dataset, job, overwrite, Reporter(observer))
     folder = launch.folder
     folder.check()
@@ -85,10 +89,13 @@ def start(
             "config": job.model_dump_json(),
             "fingerprint": dataset.fingerprint,
             "run": name,
+            "selection": None if dataset.selection is None else asdict(dataset.selection),
+            "lost": lost_shards(dataset.path) if job.data.on_damage == "mask" else [],
         }
         folder.claim(identity, overwrite)
         try:
             _check_places(launch, dask_client)
+            launch = replace(launch, dataset=replace(dataset, selection=keep(dataset.selection, folder.path)))
             recipe = _recipe(launch, dask_client)
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
@@ -126,6 +133,7 @@ def take_up(
         dataset = _same_data(identity, data, job)
         if dataset.path != identity.data:
             folder.write_json("job.json", {**identity.content(), "data": dataset.path})
+        dataset = select(dataset, _chosen(folder, identity, dataset))
         launch = _launch(target, dataset, job, True, report)
         log = Log(**folder.read("log.json", LogFile).content()) if (folder.path / "log.json").exists() else Log()
         with launch.connect(client) as dask_client:
@@ -150,12 +158,24 @@ def _same_data(identity: JobFile, moved_to: str | None, job: JobConfig) -> Datas
     path = identity.data if moved_to is None else moved_to
     if moved_to is None and not is_address(path) and not Path(path).exists():
         raise InputError(f"the run's dataset {path} does not exist: if it was moved, say where to with --data (data=)")
-    dataset = dataset_info(path, whole=job.data.on_damage == "stop")
+    dataset = identified(dataset_info(path, whole=job.data.on_damage == "stop"), identity.lost)
     if dataset.fingerprint == identity.fingerprint:
         return dataset
     if moved_to is not None:
         raise InputError(f"{path} is not the dataset of the run, which was {identity.data}: their counts differ")
     raise InputError(f"{path} has changed since the run was started: reconstruct it anew with --overwrite")
+
+
+def _chosen(folder: RunFolder, identity: JobFile, dataset: DatasetInfo) -> Selection | None:
+    """What the run uses of the dataset."""
+    if identity.selection is None:
+        return None
+    chosen = Selection.load(identity.selection.model_dump())
+    assert chosen is not None
+    (rows, columns), file = dataset.scan_shape, folder.path / "job.json"
+    if max(chosen.rows) >= rows or max(chosen.columns) >= columns:
+        raise InputError(f"{file} selects positions beyond the scan of {rows} x {columns}: start the run anew")
+    return chosen.in_folder(folder.path)
 
 
 def _stored_recipe(folder: RunFolder, dataset: DatasetInfo, job: JobConfig) -> Recipe:
@@ -164,7 +184,8 @@ def _stored_recipe(folder: RunFolder, dataset: DatasetInfo, job: JobConfig) -> R
     (rows, columns), path = dataset.scan_shape, folder.path / "recipe.json"
     if any(y1 > rows or x1 > columns for _, y1, _, x1 in stored.damaged):
         raise InputError(f"{path} leaves out positions beyond the scan of {rows} x {columns}: start the run anew")
-    return Recipe.load({**stored.content(), "path": dataset.path, "config": job.model_dump_json()})
+    recipe = Recipe.load({**stored.content(), "path": dataset.path, "config": job.model_dump_json()})
+    return replace(recipe, selection=dataset.selection)  # whose files are in the folder, wherever that is now
 
 
 def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:
@@ -205,8 +226,8 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
     held = {"container": recipe.container, "pattern_bytes": recipe.pattern_bytes}
     launch.report("start", {**_opening(launch), **held, **describe(client)})
     if recipe.damaged:
-        patterns = math.prod(launch.dataset.scan_shape)
-        launch.report("warning", {"text": damage_warning(launch.dataset.path, patterns, recipe.damaged)})
+        patterns, selection = math.prod(launch.dataset.scan_shape), launch.dataset.selection
+        launch.report("warning", {"text": damage_warning(launch.dataset.path, patterns, recipe.damaged, selection)})
     run = Run(client, launch.dataset, launch.job, launch.folder, recipe, log, launch.report)
     try:
         with _explained(launch, run):
@@ -274,6 +295,7 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "versions": json.dumps(versions),
         "data": dataset.path,
         "data_fingerprint": dataset.fingerprint,
+        "selection": described(dataset.selection),
         "iteration": log.chosen,
         "finish": split_iterations(job, run.holds_out)[1],
         "stopped_because": log.reason,

@@ -46,7 +46,7 @@ def check_places(client: Any, dataset: DatasetInfo, outputs: Sequence[Path]) -> 
     if site_of(client).in_process:
         return
     names = [str(output) for output in outputs]
-    answers = client.run(ask, dataset.path, dataset.fingerprint, names, on_error="return")
+    answers = client.run(ask, dataset.path, str(dataset.attributes["fingerprint"]), names, on_error="return")
     try:
         for address, answer in sorted(answers.items()):
             if isinstance(answer, OSError):

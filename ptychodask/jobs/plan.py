@@ -12,7 +12,7 @@ from .._errors import InputError
 from ..distributed.cluster import connect
 from ..distributed.machine import cores, cuda_devices
 from ..distributed.site import Site, available_bytes, site_here, site_of
-from ..io.dataset import DatasetInfo
+from ..io.dataset import DatasetInfo, dataset_info
 from ..io.source import stored_bytes
 from ..model.config import JobConfig
 from .calibrate import Sample, Speed, measure, sample
@@ -175,7 +175,7 @@ def size(count: float) -> str:
 
 def make_plan(info: DatasetInfo, config: JobConfig, site: Site, *, calibrate: bool) -> Plan:
     """What a job will take at a site; ``calibrate`` runs a few patterns to measure its speed, unless it cannot fit."""
-    recipe = Recipe(info.path, config.model_dump_json())
+    recipe = Recipe(info.path, config.model_dump_json(), selection=info.selection)
     backend: str = config.engine.backend
     if backend == "auto":  # workers elsewhere may have devices that this machine lacks: nothing is refused for that
         backend = "cupy" if config.engine.gpus is not None or cupy_available() else "cpu"
@@ -189,7 +189,7 @@ def make_plan(info: DatasetInfo, config: JobConfig, site: Site, *, calibrate: bo
         shapes,
         site,
         taken,
-        stored / shapes.patterns,
+        stored / math.prod(dataset_info(info.path, whole=False).scan_shape),
         memory,
         available_bytes() if site.here else None,
         device,

@@ -15,7 +15,7 @@ from ..distributed.iterate import Job, Pass, map_blocks, new_name
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo
 from ..io.result import Entry
-from ..io.source import ZarrBlocks
+from ..io.source import source_of
 from ..model.config import JobConfig
 from ..solver.stopping import chosen, divergence, stop_reason
 from . import tasks
@@ -119,9 +119,9 @@ class Run:
         algorithm = self.states.algorithm(recipe, f"{self.name}-{label}-algorithm")
         searches = searches_line(self.info, self.config)
         budget = int(self.config.engine.cache_gib * 2**30)
-        source = ZarrBlocks(self.info.path, self.info.fingerprint)
+        source, blocks = source_of(self.info), blocks_of(self.info, self.config, recipe.damaged)
         return Job(
-            self.client, algorithm, searches, source, blocks_of(self.info, self.config, recipe.damaged), budget,
+            self.client, algorithm, searches, source, blocks, budget,
             f"{self.name}-{label}", self.config.solver.rounds_per_iteration,
         )  # fmt: skip
 
@@ -298,7 +298,8 @@ def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) ->
 
     Reads all counts once, which fills the workers' caches and finds the chunks that are damaged.
     """
-    recipe = client.submit(choose_kernels, Recipe(info.path, config.model_dump_json()), pure=False).result()
+    bare = Recipe(info.path, config.model_dump_json(), selection=info.selection)
+    recipe = client.submit(choose_kernels, bare, pure=False).result()
     run = Run(client, info, config, RunFolder(Path()), recipe, Log(), report)
     job, places = run._job("survey", recipe), run.states.places()
     parts = client.gather(map_blocks(job, "survey", tasks.survey_block, config.data.on_damage == "mask", places=places))

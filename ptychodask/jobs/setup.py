@@ -12,12 +12,14 @@ from .._array import backend_module, cupy_available
 from .._errors import InputError
 from ..analysis.sampling import check_geometry
 from ..distributed.machine import cores
-from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
-from ..io.source import ZarrBlocks
+from ..io.dataset import DatasetInfo, dataset_info
+from ..io.selected import mask_of, positions_of, select
+from ..io.source import source_of
 from ..model.blocks import Block, Box, joined_tile, make_blocks
 from ..model.config import LARGEST_TILE, EngineConfig, JobConfig
 from ..model.optics import Microscope, defocus_of
 from ..model.scan import Canvas, make_canvas
+from ..model.selection import Selection
 from ..model.state import Model, State
 from ..physics.constraints import blur_reach
 from ..physics.modes import hermite_modes
@@ -42,7 +44,7 @@ class Recipe:
     worker chose at the start, so that all workers, and a resumed run, compute the same bits. ``damaged`` are the chunks
     that the survey found unreadable and that are left out, where the job wants that. ``container`` and
     ``pattern_bytes`` say how it found counts to be cached: as ``events`` or in a dense type, in how many bytes per
-    pattern.
+    pattern. ``selection`` is what is used of the dataset, None for all of it; its files lie in the run folder.
     """
 
     path: str
@@ -55,16 +57,23 @@ class Recipe:
     damaged: tuple[Box, ...] = ()
     container: str = ""
     pattern_bytes: float = math.nan
+    selection: Selection | None = None
 
     @classmethod
     def load(cls, values: dict[str, Any]) -> Recipe:
         """From the dictionary that JSON made of it, which keeps every bit of a float but knows no tuples."""
-        return cls(**{**values, "damaged": tuple(tuple(box) for box in values.get("damaged", ()))})
+        boxes = tuple(tuple(box) for box in values.get("damaged", ()))
+        return cls(**{**values, "damaged": boxes, "selection": Selection.load(values.get("selection"))})
 
     @property
     def job(self) -> JobConfig:
         """The configuration."""
         return JobConfig.model_validate_json(self.config)
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What is used of the dataset."""
+        return select(dataset_info(self.path, whole=False), self.selection)
 
 
 def microscope_of(info: DatasetInfo, config: JobConfig) -> Microscope:
@@ -81,8 +90,16 @@ def thickness_of(info: DatasetInfo, config: JobConfig) -> float | None:
 
 
 def blocks_of(info: DatasetInfo, config: JobConfig, damaged: tuple[Box, ...] = ()) -> tuple[Block, ...]:
-    """The scan's blocks, the job's or else whole shards of the dataset, without what is damaged."""
-    return make_blocks(info.scan_shape, config.engine.block or joined_tile(info.scan_shape, info.tile), damaged)
+    """The scan's blocks, the job's or else whole shards of the dataset, without what is damaged.
+
+    Of a selection, the job's are counted within it, and the shards in the store: a shard is read by one block.
+    """
+    if config.engine.block is not None:
+        return make_blocks(info.scan_shape, config.engine.block, damaged)
+    tile = joined_tile(info.scan_shape, info.tile)
+    if info.selection is not None:
+        tile = info.selection.tile(tile)
+    return make_blocks(info.scan_shape, tile, damaged, info.selection)
 
 
 def slices_of(info: DatasetInfo, config: JobConfig) -> int:
@@ -133,7 +150,7 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
             " nothing to the first mode:"
             f" use mode_power < {1 / (config.probe.modes - 1):.3g}"
         )
-    if not ZarrBlocks(info.path, info.fingerprint).as_we_write:
+    if not source_of(info).as_we_write:
         remarks.append("counts are stored in another layout: Zarr decodes them, which takes longer")
     if side is not None:
         remarks.append(f"the object is kept in tiles of at most {side} x {side} pixels")
@@ -199,7 +216,7 @@ def choose_kernels(recipe: Recipe) -> Recipe:
 
 def _choose_device(recipe: Recipe) -> tuple[bool, int]:
     """Way through the slices and mini-batch for this worker's device, which local workers and their threads share."""
-    info, config = dataset_info(recipe.path, whole=False), recipe.job
+    info, config = recipe.info, recipe.job
     engine = config.engine
     patterns = max(block.size for block in blocks_of(info, config))
     return choose_device(
@@ -227,14 +244,12 @@ def train_fraction(info: DatasetInfo, config: JobConfig) -> float | None:
 
 def geometry(info: DatasetInfo, microscope: Microscope) -> tuple[Canvas, np.ndarray]:
     """The object's canvas and the positions in its pixels."""
-    return make_canvas(
-        read_positions(info.path), info.detector.pixels, info.detector.pixel_angstrom(microscope.wavelength)
-    )
+    return make_canvas(positions_of(info), info.detector.pixels, info.detector.pixel_angstrom(microscope.wavelength))
 
 
 def build_algorithm(recipe: Recipe) -> LsqMl:
     """The solver with its problem."""
-    config, info = recipe.job, dataset_info(recipe.path, whole=False)
+    config, info = recipe.job, recipe.info
     microscope = microscope_of(info, config)
     canvas, _ = geometry(info, microscope)
     slices = slices_of(info, config)
@@ -249,7 +264,7 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
         Problem(
             canvas,
             info.scan_shape,
-            read_mask(info.path),
+            mask_of(info),
             propagators,
             recipe.mean_counts,
             settings,
@@ -319,7 +334,7 @@ def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
 
 def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
     """The start but for its object, which has no pixels."""
-    config, info = recipe.job, dataset_info(recipe.path, whole=False)
+    config, info = recipe.job, recipe.info
     microscope = microscope_of(info, config)
     canvas, centres = geometry(info, microscope)
     n = info.detector.pixels

@@ -12,7 +12,6 @@ import numpy as np
 from .._errors import InputError
 from ..distributed.stream import Supply, block_data
 from ..io.checkpoint import create_state, save_state, save_tile
-from ..io.dataset import dataset_info
 from ..io.result import create_result, write_object, write_result
 from ..io.source import ZarrBlocks
 from ..model.blocks import Block, Box
@@ -162,7 +161,7 @@ class TilePlan:
 
 def build_tiled(recipe: Recipe) -> TiledLsqMl:
     """The solver with its problem, the object in tiles."""
-    config, info = recipe.job, dataset_info(recipe.path, whole=False)
+    config, info = recipe.job, recipe.info
     side = tile_side(info, config)
     assert side is not None, "only jobs in tiles have this algorithm"
     solver = build_algorithm(recipe)
@@ -175,7 +174,7 @@ def build_tiled(recipe: Recipe) -> TiledLsqMl:
 def plan_tiles(recipe: Recipe) -> TilePlan:
     """The plan of a job's tiles: it depends on the scan and the job alone."""
     algorithm, config = build_tiled(recipe), recipe.job
-    info, canvas = dataset_info(recipe.path, whole=False), algorithm.problem.canvas
+    info, canvas = recipe.info, algorithm.problem.canvas
     blocks = blocks_of(info, config, recipe.damaged)
     patterns = tuple(sum(blocks[b].size for b in tile.blocks) for tile in algorithm.tiles)
     shape = (algorithm.problem.slices, *canvas.shape)

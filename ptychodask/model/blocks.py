@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, Protocol
 
 import numpy as np
+
+from .selection import Selection, runs
 
 Box = tuple[int, int, int, int]
 """Scan rows ``y0 <= y < y1`` and columns ``x0 <= x < x1``, as (y0, y1, x0, x1)."""
@@ -21,7 +23,7 @@ FEW_BLOCKS = 16
 class Block:
     """A contiguous tile of the scan: rows ``y0 <= y < y1``, columns ``x0 <= x < x1``, less what is left out.
 
-    ``skip`` are the patterns that are left out because they are damaged, rising, counted row by row within the tile.
+    ``skip`` are the patterns that are left out, rising, counted row by row within the tile.
     """
 
     index: int
@@ -36,9 +38,11 @@ class Block:
         """Number of patterns."""
         return (self.y1 - self.y0) * (self.x1 - self.x0) - len(self.skip)
 
-    def strips(self, rows: int) -> tuple[Block, ...]:
-        """The block in runs of whole rows, cut at the multiples of ``rows``; their patterns follow each other."""
-        cuts = [self.y0, *(y for y in range(self.y0 + 1, self.y1) if y % rows == 0), self.y1]
+    def strips(self, rows: int | Collection[int]) -> tuple[Block, ...]:
+        """The block in runs of whole rows, cut at the multiples of ``rows``, or at those rows if there are several;
+        their patterns follow each other."""
+        at = range(0, self.y1, rows) if isinstance(rows, int) else rows
+        cuts = [self.y0, *(y for y in range(self.y0 + 1, self.y1) if y in at), self.y1]
         width = self.x1 - self.x0
         strips = []
         for a, b in pairwise(cuts):
@@ -53,8 +57,9 @@ class Block:
         return np.delete((y * scan_shape[1] + x).ravel(), self.skip)
 
     def without(self, boxes: Iterable[Box]) -> Block:
-        """The block less the positions in the boxes."""
+        """The block less the positions in the boxes, and less those that it leaves out already."""
         out = np.zeros((self.y1 - self.y0, self.x1 - self.x0), dtype=bool)
+        out.ravel()[list(self.skip)] = True
         for y0, y1, x0, x1 in boxes:
             out[max(y0 - self.y0, 0) : max(y1 - self.y0, 0), max(x0 - self.x0, 0) : max(x1 - self.x0, 0)] = True
         return replace(self, skip=tuple(np.flatnonzero(out).tolist()))
@@ -69,8 +74,8 @@ class BlockSource(Protocol):
         ...
 
     @property
-    def rows(self) -> int:
-        """Scan rows that are best read together."""
+    def rows(self) -> int | Collection[int]:
+        """Scan rows that are best read together: their number, or the rows at which to cut."""
         ...
 
     def read(self, block: Block) -> Any:
@@ -82,13 +87,16 @@ class BlockSource(Protocol):
         ...
 
 
-def make_blocks(scan_shape: tuple[int, int], tile: tuple[int, int], damaged: Iterable[Box] = ()) -> tuple[Block, ...]:
-    """All tiles of a scan in row-major order, less damaged positions; tiles of which nothing is left are not there."""
-    starts = [(y, x) for y in range(0, scan_shape[0], tile[0]) for x in range(0, scan_shape[1], tile[1])]
-    blocks = (
-        Block(i, y, min(y + tile[0], scan_shape[0]), x, min(x + tile[1], scan_shape[1]))
-        for i, (y, x) in enumerate(starts)
-    )
+def make_blocks(
+    scan_shape: tuple[int, int], tile: tuple[int, int], damaged: Iterable[Box] = (), selection: Selection | None = None
+) -> tuple[Block, ...]:
+    """All tiles of a scan in row-major order, less damaged positions; tiles of which nothing is left are not there.
+
+    With a selection, the tiles are those of the stored scan, and a block is what is selected of one.
+    """
+    y_runs = runs(range(scan_shape[0]) if selection is None else selection.rows, tile[0])
+    x_runs = runs(range(scan_shape[1]) if selection is None else selection.columns, tile[1])
+    blocks = (Block(i, *y, *x) for i, (y, x) in enumerate(product(y_runs, x_runs)))
     boxes = tuple(damaged)
     return tuple(b for b in (block.without(boxes) if boxes else block for block in blocks) if b.size)
 

@@ -41,6 +41,7 @@ class ReportData:
     best_iteration: int
     truth: xr.DataArray | None = None  # (y, x) rad, projected phase in the frame of `phase`
     summary: Mapping[str, Any] = field(default_factory=dict)  # scalars, shown as one line
+    remark: str = ""  # why there is no truth, where one could be expected
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _analyse(data: ReportData) -> _Analysis:
     total = intensity.sum(axis=(1, 2))
     dy, dx = pixel_size(data.probe.isel(mode=0))
     d50, d90 = (float(probe_diameter(intensity, np.sqrt(dy * dx), f)) for f in (0.5, 0.9))
-    comparison, remark = None, ""
+    comparison, remark = None, data.remark
     if data.truth is not None:
         try:
             comparison = compare_with_truth(data.phase, data.truth, data.positions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -25,6 +26,23 @@ class RunFile(Described):
         return self.model_dump(exclude_unset=True)
 
 
+class SelectionOf(RunFile):
+    """What is used of the dataset, see :class:`ptychodask.model.selection.Selection`."""
+
+    rows: Annotated[tuple[Edge, ...], Field(min_length=1)]
+    columns: Annotated[tuple[Edge, ...], Field(min_length=1)]
+    mask: Text = ""
+    positions: Text = ""
+
+    @field_validator("rows", "columns")
+    @classmethod
+    def _in_order(cls, value: Any) -> Any:
+        rises = value[-1] > value[0]
+        if any((b > a) != rises or a == b for a, b in pairwise(value)):
+            raise ValueError("numbers that neither rise nor fall throughout")
+        return value
+
+
 class JobFile(RunFile):
     """``job.json``: the data and the configuration."""
 
@@ -34,6 +52,8 @@ class JobFile(RunFile):
     config: Text
     fingerprint: Text
     run: Text = ""
+    selection: SelectionOf | None = None
+    lost: list[Text] = Field(default_factory=list)
 
     @field_validator("schema_")
     @classmethod
@@ -104,6 +124,7 @@ class RecipeFile(RunFile):
     damaged: tuple[tuple[Edge, Edge, Edge, Edge], ...] = ()
     container: Annotated[str, Field(strict=True, max_length=1000)] = ""
     pattern_bytes: Positive
+    selection: SelectionOf | None = None
 
     @field_validator("damaged")
     @classmethod

@@ -1,0 +1,98 @@
+"""A dataset of which a part is selected: its description, positions and mask."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._errors import InputError
+from ..model.selection import Selection
+from .atomic import replacing
+from .dataset import DatasetInfo, dataset_info, read_mask, read_positions
+
+
+def select(info: DatasetInfo, selection: Selection | None) -> DatasetInfo:
+    """The description of what is selected of a dataset: its scan, step and dose are those of the selection.
+
+    ``info`` describes the whole dataset; without a selection it stays as it is.
+    """
+    if selection is None:
+        return info
+    chosen = replace(
+        info,
+        scan_shape=selection.scan_shape,
+        scan_step=(info.scan_step[0] * selection.strides[0], info.scan_step[1] * selection.strides[1]),
+        inner_rows=selection.cuts(info.inner_rows),  # type: ignore[arg-type]  # of the whole dataset it is a number
+        selection=selection,
+    )
+    if selection.positions:
+        chosen = replace(chosen, scan_step=_step_of(positions_of(chosen), chosen))
+    y, x = chosen.scan_step
+    dose = float(info.attributes["electrons_per_pattern"]) / (y * x)
+    return replace(
+        chosen, attributes={**info.attributes, "scan_step_angstrom": [y, x], "dose_per_square_angstrom": dose}
+    )
+
+
+def _step_of(positions: np.ndarray, info: DatasetInfo) -> tuple[float, float]:
+    """Median distance of neighbours along both axes in angstrom, the nominal one where there are no neighbours."""
+    grid = positions.reshape(*info.scan_shape, 2)
+    along = [np.linalg.norm(np.diff(grid, axis=axis), axis=-1) for axis in (0, 1)]
+    y, x = (float(np.median(d)) if d.size else 0.0 for d in along)
+    return y or info.scan_step[0], x or info.scan_step[1]
+
+
+def positions_of(info: DatasetInfo) -> np.ndarray:
+    """Positions [J, 2] (y, x) in angstrom, float64, of what is used of a dataset."""
+    selection = info.selection
+    if selection is None:
+        return read_positions(info.path)
+    if selection.positions:
+        return _load(selection.positions).reshape(-1, 2)
+    stored = read_positions(info.path).reshape(*dataset_info(info.path, whole=False).scan_shape, 2)
+    return stored[np.ix_(selection.rows, selection.columns)].reshape(-1, 2)
+
+
+def mask_of(info: DatasetInfo) -> np.ndarray:
+    """Detector mask [N, N] float32, corner-centred, 1 = use."""
+    if info.selection is None or not info.selection.mask:
+        return read_mask(info.path)
+    return np.fft.ifftshift(_load(info.selection.mask)).astype(np.float32)
+
+
+def keep(selection: Selection | None, folder: Path) -> Selection | None:
+    """The selection with copies of its files in a folder, written atomically."""
+    if selection is None:
+        return None
+    kept = selection.in_folder(folder)
+    for name in ("mask", "positions"):
+        if source := getattr(selection, name):
+            with replacing(getattr(kept, name), None) as temporary, temporary.open("wb") as file:
+                np.save(file, _load(source))
+    return kept
+
+
+def described(selection: Selection | None) -> str:
+    """A selection for the result's attributes: rows and columns, and digests of its own mask and positions, as JSON.
+
+    An empty text where all of the dataset is used as it is.
+    """
+    if selection is None:
+        return ""
+    own = {name: getattr(selection, name) for name in ("mask", "positions") if getattr(selection, name)}
+    digests = {name: hashlib.blake2b(_load(path).tobytes(), digest_size=16).hexdigest() for name, path in own.items()}
+    return json.dumps({**selection.described(), **digests})
+
+
+def _load(path: str) -> Any:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{path} of the selection cannot be read ({type(error).__name__}): start the run anew"
+        ) from error
