@@ -8,6 +8,7 @@ import numpy as np
 
 from .._errors import InputError
 from .._text import printable
+from ..io.address import is_address
 from ..io.content import content_digest
 from ..io.dataset import DatasetInfo, dataset_info, read_truth
 from ..io.result import Result
