@@ -13,8 +13,10 @@ from typing import Any
 
 from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect, describe
+from ..io.atomic import check_output
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo, dataset_info
+from ..io.kinds import RESULT
 from ..model.config import EngineConfig, JobConfig
 from .damage import damage_attributes, damage_warning
 from .places import check_places
@@ -126,7 +128,8 @@ def _held(folder: RunFolder, report: Report) -> Iterator[None]:
 
 
 def _check_places(launch: Launch, client: Client) -> None:
-    """Can workers read and write where they will have to?"""
+    """Can the result be written here, and can workers read and write where they will have to?"""
+    check_output(launch.target, RESULT, launch.overwrite)
     with _explained(launch):
         check_places(client, launch.dataset, (launch.target, launch.folder.path / "log.json"))
 
