@@ -195,10 +195,11 @@ def demo(
         ptychodask demo --quick --out /tmp/demo
     """
     from .. import api
-    from ..io.atomic import check_output
+    from ..io.atomic import check_output, check_outside, resolved
     from ..io.kinds import DATASET, RESULT, picture
 
-    started = time.perf_counter()
+    started, out = time.perf_counter(), resolved(out)
+    check_outside(out / "any")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -82,11 +82,16 @@ def check_output(path: str | os.PathLike[str], kind: Kind, overwrite: bool = Fal
         raise InputError(f"output {given} has no ending: use {given.name}{kind.ending}")
     target = resolved(given)
     check_folder(target.parent)
+    check_outside(target)
+    _check_standing(target, kind, overwrite)
+    return target
+
+
+def check_outside(target: Path) -> None:
+    """Refuse an output inside a dataset or a result, which would be part of it."""
     for parent in target.parents:
         if noun := noun_at(parent):
             raise InputError(f"output {target} is inside {parent}, {noun}: choose a place beside it")
-    _check_standing(target, kind, overwrite)
-    return target
 
 
 def check_folder(folder: Path) -> None:

@@ -144,7 +144,8 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 def _record(descriptor: int, path: Path) -> Holder | None:
     """The holder on record, None where there is none or where writing it did not end; in no other file."""
-    head = os.pread(descriptor, len(_START), 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    head = os.read(descriptor, len(_START))
     if head != _START[: len(head)]:
         raise InputError(f"{path} is in the way of a lock (it is another file): move it away")
     return _read(descriptor)

@@ -15,11 +15,13 @@ from typing import Any
 from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..io.address import is_address
+from ..io.atomic import check_output
 from ..io.checkpoint import RunFolder
 from ..io.content import identified, lost_shards
 from ..io.dataset import DatasetInfo, dataset_info
 from ..io.described.run import SCHEMA as RUN_SCHEMA
 from ..io.described.run import JobFile, LogFile, RecipeFile
+from ..io.kinds import RESULT
 from ..io.result import open_result
 from ..io.selected import described, keep, select
 from ..io.stored import stored_config
@@ -208,7 +210,8 @@ def _held(folder: RunFolder, report: Reporter) -> Iterator[None]:
 
 
 def _check_places(launch: Launch, client: Client) -> None:
-    """Can workers read and write where they will have to?"""
+    """Can the result be written here, and can workers read and write where they will have to?"""
+    check_output(launch.target, RESULT, launch.overwrite)
     with _explained(launch):
         check_places(client, launch.dataset, (launch.target, launch.folder.path / "log.json"))
 

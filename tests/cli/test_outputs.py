@@ -91,6 +91,8 @@ FOREIGN = {
     "report's ending": (["report", "result.zarr", "-o", "fig.docx"], r"no picture ends in '\.docx', use \.png, \.pdf"),
     "report in the result": (["report", "result.zarr", "-o", "result.zarr/a.png"], "is inside .*result.zarr"),
     "export over a text": (["export", "result.zarr", "--overwrite", "-o", "notes.tif"], "other content, not a TIFF"),
+    "demo in a dataset": (["demo", "--out", "scan.zarr/demo"], "is inside .*scan.zarr, a ptychodask dataset"),
+    "demo in a circle": (["demo", "--out", "circle"], "leads back to itself"),
     "demo over a text": (["demo", "--out", ".", "--overwrite"], "nu-1000.png exists and is a file with other content"),
 }  # fmt: skip
 

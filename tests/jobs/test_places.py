@@ -17,6 +17,7 @@ from tiny_scan import Recorder, write_scan
 
 import ptychodask
 from ptychodask import InputError
+from ptychodask.io.checkpoint import RunFolder
 from ptychodask.io.dataset import dataset_info
 from ptychodask.jobs import places
 
@@ -159,6 +160,10 @@ def test_start_and_resume_ask_before_anything_is_computed(scan, tmp_path, monkey
         with pytest.raises(InputError, match=r"^worker tcp://127\.0\.0\.1:\d+ cannot read"):
             ptychodask.reconstruct(scan, SHORT, client, output=tmp_path / "new.zarr")
         assert sorted(p.name for p in tmp_path.rglob("*")) == before
+    target.write_text("mine")
+    with pytest.raises(InputError, match="is a file, not a ptychodask result"):
+        ptychodask.resume(target)
+    assert target.read_text() == "mine" and RunFolder.of(target).checkpoints()
 
 
 PRIVATE = ["unshare", "--user", "--map-root-user", "--mount"]

@@ -15,6 +15,7 @@ pytest.importorskip("ase.io")
 from ptychodask._errors import InputError  # noqa: E402
 from ptychodask.distributed.cluster import connect  # noqa: E402
 from ptychodask.io.dataset import dataset_info, open_dataset, read_truth  # noqa: E402
+from ptychodask.io.kinds import DATASET  # noqa: E402
 from ptychodask.simulation.run import simulate  # noqa: E402
 
 STEP = 2.0
@@ -232,4 +233,5 @@ def test_a_link_to_scratch_stays_a_link(tmp_path, client, crystal):
     path = simulate(tmp_path / "scan.zarr", crystal, client=client, **{**TINY, "scan_shape": (2, 2)})
     assert path == tmp_path / "scratch" / "data" and (tmp_path / "scan.zarr").is_symlink()
     assert dataset_info(tmp_path / "scan.zarr").scan_shape == (2, 2)
+    assert DATASET.other(path) is None  # with its truth it would make room for another
     assert sorted(p.name for p in tmp_path.iterdir()) == ["scan.zarr", "scratch"]
