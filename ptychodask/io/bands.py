@@ -47,7 +47,7 @@ class Source:
             return cls(array, (y, x))
         sides = (1, 1)
         if not isinstance(array, np.ndarray):
-            said = getattr(array, "shards", None) or getattr(array, "chunks", None)
+            said: Any = getattr(array, "shards", None) or getattr(array, "chunks", None)
             known = isinstance(said, tuple) and len(said) == 4 and all(isinstance(side, int) for side in said)
             sides = said[:2] if known else (1, width)
         y, x = ((*range(0, n, side), n) for n, side in zip((height, width), sides, strict=True))
