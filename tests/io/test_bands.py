@@ -50,9 +50,11 @@ class Stored:
 CHUNKS = [(1, 37), (1, 1), (3, 5), (10, 37), (40, 3), (16, 16), (40, 37), (7, 37), (40, 10)]
 
 
-@pytest.mark.parametrize("lazy", [False, True], ids=["stored", "dask"])
-@pytest.mark.parametrize("chunks", CHUNKS, ids=str)
-@pytest.mark.parametrize("tile", [(16, 16), (5, 7), (1, 1)], ids=str)
+@pytest.mark.parametrize(
+    ("chunks", "tile", "lazy"),
+    [(chunks, tile, False) for chunks in CHUNKS for tile in ((16, 16), (5, 7), (1, 1))]
+    + [(chunks, (16, 16), True) for chunks in ((1, 37), (10, 37), (40, 10))],
+)
 def test_every_chunk_is_read_once(chunks, tile, lazy):
     counts = some_counts((40, 37))
     stored = Stored(counts, chunks)
