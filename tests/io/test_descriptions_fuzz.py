@@ -87,10 +87,7 @@ def read_everything(folder: Path, kind: str) -> None:
     if kind == run.path.name:
         for iteration in run.checkpoints():
             ends_well(load_state, run.checkpoint(iteration))
-    else:
-        ends_well(ptychodask.report, result)
-    if kind != result.name:
-        ends_well(ptychodask.resume, folder / "stopped.zarr")
+    ends_well(*((ptychodask.report, result) if kind == result.name else (ptychodask.resume, folder / "stopped.zarr")))
 
 
 @pytest.fixture(scope="module")
