@@ -42,6 +42,15 @@ class ResultAttributes(Described):
     container: Text = ""
     boxes_left_out: Text = "[]"
     remarks: Text = "[]"
+    warnings: Text = "[]"
+    run: Text = ""
+
+    @field_validator("boxes_left_out", "remarks", "warnings")
+    @classmethod
+    def _list(cls, value: str) -> str:
+        if not isinstance(parse_json(value.encode(), "the text"), list):
+            raise ValueError("a list in JSON is expected")
+        return value
 
     @field_validator("versions")
     @classmethod
