@@ -12,7 +12,7 @@ import xarray as xr
 
 from ._errors import InputError
 from .analysis.sampling import SamplingReport, sampling_report
-from .io.address import located
+from .io.address import located, refuse_address
 from .io.atomic import check_output
 from .io.create import create_dataset
 from .io.dataset import dataset_info, open_dataset, read_truth
@@ -161,6 +161,7 @@ def resume(
     progress : callable
         As for :func:`reconstruct`.
     """
+    refuse_address(output)
     target = Path(output).resolve()
     take_up(target, engine or {}, client, progress)
     return open_result(target)
