@@ -20,7 +20,7 @@ from ._errors import InputError
 from ._warnings import warn
 from .analysis.sampling import SamplingReport, sampling_report
 from .distributed.cluster import a_place
-from .io.address import located
+from .io.address import located, refuse_address
 from .io.atomic import check_output, resolved
 from .io.create import create_dataset
 from .io.dataset import open_dataset, read_truth
@@ -236,7 +236,9 @@ def resume(
     progress : callable or bool, optional
         As for :func:`reconstruct`.
     """
-    target = resolved(arguments.path(output, "output"))
+    output = arguments.path(output, "output")
+    refuse_address(output)
+    target = resolved(output)
     options = arguments.mapping(engine, "engine", "options of config.engine")
     moved_to = None if data is None else _as_path(data)
     with _observer(progress) as observer:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from .._errors import InputError
 from .._text import first_line, printable
@@ -29,6 +29,8 @@ Real = Annotated[float, Field(strict=True)]
 Whole = Annotated[int, Field(strict=True, ge=0, le=2**53)]
 Flag = Annotated[bool, Field(strict=True)]
 Text = Annotated[str, Field(strict=True, max_length=100_000)]
+Line = Annotated[Text, AfterValidator(printable)]
+"""Shown to people as it is."""
 
 
 class Damage(ValueError):

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._errors import InputError
+from .._text import printable
 from .atomic import check_output, writing
 from .kinds import HDF5, TIFF
 
 if TYPE_CHECKING:
     import xarray as xr
 
+_LONGEST_TEXT = 15_000
+"""Characters of an attribute, which takes at most 64 KiB."""
 _ANGSTROM = {"angstrom", "angstroms", "å", "a"}
 _DESCRIPTION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 270, 282, 283, 296
 
@@ -186,11 +189,22 @@ def _storable(values: np.ndarray) -> np.ndarray:
 
 
 def _attribute(value: Any) -> Any:
-    """A value that HDF5 holds as an attribute: numbers and text as they are, the rest as JSON."""
-    if isinstance(value, str | bool | int | float | complex | np.generic):
+    """A value that HDF5 holds as an attribute: numbers, text without control characters, the rest as JSON."""
+    if isinstance(value, str):
+        return printable(value, _LONGEST_TEXT)
+    if isinstance(value, bool | int | float | complex | np.generic) and _fits_hdf5(value):
         return value
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         return value
-    if isinstance(value, list | tuple) and value and all(isinstance(item, int | float) for item in value):
+    if (
+        isinstance(value, list | tuple)
+        and value
+        and all(isinstance(item, int | float) and _fits_hdf5(item) for item in value)
+    ):
         return np.asarray(value)
-    return json.dumps(dict(value) if isinstance(value, Mapping) else value, default=str, ensure_ascii=False)
+    text = json.dumps(dict(value) if isinstance(value, Mapping) else value, default=str, ensure_ascii=False)
+    return printable(text, _LONGEST_TEXT)
+
+
+def _fits_hdf5(value: Any) -> bool:
+    return not isinstance(value, int) or -(2**63) <= value < 2**63

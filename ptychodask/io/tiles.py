@@ -20,6 +20,8 @@ from ..model.blocks import Block, make_blocks
 from ..model.optics import Microscope
 from ..model.scan import Detector
 from .dataset import DIMS, SCHEMA
+from .described.dataset import DatasetAttributes
+from .documents import Damage, described
 from .stored import checked_encoding
 from .stores import writable
 
@@ -206,7 +208,7 @@ def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mappi
             "the counts are all zero: there is nothing to reconstruct (wrong file, or the beam was blanked)"
         )
     per_pattern = total / math.prod(layout.scan_shape)
-    described = {
+    said = {
         "schema": SCHEMA,
         "energy_ev": layout.microscope.energy_ev,
         "semi_angle_mrad": layout.microscope.semi_angle_mrad,
@@ -219,14 +221,20 @@ def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mappi
         "brightest_pixel": max(tile.brightest for tile in tiles),
         **attributes,
     }
+    try:  # nothing is written that would not open
+        described(DatasetAttributes, {**said, "fingerprint": "to be made"}, "attributes")
+    except Damage as damage:
+        raise InputError(
+            f"the dataset cannot be described ({damage}): give numbers in the units of their names"
+        ) from None
     digest = hashlib.blake2b(digest_size=16)
     for tile in tiles:
         digest.update(tile.digest.encode())
     group = zarr.open_group(str(path), mode="r+")
     for name in ("positions", "mask"):
         digest.update(np.ascontiguousarray(group[name][...]).tobytes())  # type: ignore[index]
-    digest.update(repr(sorted((k, v) for k, v in described.items() if k != "source")).encode())
-    group.attrs.update({**described, "fingerprint": digest.hexdigest()})
+    digest.update(repr(sorted((k, v) for k, v in said.items() if k != "source")).encode())
+    group.attrs.update({**said, "fingerprint": digest.hexdigest()})
 
 
 def write_truth(path: Path, truth: xr.Dataset) -> None:

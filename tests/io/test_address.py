@@ -136,6 +136,8 @@ def test_what_is_not_read_is_one_line(name, tmp_path):
 def test_outputs_are_local(output, scan):
     with pytest.raises(InputError, match=r"output s3://bucket/out.zarr is an address, outputs are local"):
         ptychodask.reconstruct(scan, JOB, output=output)
+    with pytest.raises(InputError, match=r"output s3://bucket/out.zarr is an address"):
+        ptychodask.resume(output)
 
 
 def test_counts_in_another_layout_are_read_by_zarr(scan, tmp_path):

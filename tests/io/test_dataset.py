@@ -314,6 +314,7 @@ BAD = {
     "mask's shape": (None, {"mask": np.ones((8, 8))}, r"shape \(8, 8\)"),
     "empty mask": (None, {"mask": np.zeros((N, N))}, "every detector pixel"),
     "chunks of 0": (None, {"chunks": (0, 4)}, "chunks"),
+    "thickness": (None, {"attributes": {"thickness_angstrom": "34"}}, "thickness_angstrom"),
     "attributes": (
         None,
         {"attributes": {"scale": object()}},

@@ -43,6 +43,8 @@ class ResultAttributes(Described):
     boxes_left_out: Text = "[]"
     remarks: Text = "[]"
     warnings: Text = "[]"
+    selection: Text = ""
+    run: Text = ""
 
     @field_validator("remarks", "warnings")
     @classmethod
@@ -50,6 +52,13 @@ class ResultAttributes(Described):
         found = parse_json(value.encode(), "a list of lines")
         if not isinstance(found, list) or not all(isinstance(v, str) for v in found):
             raise ValueError("a list of lines is expected")
+        return value
+
+    @field_validator("boxes_left_out")
+    @classmethod
+    def _list(cls, value: str) -> str:
+        if not isinstance(parse_json(value.encode(), "the text"), list):
+            raise ValueError("a list in JSON is expected")
         return value
 
     @field_validator("versions")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from ..documents import Described, Flag, Positive, Real, Text, Whole
+from ..documents import Described, Flag, Line, Positive, Real, Text, Whole
 
 SCHEMA = "ptychodask-run/1"
 Edge = Annotated[int, Field(strict=True, ge=0, le=2**31)]
@@ -97,9 +97,9 @@ class LogFile(RunFile):
     entries: list[LogEntry] = Field(default_factory=list)
     restarts: Annotated[int, Field(strict=True, ge=0, le=100)] = 0
     chosen: Whole | None = None
-    reason: Text = ""
+    reason: Line = ""
     floor: Whole = 0
-    warnings: list[Text] = Field(default_factory=list)
+    warnings: list[Line] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _in_order(self) -> LogFile:
