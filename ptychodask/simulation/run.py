@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..distributed.cluster import Client
 
 NOISE_FREE_ELECTRONS = 1e4
-FRAME_LIMIT = 0.05
+FRAME_LIMIT = 0.08
 """Power of the probe outside the inner 80 % of the box that is refused: it would wrap around."""
 JITTER_STREAM = 3
 

@@ -1,0 +1,23 @@
+"""Tables of text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+Row = tuple[str, str, str, bool | None]
+"""Label, value, unit or remark, and whether it is as it should be; None where nothing is asked."""
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Rows as aligned lines, those that fail marked by ``no``."""
+    found = list(rows)
+    wide = [max((len(row[k]) for row in found), default=0) for k in (0, 1)]
+    words = {True: "ok  ", False: "no  ", None: ""}
+    return "\n".join(
+        f"{label:<{wide[0]}}  {value:<{wide[1]}}  {words[ok]}{remark}".rstrip() for label, value, remark, ok in found
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 slice``, ``2 slices``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
