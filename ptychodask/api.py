@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ._errors import InputError
 from .analysis.sampling import SamplingReport, sampling_report
 from .io.atomic import check_output
 from .io.create import create_dataset
-from .io.dataset import dataset_info, open_dataset, read_truth
+from .io.dataset import dataset_facts, dataset_info, open_dataset, read_positions, read_truth
 from .io.export import export_hdf5, export_tiff
 from .io.result import Result, open_result
 from .jobs.doctor import Diagnosis, diagnose
@@ -47,15 +48,15 @@ __all__ = [
 
 
 def info(path: str | Path, config: JobConfig | None = None) -> SamplingReport:
-    """Sampling, dose and probe of a dataset, with warnings where a criterion is violated; reads no counts.
+    """Sampling, dose, probe and positions of a dataset, with warnings where a criterion is violated; reads no counts.
 
     Examples
     --------
-    >>> for label, value, remark, fulfilled in ptychodask.info("scan.zarr").rows():
-    ...     print(label, value, remark)
+    >>> print(ptychodask.info("scan.zarr"))
+    >>> ptychodask.info("scan.zarr").warnings
     """
     data, job = dataset_info(path), config or JobConfig.parse({})
-    return sampling_report(
+    report = sampling_report(
         microscope_of(data, job),
         data.detector.pixels,
         data.detector.angular_step_mrad,
@@ -65,7 +66,9 @@ def info(path: str | Path, config: JobConfig | None = None) -> SamplingReport:
         slices=slices_of(data, job),
         modes=job.probe.modes,
         thickness_angstrom=thickness_of(data, job),
+        positions=read_positions(data.path).reshape(*data.scan_shape, 2),
     )
+    return replace(report, facts=dataset_facts(data))
 
 
 def _as_config(config: JobConfig | dict[str, Any] | str | Path | None) -> JobConfig:

@@ -31,7 +31,6 @@ DETAIL_ANGSTROM = 2.0
 """Resolution element d of the quantum bound on the phase."""
 
 
-
 @dataclass(frozen=True, repr=False)
 class SamplingReport:
     """Numbers of one experiment: lengths in angstrom, angles in mrad, the rest as said."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,28 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from .._text import Row, counted, fit_text
+
 console = Console(highlight=False, markup=False)  # a path may hold brackets
+
+
+def rows(title: object, found: Iterable[Row]) -> None:
+    """Print a table: what is fulfilled in green, what is not in red."""
+    from rich.table import Table
+    from rich.text import Text
+
+    words = {True: ("ok  ", "green"), False: ("no  ", "red"), None: ("", "")}
+    table = Table(title=str(title), title_justify="left", box=None, show_header=False)
+    for label, value, remark, fulfilled in found:
+        table.add_row(label, value, Text.assemble(words[fulfilled], remark))
+    console.print(table)
+
+
+def warn(text: str) -> None:
+    """Print a warning."""
+    from rich.text import Text
+
+    console.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
 
 @contextmanager
@@ -72,8 +93,9 @@ class Reconstruction:
     def _start(self, v: dict[str, Any]) -> None:
         self._iterations = v["iterations"]
         console.print(
-            f"{v['patterns']} patterns of {v['electrons_per_pattern']:.4g} electrons, {v['slices']} slice(s),"
-            f" {v['modes']} probe mode(s); {v['workers']} worker(s), {v['threads']} thread(s); counts cached as"
+            f"{v['patterns']} patterns of {v['electrons_per_pattern']:.4g} electrons, {counted(v['slices'], 'slice')},"
+            f" {counted(v['modes'], 'probe mode')}; {counted(v['workers'], 'worker')},"
+            f" {counted(v['threads'], 'thread')}; counts cached as"
             f" {v['container']}, {v['pattern_bytes']:.0f} bytes per pattern",
             soft_wrap=True,
         )
@@ -99,7 +121,7 @@ class Reconstruction:
         )
 
     def _warning(self, v: dict[str, Any]) -> None:
-        console.print(f"warning: {v['text']}", soft_wrap=True)
+        warn(v["text"])
 
     def _checkpoint(self, v: dict[str, Any]) -> None:
         console.print(f"interrupted; checkpoint at iteration {v['iteration']}")
@@ -112,19 +134,21 @@ def reconstruction() -> Iterator[Reconstruction]:
         yield Reconstruction(bar)
 
 
-def summary(result: Any, figures: dict[str, Any], seconds: float) -> str:
-    """One line with the figures that matter."""
-    parts = [f"iteration {result.iteration} of {len(result.history)}", f"loss {figures['loss']:.4f}"]
-    if figures.get("validation") is not None:
-        parts.append(f"validation {figures['validation']:.4f}")
-    limit = figures.get("information_limit_angstrom") or figures.get("peak_limit_angstrom")
-    if limit:
-        parts.append(f"information to {limit:.2f} Å")
+def summary(result: Any, figures: dict[str, Any]) -> str:
+    """One line with the figures that matter, the same wherever a result is named."""
+    parts = [f"iteration {result.iteration} of {len(result.history)}"]
+    parts += [f"{name} {figures[name]:.4f}" for name in ("loss", "validation") if figures[name] is not None]
+    if fit := fit_text(figures["loss_excess"], figures["loss_excess_error"]):
+        parts.append(fit)
+    if figures["resolution_angstrom"] is not None:
+        parts.append(f"resolution {figures['resolution_angstrom']:.2f} Å ({figures['resolution_by']})")
     if figures.get("correlation_2.5A") is not None:
         parts.append(f"correlation with the truth {figures['correlation_2.5A']:.3f} at 2.5 Å")
-    if figures.get("frc_resolution_angstrom") is not None:
-        parts.append(f"FRC {figures['frc_resolution_angstrom']:.2f} Å")
-    if "not_compared" in figures:
-        parts.append("not compared with the truth: the scan is too small")
-    parts.append(f"{seconds:.0f} s")
-    return ", ".join(parts)
+    seconds = sum(entry.seconds for entry in result.history)
+    return ", ".join([*parts, f"iterations took {seconds:.0f} s"])
+
+
+def remarks(figures: dict[str, Any]) -> None:
+    """Say which figures were left out, and why."""
+    for name, text in figures["remarks"].items():
+        console.print(f"note: no {name.replace('_', ' ')}: {text}", soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +19,10 @@ Settings = Annotated[
 Workers = Annotated[int | None, typer.Option(min=1, help="Local worker processes; threads of this process by default.")]
 Gpus = Annotated[str | None, typer.Option(metavar="all|0,1", help="One worker per CUDA device: all, or their numbers.")]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://... or tls://...")]
+
+MaskDamaged = Annotated[
+    bool, typer.Option("--mask-damaged", help="Leave out positions whose chunks are damaged or missing.")
+]
 
 
 def engine_overrides(workers: int | None, gpus: str | None, scheduler: str | None) -> list[str]:
@@ -70,9 +73,7 @@ def reconstruct(
     workers: Workers = None,
     gpus: Gpus = None,
     scheduler: Scheduler = None,
-    mask_damaged: Annotated[
-        bool, typer.Option("--mask-damaged", help="Leave out positions whose chunks are damaged or missing.")
-    ] = False,
+    mask_damaged: MaskDamaged = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")] = False,
 ) -> None:
     """Reconstruct object and probe.
@@ -125,7 +126,6 @@ def resume(
 def _solve(run: Any, output: Path) -> None:
     from .. import api
 
-    started = time.perf_counter()
     try:
         with show.reconstruction() as progress:
             result = run(progress)
@@ -133,8 +133,12 @@ def _solve(run: Any, output: Path) -> None:
         if output.with_name(output.name + ".run").exists():
             show.console.print(f"go on with: ptychodask resume {output}", soft_wrap=True)
         raise
-    figures = api.report(result)
-    show.console.print(f"{output}: {show.summary(result, figures, time.perf_counter() - started)}", soft_wrap=True)
+    _tell(output, result, api.report(result))
+
+
+def _tell(path: Path, result: Any, figures: dict[str, Any]) -> None:
+    show.remarks(figures)
+    show.console.print(f"{path}: {show.summary(result, figures)}", soft_wrap=True)
 
 
 def report(
@@ -165,8 +169,8 @@ def report(
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
         return
-    seconds = float(sum(entry.seconds for entry in opened.history))
-    show.console.print(f"{output}: {show.summary(opened, figures, seconds)}", soft_wrap=True)
+    assert output is not None
+    _tell(output, opened, figures)
 
 
 def demo(
@@ -189,7 +193,6 @@ def demo(
     from .. import api
     from ..io.atomic import check_output
 
-    started = time.perf_counter()
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -218,7 +221,4 @@ def demo(
     )
     with show.reconstruction() as progress:
         reconstructed = api.reconstruct(scan, job, output=result, overwrite=overwrite, progress=progress)
-    figures = api.report(reconstructed, picture)
-    show.console.print(
-        f"{picture}: {show.summary(reconstructed, figures, time.perf_counter() - started)}", soft_wrap=True
-    )
+    _tell(picture, reconstructed, api.report(reconstructed, picture))

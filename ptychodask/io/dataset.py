@@ -7,15 +7,18 @@ import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 import zarr
 
 from .._errors import InputError
+from .._text import Row
 from ..model.optics import Microscope
 from ..model.scan import Detector
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 DIMS = ("scan_y", "scan_x", "ky", "kx")
 SCHEMA = "ptychodask-dataset/1"
@@ -128,6 +131,25 @@ def _has_bytes(file: Path) -> bool:
         return False
 
 
+def dataset_facts(info: DatasetInfo) -> tuple[Row, ...]:
+    """What a dataset is, as rows for a table."""
+    scope, about = info.microscope, info.attributes
+    shape = " x ".join(str(n) for n in (*info.scan_shape, info.detector.pixels, info.detector.pixels))
+    rows: list[Row] = [
+        ("counts", shape, f"{info.dtype}, scan_y x scan_x x ky x kx", None),
+        ("shards", f"{info.tile[0]} x {info.tile[1]}", "scan positions", None),
+        ("energy", f"{scope.energy_ev / 1e3:g}", "keV", None),
+        ("semi-angle", f"{scope.semi_angle_mrad:g}", "mrad", None),
+        ("defocus", f"{scope.defocus_angstrom:g}", "angstrom, positive is underfocus", None),
+        ("scan step", f"{info.scan_step[0]:g} x {info.scan_step[1]:g}", "angstrom, y x x", None),
+    ]
+    if "specimen" in about:
+        rows.append(("specimen", str(about["specimen"]), str(about.get("specimen_status", "")), None))
+    if about.get("thickness_angstrom") is not None:
+        rows.append(("thickness", f"{about['thickness_angstrom']:.4g}", "angstrom", None))
+    return tuple(rows)
+
+
 def open_dataset(path: str | Path) -> xr.Dataset:
     """A dataset as a lazy, labelled xarray Dataset; opening computes nothing.
 
@@ -167,6 +189,8 @@ def open_dataset(path: str | Path) -> xr.Dataset:
 
 
 def _open_xarray(path: str | Path, group: str | None, chunks: dict[str, int] | None) -> xr.Dataset:
+    import xarray as xr  # takes as long to load as the rest, and blocks are read without it
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*separate the stored chunks.*")
         return xr.open_zarr(str(path), group=group, consolidated=False, chunks=chunks, zarr_format=3)

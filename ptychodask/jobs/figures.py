@@ -1,4 +1,4 @@
-"""What a report shows of a result, with the truth of its dataset where that is still there."""
+"""What a report shows of a result, with the truth of its dataset where that is still there and readable."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from pathlib import Path
 
 from ..io.dataset import dataset_info, read_truth
 from ..io.result import Result
-from ..viz.report import ReportData
+from ..viz.figures import ReportData
+from ..viz.optional import Optional
 
 
 def report_data(result: Result) -> ReportData:
     """Collect a result for its report."""
     attributes = result.attributes
     source = Path(attributes["data"])
-    truth = read_truth(source) if source.exists() else None
-    specimen = (
-        dataset_info(source, whole=False).attributes.get("specimen", source.stem) if source.exists() else source.stem
-    )
+    attempt = Optional()
+    truth = attempt("truth", read_truth, source) if source.exists() else None
+    about = attempt("dataset", lambda: dataset_info(source, whole=False).attributes) if source.exists() else None
+    specimen = (about or {}).get("specimen", source.stem)
     steps = result.history
     best = max((i for i, e in enumerate(steps) if e.stage == "fit" and e.updates == result.iteration), default=0)
     return ReportData(
@@ -35,4 +36,7 @@ def report_data(result: Result) -> ReportData:
             "slices": attributes["slices"],
             "modes": result.probe.sizes["mode"],
         },
+        loss_excess=attributes.get("loss_excess"),
+        loss_excess_error=attributes.get("loss_excess_error"),
+        remarks=attempt.remarks,
     )

@@ -19,9 +19,8 @@ from .._array import Array, ifft2, to_host
 from .._errors import InputError
 from ..model.optics import COEFFICIENTS, Microscope
 
-
 _FINER = 4
-"""Frequencies of a window on the probe are closer by this: tails at its edge are then right to 5 %, nearer ones to less."""
+"""Frequencies of a window on the probe are closer by this: tails at its edge are right to 5 %, nearer ones better."""
 _MOST_SAMPLES = 1024
 """Along a side of such a transform; it takes a fraction of a second."""
 

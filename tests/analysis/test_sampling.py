@@ -72,7 +72,8 @@ def test_probe_diameter_of_a_gaussian_off_centre():
 
 
 @pytest.mark.parametrize(
-    ("angle", "defocus", "step", "d99"), [(10, 0, 0.47, 39.9), (10, 600, 0.47, 43.2), (12, 100, 1.538, 33.5), (4, 0, 1, 100)]
+    ("angle", "defocus", "step", "d99"),
+    [(10, 0, 0.47, 39.9), (10, 600, 0.47, 43.2), (12, 100, 1.538, 33.5), (4, 0, 1, 100)],
 )
 def test_d99_does_not_know_the_box(angle, defocus, step, d99):
     """A focused probe holds 1 - lambda / (pi^2 alpha R) within a radius R; the box is 41.9, 12.8 and 19.7 A wide."""

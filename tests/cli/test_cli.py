@@ -163,7 +163,7 @@ def test_plan(run, folder):
 
 def test_reconstruct_says_what_it_did(folder):
     text = plain((folder / "reconstruct.txt").read_text())
-    assert re.search(r"64 patterns of [\d.]+ electrons, 1 slice\(s\), 1 probe mode\(s\)", text)
+    assert re.search(r"64 patterns of [\d.]+ electrons, 1 slice, 1 probe mode; 1 worker", text)
     assert "note: object.slices is unset" in text
     assert re.search(r"result\.zarr: iteration \d of \d, loss \d+\.\d+, validation", text)
     assert not (folder / "result.zarr.run").exists()

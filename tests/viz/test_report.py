@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from ptychodask._errors import InputError
-from ptychodask.viz import report
-from ptychodask.viz._draw import extent, rounded_length, wave_rgb
-from ptychodask.viz.report import ReportData, draw_report, report_figures
+from ptychodask.viz.draw import extent, rounded_length, wave_rgb
+from ptychodask.viz.figures import ReportData
+from ptychodask.viz.report import draw_report, less_plane, report_figures
 
 DX = 0.35
 
@@ -129,7 +129,7 @@ def test_page_turns_nothing_upside_down(data: ReportData) -> None:
     assert top < bottom  # y increases downward
     assert right - left == pytest.approx(130 * DX)
     slope = data.phase + 0.5 * data.phase.y
-    level = report._less_plane(slope, slope)
+    level = less_plane(slope, slope)
     assert float(level.isel(y=0).mean()) == pytest.approx(float(level.isel(y=-1).mean()), abs=0.15)
     assert float(level.mean()) == pytest.approx(float(slope.mean()))
 
