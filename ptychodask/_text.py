@@ -12,7 +12,7 @@ Row = tuple[str, str, str, bool | None]
 def table(rows: Iterable[Row]) -> str:
     """Rows as aligned lines, those that fail marked by ``no``."""
     found = list(rows)
-    wide = [max((len(row[k]) for row in found), default=0) for k in (0, 1)]
+    wide = [max(map(len, column), default=0) for column in ([row[0] for row in found], [row[1] for row in found])]
     words = {True: "ok  ", False: "no  ", None: ""}
     return "\n".join(
         f"{label:<{wide[0]}}  {value:<{wide[1]}}  {words[ok]}{remark}".rstrip() for label, value, remark, ok in found

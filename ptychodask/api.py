@@ -1,35 +1,35 @@
-"""The public functions. Everything that people call from Python is here; the command line calls nothing else."""
+"""The public functions. Everything that people call from Python is here; the command line calls nothing else.
+
+Each function loads what it needs: numba, Dask and xarray take a second or two, and ``info`` needs none of them.
+"""
 
 from __future__ import annotations
 
 import atexit
+import importlib
 import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import xarray as xr
-
 from ._errors import InputError
 from .analysis.sampling import SamplingReport, sampling_report
 from .io.atomic import check_output
-from .io.create import create_dataset
 from .io.dataset import dataset_facts, dataset_info, open_dataset, read_positions, read_truth
-from .io.export import export_hdf5, export_tiff
-from .io.result import Result, open_result
-from .jobs.doctor import Diagnosis, diagnose
-from .jobs.launch import start, take_up
-from .jobs.plan import Plan, plan_of
 from .jobs.progress import silent
-from .jobs.run import Report
-from .jobs.setup import microscope_of, slices_of, thickness_of
 from .model.config import JobConfig
-from .physics.constraints import phase_of
-from .simulation.run import simulate
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from .distributed.cluster import Client
+    from .io.create import create_dataset
+    from .io.result import Result, open_result
+    from .jobs.doctor import Diagnosis
+    from .jobs.plan import Plan
+    from .jobs.run import Report
+    from .simulation.run import simulate
 
 __all__ = [
     "create_dataset",
@@ -47,6 +47,15 @@ __all__ = [
 ]
 
 
+_HOMES = {"create_dataset": "io.create", "open_result": "io.result", "simulate": "simulation.run"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ptychodask.api' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __package__), name)
+
+
 def info(path: str | Path, config: JobConfig | None = None) -> SamplingReport:
     """Sampling, dose, probe and positions of a dataset, with warnings where a criterion is violated; reads no counts.
 
@@ -55,6 +64,8 @@ def info(path: str | Path, config: JobConfig | None = None) -> SamplingReport:
     >>> print(ptychodask.info("scan.zarr"))
     >>> ptychodask.info("scan.zarr").warnings
     """
+    from .jobs.described import microscope_of, slices_of, thickness_of
+
     data, job = dataset_info(path), config or JobConfig.parse({})
     report = sampling_report(
         microscope_of(data, job),
@@ -78,7 +89,7 @@ def _as_config(config: JobConfig | dict[str, Any] | str | Path | None) -> JobCon
 
 
 def _as_path(data: str | Path | xr.Dataset) -> Path:
-    if not isinstance(data, xr.Dataset):
+    if isinstance(data, str | Path):
         return Path(data)
     if "path" not in data.attrs:
         raise InputError(
@@ -134,6 +145,9 @@ def reconstruct(
     >>> result = ptychodask.reconstruct("scan.zarr", {"object": {"slices": 2, "thickness_angstrom": 50}})
     >>> result.phase.plot()
     """
+    from .io.result import open_result
+    from .jobs.launch import start
+
     path, job = _as_path(data).resolve(), _as_config(config)
     target = check_output(output if output is not None else _scratch() / "result.zarr", overwrite).resolve()
     if target == path:
@@ -163,6 +177,9 @@ def resume(
     progress : callable
         As for :func:`reconstruct`.
     """
+    from .io.result import open_result
+    from .jobs.launch import take_up
+
     target = Path(output).resolve()
     take_up(target, engine or {}, client, progress)
     return open_result(target)
@@ -176,6 +193,8 @@ def doctor(config: JobConfig | dict[str, Any] | str | Path | None = None) -> Dia
     >>> found = ptychodask.doctor({"engine": {"gpus": "all"}})
     >>> print(found.ok, found.use)
     """
+    from .jobs.doctor import diagnose
+
     return diagnose(_as_config(config).engine)
 
 
@@ -204,6 +223,8 @@ def plan(
     --------
     >>> ptychodask.plan("scan.zarr", {"engine": {"workers": 4}}).seconds_per_iteration
     """
+    from .jobs.plan import plan_of
+
     return plan_of(dataset_info(_as_path(data).resolve()), _as_config(config), client, calibrate)
 
 
@@ -231,14 +252,15 @@ def report(result: Result | str | Path, output: str | Path | None = None) -> dic
     Returns
     -------
     dict
-        Information limit, loss, validation, probe diameters and, where the dataset holds a truth, correlation, NRMSE,
-        SSIM and ring correlation with it. Numbers that do not exist are None.
+        ``resolution_angstrom`` and ``resolution_by``, how it was got; loss, validation, probe diameters and, where the
+        dataset holds a truth, correlation, NRMSE, SSIM, slope and ring correlation with it. Numbers that do not exist
+        are None, and ``remarks`` says why.
     """
-    # matplotlib takes its time to import, and most calls draw nothing
+    from .io.result import open_result
     from .jobs.figures import report_data
     from .viz.report import draw_report, report_figures
 
-    data = report_data(result if isinstance(result, Result) else open_result(result))
+    data = report_data(open_result(result) if isinstance(result, str | Path) else result)
     return report_figures(data) if output is None else draw_report(data, output)
 
 
@@ -256,7 +278,11 @@ def export(result: Result | str | Path, output: str | Path, *, slices: bool = Fa
     overwrite : bool
         Replace an existing file.
     """
-    opened = result if isinstance(result, Result) else open_result(result)
+    from .io.export import export_hdf5, export_tiff
+    from .io.result import open_result
+    from .physics.constraints import phase_of
+
+    opened = open_result(result) if isinstance(result, str | Path) else result
     ending = Path(output).suffix.lower()
     if ending in (".tif", ".tiff"):
         phase = opened.object.copy(data=phase_of(opened.object.values)) if slices else opened.phase

@@ -26,9 +26,9 @@ def on_lattice(peaks: Floats, strength: Floats) -> tuple[NDArray[np.bool_], floa
     """Which peaks lie on one 2D lattice, if there is one.
 
     Every pair of the strongest and innermost peaks spans a lattice; the one on which the most peaks lie beyond what
-    chance would put there is fitted to them by least squares. It is accepted where chance, over all pairs tried, would reach
-    as many in less than one of a hundred images, and where at least half of the peaks lie on it, in three directions or
-    more.
+    chance would put there is fitted to them by least squares. It is accepted where chance, over all pairs tried,
+    would reach as many in less than one of a hundred images, and where at least half of the peaks lie on it, in three
+    directions or more.
 
     Parameters
     ----------
@@ -81,7 +81,8 @@ def _nodes(peaks: Floats, basis: Floats) -> tuple[Floats, NDArray[np.bool_]]:
 
 def _reduced(basis: Floats) -> Floats | None:
     """The two shortest vectors of the lattice (Gauss), None where it is too fine or a line."""
-    a, b = basis
+    a: Floats = basis[0]
+    b: Floats = basis[1]
     for _ in range(50):
         if a @ a > b @ b:
             a, b = b, a

@@ -70,13 +70,13 @@ def power_spectrum(
     InputError
         Fewer than 16 pixels along an axis, uneven coordinates or values that are not finite.
     """
-    spacing = pixel_size(phase)
     values = np.asarray(phase.values, dtype=float)
-    if min(values.shape) < _MIN_PIXELS:
+    if values.ndim == 2 and min(values.shape) < _MIN_PIXELS:
         raise InputError(
-            f"the image has {values.shape} pixels: a power spectrum needs {_MIN_PIXELS} or more along each "
-            "axis; take a larger region"
+            f"the image has {values.shape[0]} x {values.shape[1]} pixels: a power spectrum needs {_MIN_PIXELS} or more"
+            " along each axis; take a larger region"
         )
+    spacing = pixel_size(phase)
     if not np.isfinite(values).all():
         raise InputError(f"{np.sum(~np.isfinite(values))} pixels are not finite: crop to the scanned area")
     window = tukey_window(values.shape, tukey_alpha)

@@ -25,7 +25,7 @@ _MOST_SAMPLES = 1024
 """Along a side of such a transform; it takes a fraction of a second."""
 
 
-def frequency_axes(n: int, dx_angstrom: float, *, xp: ModuleType = np) -> tuple[Array, Array]:
+def frequencies(n: int, dx_angstrom: float, *, xp: ModuleType = np) -> tuple[Array, Array]:
     """Corner-centred frequencies of an n x n box.
 
     Returns
@@ -123,7 +123,7 @@ def make_probe(
         raise InputError(f"probe box of {shape_n} pixels of {dx_angstrom} angstrom: give a side and a pixel above 0")
     if not (math.isfinite(electrons) and electrons > 0):
         raise InputError(f"electrons = {electrons}: give the power of the probe in electrons, above 0")
-    ky, kx = frequency_axes(shape_n, dx_angstrom, xp=xp)
+    ky, kx = frequencies(shape_n, dx_angstrom, xp=xp)
     mask = aperture(ky, kx, microscope.semi_angle / microscope.wavelength, 1 / (shape_n * dx_angstrom), xp=xp)
     chi = aberration_phase(ky, kx, microscope.wavelength, microscope.aberrations, xp=xp)
     probe = xp.fft.fftshift(ifft2(mask * xp.exp(-1j * chi)))

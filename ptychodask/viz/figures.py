@@ -58,7 +58,8 @@ class Analysis:
             return self.spectrum.peak_limit_angstrom, how
         if self.spectrum is not None and np.isfinite(self.spectrum.limit_angstrom):
             return self.spectrum.limit_angstrom, "rings of the power spectrum above the noise"
-        return None, "no lattice, no signal above the noise in the power spectrum, no truth to compare with"
+        seen = "no power spectrum" if self.spectrum is None else "no lattice or signal above the noise"
+        return None, f"{seen}, no agreement with a truth"
 
 
 def analyse(data: ReportData) -> Analysis:

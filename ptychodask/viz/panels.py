@@ -160,7 +160,7 @@ def phase_wheel(ax: Axes) -> None:
     side = np.linspace(-1.1, 1.1, 160)
     wave = side[None, :] - 1j * side[:, None]  # row 0 is on top
     radius = np.abs(wave)
-    wheel = wave_rgb(wave / np.maximum(radius, 1e-9), 1.0)
+    wheel = wave_rgb(np.exp(1j * np.angle(wave)), 1.0)
     edge = np.clip((1 - radius) * 40 + 0.5, 0, 1) * np.clip((radius - 0.55) * 40 + 0.5, 0, 1)
     ax.imshow(np.concatenate([wheel, edge[..., None]], axis=-1), extent=(-1.1, 1.1, -1.1, 1.1))
     ax.set_axis_off()

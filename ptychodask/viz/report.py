@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from .figures import Analysis, ReportData, analyse, figures_of
 from .optional import Optional
 
 _BORDER = 2.0  # angstrom shown around the scanned area
+_ENOUGH = 64  # pixels of the scanned area that may set the grey scale; fewer show nothing of the specimen
 _SIZE, _DPI = (16.0, 10.0), 110
 
 
@@ -107,7 +109,7 @@ class _Page:
         phase = crop_to_scan(self.data.phase, self.data.positions, -_BORDER)
         if min(scanned.shape) > 1:
             phase = less_plane(phase, scanned)
-        inner = phase.sel(y=scanned.y, x=scanned.x)
+        inner = phase.sel(y=scanned.y, x=scanned.x) if scanned.size >= _ENOUGH else phase
         artist = draw.phase_panel(ax, phase, _grey(inner))
         if min(scanned.shape) > 1:
             draw.box(ax, scanned, "white", (0, (2, 3)), 0.8)
@@ -141,7 +143,7 @@ class _Page:
             ("Reconstruction", detail, 7.05, f"low-pass {d}, × {comparison.scale:.2f}"),
             ("Truth", known, 11.5, f"low-pass {d}, same grey scale"),
         ):
-            self._panel(title, (left, 4.45, 4.3, 4.3), lambda ax, image=image: draw.phase_panel(ax, image, grey), note)
+            self._panel(title, (left, 4.45, 4.3, 4.3), partial(draw.phase_panel, image=image, limits=grey), note)
         match = "    ".join(f"{d:g} Å: {r:.3f}" for d, r in comparison.correlation.items())
         line = f"correlation at {match}    NRMSE {comparison.nrmse:.3f}    SSIM {comparison.ssim:.3f}"
         self._text(7.05, 4.2, f"{line}    slope {comparison.slope:.2f}", 10.5, draw.INK)

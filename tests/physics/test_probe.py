@@ -7,7 +7,7 @@ import pytest
 
 from ptychodask._errors import InputError
 from ptychodask.model.optics import Microscope
-from ptychodask.physics.probe import aberration_phase, aperture, frequency_axes, make_probe
+from ptychodask.physics.probe import aberration_phase, aperture, frequencies, make_probe
 
 N = 128
 DX = 0.2
@@ -65,7 +65,7 @@ def test_aperture_is_soft_over_one_pixel():
 
 
 def test_aperture_area_follows_the_angle_below_one_pixel():
-    ky, kx = frequency_axes(N, DX)
+    ky, kx = frequencies(N, DX)
     dk = 1 / (N * DX)
     for cutoff in (0.8, 0.8 + 0.3 * dk, 0.8 + 0.6 * dk):
         assert aperture(ky, kx, cutoff, dk).sum() == pytest.approx(np.pi * (cutoff / dk) ** 2, rel=2e-3)
@@ -75,7 +75,7 @@ def test_second_order_formula():
     """Cartesian form with C12a = C12 cos 2 phi12, C12b = C12 sin 2 phi12."""
     c10, c12, phi12, c30 = -120.0, 45.0, 0.35, 2.0e6
     lam = microscope().wavelength
-    ky, kx = frequency_axes(N, DX)
+    ky, kx = frequencies(N, DX)
     a, b = c12 * np.cos(2 * phi12), c12 * np.sin(2 * phi12)
     k2 = ky**2 + kx**2
     expected = np.pi * lam * (c10 * k2 + a * (kx**2 - ky**2) + 2 * b * kx * ky)
@@ -88,7 +88,7 @@ def test_coma_and_trefoil_formula():
     """Third power of k: chi = (2 pi/3) lambda^2 |k| [(C21a kx + C21b ky) |k| + ...] in Cartesian form."""
     c21, phi21, c23, phi23 = 4000.0, 0.8, 2500.0, -0.3
     lam = microscope().wavelength
-    ky, kx = frequency_axes(N, DX)
+    ky, kx = frequencies(N, DX)
     coma = c21 * (np.cos(phi21) * kx + np.sin(phi21) * ky) * (kx**2 + ky**2)
     trefoil = c23 * np.real((kx + 1j * ky) ** 3 * np.exp(-3j * phi23))
     chi = aberration_phase(ky, kx, lam, {"C21": c21, "phi21": phi21, "C23": c23, "phi23": phi23})
