@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +50,8 @@ def on_lattice(peaks: Floats, strength: Floats) -> tuple[NDArray[np.bool_], floa
         return none
     orders = (np.argsort(key, kind="stable")[:_SEEDS] for key in (-strength, np.linalg.norm(peaks, axis=1)))
     pairs = list(combinations(np.unique(np.concatenate(list(orders))), 2))
-    best, fitted, chance = none[0], np.zeros((2, 2)), 1.0
+    best, chance = none[0], 1.0
+    fitted: NDArray[Any] = np.zeros((2, 2))
     for i, j in pairs:
         basis = _reduced(peaks[[i, j]])
         if basis is None:
@@ -79,10 +81,9 @@ def _nodes(peaks: Floats, basis: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     return nodes, (np.linalg.norm(peaks - nodes @ basis, axis=1) < _TOLERANCE) & nodes.any(axis=1)
 
 
-def _reduced(basis: Floats) -> Floats | None:
+def _reduced(basis: NDArray[Any]) -> NDArray[Any] | None:
     """The two shortest vectors of the lattice (Gauss), None where it is too fine or a line."""
-    a: Floats = basis[0]
-    b: Floats = basis[1]
+    a, b = basis
     for _ in range(50):
         if a @ a > b @ b:
             a, b = b, a
