@@ -160,9 +160,7 @@ def test_info_looks_at_the_positions(run, tmp_path):
     )  # fmt: skip
     code, out, _ = run("info", tmp_path / "scan.zarr")
     assert code == 0
-    assert "warning: the recorded positions advance by 100 A along scan_y, the scan step is 1 A (100 times)" in plain(
-        out
-    )
+    assert "warning: the recorded positions advance by 100 A along scan_y, the scan step is 1 A" in plain(out)
 
 
 @pytest.mark.parametrize("scan", [(1, 1), (1, 32), (4, 4), (8, 8)])

@@ -78,11 +78,12 @@ def test_every_panel_is_drawn(data: ReportData, truth: bool) -> None:
     shown = data if truth else replace(data, truth=None)
     page = _Page(shown, analyse(shown))
     assert page.attempt.remarks == {}
-    texts = [text.get_text() for axes in page.figure.axes for text in axes.texts] + [
-        t.get_text() for t in page.figure.texts
-    ]
-    assert {"phase", "0.5 1/Å"} <= set(texts)
-    assert not any("mode" in text.get_text() for axes in page.figure.axes for text in axes.texts)  # beside, not over
+    over = [text.get_text() for axes in page.figure.axes for text in axes.texts]
+    beside = [text.get_text() for text in page.figure.texts]
+    assert "phase" in over  # the wheel
+    assert any(text.endswith("1/Å") for text in over)
+    assert any(text.startswith("2 modes: 80 %") for text in beside)
+    assert not any("mode" in text or "lattice" in text for text in over)
 
 
 def test_without_truth_and_without_validation(data: ReportData, tmp_path: Path) -> None:
