@@ -59,7 +59,7 @@ class Analysis:
         if self.spectrum is not None and np.isfinite(self.spectrum.limit_angstrom):
             return self.spectrum.limit_angstrom, "rings of the power spectrum above the noise"
         seen = "no power spectrum" if self.spectrum is None else "no lattice or signal above the noise"
-        return None, f"{seen}, no agreement with a truth"
+        return None, f"{seen}, no {'truth to compare with' if self.comparison is None else 'agreement with the truth'}"
 
 
 def analyse(data: ReportData) -> Analysis:
