@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import scipy.fft
 
 from ._errors import InputError
 
@@ -55,14 +54,18 @@ def to_host(array: Array) -> np.ndarray:
 def fft2(array: Array, *, overwrite: bool = False) -> Array:
     """Unitary transform over the last two axes; ``overwrite`` lets it destroy its input."""
     if isinstance(array, np.ndarray):
-        return scipy.fft.fft2(array, norm="ortho", overwrite_x=overwrite, workers=1)
+        from scipy import fft  # loaded with the first transform: many verbs make none
+
+        return fft.fft2(array, norm="ortho", overwrite_x=overwrite, workers=1)
     return namespace(array).fft.fft2(array, norm="ortho")
 
 
 def ifft2(array: Array, *, overwrite: bool = False) -> Array:
     """Inverse of :func:`fft2`."""
     if isinstance(array, np.ndarray):
-        return scipy.fft.ifft2(array, norm="ortho", overwrite_x=overwrite, workers=1)
+        from scipy import fft
+
+        return fft.ifft2(array, norm="ortho", overwrite_x=overwrite, workers=1)
     return namespace(array).fft.ifft2(array, norm="ortho")
 
 

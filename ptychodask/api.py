@@ -1,44 +1,42 @@
-"""The public functions. Everything that people call from Python is here; the command line calls nothing else."""
+"""The public functions. Everything that people call from Python is here; the command line calls nothing else.
+
+Each function loads what it needs: numba, Dask and xarray take a second or two, and ``info`` needs none of them.
+"""
 
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import xarray as xr
 
 from . import _arguments as arguments
 from ._errors import InputError
 from ._warnings import warn
 from .analysis.sampling import SamplingReport, sampling_report
-from .distributed.cluster import a_place
 from .io.address import located, refuse_address
 from .io.atomic import check_output, resolved
-from .io.create import create_dataset
-from .io.dataset import open_dataset, read_truth
-from .io.export import export_hdf5, export_tiff
+from .io.dataset import DatasetInfo, dataset_facts, dataset_info, open_dataset, read_truth
 from .io.kinds import RESULT, picture
-from .io.opened import asked_for
-from .io.result import Result, open_result
-from .jobs.doctor import Diagnosis, diagnose
-from .jobs.launch import start, take_up
-from .jobs.plan import Plan, plan_of
-from .jobs.progress import Report
-from .jobs.setup import microscope_of, slices_of, thickness_of
 from .model.config import JobConfig
-from .physics.constraints import phase_of
-from .simulation import run as simulation
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from .distributed.cluster import Client
+    from .io.create import create_dataset
+    from .io.result import Result, open_result
+    from .jobs.doctor import Diagnosis
+    from .jobs.plan import Plan
+    from .jobs.progress import Report
+    from .simulation.run import Steps
 
 __all__ = [
     "create_dataset",
@@ -56,6 +54,27 @@ __all__ = [
 ]
 
 
+_HOMES = {"create_dataset": "io.create", "open_result": "io.result"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ptychodask.api' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __package__), name)
+
+
+@contextmanager
+def _asked_for(data: str | Path | xr.Dataset, whole: bool = True) -> Iterator[DatasetInfo]:
+    """See :func:`ptychodask.io.opened.asked_for`, which a path does not need."""
+    if isinstance(data, str | os.PathLike):
+        yield dataset_info(_as_path(data), whole=whole)
+        return
+    from .io.opened import asked_for
+
+    with asked_for(data, _as_path(data), whole=whole) as dataset:
+        yield dataset
+
+
 def info(
     data: str | Path | xr.Dataset, config: JobConfig | dict[str, Any] | str | Path | None = None
 ) -> SamplingReport:
@@ -68,12 +87,15 @@ def info(
 
     Examples
     --------
-    >>> for label, value, remark, fulfilled in ptychodask.info("scan.zarr").rows():
-    ...     print(label, value, remark)
+    >>> print(ptychodask.info("scan.zarr"))
+    >>> ptychodask.info("scan.zarr").warnings
     """
+    from .io.selected import positions_of
+    from .jobs.described import microscope_of, slices_of, thickness_of
+
     job = _as_config(config)
-    with asked_for(data, _as_path(data)) as dataset:
-        return sampling_report(
+    with _asked_for(data) as dataset:
+        report = sampling_report(
             microscope_of(dataset, job),
             dataset.detector.pixels,
             dataset.detector.angular_step_mrad,
@@ -83,7 +105,9 @@ def info(
             slices=slices_of(dataset, job),
             modes=job.probe.modes,
             thickness_angstrom=thickness_of(dataset, job),
+            positions=positions_of(dataset).reshape(*dataset.scan_shape, 2),
         )
+        return replace(report, facts=dataset_facts(dataset))
 
 
 def _as_config(config: JobConfig | dict[str, Any] | str | Path | None) -> JobConfig:
@@ -100,6 +124,8 @@ def _as_config(config: JobConfig | dict[str, Any] | str | Path | None) -> JobCon
 def _as_path(data: str | Path | xr.Dataset) -> str:
     if isinstance(data, str | os.PathLike):
         return located(arguments.path(data, "data"))
+    import xarray as xr
+
     if not isinstance(data, xr.Dataset):
         told = (
             "give the path or address of a dataset as text, which every worker opens itself, or what open_dataset"
@@ -137,10 +163,10 @@ def _observer(progress: Report | bool | None) -> Iterator[Report | None]:
         yield None
 
 
-@wraps(simulation.simulate)
-def simulate(
-    path: str | Path, material: str, *, progress: simulation.Steps | bool | None = None, **options: Any
-) -> Path:
+def simulate(path: str | Path, material: str, *, progress: Steps | bool | None = None, **options: Any) -> Path:
+    """See :func:`ptychodask.simulation.run.simulate`; ``progress`` may be True for a bar, or False for nothing."""
+    from .simulation import run as simulation
+
     if callable(progress) or not _shows(progress):
         return simulation.simulate(path, material, progress=progress or None, **options)
     from .viz import live
@@ -150,6 +176,8 @@ def simulate(
 
 
 def _as_result(result: Result | str | Path) -> Result:
+    from .io.result import Result, open_result
+
     return result if isinstance(result, Result) else open_result(arguments.path(result, "result"))
 
 
@@ -204,11 +232,15 @@ def reconstruct(
     >>> result = ptychodask.reconstruct("scan.zarr", {"object": {"slices": 2, "thickness_angstrom": 50}})
     >>> result.phase.plot()
     """
-    path, job = _as_path(data), _as_config(config)
+    from .distributed.cluster import a_place
+    from .io.result import open_result
+    from .jobs.launch import start
+
+    job = _as_config(config)
     client, overwrite = a_place(client), arguments.switch(overwrite, "overwrite")
     wanted = arguments.path(output, "output") if output is not None else _scratch() / "result.zarr"
     target = check_output(wanted, RESULT, overwrite)
-    with asked_for(data, path, whole=job.data.on_damage == "stop") as dataset, _observer(progress) as observer:
+    with _asked_for(data, whole=job.data.on_damage == "stop") as dataset, _observer(progress) as observer:
         start(dataset, job, target, overwrite, client, observer)
     return open_result(target)
 
@@ -236,6 +268,10 @@ def resume(
     progress : callable or bool, optional
         As for :func:`reconstruct`.
     """
+    from .distributed.cluster import a_place
+    from .io.result import open_result
+    from .jobs.launch import take_up
+
     output = arguments.path(output, "output")
     refuse_address(output)
     target = resolved(output)
@@ -254,6 +290,8 @@ def doctor(config: JobConfig | dict[str, Any] | str | Path | None = None) -> Dia
     >>> found = ptychodask.doctor({"engine": {"gpus": "all"}})
     >>> print(found.ok, found.use)
     """
+    from .jobs.doctor import diagnose
+
     return diagnose(_as_config(config).engine)
 
 
@@ -282,8 +320,11 @@ def plan(
     --------
     >>> ptychodask.plan("scan.zarr", {"engine": {"workers": 4}}).seconds_per_iteration
     """
+    from .distributed.cluster import a_place
+    from .jobs.plan import plan_of
+
     measured, job = arguments.switch(calibrate, "calibrate"), _as_config(config)
-    with asked_for(data, _as_path(data)) as dataset:
+    with _asked_for(data) as dataset:
         return plan_of(dataset, job, a_place(client), measured)
 
 
@@ -314,8 +355,9 @@ def report(result: Result | str | Path, output: str | Path | None = None, *, ove
     Returns
     -------
     dict
-        Information limit, loss, validation, probe diameters and, where the dataset holds a truth, correlation, NRMSE,
-        SSIM and ring correlation with it. Numbers that do not exist are None.
+        ``resolution_angstrom`` and ``resolution_by``, how it was got; loss, validation, probe diameters and, where the
+        dataset holds a truth, correlation, NRMSE, SSIM, slope and ring correlation with it. Numbers that do not exist
+        are None, and ``remarks`` says why.
 
     Raises
     ------
@@ -357,6 +399,9 @@ def export(result: Result | str | Path, output: str | Path, *, slices: bool = Fa
     OSError
         The disk is full: an existing file is as it was.
     """
+    from .io.export import export_hdf5, export_tiff
+    from .physics.constraints import phase_of
+
     output, slices = arguments.path(output, "output"), arguments.switch(slices, "slices")
     overwrite = arguments.switch(overwrite, "overwrite")
     opened = _as_result(result)

@@ -30,7 +30,8 @@ class Comparison:
     nrmse: float  # rms(a x + b - y) / std(y) at `resolution`
     ssim: float  # structural similarity at `resolution`
     resolution: float  # angstrom, of nrmse, ssim and the two images
-    scale: float  # factor on the reconstruction at `resolution`
+    scale: float  # factor on the reconstruction at `resolution`, by which the images are drawn
+    slope: float  # of the reconstruction against the truth, both at `resolution`; its noise does not bias it
     shift_angstrom: tuple[float, float]  # (y, x) by which the truth was moved onto the reconstruction
     frc: FRC  # ring correlation with the truth, threshold 0.5
     image: xr.DataArray  # (y, x) rad, low-passed reconstruction, fitted to the truth
@@ -44,7 +45,9 @@ class Comparison:
             "ssim": self.ssim,
             "comparison_resolution_angstrom": self.resolution,
             "frc_resolution_angstrom": self.frc.resolution_angstrom,
+            "frc_signal_beyond": self.frc.signal_beyond,
             "scale": self.scale,
+            "slope": self.slope,
         }
         plain: dict[str, Any] = {k: float(v) if np.isfinite(v) else None for k, v in figures.items()}
         return {**plain, "shift_angstrom": [float(s) for s in self.shift_angstrom]}
@@ -75,6 +78,9 @@ def compare_with_truth(
     InputError
         The region is smaller than three times the coarsest resolution, or the truth does not cover it.
     """
+    for name, image in (("phase", phase), ("truth", truth)):
+        if bad := int(np.sum(~np.isfinite(image.values))):
+            raise InputError(f"{bad} pixels of the {name} are not finite: leave them out before it is compared")
     cuts = [float(d) for d in resolution]
     if not cuts or min(cuts) <= 0:
         raise InputError(f"resolution = {tuple(resolution)}: give at least one, all above 0 A")
@@ -103,14 +109,16 @@ def compare_with_truth(
         if d == chosen:
             # planes are gone from both, so this is the least-squares fit of scale, offset and ramp
             scale = float(np.sum(x * y) / np.sum(x * x)) if np.any(x) else 0.0
+            slope = float(np.sum(x * y) / np.sum(y * y)) if np.any(y) else float("nan")
             mean = float(moved[core].mean())
             fitted, target = scale * x + mean, y + mean
     return Comparison(
         correlation=correlation,
-        nrmse=float(np.sqrt(np.mean((fitted - target) ** 2)) / np.std(target)),
+        nrmse=_ratio(np.sqrt(np.mean((fitted - target) ** 2)), np.std(target)),
         ssim=structural_similarity(fitted, target),
         resolution=chosen,
         scale=scale,
+        slope=slope,
         shift_angstrom=(pixels[0] * step[0], pixels[1] * step[1]),
         # Hann: both spectra fall far enough for the leakage of a Tukey window to correlate far out
         frc=ring_correlation(
@@ -195,5 +203,9 @@ def _frames(
 
 
 def _pearson(x: Floats, y: Floats) -> float:
-    norm = np.sqrt(np.sum(x * x) * np.sum(y * y))
-    return float(np.sum(x * y) / norm) if norm > 0 else float("nan")
+    return _ratio(np.sum(x * y), np.sqrt(np.sum(x * x) * np.sum(y * y)))
+
+
+def _ratio(value: Any, norm: Any) -> float:
+    """Their quotient, nan where nothing can be compared with."""
+    return float(value / norm) if norm > 0 else float("nan")

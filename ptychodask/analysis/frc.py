@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.signal.windows import tukey
 
 from .._errors import InputError
@@ -15,19 +16,36 @@ Floats = NDArray[np.floating]
 Criterion = Literal["half-bit", "1/7", "truth"]
 
 _FINE = 20  # upsampling of the correlation around its peak, before the parabola
+_SHARE = 0.005  # of the truth's power: a ring with less holds no signal
+_DIP = 0.5  # of the median share of the rings around: nor does one with less, between the reflections of a crystal
+_AROUND = 7  # rings
+_TINY = 1e-300
 
 
 @dataclass(frozen=True)
 class FRC:
-    """Ring correlation of two images and the resolution at which it falls below a threshold."""
+    """Ring correlation of two images and the resolution at which it falls below a threshold.
+
+    Against a truth, only rings with signal are judged: what a ring holds between the reflections of a crystal, or
+    beyond all of them, is noise, and its correlation says nothing.
+    """
 
     q: Floats  # (rings,) 1/angstrom
     frc: Floats  # (rings,) in -1 .. 1; nan where a ring is empty
     threshold: Floats  # (rings,)
     pixels: NDArray[np.integer]  # (rings,) pixels in each ring
     criterion: str
-    resolution_angstrom: float  # 1/q of the first fall below the threshold; nan if never above it
+    resolution_angstrom: float  # 1/q of the first fall of the judged rings below the threshold; nan if never above it
     shift_pixels: tuple[float, float]  # (y, x) by which the second image was moved
+    share: Floats  # (rings,) share of the second image's power, ring 0 left out; sums to 1
+    judged: NDArray[np.bool_]  # (rings,) rings with signal; all of them where the second image is no truth
+
+    @property
+    def signal_beyond(self) -> float:
+        """Share of the second image's power beyond the resolution; nan without one."""
+        if not np.isfinite(self.resolution_angstrom):
+            return float("nan")
+        return float(self.share[self.q > 1 / self.resolution_angstrom].sum())
 
 
 def ring_correlation(
@@ -57,7 +75,9 @@ def ring_correlation(
 
     Notes
     -----
-    Where the curve stays above the threshold, the resolution is that of the last ring (Nyquist).
+    Where the curve stays above the threshold, the resolution is that of the last ring (Nyquist). With the criterion
+    ``truth`` that is the last ring with signal: half a percent of the truth's power, and half of what the rings around
+    hold.
     """
     if first.ndim != 2 or first.shape != second.shape:
         raise InputError(
@@ -79,12 +99,23 @@ def ring_correlation(
     def ring_sum(values: Floats) -> Floats:
         return np.bincount(index[inside], weights=values[inside], minlength=q.size).astype(float)
 
-    power = np.sqrt(ring_sum(np.abs(f1) ** 2) * ring_sum(np.abs(f2) ** 2))
+    known = ring_sum(np.abs(f2) ** 2)
+    power = np.sqrt(ring_sum(np.abs(f1) ** 2) * known)
     cross = ring_sum((f1 * f2.conj()).real)
     frc = np.divide(cross, power, out=np.full(q.size, np.nan), where=power > 0)
     pixels = np.bincount(index[inside], minlength=q.size)
     threshold = threshold_curve(pixels, criterion)
-    return FRC(q, frc, threshold, pixels, criterion, _crossing(q, frc, threshold), shift)
+    known[0] = 0.0
+    share = known / max(float(known.sum()), _TINY)
+    judged = with_signal(share) if criterion == "truth" else np.ones(q.size, dtype=bool)
+    resolution = _crossing(q[judged], frc[judged], threshold[judged])
+    return FRC(q, frc, threshold, pixels, criterion, resolution, shift, share, judged)
+
+
+def with_signal(share: Floats) -> NDArray[np.bool_]:
+    """Rings (rings,) whose share of the power is worth a judgement, see :class:`FRC`."""
+    around = ndimage.median_filter(share, _AROUND, mode="nearest")
+    return (share >= _SHARE) & (share >= _DIP * around)
 
 
 def threshold_curve(pixels: NDArray[np.integer], criterion: Criterion) -> Floats:

@@ -1,8 +1,9 @@
 """Does the geometry sample the problem? What ``ptychodask info`` prints, before any computing starts.
 
-Probe sizes are those of the microscope's ideal probe on a box twice as wide as the detector's, so that a
-probe that does not fit is seen as such and not folded back into its own box. The soft edge of the aperture
-cuts the far Airy tails, so D99 is below that of a hard aperture on an endless box (D50 and D90 are equal).
+Probe sizes are those of the microscope's ideal probe on an endless box (:func:`ptychodask.physics.probe.probe_window`),
+so that what leaves the box of the patterns is seen. The tails of a round aperture reach far: in focus D99 is about
+20 lambda / alpha, 40 angstrom at 300 kV and 10 mrad. The probe of a reconstruction lives in the box; its aperture
+has an edge that is soft over one detector pixel, which cuts those tails, and its own D99 is smaller.
 """
 
 from __future__ import annotations
@@ -10,21 +11,27 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from .._errors import InputError
-from ..model.optics import Microscope
-from ..physics.probe import frame_power, make_probe, probe_diameter
+import numpy as np
+from numpy.typing import NDArray
 
-FRAME_WARN, FRAME_FAIL = 0.01, 0.05
-"""Power outside the inner 80 % of the box that is worth a warning, and that is refused."""
+from .._errors import InputError
+from .._tables import Row, counted, table
+from ..model.optics import Microscope
+from ..physics.probe import frame_power, power_inside, probe_diameter, probe_window
+from .positions import position_warnings
+
+FRAME_WARN, FRAME_FAIL = 0.02, 0.08
+"""Power outside the inner 80 % of the box that is worth a warning, and that is refused: far tails count, of which a
+focused probe has 1 % there where the aperture is a third of the detector's width."""
+BOX_WARN = 0.01
+"""Power outside the box that is worth a warning."""
 MIN_OVERLAP = 0.6
 """Linear overlap below which ptychography converges badly (Bunk et al., Ultramicroscopy 108, 481, 2008)."""
 DETAIL_ANGSTROM = 2.0
 """Resolution element d of the quantum bound on the phase."""
 
-Row = tuple[str, str, str, bool | None]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SamplingReport:
     """Numbers of one experiment: lengths in angstrom, angles in mrad, the rest as said."""
 
@@ -35,10 +42,11 @@ class SamplingReport:
     max_angle_mrad: float  # N / 2 dtheta
     semi_angle_mrad: float
     bright_field_px: float  # radius alpha / dtheta
-    d50: float  # diameters about the centre of mass that hold 50, 90 and 99 % of the probe
+    d50: float  # diameters about the centre of mass that hold 50, 90 and 99 % of the probe; inf beyond 8 boxes
     d90: float
     d99: float
     box_holds_d99: bool
+    power_outside_box: float  # part of the probe outside the box, which is square
     nyquist_mrad: float  # lambda / (2 D99): the dtheta that samples the intensity itself without aliasing
     frame_entrance: float  # part of the power outside the inner 80 % of the box
     frame_exit: float | None  # the same after free propagation through the thickness
@@ -53,6 +61,16 @@ class SamplingReport:
     depth_of_field: float  # lambda / alpha^2
     slice_thickness: float | None
     warnings: tuple[str, ...] = ()
+    facts: tuple[Row, ...] = ()  # rows about the dataset itself, shown first
+
+    def __repr__(self) -> str:
+        return (
+            f"SamplingReport({self.dose:.4g} e/A^2, probe D90 {self.d90:.1f} A, overlap {self.linear_overlap:.0%},"
+            f" box {self.box:.1f} A, {counted(len(self.warnings), 'warning')})"
+        )
+
+    def __str__(self) -> str:
+        return "\n".join([table(self.rows()), *(f"warning: {text}" for text in self.warnings)])
 
     def rows(self) -> list[Row]:
         """(label, value, unit or remark, fulfilled) for a table; fulfilled is None where nothing is asked."""
@@ -61,11 +79,15 @@ class SamplingReport:
         frame, unit = f"outside 80 % of the box; at most {FRAME_WARN:.0%}", "angstrom"
         sizes = f"{self.d50:.1f} / {self.d90:.1f} / {self.d99:.1f}"
         holds = edge >= self.semi_angle_mrad
+        outside = f"{self.power_outside_box:.1%} of the probe lies outside; at most {BOX_WARN:.0%}"
+        # the disc of D99 may stick out of a box in whose corners the rest is: no fault
+        held = self.box_holds_d99 or (False if self.power_outside_box > BOX_WARN else None)
         fine = (step <= self.nyquist_mrad) or None  # overlap makes up for a coarser detector: a miss is no fault
         rows: list[Row] = [
+            *self.facts,
             ("wavelength", f"{self.wavelength:.6f}", unit, None),
             ("pixel dx", f"{self.pixel:.4f}", unit, None),
-            ("box N dx", f"{self.box:.2f}", f"{unit}; at least D99 = {self.d99:.1f}", self.box_holds_d99),
+            ("box N dx", f"{self.box:.2f}", f"{unit}; D99 = {self.d99:.1f}, {outside}", held),
             ("detector edge", f"{edge:.2f}", f"mrad; at least {self.semi_angle_mrad:g} of the probe", holds),
             ("bright-field radius", f"{self.bright_field_px:.1f}", "px", None),
             ("probe D50 / D90 / D99", sizes, unit, None),
@@ -104,7 +126,7 @@ def check_geometry(
     ------
     InputError
         For a calibration that is no positive number; a bright-field disk that the detector does not hold
-        (alpha > N/2 dtheta); a probe of which more than 5 % lies outside the inner 80 % of the box at the
+        (alpha > N/2 dtheta); a probe of which more than 8 % lies outside the inner 80 % of the box at the
         entrance or, where the thickness is given, at the exit.
     """
     _positive(n_detector=n_detector, angular_step_mrad=angular_step_mrad, thickness=thickness_angstrom)
@@ -131,8 +153,9 @@ def sampling_report(
     thickness_angstrom: float | None = None,
     canvas_shape: tuple[int, int] | None = None,
     used_pixels: int | None = None,
+    positions: NDArray[np.floating] | None = None,
 ) -> SamplingReport:
-    """Sampling, dose and redundancy of an experiment.
+    """Sampling, dose and redundancy of an experiment, with a warning where a criterion is violated.
 
     Parameters
     ----------
@@ -148,6 +171,8 @@ def sampling_report(
         Pixels of the object; the scanned field plus one box if absent.
     used_pixels : int, optional
         Detector pixels that carry electrons; the bright-field disk if absent.
+    positions : array (scan_y, scan_x, 2), angstrom, optional
+        As recorded; compared with the scan step where they are given.
 
     Raises
     ------
@@ -158,7 +183,8 @@ def sampling_report(
     _positive(step_y=step_angstrom[0], step_x=step_angstrom[1], electrons_per_pattern=electrons_per_pattern)
     n, lam, alpha, dtheta = n_detector, microscope.wavelength, microscope.semi_angle, angular_step_mrad * 1e-3
     box, dx = lam / dtheta, lam / (n * dtheta)
-    d50, d90, d99 = probe_diameter(abs(make_probe(microscope, 2 * n, dx)) ** 2, dx, (0.5, 0.9, 0.99))
+    d50, d90, d99 = _diameters(microscope, box)
+    outside = 1 - power_inside(microscope, box)
     frames = [frame_power(microscope, n, dx, depth) for _, depth in _ends(thickness_angstrom)]
     step_area = step_angstrom[0] * step_angstrom[1]
     dose = electrons_per_pattern / step_area
@@ -178,6 +204,7 @@ def sampling_report(
         d90=d90,
         d99=d99,
         box_holds_d99=box >= d99,
+        power_outside_box=outside,
         nyquist_mrad=1e3 * lam / (2 * d99),
         frame_entrance=frames[0],
         frame_exit=None if thickness_angstrom is None else frames[1],
@@ -193,22 +220,43 @@ def sampling_report(
         depth_of_field=microscope.depth_of_field,
         slice_thickness=None if thickness_angstrom is None else thickness_angstrom / slices,
     )
-    return replace(report, warnings=tuple(_warnings(report, max(step_angstrom), slices)))
+    warnings = _warnings(report, max(step_angstrom), slices)
+    if positions is not None:
+        warnings += position_warnings(positions, step_angstrom)
+    return replace(report, warnings=tuple(warnings))
+
+
+def _diameters(microscope: Microscope, box: float) -> tuple[float, ...]:
+    """D50, D90 and D99 in a window that grows until it holds them well, up to 8 boxes."""
+    side = box
+    while True:
+        intensity, pixel = probe_window(microscope, side)
+        found = probe_diameter(intensity, pixel, (0.5, 0.9, 0.99), whole=1.0)
+        if found[2] < 0.75 * side or side >= 8 * box:
+            return found
+        side *= 2
 
 
 def _warnings(report: SamplingReport, step: float, slices: int) -> list[str]:
     found = []
     if report.max_angle_mrad < report.semi_angle_mrad:
         found.append(_disk_message(report.semi_angle_mrad, report.max_angle_mrad))
-    if not report.box_holds_d99:
+    if not report.box_holds_d99 and report.power_outside_box > BOX_WARN:
         found.append(
-            f"99 % of the probe needs {report.d99:.1f} angstrom, the box is {report.box:.1f}: use an "
-            f"angular step of at most {1e3 * report.wavelength / report.d99:.3g} mrad or less defocus"
+            f"99 % of the probe needs {report.d99:.1f} angstrom, the box of {report.box:.1f} leaves out"
+            f" {report.power_outside_box:.1%}: use an angular step of at most"
+            f" {1e3 * report.wavelength / report.d99:.3g} mrad or less defocus"
         )
     for place, power in (("entrance", report.frame_entrance), ("exit", report.frame_exit or 0.0)):
         if power > FRAME_WARN:
             found.append(_frame_message(place, power, report.box))
-    if report.linear_overlap < MIN_OVERLAP:
+    if step > report.d90:
+        found.append(
+            f"neighbouring probes do not overlap: steps of {step:.4g} angstrom are {step / report.d90:.3g} probe"
+            f" diameters (D90 = {report.d90:.1f}): check scan_step_angstrom, or use steps of at most"
+            f" {(1 - MIN_OVERLAP) * report.d90:.2f} angstrom"
+        )
+    elif report.linear_overlap < MIN_OVERLAP:
         found.append(
             f"linear overlap {report.linear_overlap:.2f} is below {MIN_OVERLAP}: use steps of at most "
             f"{(1 - MIN_OVERLAP) * report.d90:.2f} angstrom (now {step:.2f}) or more defocus"

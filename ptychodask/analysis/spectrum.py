@@ -11,6 +11,7 @@ from scipy import ndimage, optimize
 
 from .._errors import InputError
 from .frc import remove_plane, ring_index, tukey_window
+from .lattice import on_lattice
 
 Floats = NDArray[np.floating]
 
@@ -38,7 +39,8 @@ class Spectrum:
     floor: Floats  # (rings,) rad^2, smooth noise floor
     pixels: NDArray[np.integer]  # (rings,) pixels in each ring
     limit_angstrom: float  # 1/q of the last ring of three above the floor; nan if there is none
-    peak_limit_angstrom: float  # 1/|g| of the outermost Bragg peak; nan if there is none
+    peak_limit_angstrom: float  # 1/|g| of the outermost peak of a lattice; nan if there is no lattice
+    lattice_peaks: int  # Friedel pairs of peaks on that lattice, up to there
 
 
 def power_spectrum(
@@ -48,8 +50,9 @@ def power_spectrum(
 
     Plane removed, Tukey window, ``|FFT|^2``. ``limit_angstrom``: the largest q at which the ring mean lies
     above ``floor + 3 sqrt(sd^2 / n + misfit^2)`` in three consecutive rings, where sd = floor (speckle) and n
-    counts independent pixels. ``peak_limit_angstrom``: the largest ``|g|`` whose power is `peak_ratio` times
-    the local background, or more where noise alone would reach that ratio once in a hundred images.
+    counts independent pixels. ``peak_limit_angstrom``: the largest ``|g|`` of the peaks that lie on one 2D lattice
+    (:func:`on_lattice`); a peak is `peak_ratio` times its background, or more where noise alone would reach that
+    ratio once in a hundred images. What is not periodic has no such limit.
 
     The floor is ``A q^b exp(-c q^2)``, fitted to low quantiles of the rings in the outer annulus and then to
     every ring that agrees, so that a Gaussian blur bends it and does not pass for signal. Positivity bends it
@@ -67,13 +70,13 @@ def power_spectrum(
     InputError
         Fewer than 16 pixels along an axis, uneven coordinates or values that are not finite.
     """
-    spacing = pixel_size(phase)
     values = np.asarray(phase.values, dtype=float)
-    if min(values.shape) < _MIN_PIXELS:
+    if values.ndim == 2 and min(values.shape) < _MIN_PIXELS:
         raise InputError(
-            f"the image has {values.shape} pixels: a power spectrum needs {_MIN_PIXELS} or more along each "
-            "axis; take a larger region"
+            f"the image has {values.shape[0]} x {values.shape[1]} pixels: a power spectrum needs {_MIN_PIXELS} or more"
+            " along each axis; take a larger region"
         )
+    spacing = pixel_size(phase)
     if not np.isfinite(values).all():
         raise InputError(f"{np.sum(~np.isfinite(values))} pixels are not finite: crop to the scanned area")
     window = tukey_window(values.shape, tukey_alpha)
@@ -99,7 +102,9 @@ def power_spectrum(
     radius = np.hypot(qy[:, None], qx[None, :])
     level = np.full(q.size + 1, np.inf)
     level[: last + 1] = np.maximum(low, np.where(np.isfinite(floor), floor, 0))[: last + 1]
-    peak = _outermost_peak(image, hann, radius, level[np.minimum(index, q.size)], peak_ratio)
+    peak, count = _lattice_limit(
+        *_peaks(image, hann, radius, level[np.minimum(index, q.size)], peak_ratio), image, radius
+    )
     return Spectrum(
         image=image,
         qy=qy,
@@ -110,6 +115,7 @@ def power_spectrum(
         pixels=pixels,
         limit_angstrom=float(1 / q[runs[-1]]) if runs.size else float("nan"),
         peak_limit_angstrom=1 / peak if peak > 0 else float("nan"),
+        lattice_peaks=count,
     )
 
 
@@ -206,20 +212,57 @@ def _noise_floor(low: Floats, q: Floats, n: Floats, last: int) -> tuple[Floats, 
     return np.exp(terms @ fit), float(np.sqrt(max(excess, 0.0)))
 
 
-def _outermost_peak(image: Floats, hann: Floats, radius: Floats, level: Floats, ratio: float) -> float:
-    """Frequency in 1/angstrom of the outermost peak above its ring and its neighbourhood; 0 if none."""
+def _peaks(
+    image: Floats, hann: Floats, radius: Floats, level: Floats, ratio: float
+) -> tuple[Floats, NDArray[np.integer]]:
+    """Peaks above their ring and their neighbourhood: frequencies (n, 2) in Fourier pixels, and indices (n, 2).
+
+    One of each Friedel pair, the outermost first.
+    """
     inside = np.isfinite(level)
     # noise alone exceeds t times its mean in exp(-t) of the pixels
     needed = max(ratio, float(np.log(max(np.sum(inside) / 2, 1) / _FALSE_PEAKS)))
     # a peak keeps half its height under a Hann window, a side lobe of a stronger one does not
     real = ndimage.maximum_filter(hann, size=3) > 0.25 * image
     summit = real & (image == ndimage.maximum_filter(image, size=3)) & (image > needed * level) & inside
-    candidates = np.argwhere(summit)
-    for y, x in candidates[np.argsort(-radius[summit])]:
+    centre = np.array([n // 2 for n in image.shape])
+    found = []
+    candidates = np.argwhere(summit & (radius > 0))
+    for y, x in candidates[np.argsort(-radius[candidates[:, 0], candidates[:, 1]], kind="stable")]:
+        if (y, x) < tuple(centre):  # its Friedel mate is looked at
+            continue
         y0, x0 = max(y - 7, 0), max(x - 7, 0)
         patch = image[y0 : y + 8, x0 : x + 8].copy()
         patch[max(y - 2, 0) - y0 : y + 3 - y0, max(x - 2, 0) - x0 : x + 3 - x0] = np.nan
         background = np.nanquantile(patch, _QUANTILE) * _TO_MEAN
-        if radius[y, x] > 0 and image[y, x] > needed * background:
-            return float(radius[y, x])
-    return 0.0
+        if image[y, x] > needed * background:
+            found.append((y, x))
+    index = np.array(found, dtype=int).reshape(-1, 2)
+    return index - centre + _offsets(hann, index), index
+
+
+def _offsets(power: Floats, index: NDArray[np.integer]) -> Floats:
+    """Where in its pixel each peak lies (n, 2): centroid of the amplitude over the neighbours along each axis."""
+    padded = np.sqrt(np.pad(power, 1, mode="wrap"))
+    y, x = (index + 1).T
+    middle = padded[y, x]
+    sides = [(padded[y - 1, x], padded[y + 1, x]), (padded[y, x - 1], padded[y, x + 1])]
+    return np.stack([(high - low) / np.maximum(low + middle + high, _TINY) for low, high in sides], axis=-1)
+
+
+def _lattice_limit(found: Floats, index: NDArray[np.integer], image: Floats, radius: Floats) -> tuple[float, int]:
+    """Frequency of the outermost peak on the lattice of the peaks, 0 if there is none, and how many lie on it.
+
+    Looked for from the inside: a gap wider than two reciprocal lattice vectors, in which no node of many is seen, ends
+    the crystal's own peaks. Beyond it lie harmonics of what clips the image.
+    """
+    powers = image[index[:, 0], index[:, 1]]
+    near, longest = on_lattice(found, powers)
+    if not near.any():
+        return 0.0, 0
+    order = np.argsort(np.linalg.norm(found[near], axis=1), kind="stable")
+    far = np.linalg.norm(found[near], axis=1)[order]
+    gaps = np.flatnonzero(np.diff(far) > 2 * longest)
+    count = int(gaps[0]) + 1 if gaps.size else far.size
+    y, x = index[near][order[:count]].T
+    return float(radius[y, x].max()), count

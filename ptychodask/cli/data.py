@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from .._errors import InputError
-from .._text import printable
 from . import show
 
 
@@ -102,38 +101,18 @@ def _coefficients(texts: list[str]) -> dict[str, float]:
 
 
 def info(data: Annotated[Path, typer.Argument(help="Dataset, a Zarr group.", show_default=False)]) -> None:
-    """Shape, dose, probe, overlap, box and Nyquist criteria of a dataset, with warnings where one is violated.
+    """Shape, dose, probe, overlap, box, Nyquist and positions of a dataset, with a warning where one is violated.
 
     Examples:
 
         ptychodask info scan.zarr
     """
-    from rich.table import Table
-    from rich.text import Text
-
     from .. import api
 
-    opened = api.open_dataset(data)
-    counts = opened.counts
     sampling = api.info(data)
-    shape = " x ".join(str(n) for n in counts.shape)
-    table = Table(title=str(data), title_justify="left", box=None, show_header=False)
-    table.add_row("counts", shape, f"{counts.dtype}, scan_y x scan_x x ky x kx")
-    table.add_row("shards", f"{counts.chunks[0][0]} x {counts.chunks[1][0]}", "scan positions")
-    table.add_row("energy", f"{opened.attrs['energy_ev'] / 1e3:g}", "keV")
-    table.add_row("semi-angle", f"{opened.attrs['semi_angle_mrad']:g}", "mrad")
-    table.add_row("defocus", f"{-opened.attrs['aberrations'].get('C10', 0.0):g}", "angstrom, positive is underfocus")
-    if "specimen" in opened.attrs:
-        specimen, status = (printable(opened.attrs.get(name, ""), 80) for name in ("specimen", "specimen_status"))
-        table.add_row("specimen", specimen, status)
-    if "thickness_angstrom" in opened.attrs:
-        table.add_row("thickness", f"{opened.attrs['thickness_angstrom']:.4g}", "angstrom")
-    for label, value, remark, fulfilled in sampling.rows():
-        word, colour = {True: ("ok  ", "green"), False: ("no  ", "red"), None: ("", "")}[fulfilled]
-        table.add_row(label, value, Text.assemble((word, colour), remark))
-    show.console.print(table)
+    show.rows(data, sampling.rows())
     for warning in sampling.warnings:
-        show.console.print(Text.assemble(("warning: ", "yellow"), warning), soft_wrap=True)
+        show.warning(warning)
 
 
 def export(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import show
-from .solve import Scheduler, Settings, Workers, load_job
+from .solve import Gpus, MaskDamaged, Scheduler, Settings, Workers, load_job
 
 
 def plan(
@@ -17,7 +17,9 @@ def plan(
     config: Annotated[Path | None, typer.Option(help="Job as TOML, see 'ptychodask config'.")] = None,
     settings: Settings = None,
     workers: Workers = None,
+    gpus: Gpus = None,
     scheduler: Scheduler = None,
+    mask_damaged: MaskDamaged = False,
 ) -> None:
     """Predict memory, bytes and time of a reconstruction, from a few patterns; exit code 2 if it cannot fit.
 
@@ -31,17 +33,10 @@ def plan(
 
         ptychodask plan scan.zarr --workers 8 --set engine.tile_pixels=1000
     """
-    job = load_job(config, settings, preset, workers, scheduler)
-    from rich.table import Table
-    from rich.text import Text
-
+    job = load_job(config, settings, preset, workers, scheduler, gpus, mask_damaged)
     from .. import api
     from ..jobs.plan import refuse
 
     made = api.plan(data, job)
-    table = Table(title=str(data), title_justify="left", box=None, show_header=False)
-    for label, value, remark, fits in made.rows():
-        word, colour = {True: ("ok  ", "green"), False: ("no  ", "red"), None: ("", "")}[fits]
-        table.add_row(label, value, Text.assemble((word, colour), remark))
-    show.console.print(table)
+    show.rows(data, made.rows())
     refuse(made)

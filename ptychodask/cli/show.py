@@ -1,19 +1,23 @@
-"""What the command line prints besides what :mod:`ptychodask.viz.live` shows: warnings and the summary line."""
+"""What people see while it runs: progress bars, remarks, the summary line."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from .._tables import Row, counted, fit_text
 from ..viz import live
 from ..viz.live import console, steps
 
-__all__ = ["console", "reconstruction", "steps", "summary", "warning"]
+__all__ = ["console", "reconstruction", "remarks", "rows", "steps", "summary", "warning"]
 
 
 def warning(text: str) -> None:
     """One line."""
-    console.print(f"warning: {text}", soft_wrap=True)
+    from rich.text import Text
+
+    console.print(Text.assemble(("warning: ", "yellow"), text), soft_wrap=True)
 
 
 def reconstruction() -> AbstractContextManager[live.Reconstruction]:
@@ -21,21 +25,35 @@ def reconstruction() -> AbstractContextManager[live.Reconstruction]:
     return live.reconstruction(warning)
 
 
-def summary(result: Any, figures: dict[str, Any], seconds: float) -> str:
-    """One line with the figures that matter."""
-    parts = [f"iteration {result.iteration} of {len(result.history)}", f"loss {figures['loss']:.4f}"]
-    if figures.get("validation") is not None:
-        parts.append(f"validation {figures['validation']:.4f}")
-    limit = figures.get("information_limit_angstrom") or figures.get("peak_limit_angstrom")
-    if limit:
-        parts.append(f"information to {limit:.2f} Å")
+def rows(title: object, found: Iterable[Row]) -> None:
+    """Print a table: what is fulfilled in green, what is not in red."""
+    from rich.table import Table
+    from rich.text import Text
+
+    words = {True: ("ok  ", "green"), False: ("no  ", "red"), None: ("", "")}
+    table = Table(title=str(title), title_justify="left", box=None, show_header=False)
+    for label, value, remark, fulfilled in found:
+        table.add_row(label, value, Text.assemble(words[fulfilled], remark))
+    console.print(table)
+
+
+def summary(result: Any, figures: dict[str, Any]) -> str:
+    """One line with the figures that matter, the same wherever a result is named."""
+    parts = [f"iteration {result.iteration} of {len(result.history)}"]
+    parts += [f"{name} {figures[name]:.4f}" for name in ("loss", "validation") if figures[name] is not None]
+    if fit := fit_text(figures["loss_excess"], figures["loss_excess_error"]):
+        parts.append(fit)
+    if figures["resolution_angstrom"] is not None:
+        parts.append(f"resolution {figures['resolution_angstrom']:.2f} Å ({figures['resolution_by']})")
     if figures.get("correlation_2.5A") is not None:
         parts.append(f"correlation with the truth {figures['correlation_2.5A']:.3f} at 2.5 Å")
-    if figures.get("frc_resolution_angstrom") is not None:
-        parts.append(f"FRC {figures['frc_resolution_angstrom']:.2f} Å")
-    if "not_compared" in figures:
-        parts.append("not compared with the truth: the scan is too small")
     if result.warnings:
-        parts.append(f"{len(result.warnings)} warning{'s' * (len(result.warnings) > 1)}")
-    parts.append(f"{seconds:.0f} s")
-    return ", ".join(parts)
+        parts.append(counted(len(result.warnings), "warning"))
+    seconds = sum(entry.seconds for entry in result.history)
+    return ", ".join([*parts, f"iterations took {seconds:.0f} s"])
+
+
+def remarks(figures: dict[str, Any]) -> None:
+    """Say which figures were left out, and why."""
+    for name, text in figures["remarks"].items():
+        console.print(f"note: no {name.replace('_', ' ')}: {text}", soft_wrap=True)

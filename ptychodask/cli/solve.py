@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +19,10 @@ Settings = Annotated[
 Workers = Annotated[int | None, typer.Option(min=1, help="Local worker processes; threads of this process by default.")]
 Gpus = Annotated[str | None, typer.Option(metavar="all|0,1", help="One worker per CUDA device: all, or their numbers.")]
 Scheduler = Annotated[str | None, typer.Option(help="Address of a running Dask scheduler, tcp://... or tls://...")]
+
+MaskDamaged = Annotated[
+    bool, typer.Option("--mask-damaged", help="Leave out positions whose chunks are damaged or missing.")
+]
 
 
 def engine_overrides(workers: int | None, gpus: str | None, scheduler: str | None) -> list[str]:
@@ -70,9 +73,7 @@ def reconstruct(
     workers: Workers = None,
     gpus: Gpus = None,
     scheduler: Scheduler = None,
-    mask_damaged: Annotated[
-        bool, typer.Option("--mask-damaged", help="Leave out positions whose chunks are damaged or missing.")
-    ] = False,
+    mask_damaged: MaskDamaged = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing result.")] = False,
 ) -> None:
     """Reconstruct object and probe.
@@ -131,7 +132,6 @@ def _solve(run: Any, output: Path) -> None:
     from .. import api
     from ..io.checkpoint import RunFolder
 
-    started = time.perf_counter()
     try:
         with show.reconstruction() as progress:
             result = run(progress)
@@ -139,8 +139,12 @@ def _solve(run: Any, output: Path) -> None:
         if RunFolder.of(output).path.exists():
             show.console.print(f"go on with: ptychodask resume {output}", soft_wrap=True)
         raise
-    figures = api.report(result)
-    show.console.print(f"{output}: {show.summary(result, figures, time.perf_counter() - started)}", soft_wrap=True)
+    _tell(output, result, api.report(result))
+
+
+def _tell(path: Path, result: Any, figures: dict[str, Any]) -> None:
+    show.remarks(figures)
+    show.console.print(f"{path}: {show.summary(result, figures)}", soft_wrap=True)
 
 
 def report(
@@ -171,8 +175,8 @@ def report(
     if as_json:
         typer.echo(json.dumps(figures, indent=2))
         return
-    seconds = float(sum(entry.seconds for entry in opened.history))
-    show.console.print(f"{output}: {show.summary(opened, figures, seconds)}", soft_wrap=True)
+    assert output is not None
+    _tell(output, opened, figures)
     for text in opened.warnings:
         show.warning(text)
 
@@ -198,7 +202,7 @@ def demo(
     from ..io.atomic import check_output, check_outside, resolved
     from ..io.kinds import DATASET, RESULT, picture
 
-    started, out = time.perf_counter(), resolved(out)
+    out = resolved(out)
     check_outside(out / "any")
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -228,5 +232,4 @@ def demo(
     )
     with show.reconstruction() as progress:
         reconstructed = api.reconstruct(scan, job, output=result, overwrite=overwrite, progress=progress)
-    figures = api.report(reconstructed, page, overwrite=overwrite)
-    show.console.print(f"{page}: {show.summary(reconstructed, figures, time.perf_counter() - started)}", soft_wrap=True)
+    _tell(page, reconstructed, api.report(reconstructed, page, overwrite=overwrite))

@@ -6,15 +6,14 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 import zarr
-from dask.tokenize import tokenize
 
 from .. import _arguments as arguments
 from .._errors import InputError
+from .._tables import Row
 from ..model.optics import Microscope
 from ..model.scan import Detector, scan_step
 from ..model.selection import Selection
@@ -22,9 +21,24 @@ from .address import Store, located, store_at
 from .described.dataset import DIMS, SCHEMA, DatasetArrays, DatasetAttributes, TruthArrays
 from .described.store import ArrayDocument, GroupDocument
 from .documents import Damage, described, told
-from .reading import array_at, arrays_in, check_files, check_size, lazy, open_group, read_values, root_of
+from .reading import array_at, arrays_in, check_files, check_size, open_group, read_values, root_of
 
-__all__ = ["DIMS", "SCHEMA", "DatasetInfo", "dataset_info", "open_dataset", "read_mask", "read_positions", "read_truth"]
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = [
+    "DIMS",
+    "SCHEMA",
+    "DatasetInfo",
+    "dataset_facts",
+    "dataset_info",
+    "documents_of",
+    "labelled",
+    "open_dataset",
+    "read_mask",
+    "read_positions",
+    "read_truth",
+]
 
 _REMEDY = "copy or write the dataset again"
 
@@ -124,6 +138,25 @@ def _check_files(store: Store, name: str, array: ArrayDocument) -> None:
         ) from None
 
 
+def dataset_facts(info: DatasetInfo) -> tuple[Row, ...]:
+    """What a dataset is, as rows for a table."""
+    scope, about = info.microscope, info.attributes
+    shape = " x ".join(str(n) for n in (*info.scan_shape, info.detector.pixels, info.detector.pixels))
+    rows: list[Row] = [
+        ("counts", shape, f"{info.dtype}, scan_y x scan_x x ky x kx", None),
+        ("shards", f"{info.tile[0]} x {info.tile[1]}", "scan positions", None),
+        ("energy", f"{scope.energy_ev / 1e3:g}", "keV", None),
+        ("semi-angle", f"{scope.semi_angle_mrad:g}", "mrad", None),
+        ("defocus", f"{scope.defocus_angstrom:g}", "angstrom, positive is underfocus", None),
+        ("scan step", f"{info.scan_step[0]:g} x {info.scan_step[1]:g}", "angstrom, y x x", None),
+    ]
+    if "specimen" in about:
+        rows.append(("specimen", str(about["specimen"]), str(about.get("specimen_status", "")), None))
+    if about.get("thickness_angstrom") is not None:
+        rows.append(("thickness", f"{about['thickness_angstrom']:.4g}", "angstrom", None))
+    return tuple(rows)
+
+
 def open_dataset(path: str | Path) -> xr.Dataset:
     """A dataset as a lazy, labelled xarray Dataset; opening computes nothing.
 
@@ -157,6 +190,12 @@ def open_dataset(path: str | Path) -> xr.Dataset:
 
 def labelled(info: DatasetInfo) -> xr.Dataset:
     """A dataset as :func:`open_dataset` gives it; its coordinates ``scan_y, scan_x`` are numbers of the stored scan."""
+    # they take as long to load as all the rest, and blocks are read without them
+    import xarray as xr
+    from dask.tokenize import tokenize
+
+    from .lazy import lazy
+
     store, root, arrays = documents_of(info.path)
     with _told(store):
         group = open_group(store)
@@ -193,6 +232,8 @@ def read_truth(path: str | Path) -> xr.Dataset | None:
     InputError
         If it is damaged.
     """
+    import xarray as xr
+
     store, _, _ = documents_of(arguments.path(path, "path"))
     if store.size("truth/zarr.json") == 0:
         return None

@@ -33,6 +33,8 @@ _DESCRIPTION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 270, 282, 283, 29
 def export_tiff(phase: xr.DataArray, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Write an image, or a stack of slices, as float32 TIFF with its pixel size in angstrom.
 
+    Row 0 of the array is the first of the file, which viewers show on top, as the report does.
+
     Parameters
     ----------
     phase : DataArray [y, x] or [slice, y, x]

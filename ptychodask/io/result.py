@@ -18,6 +18,8 @@ import zarr
 
 from .. import _arguments as arguments
 from .._errors import InputError
+from .._tables import counted
+from .._text import first_line
 from ..model.config import JobConfig
 from ..model.scan import Canvas
 from ..model.state import Model
@@ -29,7 +31,8 @@ from .described.result import SCHEMA, HistoryArrays, ResultArrays, ResultAttribu
 from .described.store import GroupDocument
 from .documents import Damage, described, told
 from .kinds import RESULT
-from .reading import array_at, arrays_in, check_files, check_size, group_at, lazy, open_group, read_values, root_of
+from .lazy import lazy
+from .reading import array_at, arrays_in, check_files, check_size, group_at, open_group, read_values, root_of
 from .stored import checked_encoding, stored_config
 from .stores import writable
 
@@ -77,7 +80,31 @@ class History(Sequence[Entry]):
         return list(self._entries[0]) if self._entries else []
 
 
-@dataclass(frozen=True)
+class RowsDown(xr.DataArray.plot):  # type: ignore[name-defined,misc,valid-type]
+    """Plots with row 0 on top, as in the report and as every viewer shows a TIFF; xarray's own draw y upward."""
+
+    def __call__(self, **options: Any) -> Any:
+        return super().__call__(**{"yincrease": False, **options})
+
+    def imshow(self, *arguments: Any, **options: Any) -> Any:
+        return super().imshow(*arguments, **{"yincrease": False, **options})
+
+    def pcolormesh(self, *arguments: Any, **options: Any) -> Any:
+        return super().pcolormesh(*arguments, **{"yincrease": False, **options})
+
+
+class Picture(xr.DataArray):
+    """A DataArray (y, x) whose plots have row 0 on top."""
+
+    __slots__ = ()
+
+    @property
+    def plot(self) -> RowsDown:  # type: ignore[override]
+        """As that of any DataArray, with ``yincrease=False``."""
+        return RowsDown(self)
+
+
+@dataclass(frozen=True, repr=False)
 class Result:
     """A finished reconstruction; arrays are read when they are asked for.
 
@@ -88,6 +115,17 @@ class Result:
     """
 
     path: str
+
+    def __repr__(self) -> str:
+        try:
+            about, shapes = self.described, {n: getattr(self._documents.arrays, n).shape for n in ("object", "probe")}
+        except Exception as error:  # whatever became of the files, a repr must not fail
+            return f"Result({self.path!r}, cannot be read: {first_line(error)})"
+        slices, height, width = shapes["object"]
+        return (
+            f"Result({self.path!r}, {counted(slices, 'slice')} of {height} x {width} pixels,"
+            f" {counted(shapes['probe'][0], 'mode')}, iteration {about.iteration})"
+        )
 
     @cached_property
     def _documents(self) -> _Documents:
@@ -119,10 +157,14 @@ class Result:
 
     @cached_property
     def phase(self) -> xr.DataArray:
-        """``(y, x)``: phase in rad summed over the slices, y and x in angstrom in the frame of the positions."""
+        """``(y, x)``: phase in rad summed over the slices, y and x in angstrom in the frame of the positions.
+
+        Row 0, the first of the scan, is on top: in the report, in a TIFF, and in ``result.phase.plot()``. Other arrays
+        are plain xarray, which draws y upward: ``result.object[0].plot(yincrease=False)`` looks the same.
+        """
         values = phase_of(np.asarray(self.object.values)).sum(axis=0)
         coordinates = {name: self.object[name] for name in ("y", "x")}
-        return xr.DataArray(values, coordinates, ("y", "x"), "phase", {"units": "rad", "long_name": "phase"})
+        return Picture(values, coordinates, ("y", "x"), "phase", {"units": "rad", "long_name": "phase"})
 
     @cached_property
     def probe(self) -> xr.DataArray:

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from .._errors import InputError
 from .._numba import unusual_places
+from .._tables import table
 from ..distributed.cluster import Client, connect, describe, has_dask_cuda, has_ucx
 from ..distributed.machine import cores, cuda_devices, memory_limit, spill_folder, worker_versions
 from ..model.config import EngineConfig
@@ -43,12 +44,20 @@ class Check:
     remark: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """All lines, and in one what would be used."""
 
     checks: tuple[Check, ...]
     use: str
+
+    def __repr__(self) -> str:
+        wrong = [check.name for check in self.checks if check.ok is False]
+        return f"Diagnosis({'wrong: ' + ', '.join(wrong) if wrong else 'all is well'}; would use {self.use})"
+
+    def __str__(self) -> str:
+        rows = [(f"{check.topic}: {check.name}", check.value, check.remark, check.ok) for check in self.checks]
+        return f"{table(rows)}\nwould use: {self.use}"
 
     @property
     def ok(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a report shows of a result, with the truth of its dataset where that is still there."""
+"""What a report shows of a result, with the truth of its dataset where that is still there and readable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ..io.address import is_address
 from ..io.content import content_digest
 from ..io.dataset import DatasetInfo, dataset_info, read_truth
 from ..io.result import Result
-from ..viz.report import ReportData
+from ..viz.figures import ReportData
+from ..viz.optional import Optional
 
 
 def report_data(result: Result) -> ReportData:
@@ -24,9 +25,9 @@ def report_data(result: Result) -> ReportData:
         If the result is damaged.
     """
     said = result.described
-    stem = Path(said.data).stem
+    stem, attempt = Path(said.data).stem, Optional()
     dataset, remark = dataset_of(result)
-    truth = None if dataset is None or not dataset.has_truth else read_truth(said.data)
+    truth = None if dataset is None or not dataset.has_truth else attempt("truth", read_truth, said.data)
     specimen = stem if dataset is None else dataset.attributes.get("specimen", stem)
     for name in ("dose_per_square_angstrom", "electrons_per_pattern", "semi_angle_mrad", "defocus_angstrom", "slices"):
         if getattr(said, name) is None:
@@ -45,7 +46,6 @@ def report_data(result: Result) -> ReportData:
         history={name: steps[name] for name in ("iteration", "loss", "validation", "seconds")} if len(steps) else {},
         best_iteration=int(steps[best].iteration) if len(steps) else 0,
         truth=None if truth is None else truth["phase"],
-        remark=remark,
         summary={
             "dose (e/Å²)": said.dose_per_square_angstrom,
             "electrons per pattern": said.electrons_per_pattern,
@@ -54,6 +54,9 @@ def report_data(result: Result) -> ReportData:
             "slices": said.slices,
             "modes": probe.sizes["mode"],
         },
+        loss_excess=said.loss_excess,
+        loss_excess_error=said.loss_excess_error,
+        remarks={**attempt.remarks, **({"truth": remark} if remark else {})},
     )
 
 

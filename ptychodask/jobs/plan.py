@@ -9,6 +9,7 @@ from typing import Any
 
 from .._array import backend_module, cupy_available
 from .._errors import InputError
+from .._tables import Row, counted, table
 from ..distributed.cluster import connect
 from ..distributed.machine import cores, cuda_devices
 from ..distributed.site import Site, available_bytes, site_here, site_of
@@ -25,7 +26,7 @@ BLOCK_SECONDS = 2e-3
 """What Dask takes for a block, its task and its share of the merges: 1 to 2 ms a task are usual."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What a job will take.
 
@@ -61,6 +62,15 @@ class Plan:
     device_available: int | None
     speed: Speed | None
     problems: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        time = "" if self.speed is None else f", {self.seconds_per_iteration:.3g} s per iteration"
+        fits = counted(len(self.problems), "problem") if self.problems else "it fits"
+        workers = f"{counted(self.site.workers, 'worker')} of {size(self.memory_per_worker)}"
+        return f"Plan({self.footprint.patterns} patterns, {workers}{time}, {fits})"
+
+    def __str__(self) -> str:
+        return "\n".join([table(self.rows()), *(f"problem: {text}" for text in self.problems)])
 
     @property
     def memory_per_worker(self) -> int:
@@ -125,15 +135,15 @@ class Plan:
             turns = math.ceil(max(len(share) for share in shapes.tile_shares(site.workers)) / site.threads)
         return shapes.config.solver.rounds_per_iteration * turns * speed.advance_seconds
 
-    def rows(self) -> list[tuple[str, str, str, bool | None]]:
+    def rows(self) -> list[Row]:
         """Label, value, remark and whether it fits (None where there is nothing to compare with)."""
         shapes, site = self.footprint, self.site
         data, cache = shapes.data_bytes(site.workers), shapes.cache_bytes
         again = "what is not cached" + (", twice: the tangent step reads it again" if shapes.searches_line else "")
         held = f"{self.sample.container} (uncompressed; {self.stored_bytes:.0f} B on disk)"
-        rows: list[tuple[str, str, str, bool | None]] = [
+        rows: list[Row] = [
             ("patterns", f"{shapes.patterns}", f"in {len(shapes.blocks)} blocks", None),
-            ("workers", f"{site.workers}", f"of {site.threads} thread(s)", None),
+            ("workers", f"{site.workers}", f"of {counted(site.threads, 'thread')}", None),
             ("counts per pattern", f"{self.sample.pattern_bytes:.0f} B", held, None),
             ("counts per worker", size(data), f"of {size(cache)} that it may cache", None),
             ("read per iteration", size(self.bytes_read), again if self.bytes_read else "all is cached", None),
@@ -155,7 +165,8 @@ class Plan:
             rows.append(("device memory", size(self.device_memory), free, self.device_memory <= self.device_available))
         if self.speed is not None:
             each, total = self.seconds_per_iteration, self.seconds_per_iteration * self.iterations
-            measured = f"{self.speed.pattern_rate:.4g} patterns per second on {self.speed.threads} thread(s), measured"
+            threads = counted(self.speed.threads, "thread")
+            measured = f"{self.speed.pattern_rate:.4g} patterns per second on {threads}, measured"
             measured += "; without what sending frames takes" if shapes.tiles else ""
             rows.append(("time per iteration", f"{each:.3g} s", measured, None))
             rows.append(("time in all", f"{total:.3g} s", f"for {self.iterations} iterations, the most", None))
@@ -247,7 +258,8 @@ def _problems(plan: Plan) -> list[str]:
         # what this process holds already is not taken from what is free
         new = total - plan.memory["imports"] if plan.site.in_process else total * plan.site.workers
         if new > plan.available:
-            told = f"{plan.site.workers} worker(s) need {size(new)} of memory ({size(plan.available)} free here)"
+            workers, free = counted(plan.site.workers, "worker"), size(plan.available)
+            told = f"{workers} together: {size(new)} of memory are needed ({free} free here)"
             problems.append(f"{told}: {help_with((new - plan.available) / plan.site.workers)}")
     if plan.device_memory is not None and plan.device_available is not None:
         excess = plan.device_memory - plan.device_available

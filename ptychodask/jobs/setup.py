@@ -17,19 +17,20 @@ from ..io.selected import mask_of, positions_of, select
 from ..io.source import source_of
 from ..model.blocks import Block, Box, joined_tile, make_blocks
 from ..model.config import LARGEST_TILE, EngineConfig, JobConfig
-from ..model.optics import Microscope, defocus_of
+from ..model.optics import Microscope
 from ..model.scan import Canvas, make_canvas
 from ..model.selection import Selection
 from ..model.state import Model, State
 from ..physics.constraints import blur_reach
 from ..physics.modes import hermite_modes
 from ..physics.probe import make_probe
-from ..physics.propagation import frequencies, fresnel_propagator
+from ..physics.propagation import fresnel_propagator
 from ..solver.lsqml import LsqMl
 from ..solver.problem import Problem
 from ..solver.settings import ObjectRules, ProbeRules, Settings
 from ..solver.tiled import TiledLsqMl
 from ..solver.workspace_gpu import choose_device
+from .described import microscope_of, slices_of, thickness_of
 
 TANGENT_ABOVE = 4
 """Free slices above which the tangent step is worth its extra pass."""
@@ -76,19 +77,6 @@ class Recipe:
         return select(dataset_info(self.path, whole=False), self.selection)
 
 
-def microscope_of(info: DatasetInfo, config: JobConfig) -> Microscope:
-    """The dataset's microscope with what the job replaces."""
-    if config.probe.defocus_angstrom is None:
-        return info.microscope
-    defocus = defocus_of(config.probe.defocus_angstrom, "probe.defocus_angstrom")
-    return replace(info.microscope, aberrations={**info.microscope.aberrations, "C10": 0.0 - defocus})
-
-
-def thickness_of(info: DatasetInfo, config: JobConfig) -> float | None:
-    """Thickness in angstrom from the job, else from the dataset, else None."""
-    return config.object.thickness_angstrom or info.attributes.get("thickness_angstrom")
-
-
 def blocks_of(info: DatasetInfo, config: JobConfig, damaged: tuple[Box, ...] = ()) -> tuple[Block, ...]:
     """The scan's blocks, the job's or else whole shards of the dataset, without what is damaged.
 
@@ -100,19 +88,6 @@ def blocks_of(info: DatasetInfo, config: JobConfig, damaged: tuple[Box, ...] = (
     if info.selection is not None:
         tile = info.selection.tile(tile)
     return make_blocks(info.scan_shape, tile, damaged, info.selection)
-
-
-def slices_of(info: DatasetInfo, config: JobConfig) -> int:
-    """Number of slices: the job's, else one per half depth of field of the thickness."""
-    thickness = thickness_of(info, config)
-    if config.object.slices is None:
-        return 1 if thickness is None else max(1, math.ceil(thickness / (0.5 * info.microscope.depth_of_field)))
-    if config.object.slices > 1 and thickness is None:
-        raise InputError(
-            f"object.slices = {config.object.slices} needs the thickness, which the dataset does not say:"
-            " set object.thickness_angstrom, or object.slices = 1"
-        )
-    return config.object.slices
 
 
 def searches_line(info: DatasetInfo, config: JobConfig) -> bool:
@@ -277,7 +252,7 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
 
 def _aperture(microscope: Microscope, n: int, pixel: float) -> np.ndarray:
     """Frequencies up to the semi-angle and one pixel more, corner-centred."""
-    k = frequencies(n, pixel)
+    k = np.fft.fftfreq(n, pixel)
     radius = microscope.semi_angle / microscope.wavelength + 1 / (n * pixel)
     return (k[:, None] ** 2 + k[None, :] ** 2 <= radius**2).astype(np.float32)
 

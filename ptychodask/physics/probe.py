@@ -9,15 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import ModuleType
 from typing import overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._array import Array, ifft2, to_host
 from .._errors import InputError
 from ..model.optics import COEFFICIENTS, Microscope
+
+_FINER = 4
+"""Frequencies of a window on the probe are closer by this: tails at its edge are right to 5 %, nearer ones better."""
+_MOST_SAMPLES = 1024
+"""Along a side of such a transform; it takes a fraction of a second."""
 
 
 def frequencies(n: int, dx_angstrom: float, *, xp: ModuleType = np) -> tuple[Array, Array]:
@@ -127,10 +132,14 @@ def make_probe(
 
 
 @overload
-def probe_diameter(intensity: Array, dx: float, fraction: float) -> float: ...
+def probe_diameter(intensity: Array, dx: float, fraction: float, whole: float | None = None) -> float: ...
 @overload
-def probe_diameter(intensity: Array, dx: float, fraction: Sequence[float]) -> tuple[float, ...]: ...
-def probe_diameter(intensity: Array, dx: float, fraction: float | Sequence[float]) -> float | tuple[float, ...]:
+def probe_diameter(
+    intensity: Array, dx: float, fraction: Sequence[float], whole: float | None = None
+) -> tuple[float, ...]: ...
+def probe_diameter(
+    intensity: Array, dx: float, fraction: float | Sequence[float], whole: float | None = None
+) -> float | tuple[float, ...]:
     """Diameter in angstrom of the disc about the centre of mass that holds ``fraction`` of ``intensity``.
 
     The disc may be larger than the box: outside the intensity is 0, so padding it with zeros changes nothing.
@@ -145,6 +154,9 @@ def probe_diameter(intensity: Array, dx: float, fraction: float | Sequence[float
         Pixel in angstrom.
     fraction : float or sequence of float
         0 to 1.
+    whole : float, optional
+        Power of all of the probe, where ``intensity`` is a window on it. A disc that reaches beyond the circle in the
+        window is then infinite: what lies there is not known.
 
     Returns
     -------
@@ -163,16 +175,60 @@ def probe_diameter(intensity: Array, dx: float, fraction: float | Sequence[float
     power = np.bincount(ring, weights=image.ravel())
     used = np.flatnonzero(np.bincount(ring))
     held = (np.cumsum(power) - power / 2)[used]
-    diameters = 2 * dx * np.interp(np.atleast_1d(fraction), held, used / 16)
+    radius = used / 16
+    if whole is not None:
+        known = radius <= min(image.shape) / 2 - max(abs(y[0] + y[-1]), abs(x[0] + x[-1])) / 2
+        held, radius = held[known] * total / whole, radius[known]
+    beyond = None if whole is None else math.inf
+    diameters = 2 * dx * np.interp(np.atleast_1d(fraction), held, radius, right=beyond)
     return tuple(map(float, diameters)) if isinstance(fraction, Sequence) else float(diameters[0])
 
 
-def frame_power(microscope: Microscope, n: int, dx: float, depth_angstrom: float = 0.0) -> float:
-    """Part of the probe's power outside the inner 80 % (by side) of an n x n box, at a depth in free space.
+def power_inside(microscope: Microscope, side_angstrom: float, depth_angstrom: float = 0.0) -> float:
+    """Part of the probe's power inside a square of ``side_angstrom``, at a depth in free space."""
+    return float(min(1.0, probe_window(microscope, side_angstrom, depth_angstrom)[0].sum()))
 
-    The probe is made on a box of 2 n, so the power beyond the box counts too. Propagation by z is C10 + z.
+
+def frame_power(microscope: Microscope, n: int, dx: float, depth_angstrom: float = 0.0) -> float:
+    """Part of the probe's power outside the inner 80 % (by side) of an n x n box, at a depth in free space."""
+    return 1.0 - power_inside(microscope, 0.8 * n * dx, depth_angstrom)
+
+
+def probe_window(
+    microscope: Microscope, side_angstrom: float, depth_angstrom: float = 0.0
+) -> tuple[NDArray[np.float64], float]:
+    """Intensity of the probe inside a square window, as it is on an endless box.
+
+    A transform on the box itself folds what leaves the box back into it, and the soft edge of its aperture cuts the
+    far Airy tails (half of what is beyond 40 angstrom, at 10 mrad). Here the frequencies lie ``_FINER`` times closer
+    than those of the window, and only the window is transformed.
+
+    Parameters
+    ----------
+    microscope : Microscope
+    side_angstrom : float
+        Side of the window, angstrom.
+    depth_angstrom : float
+        Propagation by z is C10 + z.
+
+    Returns
+    -------
+    intensity : float64 array [n, n]
+        Power per pixel as a part of that of the whole probe, whose axis is the window's centre.
+    dx : float
+        Pixel in angstrom.
     """
+    cutoff = microscope.semi_angle / microscope.wavelength
+    # |P|^2 holds frequencies up to twice the aperture's
+    n = max(8, min(_MOST_SAMPLES // 2, math.ceil(4.2 * cutoff * side_angstrom)))
+    reach = max(4, min(_MOST_SAMPLES // 2, math.ceil(_FINER * cutoff * side_angstrom) + 1))
+    dk = cutoff / (reach - 1)
+    k = dk * np.arange(-reach, reach + 1)
+    x = (np.arange(n) + 0.5) * side_angstrom / n - side_angstrom / 2
     deeper = {**microscope.aberrations, "C10": microscope.aberrations.get("C10", 0.0) + depth_angstrom}
-    intensity = abs(make_probe(replace(microscope, aberrations=deeper), 2 * n, dx)) ** 2
-    inside = np.flatnonzero(abs(np.arange(2 * n) - n) <= 0.4 * n)
-    return float(max(0.0, 1.0 - intensity[np.ix_(inside, inside)].sum()))
+    chi = aberration_phase(k[:, None], k[None, :], microscope.wavelength, deeper)
+    lens = (aperture(k[:, None], k[None, :], cutoff, dk) * np.exp(-1j * chi)).astype(np.complex64)
+    waves = np.exp(2j * math.pi * np.outer(x, k)).astype(np.complex64)
+    wave = (waves @ lens @ waves.T) * (dk**2 * side_angstrom / n)
+    # of the round aperture itself: the soft edge would hide what it cuts
+    return abs(wave).astype(np.float64) ** 2 / (math.pi * cutoff**2), side_angstrom / n

@@ -10,11 +10,6 @@ from __future__ import annotations
 import numpy as np
 
 
-def frequencies(pixels: int, pixel: float) -> np.ndarray:
-    """Frequencies in 1/angstrom, corner-centred, without 2 pi."""
-    return np.fft.fftfreq(pixels, pixel)
-
-
 def fresnel_propagator(
     pixels: int,
     pixel: float,
@@ -36,7 +31,7 @@ def fresnel_propagator(
     band_limit : float, optional
         Radius of a hard band limit as a fraction of Nyquist; none keeps every frequency.
     """
-    k = frequencies(pixels, pixel)
+    k = np.fft.fftfreq(pixels, pixel)  # 1/angstrom, corner-centred
     ky, kx = k[:, None], k[None, :]
     k2 = ky**2 + kx**2
     phase = -np.pi * wavelength * distance * k2 + 2 * np.pi * distance * (ky * tilt[0] + kx * tilt[1])

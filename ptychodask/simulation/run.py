@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..distributed.cluster import Client
 
 NOISE_FREE_ELECTRONS = 1e4
-FRAME_LIMIT = 0.05
+FRAME_LIMIT = 0.08
 """Power of the probe outside the inner 80 % of the box that is refused: it would wrap around."""
 BRIGHTEST = 1e4
 """Mean electrons per pixel of the bright-field disk up to which no pixel outgrows uint16."""

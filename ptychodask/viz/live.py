@@ -21,6 +21,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from .._tables import counted
+
 console = Console(highlight=False, markup=False)  # a path may hold brackets
 LINES = 20
 """Plain lines of a task at most, besides the last."""
@@ -127,9 +129,10 @@ class Reconstruction:
     def _take_start(self, v: dict[str, Any]) -> None:
         self._iterations = v["iterations"]
         console.print(
-            f"{v['patterns']} patterns of {v['electrons_per_pattern']:.4g} electrons, {v['slices']} slice(s),"
-            f" {v['modes']} probe mode(s); {v['workers']} worker(s), {v['threads']} thread(s); counts cached as"
-            f" {v['container']}, {v['pattern_bytes']:.0f} bytes per pattern",
+            f"{v['patterns']} patterns of {v['electrons_per_pattern']:.4g} electrons, {counted(v['slices'], 'slice')},"
+            f" {counted(v['modes'], 'probe mode')}; {counted(v['workers'], 'worker')},"
+            f" {counted(v['threads'], 'thread')}; counts cached as {v['container']},"
+            f" {v['pattern_bytes']:.0f} bytes per pattern",
             soft_wrap=True,
         )
         if v["dashboard"]:

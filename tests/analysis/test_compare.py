@@ -48,7 +48,10 @@ def test_identical_images(truth: xr.DataArray, scan: np.ndarray) -> None:
     assert result.ssim == pytest.approx(1)
     assert result.scale == pytest.approx(1)
     assert result.shift_angstrom == pytest.approx((0, 0), abs=1e-3)
-    assert result.frc.resolution_angstrom == pytest.approx(2 * DX, rel=0.05)
+    # to the last ring that holds half a percent of the atoms' power
+    assert 1 / result.frc.resolution_angstrom == result.frc.q[result.frc.judged][-1]
+    assert result.frc.signal_beyond < 0.01
+    assert result.slope == pytest.approx(1)
     assert result.resolution == 2.0
     assert result.image.y.min() >= 8 + 3.3 - DX
     assert result.image.shape == result.truth.shape
@@ -63,6 +66,7 @@ def test_scale_ramp_and_shift_are_removed(truth: xr.DataArray, scan: np.ndarray)
     assert result.nrmse < 0.012
     assert result.ssim > 0.999
     assert result.scale == pytest.approx(1 / 0.6, rel=0.005)
+    assert result.slope == pytest.approx(0.6, rel=0.005)
     assert result.shift_angstrom == pytest.approx((0.37 * DX, -0.2 * DX), abs=0.004)
 
 
@@ -76,6 +80,9 @@ def test_noise_gives_the_expected_correlation(truth: xr.DataArray, scan: np.ndar
         passed = sigma**2 * np.pi * (DX / d) ** 2
         assert found == pytest.approx(1 / np.sqrt(1 + passed / signal), abs=0.01)
     assert result.nrmse == pytest.approx(np.sqrt(1 - result.correlation[2.0] ** 2), abs=0.02)
+    # noise lowers the factor that fits the reconstruction to the truth, not its slope against the truth
+    assert result.slope == pytest.approx(1, abs=0.02)
+    assert result.scale < 0.97
 
 
 def test_correlation_does_not_know_scale_but_sign(truth: xr.DataArray, scan: np.ndarray) -> None:
@@ -145,3 +152,8 @@ def test_errors_name_the_remedy(truth: xr.DataArray, scan: np.ndarray) -> None:
         compare_with_truth(truth, truth.isel(y=slice(0, 100)), scan)
     with pytest.raises(InputError, match="above 0"):
         compare_with_truth(truth, truth, scan, resolution=(0,))
+    holed = truth.copy(data=np.where(np.arange(180) == 90, np.nan, truth.values))
+    with pytest.raises(InputError, match="170 pixels of the truth are not finite"):
+        compare_with_truth(truth, holed, scan)
+    with pytest.raises(InputError, match="of the phase are not finite"):
+        compare_with_truth(holed, truth, scan)

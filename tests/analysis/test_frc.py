@@ -114,6 +114,30 @@ def test_thresholds() -> None:
     assert threshold_curve(np.array([9]), "1/7")[0] == pytest.approx(1 / 7)
 
 
+def test_rings_without_signal_do_not_end_the_curve() -> None:
+    """A truth with a gap: the ring that holds nothing does not correlate, and says nothing."""
+    q = np.hypot(*np.meshgrid(np.fft.fftfreq(SHAPE[0], DX), np.fft.fftfreq(SHAPE[1], DX)))
+    white = np.fft.fft2(np.random.default_rng(0).normal(size=SHAPE))
+    truth = np.fft.ifft2(white * (q < 0.9) * (abs(q - 0.3) > 0.05)).real
+    noisy = truth + np.random.default_rng(1).normal(scale=0.5, size=SHAPE)
+    result = ring_correlation(noisy, truth, DX, criterion="truth", ring_width=0.05)
+    assert result.frc[6] < 0.5  # at 0.3 1/angstrom
+    assert not result.judged[6]
+    assert 1 / result.resolution_angstrom == pytest.approx(0.9, abs=0.06)
+    assert result.share.sum() == pytest.approx(1)
+    assert result.signal_beyond < 0.1
+
+
+def test_signal_beyond_the_resolution_is_told() -> None:
+    q = np.hypot(*np.meshgrid(np.fft.fftfreq(SHAPE[0], DX), np.fft.fftfreq(SHAPE[1], DX)))
+    white = np.fft.fft2(np.random.default_rng(0).normal(size=SHAPE))
+    truth = np.fft.ifft2(white * (q < 1.0)).real
+    seen = np.fft.ifft2(white * (q < 0.5)).real + np.random.default_rng(1).normal(scale=0.2, size=SHAPE)
+    result = ring_correlation(seen, truth, DX, criterion="truth", ring_width=0.05)
+    assert 1 / result.resolution_angstrom == pytest.approx(0.5, abs=0.05)
+    assert result.signal_beyond == pytest.approx(0.75, abs=0.06)  # of the disc's area
+
+
 def test_errors_name_the_remedy() -> None:
     with pytest.raises(InputError, match="same region"):
         ring_correlation(np.zeros((4, 4)), np.zeros((4, 5)), 1.0)

@@ -10,6 +10,7 @@ import pytest
 from ptychodask._errors import InputError
 from ptychodask.analysis.sampling import check_geometry, frame_power, probe_diameter, sampling_report
 from ptychodask.model.optics import Microscope
+from ptychodask.model.scan import raster
 from ptychodask.physics.probe import make_probe
 
 ENERGY = 300e3
@@ -70,6 +71,47 @@ def test_probe_diameter_of_a_gaussian_off_centre():
         probe_diameter(np.zeros((4, 4)), 0.3, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("angle", "defocus", "step", "d99"),
+    [(10, 0, 0.47, 39.9), (10, 600, 0.47, 43.2), (12, 100, 1.538, 33.5), (4, 0, 1, 100)],
+)
+def test_d99_does_not_know_the_box(angle, defocus, step, d99):
+    """A focused probe holds 1 - lambda / (pi^2 alpha R) within a radius R; the box is 41.9, 12.8 and 19.7 A wide."""
+    r = report(microscope(angle, defocus), angular_step_mrad=step, n_detector=32 if step > 1 else 128)
+    assert r.d99 == pytest.approx(d99, rel=0.03)
+    assert r.box_holds_d99 == (r.box >= d99)
+
+
+@pytest.mark.parametrize(("step", "fulfilled"), [(0.43, True), (0.47, None), (0.8, False)])
+def test_the_row_of_the_box_has_three_answers(step, fulfilled):
+    """Where the disc of D99 sticks out a little of a square that holds 99 %, nothing is wrong."""
+    r = report(microscope(10.0, 600.0), angular_step_mrad=step)
+    assert next(ok for label, _, _, ok in r.rows() if label == "box N dx") is fulfilled
+    assert any("99 % of the probe" in text for text in r.warnings) == (fulfilled is False)
+    assert f"{r.power_outside_box:.1%}" in "".join(row[2] for row in r.rows())
+
+
+def test_nothing_is_said_of_the_demo():
+    assert report(microscope(10.0, 600.0), thickness_angstrom=50.0, slices=1).warnings == ()
+
+
+def test_a_step_of_many_probes_is_named():
+    r = report(step_angstrom=(200.0, 200.0))
+    assert any("do not overlap" in text and "19.2 probe diameters" in text for text in r.warnings), r.warnings
+
+
+def test_texts_are_short():
+    r = report(microscope(10.0, 600.0), step_angstrom=(200.0, 200.0))
+    assert "\n" not in repr(r) and len(repr(r)) < 150
+    assert "box N dx" in str(r) and "warning: " in str(r)
+
+
+def test_positions_are_looked_at():
+    nominal = raster((64, 64), (1.05, 1.05))
+    assert report(positions=nominal).warnings == ()
+    assert any("100 times" in text for text in report(positions=100 * nominal).warnings)
+
+
 def test_geometry_numbers():
     r = report(thickness_angstrom=120.0, slices=3)
     lam = 0.0196875
@@ -83,9 +125,7 @@ def test_geometry_numbers():
     assert r.areal_oversampling == pytest.approx(math.pi * r.d90**2 / (4 * 1.05**2))
     assert r.box_to_step == pytest.approx((r.box / 1.05) ** 2)
     assert r.nyquist_mrad == pytest.approx(1e3 * lam / (2 * r.d99), rel=1e-4)
-    # D50 and D90 of the soft edge are those of the table's hard one; the Airy tails of D99 are shorter
     assert TABLE[10, 400][0] < r.d50 < 6 and TABLE[10, 400][1] < r.d90 < 11
-    assert r.d90 < r.d99 < TABLE[10, 400][2]
     assert r.warnings == ()
     assert all(ok is not False for *_, ok in r.rows())
 
@@ -116,9 +156,9 @@ def test_exit_frame_is_free_propagation():
     wave = np.fft.ifft2(np.fft.fft2(make_probe(scope, 2 * n, dx)) * kernel)
     far = abs(np.arange(2 * n) - n) > 0.4 * n
     expected = (abs(wave) ** 2)[far[:, None] | far[None, :]].sum()
-    assert expected > 0.05
-    assert frame_power(scope, n, dx, depth) == pytest.approx(expected, rel=1e-9)
-    assert frame_power(scope, n, dx) < 0.02
+    assert expected > 0.4
+    assert frame_power(scope, n, dx, depth) == pytest.approx(expected, rel=0.01)  # most of it is no far tail
+    assert frame_power(scope, n, dx) < 0.03
 
 
 @pytest.mark.parametrize(
@@ -132,7 +172,7 @@ def test_exit_frame_is_free_propagation():
         (
             {"angular_step_mrad": 1.0, "thickness_angstrom": 900.0, "slices": 9},
             microscope(20.0, 0.0),
-            ("80 %", "exit", "5%"),
+            ("80 %", "exit", "8%"),
         ),
         ({}, microscope(40.0, 0.0), ("semi_angle_mrad = 40 exceeds the detector's 30.1 mrad",)),
     ],

@@ -60,6 +60,45 @@ def test_lattice_in_noise_is_found_within_a_ring(finest: float, blur: float, cel
     assert abs(1 / result.limit_angstrom - last) <= 2.5 * ring  # the window spreads a peak over rings
 
 
+def _letter(size: float, stroke: int) -> np.ndarray:
+    """The letter F: strong signal at all frequencies, and no lattice."""
+    values = np.zeros((160, 160))
+    tall = int(112 * size)
+    top, left = (160 - tall) // 2, 48
+    values[top : top + tall, left : left + stroke] = 1
+    values[top : top + stroke, left : left + tall // 2] = 1
+    values[top + tall // 2 : top + tall // 2 + stroke, left : left + tall // 3] = 1
+    return ndimage.gaussian_filter(values, 1)
+
+
+@pytest.mark.parametrize("size", [0.3, 0.6, 1.0])
+@pytest.mark.parametrize(("stroke", "noise"), [(4, 0.05), (8, 0.2), (12, 0.5)])
+def test_a_letter_is_no_lattice(size: float, stroke: int, noise: float) -> None:
+    letter = _letter(size, stroke) + np.random.default_rng(0).normal(scale=noise, size=(160, 160))
+    for blur in (0, 1):
+        result = power_spectrum(_image(ndimage.gaussian_filter(letter, blur)))
+        assert np.isnan(result.peak_limit_angstrom)
+        assert result.lattice_peaks == 0
+
+
+def test_what_the_signal_is_does_not_hide_a_lattice_nor_stretch_it() -> None:
+    crystal = _lattice((160, 160), 9.7, 2.0)
+    noise = np.random.default_rng(1).normal(scale=0.5 * crystal.std(), size=crystal.shape)
+    alone = power_spectrum(_image(crystal + noise))
+    # one stray fringe far outside, as a clipped image may have
+    y = np.arange(160)[:, None] * DX
+    stray = power_spectrum(_image(crystal + noise + 0.5 * np.cos(2 * np.pi * 1.4 * y)))
+    assert stray.peak_limit_angstrom == alone.peak_limit_angstrom == pytest.approx(2.1, abs=0.1)
+    assert alone.lattice_peaks > 20
+
+
+def test_fringes_are_no_lattice() -> None:
+    x = np.arange(160)[None, :] * DX
+    fringes = sum(np.cos(2 * np.pi * k * x / 6) for k in (1, 2, 3, 4)) + np.zeros((160, 1))
+    noise = np.random.default_rng(1).normal(scale=0.5, size=fringes.shape)
+    assert power_spectrum(_image(fringes + noise)).lattice_peaks == 0
+
+
 def test_amorphous_signal_in_noise() -> None:
     rng = np.random.default_rng(0)
     white = rng.normal(size=(256, 256))
@@ -89,6 +128,9 @@ def test_a_strong_ramp_is_no_signal() -> None:
 
 
 def test_errors_name_the_remedy() -> None:
+    for shape in ((1, 1), (1, 40), (10, 40)):
+        with pytest.raises(InputError, match="larger region"):
+            power_spectrum(_image(np.zeros(shape)))
     with pytest.raises(InputError, match="larger region"):
         power_spectrum(_image(np.zeros((10, 40))))
     with pytest.raises(InputError, match="crop to the scanned area"):

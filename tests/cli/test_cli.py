@@ -21,6 +21,7 @@ pytest.importorskip("ase")
 
 from ptychodask import api
 from ptychodask.cli import main
+from ptychodask.model.scan import raster
 
 VERBS = ["demo", "simulate", "info", "config", "plan", "reconstruct", "resume", "report", "export", "doctor"]
 GEOMETRY = {"--defocus": 150, "--detector": 48, "--angular-step": 0.8, "--step": 3, "--thickness": 17, "--seed": 3}
@@ -138,6 +139,56 @@ def test_info(run, folder):
     assert "warning: linear overlap" in text  # 3 angstrom steps of so small a probe
 
 
+def test_info_loads_nothing_heavy(folder):
+    code = (
+        f"import sys; sys.argv = ['ptychodask', 'info', {str(folder / 'scan.zarr')!r}]\n"
+        "from ptychodask.cli import main\n"
+        "try: main()\nexcept SystemExit as left: assert not left.code\n"
+        "heavy = {'dask', 'distributed', 'numba', 'matplotlib', 'xarray', 'pandas', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_info_looks_at_the_positions(run, tmp_path):
+    counts = np.random.default_rng(0).poisson(2.0, (6, 5, 32, 32))
+    positions = 100 * raster((6, 5), (1.0, 1.0))
+    api.create_dataset(
+        tmp_path / "scan.zarr", counts, energy_ev=300e3, semi_angle_mrad=10, defocus_angstrom=100,
+        angular_step_mrad=1.0, scan_step_angstrom=1.0, positions_angstrom=positions,
+    )  # fmt: skip
+    code, out, _ = run("info", tmp_path / "scan.zarr")
+    assert code == 0
+    assert "warning: the recorded positions advance by 100 A along scan_y, the scan step is 1 A" in plain(out)
+
+
+@pytest.mark.parametrize("scan", [(1, 1), (1, 32), (4, 4), (8, 8)])
+def test_a_scan_too_small_for_figures_has_a_result(run, tmp_path, scan):
+    from tiny_scan import write_scan
+
+    write_scan(tmp_path / "scan.zarr", scan, chunks=(min(4, scan[0]), 4 if scan[1] > 1 else 1))
+    settings = ["--set", "solver.iterations=2", "--set", "solver.finish=1"]
+    code, out, err = run("reconstruct", tmp_path / "scan.zarr", "-o", tmp_path / "r.zarr", *settings)
+    assert (code, err) == (0, "")
+    small = scan != (8, 8)  # of 18 pixels: just large enough for a spectrum, in which nothing is found
+    assert ("note: no power spectrum: the image has" in plain(out)) == small
+    assert "r.zarr: iteration" in plain(out) and "resolution" not in plain(out)
+    code, out, err = run("report", tmp_path / "r.zarr")
+    assert (code, err) == (0, "")
+    assert (tmp_path / "r.png").stat().st_size > 30_000
+    figures = json.loads(run("report", tmp_path / "r.zarr", "--json")[1])
+    assert figures["peak_limit_angstrom"] is None and figures["resolution_angstrom"] is None
+    assert ("power_spectrum" in figures["remarks"]) == small and figures["loss"] > 0
+
+
+def test_a_run_has_one_time(run, folder):
+    _, out, _ = run("report", folder / "result.zarr", "-o", folder / "once.png", "--overwrite")
+    told = re.search(r"iterations took \d+ s", plain((folder / "reconstruct.txt").read_text()))
+    assert told is not None and told.group() in plain(out)
+    (folder / "once.png").unlink()
+
+
 def test_info_of_a_dataset_that_was_not_simulated(run, tmp_path):
     counts = np.random.default_rng(0).poisson(2.0, (4, 4, 32, 32))
     api.create_dataset(
@@ -155,6 +206,10 @@ def test_plan(run, folder):
     assert code == 0
     for word in ("patterns", "64", "events", "memory per worker", "ok", "cached counts", "time per iteration"):
         assert word in out, word
+    code, out, _ = run("plan", folder / "scan.zarr", "--mask-damaged", "--set", "engine.threads=1")
+    assert code == 0
+    code, _, err = run("plan", folder / "scan.zarr", "--gpus", "first")
+    assert code == 2 and "engine.gpus" in err
     settings = [f"--set=object.{text}" for text in ("slices=1000", "thickness_angstrom=1e4", "kind=complex")]
     code, out, err = run("plan", folder / "scan.zarr", *settings, "--workers=500")
     assert code == 2 and "memory per worker" in out and "time per iteration" not in out
@@ -163,7 +218,7 @@ def test_plan(run, folder):
 
 def test_reconstruct_says_what_it_did(folder):
     text = plain((folder / "reconstruct.txt").read_text())
-    assert re.search(r"64 patterns of [\d.]+ electrons, 1 slice\(s\), 1 probe mode\(s\)", text)
+    assert re.search(r"64 patterns of [\d.]+ electrons, 1 slice, 1 probe mode; 1 worker", text)
     assert "note: object.slices is unset" in text
     assert re.search(r"result\.zarr: iteration \d of \d, loss \d+\.\d+, validation", text)
     assert not (folder / "result.zarr.run").exists()

@@ -75,6 +75,18 @@ def test_tiff_stack_without_depths(tmp_path, tifffile):
         assert "spacing" not in tiff.imagej_metadata
 
 
+@pytest.mark.parametrize("shape", [(12, 17), (3, 12, 17)])
+def test_every_page_says_that_its_unit_is_in_the_description(tmp_path, shape):
+    """Neither inch nor centimetre: a reader of tags alone would take pixels per angstrom for pixels per centimetre."""
+    from PIL import Image
+
+    with Image.open(export_tiff(image(shape), tmp_path / "phase.tif")) as picture:
+        for page in range(picture.n_frames):
+            picture.seek(page)
+            assert picture.tag_v2[296] == 1
+            assert "unit=angstrom" in picture.tag_v2[270]
+
+
 def test_tiff_reads_in_pillow_too(tmp_path):
     from PIL import Image
 

@@ -109,6 +109,25 @@ def test_entries_are_copies():
     assert history[0].loss == 1.0 and isinstance(history[0], Entry)
 
 
+def test_a_text_says_what_it_is(result, tmp_path):
+    assert repr(result) == f"Result({result.path!r}, 2 slices of 12 x 14 pixels, 2 modes, iteration 2)"
+    assert "cannot be read" in repr(Result(str(tmp_path / "gone.zarr")))
+
+
+@pytest.mark.parametrize("how", ["plot", "imshow", "pcolormesh"])
+def test_plots_of_the_phase_have_row_0_on_top(result, how):
+    """As the report has it, and as viewers show a TIFF."""
+    from matplotlib.figure import Figure
+
+    ax = Figure().add_subplot()
+    (result.phase.plot if how == "plot" else getattr(result.phase.plot, how))(ax=ax)
+    bottom, top = ax.get_ylim()
+    assert top < bottom
+    up = Figure().add_subplot()
+    result.phase[2:].plot(ax=up, yincrease=True)  # whoever wants it the other way says so
+    assert np.diff(up.get_ylim()) > 0
+
+
 def test_opening_reads_no_arrays(tmp_path):
     path = write(tmp_path / "r.zarr")
     for name in ("object", "probe"):

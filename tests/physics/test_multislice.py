@@ -11,7 +11,7 @@ from ptychodask.model.optics import Microscope, wavelength
 from ptychodask.physics.likelihood import Likelihood, gradient_scale, loss, residual_factor
 from ptychodask.physics.multislice import backward, forward, intensity, tangent
 from ptychodask.physics.probe import make_probe
-from ptychodask.physics.propagation import frequencies, fresnel_propagator
+from ptychodask.physics.propagation import fresnel_propagator
 from ptychodask.physics.views import gather, scatter_add, shift_ramps, split_positions, window
 
 N, PIXEL, B = 16, 0.4, 2
@@ -143,7 +143,7 @@ def test_tilted_columns_move_to_positive_r_with_depth():
 def test_band_limit_and_composition():
     a, b = (fresnel_propagator(N, PIXEL, WAVELENGTH, d, (1e-3, 2e-3)) for d in (10.0, 15.0))
     np.testing.assert_allclose(a * b, fresnel_propagator(N, PIXEL, WAVELENGTH, 25.0, (1e-3, 2e-3)), atol=1e-13)
-    k = np.hypot(*np.meshgrid(frequencies(N, PIXEL), frequencies(N, PIXEL)))
+    k = np.hypot(*np.meshgrid(np.fft.fftfreq(N, PIXEL), np.fft.fftfreq(N, PIXEL)))
     limited = fresnel_propagator(N, PIXEL, WAVELENGTH, 10.0, band_limit=0.5)
     np.testing.assert_array_equal(limited == 0, k > 0.25 / PIXEL)
 
@@ -247,7 +247,7 @@ def test_position_gradient(setup, axis):
 def test_distance_and_tilt_gradient(xp, what):
     setup = Setup(xp, 2, 2)
     waves, residual, _, _ = setup.residual()
-    k = frequencies(N, PIXEL)
+    k = np.fft.fftfreq(N, PIXEL)
     ky, kx = k[:, None], k[None, :]
     if what == "distance":
         rate = -1j * np.pi * WAVELENGTH * (ky**2 + kx**2) + 2j * np.pi * (ky * setup.tilt[0] + kx * setup.tilt[1])

@@ -15,9 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from ptychodask._errors import InputError
-from ptychodask.viz import report
-from ptychodask.viz._draw import extent, rounded_length, wave_rgb
-from ptychodask.viz.report import ReportData, draw_report, report_figures
+from ptychodask._tables import fit_text
+from ptychodask.viz.draw import extent, rounded_length, wave_rgb
+from ptychodask.viz.figures import ReportData, analyse
+from ptychodask.viz.panels import mode_text
+from ptychodask.viz.report import _Page, draw_report, less_plane, report_figures
 
 DX = 0.35
 
@@ -52,6 +54,10 @@ def data() -> ReportData:
 def test_with_truth(data: ReportData, tmp_path: Path) -> None:
     target = tmp_path / "report.png"
     figures = draw_report(data, target)
+    assert figures["resolution_angstrom"] == figures["frc_resolution_angstrom"]
+    assert "ring correlation with the truth" in figures["resolution_by"]
+    assert figures["remarks"] == {}
+    assert figures["slope"] == pytest.approx(1, abs=0.05)
     assert imread(target).shape[:2] == (1100, 1760)
     assert [p.name for p in tmp_path.iterdir()] == ["report.png"]
     assert figures == report_figures(data)
@@ -68,12 +74,77 @@ def test_with_truth(data: ReportData, tmp_path: Path) -> None:
     assert figures["peak_limit_angstrom"] == pytest.approx(1 / np.hypot(1 / 5.1, 1 / 4.3), abs=0.3)
 
 
+@pytest.mark.parametrize("truth", [True, False])
+def test_every_panel_is_drawn(data: ReportData, truth: bool) -> None:
+    shown = data if truth else replace(data, truth=None)
+    page = _Page(shown, analyse(shown))
+    assert page.attempt.remarks == {}
+    over = [text.get_text() for axes in page.figure.axes for text in axes.texts]
+    beside = [text.get_text() for text in page.figure.texts]
+    assert "phase" in over  # the wheel
+    assert any(text.endswith("1/Å") for text in over)
+    assert any(text.startswith("2 modes: 80 %") for text in beside)
+    assert not any("mode" in text or "lattice" in text for text in over)
+
+
 def test_without_truth_and_without_validation(data: ReportData, tmp_path: Path) -> None:
     blind = replace(data, truth=None, history={**data.history, "validation": np.full(8, np.nan)})
     figures = draw_report(blind, str(tmp_path / "a.png"))
     assert (tmp_path / "a.png").stat().st_size > 50_000
     assert figures["validation"] is None
     assert "nrmse" not in figures
+    assert figures["resolution_angstrom"] == figures["peak_limit_angstrom"]
+    assert "4 lattice peaks" in figures["resolution_by"]
+
+
+NAN = np.full((120, 130), np.nan)
+HISTORY = {"iteration": np.array([1]), "loss": np.array([400.0])}
+HARD = {
+    "no history": ({"history": {"iteration": np.array([]), "loss": np.array([])}}, "loss", None),
+    "one iteration": ({"history": HISTORY, "best_iteration": 1}, "validation", None),
+    "a loss that is not a number": ({"history": {**HISTORY, "loss": np.array([np.nan])}}, "loss", None),
+    "one position": ({"positions": np.zeros((1, 1, 2))}, "peak_limit_angstrom", "power_spectrum"),
+    "one row": ({"positions": np.zeros((1, 32, 2)) + np.arange(32)[:, None] * [0, 0.5]}, "nrmse", "comparison"),
+    "positions that are not numbers": ({"positions": np.full((3, 3, 2), np.nan)}, "nrmse", "comparison"),
+    "a scan outside": ({"positions": np.full((3, 3, 2), 1e4)}, "peak_limit_angstrom", "power_spectrum"),
+    "a phase that is not a number": ({"phase": _on(NAN)}, "peak_limit_angstrom", "power_spectrum"),
+    "a truth that is not a number": ({"truth": _on(NAN)}, "nrmse", "comparison"),
+    "a truth that is flat": ({"truth": _on(np.zeros((120, 130)))}, "nrmse", None),
+    "a flat phase": ({"phase": _on(np.zeros((120, 130)))}, "correlation_2.5A", None),
+    "a probe of zeros": ({"probe": _on(np.zeros((2, 64, 64), complex))}, "probe_d50_angstrom", "probe_diameters"),
+    "a probe that is not a number": ({"probe": _on(np.full((1, 64, 64), np.nan + 0j))}, "mode_powers", "mode_powers"),
+    "hundreds of modes": ({"probe": _on(np.ones((300, 16, 16), complex))}, None, None),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_a_figure_that_fails_takes_no_other_with_it(data: ReportData, tmp_path: Path, name: str) -> None:
+    changes, missing, remark = HARD[name]
+    figures = draw_report(replace(data, **changes), tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size > 30_000
+    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+    assert missing is None or figures.get(missing) is None
+    assert remark is None or figures["remarks"][remark]
+    others = {"loss": 400.2, "probe_d50_angstrom": 2 * DX * np.sqrt(25 * np.log(2))}
+    untouched = {"loss": "history", "probe_d50_angstrom": "probe"}
+    for figure, value in others.items():
+        if untouched[figure] not in changes:
+            assert figures[figure] == pytest.approx(value, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("excess", "error", "words"),
+    [(None, None, ""), (0.2, 0.1, "fits within noise"), (-3.0, 0.1, "fits within noise"), (4.2, 0.1, "+4.2 nats")],
+)
+def test_whether_it_fits_is_said(excess, error, words) -> None:
+    assert words in fit_text(excess, error)
+    assert bool(words) == bool(fit_text(excess, error))
+
+
+def test_text_of_many_modes_is_short() -> None:
+    assert mode_text(np.array([1.0])) == "1 mode: 100 %"
+    assert mode_text(np.array([0.5, 0.3, 0.1, 0.06, 0.04])) == "5 modes: 50 %, 30 %, 10 %, 6 %, 4 %"
+    assert mode_text(np.full(300, 1 / 300)).endswith("and 296 more")
 
 
 def test_noise_and_one_iteration(data: ReportData, tmp_path: Path) -> None:
@@ -151,7 +222,7 @@ def test_page_turns_nothing_upside_down(data: ReportData) -> None:
     assert top < bottom  # y increases downward
     assert right - left == pytest.approx(130 * DX)
     slope = data.phase + 0.5 * data.phase.y
-    level = report._less_plane(slope, slope)
+    level = less_plane(slope, slope)
     assert float(level.isel(y=0).mean()) == pytest.approx(float(level.isel(y=-1).mean()), abs=0.15)
     assert float(level.mean()) == pytest.approx(float(slope.mean()))
 

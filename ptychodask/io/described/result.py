@@ -36,6 +36,8 @@ class ResultAttributes(Described):
     restarts: Whole | None = None
     patterns_left_out: Whole | None = None
     initial_loss: Real | None = None
+    loss_excess: Real | None = None
+    loss_excess_error: Real | None = None
     initial_validation: Real | None = None
     bytes_per_pattern: Real | None = None
     stopped_because: Text = ""

@@ -1,4 +1,7 @@
-"""Marks of a report: palette, scale bars, images in angstrom with y downward. No pyplot, no global state."""
+"""Marks of a report: palette, scale bars, images in angstrom. No pyplot, no global state.
+
+Row 0 is on top, as microscopes and image viewers show a scan: y increases downward.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +25,13 @@ YELLOW, CYAN = "#ffd23f", "#5fe3f0"  # marks on images
 TITLE, TEXT, SMALL = 12.0, 9.5, 8.5
 
 OUTLINE = [patheffects.withStroke(linewidth=2.2, foreground="black", alpha=0.75)]
+HALO = [patheffects.withStroke(linewidth=2.5, foreground="white")]
 
 
 def extent(image: xr.DataArray) -> tuple[float, float, float, float]:
     """Edges (left, right, bottom, top) in angstrom for imshow with y increasing downward."""
     y, x = np.asarray(image.y, dtype=float), np.asarray(image.x, dtype=float)
-    dy, dx = (y[-1] - y[0]) / (y.size - 1) / 2, (x[-1] - x[0]) / (x.size - 1) / 2
+    dy, dx = (float(a[-1] - a[0]) / max(a.size - 1, 1) / 2 or 0.5 for a in (y, x))
     return float(x[0] - dx), float(x[-1] + dx), float(y[-1] + dy), float(y[0] - dy)
 
 
@@ -67,8 +71,8 @@ def rounded_length(width: float, share: float = 0.25) -> float:
     return float(max(m * decade for m in (1, 2, 5) if m * decade <= wanted * (1 + 1e-9)))
 
 
-def scale_bar(ax: Axes, share: float = 0.25) -> None:
-    """White bar of rounded length with its label, lower left, legible on any image; axes in angstrom."""
+def scale_bar(ax: Axes, share: float = 0.25, unit: str = "Å") -> None:
+    """White bar of rounded length with its label, lower left, legible on any image; axes in ``unit``."""
     left, right = ax.get_xlim()
     bottom, top = ax.get_ylim()
     width, height = right - left, bottom - top  # y increases downward
@@ -77,7 +81,7 @@ def scale_bar(ax: Axes, share: float = 0.25) -> None:
     thick = 0.014 * height
     bar = Rectangle((x, y - thick), length, thick, facecolor="white", edgecolor="black", linewidth=0.6, zorder=5)
     ax.add_patch(bar)
-    label = f"{length / 10:g} nm" if length >= 10 else f"{length:g} Å"
+    label = f"{length / 10:g} nm" if length >= 10 and unit == "Å" else f"{length:g} {unit}"
     mark: dict[str, Any] = {
         "color": "white",
         "fontsize": TEXT + 0.5,
@@ -113,9 +117,10 @@ def box(ax: Axes, image: xr.DataArray, color: str = YELLOW, style: Any = "-", wi
     ax.add_patch(frame)
 
 
-def wave_rgb(wave: NDArray[np.complexfloating]) -> Floats:
-    """Colours (ny, nx, 3) of a wave: brightness is the amplitude, hue the phase."""
+def wave_rgb(wave: NDArray[np.complexfloating], brightest: float | None = None) -> Floats:
+    """Colours (ny, nx, 3) of a wave: brightness is the amplitude up to ``brightest``, hue the phase (red is 0)."""
     amplitude = np.abs(wave)
-    value = np.clip(amplitude / max(float(np.percentile(amplitude, 99.9)), 1e-300), 0, 1)
+    top = float(np.percentile(amplitude, 99.9)) if brightest is None else brightest
+    value = np.clip(amplitude / max(top, 1e-300), 0, 1)
     hue = (np.angle(wave) / (2 * np.pi)) % 1.0
     return hsv_to_rgb(np.stack([hue, np.full_like(hue, 0.75), value], axis=-1))

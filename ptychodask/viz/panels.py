@@ -5,20 +5,23 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.patches import Circle, Rectangle
+from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from .._errors import InputError
+from .._tables import counted
 from ..analysis.frc import FRC
 from ..analysis.spectrum import Spectrum
-from ._draw import (
+from .draw import (
     BLUE,
     CYAN,
     GREEN,
+    HALO,
     INK,
     ORANGE,
-    OUTLINE,
     QUIET,
+    RULE,
     SMALL,
     TEXT,
     YELLOW,
@@ -33,11 +36,8 @@ Floats = NDArray[np.floating]
 
 
 def spectrum_panel(ax: Axes, spectrum: Spectrum) -> None:
-    """Logarithmic power spectrum with the rings of the information limit and of the outermost peak."""
-    limits = [
-        (spectrum.limit_angstrom, YELLOW, (0, (4, 3)), "limit"),
-        (spectrum.peak_limit_angstrom, CYAN, "-", "peaks"),
-    ]
+    """Logarithmic power spectrum with a scale, the last ring above the noise and the outermost lattice peak."""
+    limits = [(spectrum.limit_angstrom, YELLOW, (0, (4, 3))), (spectrum.peak_limit_angstrom, CYAN, "-")]
     found = [1 / d for d, *_ in limits if np.isfinite(d)]
     reach = min(float(spectrum.q[-1]), 1.7 * max(found)) if found else float(spectrum.q[-1])
     iy, ix = (np.flatnonzero(np.abs(q) <= reach) for q in (spectrum.qy, spectrum.qx))
@@ -57,23 +57,23 @@ def spectrum_panel(ax: Axes, spectrum: Spectrum) -> None:
         origin="upper",
     )
     bare(ax)
-    for row, (d, color, style, name) in enumerate(limits):
-        text = f"{name} {d:.2f} Å" if np.isfinite(d) else f"{name}: none"
-        ax.annotate(
-            text,
-            (0, 1),
-            xycoords="axes fraction",
-            xytext=(6, -6 - 15 * row),
-            textcoords="offset points",
-            va="top",
-            color=color,
-            fontsize=TEXT,
-            fontweight="bold",
-            path_effects=OUTLINE,
-        )
+    scale_bar(ax, unit="1/Å")
+    for d, color, style in limits:
         if np.isfinite(d):
             ring = Circle((0, 0), 1 / d, fill=False, edgecolor=color, linewidth=1.4, linestyle=style)
             ax.add_patch(ring)
+
+
+def spectrum_legend(spectrum: Spectrum | None) -> list[tuple[str, str]]:
+    """Lines (text, colour on white) for below a power spectrum."""
+    if spectrum is None:
+        return []
+    peaks = f"lattice peaks to {spectrum.peak_limit_angstrom:.2f} Å (ring)"
+    rings = f"rings above the noise to {spectrum.limit_angstrom:.2f} Å (dashed)"
+    return [
+        (peaks if spectrum.lattice_peaks else "no lattice", BLUE if spectrum.lattice_peaks else QUIET),
+        (rings, ORANGE) if np.isfinite(spectrum.limit_angstrom) else ("no rings above the noise", QUIET),
+    ]
 
 
 def radial_panel(ax: Axes, spectrum: Spectrum) -> None:
@@ -82,7 +82,7 @@ def radial_panel(ax: Axes, spectrum: Spectrum) -> None:
     ax.plot(spectrum.q[shown], spectrum.radial[shown], color=BLUE, linewidth=1.4, label="ring mean")
     if np.isfinite(spectrum.floor).all():
         ax.plot(spectrum.q[shown], spectrum.floor[shown], color=QUIET, linewidth=1.2, ls="--", label="floor")
-    marks = ((spectrum.limit_angstrom, "--", "limit"), (spectrum.peak_limit_angstrom, "-", "peaks"))
+    marks = ((spectrum.limit_angstrom, "--", "rings"), (spectrum.peak_limit_angstrom, "-", "peaks"))
     for d, style, name in marks:
         if np.isfinite(d):
             ax.axvline(1 / d, color=ORANGE, linewidth=1.2, linestyle=style, label=f"{name} {d:.2f} Å")
@@ -93,18 +93,27 @@ def radial_panel(ax: Axes, spectrum: Spectrum) -> None:
     if top > 0:
         ax.set_yscale("log")
         ax.set_ylim(max(1e-6 * top, 0.5 * float(spectrum.radial[shown].min())), 2 * top)
-    ax.legend(frameon=False, fontsize=SMALL, loc="upper right", labelcolor=INK)
+    # above the axes: inside, no corner is free of curves for sure
+    ax.legend(
+        frameon=False, fontsize=SMALL, loc="lower right", bbox_to_anchor=(1.0, 0.99), ncols=4, labelcolor=INK,
+        handlelength=1.4, columnspacing=1.0, borderpad=0.2,
+    )  # fmt: skip
 
 
 def ring_panel(ax: Axes, frc: FRC) -> None:
-    """Ring correlation with the truth, its threshold and where it falls below."""
+    """Ring correlation with the truth, how much signal each ring holds, and where the rings that have some fall."""
     known = np.isfinite(frc.frc) & (frc.q > 0)
-    ax.plot(frc.q[known], frc.frc[known], color=BLUE, linewidth=1.6, marker="o", markersize=3.2)
+    judged, rest = known & frc.judged, known & ~frc.judged
+    most = float(frc.share.max()) or 1.0
+    ax.bar(frc.q, 0.3 * frc.share / most, width=0.8 * frc.q[1] if frc.q.size > 1 else 0.1, color=RULE, zorder=0)
+    ax.plot(frc.q[known], frc.frc[known], color=BLUE, linewidth=1.2, alpha=0.5)
+    ax.plot(frc.q[judged], frc.frc[judged], color=BLUE, linestyle="", marker="o", markersize=3.4)
+    ax.plot(frc.q[rest], frc.frc[rest], color=BLUE, linestyle="", marker="o", markersize=3.4, markerfacecolor="white")
     ax.plot(frc.q, frc.threshold, color=QUIET, linewidth=1.1, linestyle="--")
     if np.isfinite(frc.resolution_angstrom):
         q = 1 / frc.resolution_angstrom
         ax.axvline(q, color=ORANGE, linewidth=1.2)
-        near_edge = q > 0.7 * frc.q[-1]
+        near_edge = q > 0.6 * frc.q[-1]
         ax.annotate(
             f"{frc.resolution_angstrom:.2f} Å",
             (q, 0.93),
@@ -114,14 +123,15 @@ def ring_panel(ax: Axes, frc: FRC) -> None:
             color=ORANGE,
             fontsize=TEXT,
             fontweight="bold",
+            path_effects=HALO,
         )
-    plain(ax, "spatial frequency (1/Å)", "ring correlation")
+    plain(ax, "spatial frequency (1/Å); open: no signal", "")
     ax.set_xlim(0, float(frc.q[-1]))
     ax.set_ylim(min(-0.1, float(np.nanmin(frc.frc[known], initial=0)) - 0.03), 1.03)
 
 
-def probe_panel(ax: Axes, probe: xr.DataArray, powers: Floats, diameters: tuple[float, float]) -> None:
-    """First mode as hue and brightness, the circles of D50 and D90, and a bar for the power of every mode."""
+def probe_panel(ax: Axes, probe: xr.DataArray, diameters: tuple[float, ...]) -> None:
+    """First mode as hue and brightness, with the circles of D50 and D90."""
     total = np.sum(np.abs(probe.values) ** 2, axis=0)
     y, x = np.asarray(probe.y, dtype=float), np.asarray(probe.x, dtype=float)
     cy, cx = (float(np.sum(total.sum(axis=1 - i) * c) / total.sum()) for i, c in enumerate((y, x)))
@@ -135,37 +145,35 @@ def probe_panel(ax: Axes, probe: xr.DataArray, powers: Floats, diameters: tuple[
     for diameter, style in zip(diameters, ("-", "--"), strict=True):
         ax.add_patch(Circle((cx, cy), diameter / 2, fill=False, edgecolor="white", lw=0.9, ls=style, alpha=0.85))
     scale_bar(ax)
-    for k, power in enumerate(powers[:6]):
-        row = 0.95 - 0.065 * k
-        ax.add_patch(
-            Rectangle(
-                (0.70, row - 0.016),
-                0.26 * float(power / powers.max()),
-                0.032,
-                transform=ax.transAxes,
-                facecolor="white",
-                alpha=0.9,
-                edgecolor="none",
-                zorder=5,
-            )
-        )
-        ax.text(
-            0.68,
-            row,
-            f"mode {k + 1}   {100 * power:.1f} %",
-            transform=ax.transAxes,
-            color="white",
-            fontsize=SMALL,
-            ha="right",
-            va="center",
-            path_effects=OUTLINE,
-            zorder=6,
-        )
+
+
+def mode_text(powers: Floats, most: int = 4) -> str:
+    """Share of the strongest modes, in words."""
+    shares = [f"{100 * power:.3g} %" for power in powers[:most]]
+    rest = len(powers) - most
+    shares += [f"and {rest} more" if rest > 1 else f"{100 * powers[most]:.3g} %"] if rest > 0 else []
+    return f"{counted(len(powers), 'mode')}: {', '.join(shares)}"
+
+
+def phase_wheel(ax: Axes) -> None:
+    """Hues of the probe's phase, counter-clockwise from 0 at the right."""
+    side = np.linspace(-1.1, 1.1, 160)
+    wave = side[None, :] - 1j * side[:, None]  # row 0 is on top
+    radius = np.abs(wave)
+    wheel = wave_rgb(np.exp(1j * np.angle(wave)), 1.0)
+    edge = np.clip((1 - radius) * 40 + 0.5, 0, 1) * np.clip((radius - 0.55) * 40 + 0.5, 0, 1)
+    ax.imshow(np.concatenate([wheel, edge[..., None]], axis=-1), extent=(-1.1, 1.1, -1.1, 1.1))
+    ax.set_axis_off()
+    ax.text(0, 0, "phase", ha="center", va="center", fontsize=6.0, color=INK)
+    ax.text(1.15, 0, "0", ha="left", va="center", fontsize=SMALL - 1, color=INK)
+    ax.text(-1.15, 0, "π", ha="right", va="center", fontsize=SMALL - 1, color=INK)
 
 
 def history_panel(ax: Axes, history: dict[str, Floats], best: int) -> None:
     """Loss and, on its own axis, validation against iteration, with the best iteration marked."""
     iteration = np.asarray(history["iteration"], dtype=float)
+    if iteration.size == 0:
+        raise InputError("no iteration was recorded")
     marker = "o" if iteration.size <= 60 else ""
     loss = np.asarray(history["loss"], dtype=float)
     ax.plot(iteration, loss, color=BLUE, linewidth=1.6, marker=marker, markersize=3.5)
@@ -184,15 +192,14 @@ def history_panel(ax: Axes, history: dict[str, Floats], best: int) -> None:
         for side in ("top", "left", "bottom"):
             twin.spines[side].set_visible(False)
         twin.spines["right"].set_color(QUIET)
-    late = best > iteration.mean()
     ax.annotate(
         f"best {best}",
-        (best, 0.97),
+        (best, 1.0),
         xycoords=("data", "axes fraction"),
-        xytext=(-5 if late else 5, 0),
+        xytext=(0, 2),
         textcoords="offset points",
-        ha="right" if late else "left",
-        va="top",
+        ha="center",
+        va="bottom",
         color=GREEN,
         fontsize=TEXT,
         fontweight="bold",

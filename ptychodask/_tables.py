@@ -1,0 +1,33 @@
+"""Tables of text for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+Row = tuple[str, str, str, bool | None]
+"""Label, value, unit or remark, and whether it is as it should be; None where nothing is asked."""
+
+
+def table(rows: Iterable[Row]) -> str:
+    """Rows as aligned lines, those that fail marked by ``no``."""
+    found = list(rows)
+    wide = [max(map(len, column), default=0) for column in ([row[0] for row in found], [row[1] for row in found])]
+    words = {True: "ok  ", False: "no  ", None: ""}
+    return "\n".join(
+        f"{label:<{wide[0]}}  {value:<{wide[1]}}  {words[ok]}{remark}".rstrip() for label, value, remark, ok in found
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 slice``, ``2 slices``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def fit_text(excess: float | None, error: float | None) -> str:
+    """Whether the model explains the counts, in words; nothing where that is not known."""
+    if excess is None or not math.isfinite(excess):
+        return ""
+    if excess <= 3 * (error or 0.0):
+        return "fits within noise"
+    return f"does not fit: {excess:+.2g} nats per pattern"

@@ -1,0 +1,37 @@
+"""What dataset and job say together of microscope and specimen. Loads no solver."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from .._errors import InputError
+from ..io.dataset import DatasetInfo
+from ..model.config import JobConfig
+from ..model.optics import Microscope, defocus_of
+
+
+def microscope_of(info: DatasetInfo, config: JobConfig) -> Microscope:
+    """The dataset's microscope with what the job replaces."""
+    if config.probe.defocus_angstrom is None:
+        return info.microscope
+    defocus = defocus_of(config.probe.defocus_angstrom, "probe.defocus_angstrom")
+    return replace(info.microscope, aberrations={**info.microscope.aberrations, "C10": 0.0 - defocus})
+
+
+def thickness_of(info: DatasetInfo, config: JobConfig) -> float | None:
+    """Thickness in angstrom from the job, else from the dataset, else None."""
+    return config.object.thickness_angstrom or info.attributes.get("thickness_angstrom")
+
+
+def slices_of(info: DatasetInfo, config: JobConfig) -> int:
+    """Number of slices: the job's, else one per half depth of field of the thickness."""
+    thickness = thickness_of(info, config)
+    if config.object.slices is None:
+        return 1 if thickness is None else max(1, math.ceil(thickness / (0.5 * info.microscope.depth_of_field)))
+    if config.object.slices > 1 and thickness is None:
+        raise InputError(
+            f"object.slices = {config.object.slices} needs the thickness, which the dataset does not say:"
+            " set object.thickness_angstrom, or object.slices = 1"
+        )
+    return config.object.slices
