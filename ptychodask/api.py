@@ -17,6 +17,7 @@ import xarray as xr
 from ._errors import InputError
 from ._warnings import warn
 from .analysis.sampling import SamplingReport, sampling_report
+from .distributed.process import check_process
 from .io.atomic import check_output
 from .io.create import create_dataset
 from .io.dataset import dataset_info, open_dataset, read_truth
@@ -113,6 +114,7 @@ def _observer(progress: Report | bool | None) -> Iterator[Report | None]:
 def simulate(
     path: str | Path, material: str, *, progress: simulation.Steps | bool | None = None, **options: Any
 ) -> Path:
+    check_process()
     if callable(progress) or not _shows(progress):
         return simulation.simulate(path, material, progress=progress or None, **options)
     from .viz import live
@@ -170,6 +172,7 @@ def reconstruct(
     >>> result = ptychodask.reconstruct("scan.zarr", {"object": {"slices": 2, "thickness_angstrom": 50}})
     >>> result.phase.plot()
     """
+    check_process()
     path, job = _as_path(data).resolve(), _as_config(config)
     target = check_output(output if output is not None else _scratch() / "result.zarr", overwrite).resolve()
     if target == path:
@@ -203,6 +206,7 @@ def resume(
     progress : callable or bool, optional
         As for :func:`reconstruct`.
     """
+    check_process()
     target = Path(output).resolve()
     with _observer(progress) as observer:
         take_up(target, None if data is None else Path(data).resolve(), engine or {}, client, observer)
@@ -217,6 +221,7 @@ def doctor(config: JobConfig | dict[str, Any] | str | Path | None = None) -> Dia
     >>> found = ptychodask.doctor({"engine": {"gpus": "all"}})
     >>> print(found.ok, found.use)
     """
+    check_process()
     return diagnose(_as_config(config).engine)
 
 
@@ -245,6 +250,7 @@ def plan(
     --------
     >>> ptychodask.plan("scan.zarr", {"engine": {"workers": 4}}).seconds_per_iteration
     """
+    check_process()
     return plan_of(dataset_info(_as_path(data).resolve()), _as_config(config), client, calibrate)
 
 
