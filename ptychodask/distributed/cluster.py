@@ -30,9 +30,12 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import logging
+import signal
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
@@ -107,19 +110,23 @@ def connect(client: Any = None, waiting: Waiting | None = None, **options: Any) 
         return
     with dask.config.set(SETTINGS), ExitStack() as stack:
         cluster = _cluster(engine)
-        stack.callback(_let_go, cluster.scheduler)
+        servers = (cluster.scheduler, *cluster.workers.values())
+        folders = [getattr(server, "local_directory", "") for server in servers]
+        stack.callback(_let_go, cluster.scheduler, folders)
         stack.enter_context(cluster)
         yield stack.enter_context(Client(cluster, set_as_default=False))
 
 
-def _let_go(scheduler: Any) -> None:
+def _let_go(scheduler: Any, folders: list[str]) -> None:
     """A closed scheduler with all it knew would be kept, in what Dask remembers of two functions: the dashboard for
-    ever, its server until 128 handlers later."""
+    ever, its server until 128 handlers later; and so would the finders of its folders."""
     remembered = inspect.getclosurevars(template_variables).nonlocals.get("cache")
     if isinstance(remembered, dict):
         remembered.pop(scheduler, None)
     with suppress(AttributeError):  # private: another version may do without
         distributed.core._expects_comm.cache_clear()
+    for folder in folders:
+        sys.path_importer_cache.pop(folder, None)
 
 
 @contextmanager
@@ -191,6 +198,16 @@ class _Quiet(logging.Filter):
         return record.name.split(".")[0] not in ("distributed", "tornado", "asyncio")
 
 
+def _start_tracker() -> None:
+    """Start what Python has to clear up after processes, with SIGHUP blocked: it would die of a closed terminal."""
+    if hasattr(signal, "SIGHUP"):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            resource_tracker.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _cluster(engine: EngineConfig) -> LocalCluster:
     """A started cluster on this machine."""
     options: dict[str, Any] = {
@@ -207,6 +224,7 @@ def _cluster(engine: EngineConfig) -> LocalCluster:
             "threads_per_worker": engine.threads or cores(),
         }
     else:
+        _start_tracker()
         options |= {"host": engine.host, "preload": [PRELOAD], **_protocol(engine)}
     if engine.workers is not None:
         threads = engine.threads or max(1, cores() // engine.workers)

@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from types import SimpleNamespace
 
 import dask
@@ -232,9 +233,10 @@ def test_nothing_is_kept_of_a_cluster_that_was_closed():
 
     with connect():
         pass
-    before = kept()
+    before, paths = kept(), set(sys.path_importer_cache)
     for _ in range(3):
         with connect() as client:
             assert client.submit(int, 3).result() == 3
         del client
     assert len(kept()) <= len(before), (before, kept())
+    assert set(sys.path_importer_cache) == paths
