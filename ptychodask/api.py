@@ -21,6 +21,7 @@ from . import _arguments as arguments
 from ._errors import InputError
 from ._warnings import warn
 from .analysis.sampling import SamplingReport, sampling_report
+from .distributed.process import check_process
 from .io.address import located, refuse_address
 from .io.atomic import check_output, resolved
 from .io.dataset import DatasetInfo, dataset_facts, dataset_info, open_dataset, read_truth
@@ -167,6 +168,7 @@ def simulate(path: str | Path, material: str, *, progress: Steps | bool | None =
     """See :func:`ptychodask.simulation.run.simulate`; ``progress`` may be True for a bar, or False for nothing."""
     from .simulation import run as simulation
 
+    check_process()
     if callable(progress) or not _shows(progress):
         return simulation.simulate(path, material, progress=progress or None, **options)
     from .viz import live
@@ -236,6 +238,7 @@ def reconstruct(
     from .io.result import open_result
     from .jobs.launch import start
 
+    check_process()
     job = _as_config(config)
     client, overwrite = a_place(client), arguments.switch(overwrite, "overwrite")
     wanted = arguments.path(output, "output") if output is not None else _scratch() / "result.zarr"
@@ -272,6 +275,7 @@ def resume(
     from .io.result import open_result
     from .jobs.launch import take_up
 
+    check_process()
     output = arguments.path(output, "output")
     refuse_address(output)
     target = resolved(output)
@@ -292,6 +296,7 @@ def doctor(config: JobConfig | dict[str, Any] | str | Path | None = None) -> Dia
     """
     from .jobs.doctor import diagnose
 
+    check_process()
     return diagnose(_as_config(config).engine)
 
 
@@ -323,6 +328,7 @@ def plan(
     from .distributed.cluster import a_place
     from .jobs.plan import plan_of
 
+    check_process()
     measured, job = arguments.switch(calibrate, "calibrate"), _as_config(config)
     with _asked_for(data) as dataset:
         return plan_of(dataset, job, a_place(client), measured)

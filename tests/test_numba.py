@@ -30,6 +30,10 @@ def twice(x):
     return 2 * x
 
 
+def thrice(x):
+    return 3 * x
+
+
 def test_the_usual_place_is_taken_where_there_is_one(tmp_path, monkeypatch):
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(_numba, "_kept_in", set())
@@ -41,7 +45,7 @@ def test_else_it_is_a_private_folder_below_the_temporary_one(nowhere):
     with pytest.raises(RuntimeError, match="no locator"):
         numba.njit(cache=True)(twice)
     assert _numba.njit()(twice)(3) == 6
-    callback = _numba.keep(CFunc(twice, ((numba.float64,), numba.float64), {}, {}))
+    callback = _numba.keep(CFunc(thrice, ((numba.float64,), numba.float64), {}, {}))
     callback.compile()
     (folder,) = nowhere.iterdir()
     assert folder.stat().st_mode & 0o777 == 0o700 and len(list(folder.rglob("*.nbi"))) == 2

@@ -88,8 +88,8 @@ def reconstruct(
 
         ptychodask reconstruct scan.zarr -o result.zarr --gpus all
 
-    Ctrl-C and SIGTERM (exit code 143) leave a checkpoint, as do the loss of the cluster and a full disk; go on with:
-    ptychodask resume result.zarr
+    Ctrl-C, SIGTERM (exit code 143) and a closed terminal (129) leave a checkpoint, as do the loss of the cluster and a
+    full disk; go on with: ptychodask resume result.zarr
     """
     job = load_job(config, settings, preset, workers, scheduler, gpus, mask_damaged)
     from .. import api

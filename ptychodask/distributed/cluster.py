@@ -28,15 +28,22 @@ Beyond one machine, encrypt: start scheduler and workers with ``--protocol tls -
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+import inspect
+import logging
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
+import distributed.core
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError, get_address_host
+from distributed.dashboard.scheduler import template_variables
 from distributed.security import Security
 
 from .._arguments import shown
@@ -83,14 +90,20 @@ def a_place(client: Any) -> Any:
     )
 
 
+Waiting = Callable[[str], None]
+"""Told what is waited for."""
+
+
 @contextmanager
-def connect(client: Client | None = None, **options: Any) -> Iterator[Client]:
+def connect(client: Any = None, waiting: Waiting | None = None, **options: Any) -> Iterator[Client]:
     """A Dask client for one job; what is started here is closed again.
 
     Parameters
     ----------
-    client : distributed.Client, optional
+    client : distributed.Client, cluster or address, optional
         Used as it is and left open.
+    waiting : callable, optional
+        Told if there are no workers yet.
     **options
         Of :class:`ptychodask.model.config.EngineConfig`: ``workers`` processes or one per device of ``gpus``, on
         ``host`` (a script that starts them needs ``if __name__ == "__main__":``); or a running ``scheduler``. Without
@@ -102,19 +115,113 @@ def connect(client: Client | None = None, **options: Any) -> Iterator[Client]:
         If there is no such place to run.
     """
     if client is not None:
-        yield client
+        with _quiet(), _given(client) as usable:
+            _wait_for_workers(usable, waiting)
+            yield usable
         return
     engine = JobConfig.parse({"engine": options}).engine
     if engine.scheduler is not None:
-        with _attach(engine.scheduler, _security(engine)) as attached:
+        with _quiet(), _attach(engine.scheduler, _security(engine)) as attached:
             yield attached
         return
-    with (
-        dask.config.set(SETTINGS),
-        _cluster(engine) as cluster,
-        Client(cluster, set_as_default=False) as started,
-    ):
+    with dask.config.set(SETTINGS), ExitStack() as stack:
+        cluster = _cluster(engine)
+        servers = (cluster.scheduler, *cluster.workers.values())
+        folders = [getattr(server, "local_directory", "") for server in servers]
+        stack.callback(_let_go, cluster.scheduler, folders)
+        stack.enter_context(cluster)
+        yield stack.enter_context(Client(cluster, set_as_default=False))
+
+
+def _let_go(scheduler: Any, folders: list[str]) -> None:
+    """A closed scheduler with all it knew would be kept, in what Dask remembers of two functions: the dashboard for
+    ever, its server until 128 handlers later; and so would the finders of its folders."""
+    remembered = inspect.getclosurevars(template_variables).nonlocals.get("cache")
+    if isinstance(remembered, dict):
+        remembered.pop(scheduler, None)
+    with suppress(AttributeError):  # private: another version may do without
+        distributed.core._expects_comm.cache_clear()
+    for folder in folders:
+        sys.path_importer_cache.pop(folder, None)
+
+
+@contextmanager
+def _given(client: Any) -> Iterator[Client]:
+    """What the caller has, as a client that can be used here."""
+    if isinstance(client, str):
+        with _attach(client, None) as attached:
+            yield attached
+        return
+    if not isinstance(client, Client) and not hasattr(client, "scheduler_address"):
+        raise InputError(
+            f"client is {type(client).__name__} {str(client)[:60]!r}: give a distributed.Client, a cluster or an"
+            " address such as 'tcp://host:8786'"
+        )
+    kind = "client" if isinstance(client, Client) else "cluster"
+    status = getattr(client.status, "name", client.status)
+    if client.asynchronous:
+        raise InputError(
+            f"the {kind} is asynchronous: make it without asynchronous=True, and call from outside of its event loop"
+        )
+    if status != "running":
+        raise InputError(f"the {kind} is {status}: open a new one")
+    if isinstance(client, Client):
+        yield client
+        return
+    with Client(client, set_as_default=False) as started:
         yield started
+
+
+def _wait_for_workers(client: Client, waiting: Waiting | None) -> None:
+    """A cluster that grows, or whose jobs are queued, may take its time; others have workers or never will."""
+    if client.scheduler_info(n_workers=-1)["workers"]:
+        return
+    address = client.scheduler.address if client.scheduler else ""
+    if waiting is not None:
+        waiting(f"the cluster at {address} has no workers yet: waiting for the first")
+    cluster = client.cluster
+    if getattr(cluster, "_adaptive", None) is not None or getattr(cluster, "worker_spec", None):
+        client.submit(int, pure=False).result()  # a cluster that adapts starts workers for work only
+        return
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    except TimeoutError:
+        raise InputError(
+            f"the scheduler at {address} has no workers after {CONNECT_SECONDS} s: start some, with"
+            f" cluster.scale(n) or 'dask worker {address}'"
+        ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what Dask logs in this process of a cluster that is lost: the run says it in one line."""
+    quiet = _Quiet()
+    # those that print by default: who sends logs elsewhere wants them
+    handlers = [*logging.getLogger("distributed").handlers, *filter(None, [logging.lastResort])]
+    for handler in handlers:
+        handler.addFilter(quiet)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(quiet)
+
+
+class _Quiet(logging.Filter):
+    """Drops what Dask and its event loop log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.name.split(".")[0] not in ("distributed", "tornado", "asyncio")
+
+
+def _start_tracker() -> None:
+    """Start what Python has to clear up after processes, with SIGHUP blocked: it would die of a closed terminal."""
+    if hasattr(signal, "SIGHUP"):
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        try:
+            resource_tracker.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _cluster(engine: EngineConfig) -> LocalCluster:
@@ -133,6 +240,7 @@ def _cluster(engine: EngineConfig) -> LocalCluster:
             "threads_per_worker": engine.threads or cores(),
         }
     else:
+        _start_tracker()
         options |= {"host": engine.host, "preload": [PRELOAD], **_protocol(engine)}
     if engine.workers is not None:
         threads = engine.threads or max(1, cores() // engine.workers)
@@ -148,7 +256,7 @@ def _cluster(engine: EngineConfig) -> LocalCluster:
         raise InputError(
             f"no workers can be started here ({type(error).__name__}: {lines[0]}): check engine.host, engine.gpus and"
             " 'ptychodask doctor'; a script has to call it under if __name__ == '__main__'"
-        ) from error
+        ) from None
 
 
 def _gpu_cluster() -> Any:

@@ -70,7 +70,11 @@ class Launch:
 
     def connect(self, client: Client | None) -> Any:
         """Context of a Dask client, as the job says."""
-        return connect(client, **self.job.engine.model_dump())
+
+        def waiting(text: str) -> None:
+            self.report("waiting", {"text": text})
+
+        return connect(client, waiting, **self.job.engine.model_dump())
 
 
 def start(

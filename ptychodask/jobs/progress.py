@@ -13,6 +13,8 @@ A report is called with an event's name and its values:
 ``warning``
     ``text``: something is doubtful or went wrong, and the run goes on. Each text comes once in a run. Where nobody
     watches, it is a :class:`ptychodask.PtychodaskWarning`; the result keeps them all.
+``waiting``
+    ``text``: there are no workers yet.
 ``finished``
     ``path``: there was nothing to resume, the result stands.
 ``checkpoint``

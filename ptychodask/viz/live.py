@@ -158,6 +158,9 @@ class Reconstruction:
     def _take_warning(self, v: dict[str, Any]) -> None:
         self._warn(v["text"])
 
+    def _take_waiting(self, v: dict[str, Any]) -> None:
+        console.print(v["text"], soft_wrap=True)
+
     def _take_finished(self, v: dict[str, Any]) -> None:
         console.print(f"{v['path']} is finished: there is nothing to resume", soft_wrap=True)
 

@@ -31,7 +31,7 @@ SIMULATE = ["--material", "zif-8", "--scan", "8", "8", *(str(word) for pair in G
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Run a command line; gives exit code, standard output and standard error."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 
     def call(*arguments) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["ptychodask", *map(str, arguments)])
@@ -42,7 +42,8 @@ def run(monkeypatch, capsys):
         return left.value.code, out, err
 
     yield call
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")
@@ -462,8 +463,28 @@ def test_a_divergence_is_1_and_an_interrupt_130(run, folder, tmp_path, monkeypat
     )
     monkeypatch.setattr(api, "reconstruct", stop(KeyboardInterrupt()))
     assert run(*command)[::2] == (130, "error: interrupted\n")
-    monkeypatch.setattr(api, "reconstruct", lambda *a, **k: signal.raise_signal(signal.SIGTERM))
-    assert run(*command)[::2] == (143, "error: terminated\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "ignored", "expected"),
+    [
+        (signal.SIGTERM, False, (143, "error: terminated\n")),
+        (signal.SIGHUP, False, (129, "error: the terminal was closed\n")),
+        (signal.SIGHUP, True, (1, "error: it went on\n")),  # as nohup has it
+    ],
+)
+def test_signals_that_end_a_process(run, tmp_path, monkeypatch, number, ignored, expected):
+    from ptychodask import StoppedError
+
+    def interrupted(*arguments, **options):
+        signal.raise_signal(number)
+        raise StoppedError("it went on")
+
+    signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    monkeypatch.setattr(api, "reconstruct", interrupted)
+    assert run("reconstruct", "scan.zarr", "-o", tmp_path / "r.zarr")[::2] == expected
+    again = signal.getsignal(number)
+    assert again is signal.SIG_IGN  # batch systems repeat it, and the checkpoint takes a moment
 
 
 def test_a_warning_is_one_line(run, folder, monkeypatch):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import logging
 import os
 import signal
+import sys
 from types import SimpleNamespace
 
 import dask
 import psutil
 import pytest
 from dask.utils import parse_timedelta
-from distributed import Client, KilledWorker, LocalCluster
+from distributed import Client, KilledWorker, LocalCluster, Scheduler, Worker
 
 from ptychodask import InputError
 from ptychodask.distributed import cluster
@@ -150,3 +154,89 @@ def test_a_worker_that_dies_twice_is_not_given_up():
     with connect():
         assert parse_timedelta(dask.config.get("distributed.deploy.lost-worker-timeout")) > 10 * 86_400
     assert dask.config.get("distributed.deploy.lost-worker-timeout") == before
+
+
+# -- clients that callers have
+# ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def running():
+    with LocalCluster(
+        1, processes=False, protocol="tcp", host="127.0.0.1", threads_per_worker=1, dashboard_address=None
+    ) as started:
+        yield started
+
+
+def test_a_cluster_or_an_address_will_do_for_a_client(running):
+    for given in (running, running.scheduler_address):
+        with connect(given) as client:
+            assert client.submit(int, 3).result() == 3
+        assert client.status == "closed"
+    assert running.status.name == "running"
+
+
+def test_a_client_that_cannot_be_used_is_one_line(running, monkeypatch):
+    with Client(running, set_as_default=False) as closed:
+        pass
+
+    async def asynchronous():
+        async with Client(running.scheduler_address, asynchronous=True, set_as_default=False) as client:
+            with pytest.raises(InputError, match="client is asynchronous: make it without") as error, connect(client):
+                pass
+        return str(error.value)
+
+    lines = [asyncio.run(asynchronous())]
+    for given, message in [
+        (closed, "client is closed: open a new one"),
+        (3, "client is int '3': give a distributed.Client, a cluster or an address"),
+        ({"workers": 2}, "client is dict"),
+        ("nonsense://x", "no Dask scheduler answers at nonsense://x"),
+    ]:
+        with pytest.raises(InputError, match=message) as error, connect(given):
+            pass
+        lines.append(str(error.value))
+    assert not any("\n" in line for line in lines)
+
+
+def test_a_client_without_workers_is_waited_for_a_while(monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
+    told = []
+    with LocalCluster(
+        n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", threads_per_worker=1, dashboard_address=None
+    ) as empty:
+        with (
+            Client(empty.scheduler_address, set_as_default=False) as client,
+            pytest.raises(InputError, match=r"has no workers after 0.2 s: start some"),
+            connect(client, told.append),
+        ):
+            pass
+        assert len(told) == 1 and "no workers yet" in told[0]
+        empty.adapt(minimum=0, maximum=1, interval="50ms")  # starts workers for work only
+        with Client(empty, set_as_default=False) as client, connect(client, told.append) as usable:
+            assert usable.submit(int, 3).result() == 3
+
+
+def test_what_dask_logs_is_not_printed_during_a_run(running, capsys):
+    logger = logging.getLogger("distributed.client")
+    with connect(running):
+        logger.error("lost")
+        logging.getLogger("asyncio").error("lost")
+    assert "lost" not in capsys.readouterr().err
+    assert not any(handler.filters for handler in logging.getLogger("distributed").handlers)
+
+
+def test_nothing_is_kept_of_a_cluster_that_was_closed():
+    def kept():
+        gc.collect()
+        return [type(o).__name__ for o in gc.get_objects() if isinstance(o, (Scheduler, Worker, Client))]
+
+    with connect():
+        pass
+    before, paths = kept(), set(sys.path_importer_cache)
+    for _ in range(3):
+        with connect() as client:
+            assert client.submit(int, 3).result() == 3
+        del client
+    assert len(kept()) <= len(before), (before, kept())
+    assert set(sys.path_importer_cache) == paths

@@ -73,17 +73,23 @@ def test_states_that_are_not_held_are_computed_again(scan, whole, monkeypatch):
 
 
 def test_a_resumed_run_that_diverges_goes_back_to_a_state_from_before_the_break(scan, tmp_path, monkeypatch):
-    advance = LsqMl.advance
+    advance, job = LsqMl.advance, {**JOB, "solver": {"iterations": 13, "finish": 1, "patience": 1000}}
 
     def wrong(self, state, move, line):
         after = advance(self, state, move, line)
-        if state.model.iteration != 12 or state.damping < 1:
+        if state.model.iteration != 8 or state.damping < 1:
             return after
         return running.replace(after, model=running.replace(after.model, object=after.model.object * float("nan")))
 
     monkeypatch.setattr(LsqMl, "advance", wrong)
-    whole = ptychodask.reconstruct(scan, JOB)
-    assert whole.attributes["restarts"] == 1
+    seen = Recorder()
+    whole = ptychodask.reconstruct(scan, job, progress=seen)
+    (restart,) = seen.named("restart")
     monkeypatch.setattr(Run, "interrupt", lambda self: 0)
-    result, _ = to_the_end(scan, JOB, tmp_path / "r.zarr", 6)
+    target, parts = tmp_path / "r.zarr", [Recorder(8), Recorder()]
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.reconstruct(scan, job, output=target, progress=parts[0])
+    result = ptychodask.resume(target, progress=parts[1])
     assert bits(result) == bits(whole) and result.attributes["restarts"] == 1 and result.iteration == whole.iteration
+    assert parts[1].named("restart") == [restart]
+    assert parts[1].named("iteration")[0]["iteration"] > restart["iteration"]

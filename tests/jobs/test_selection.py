@@ -126,12 +126,12 @@ def test_a_truth_is_compared_with_only_if_it_is_the_results_own(tmp_path):
     path = write_scan(tmp_path / "scan.zarr", (8, 8), truth=truth, attributes={"specimen": "mine"})
     result = ptychodask.reconstruct(path, JOB)
     data = report_data(result)
-    assert data.truth is not None and data.title.startswith("mine") and not data.remark
+    assert data.truth is not None and data.title.startswith("mine") and not data.remarks
     write_scan(path, (8, 8), truth=truth, attributes={"specimen": "other"}, seed=1, overwrite=True)
     data, figures = report_data(result), ptychodask.report(result)
     assert data.truth is None and data.title.startswith("scan")
-    assert "is another dataset now" in figures["not_compared"] and "correlation" not in figures
+    assert "is another dataset now" in figures["remarks"]["truth"] and "correlation" not in figures
     (path / "zarr.json").write_text("{")
-    assert "cannot be read" in ptychodask.report(result)["not_compared"]
+    assert "cannot be read" in ptychodask.report(result)["remarks"]["truth"]
     path.rename(tmp_path / "moved.zarr")
-    assert report_data(result).truth is None and "not_compared" not in ptychodask.report(result)
+    assert report_data(result).truth is None and "truth" not in ptychodask.report(result)["remarks"]

@@ -16,6 +16,7 @@ from matplotlib.image import imread
 
 from ptychodask._errors import InputError
 from ptychodask._tables import fit_text
+from ptychodask.viz import report as report_module
 from ptychodask.viz.draw import extent, rounded_length, wave_rgb
 from ptychodask.viz.figures import ReportData, analyse
 from ptychodask.viz.panels import mode_text
@@ -186,7 +187,7 @@ def test_the_ending_says_what_is_written(data: ReportData, tmp_path: Path, endin
 
 
 def test_bad_outputs_are_one_line_before_anything_is_drawn(data: ReportData, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(report, "_analyse", lambda data: pytest.fail("the report was computed"))
+    monkeypatch.setattr(report_module, "analyse", lambda data: pytest.fail("the report was computed"))
     (tmp_path / "notes.png").write_text("mine")
     draw_bad = {"a.docx": "no picture ends in '.docx'", "a": "use a.png", "notes.png": "not a PNG picture"}
     for name, message in draw_bad.items():
