@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 Row = tuple[str, str, str, bool | None]
@@ -22,12 +21,3 @@ def table(rows: Iterable[Row]) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 slice``, ``2 slices``."""
     return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def fit_text(excess: float | None, error: float | None) -> str:
-    """Whether the model explains the counts, in words; nothing where that is not known."""
-    if excess is None or not math.isfinite(excess):
-        return ""
-    if excess <= 3 * (error or 0.0):
-        return "fits within noise"
-    return f"does not fit: {excess:+.2g} nats per pattern"

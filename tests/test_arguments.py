@@ -179,7 +179,7 @@ BAD_SIMULATE = {
     "client": [3, {"workers": 2}],
     "workers": [0, "2", True],
     "overwrite": ["no"],
-    "progress": [True],
+    "progress": [5],
 }
 
 
@@ -241,7 +241,7 @@ BAD_CALLS: dict[str, list[Callable[[Path], Any]]] = {
     ],
     "slices": [lambda scan: ptychodask.export(scan, "a.tif", slices=3)],
     "calibrate": [lambda scan: ptychodask.plan(scan, calibrate="no")],
-    "progress": [lambda scan: ptychodask.reconstruct(scan, progress=True)],
+    "progress": [lambda scan: ptychodask.reconstruct(scan, progress=5)],
     "engine": [lambda scan: ptychodask.resume("result.zarr", engine=4)],
     "client": [lambda scan: ptychodask.resume("result.zarr", 4)],
     "result": [lambda scan: ptychodask.report(COUNTS), lambda scan: ptychodask.export(3, "a.tif")],

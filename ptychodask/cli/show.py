@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from .._tables import Row, counted, fit_text
+from .._tables import Row, counted
 from ..viz import live
 from ..viz.live import console, steps
 
@@ -41,8 +41,8 @@ def summary(result: Any, figures: dict[str, Any]) -> str:
     """One line with the figures that matter, the same wherever a result is named."""
     parts = [f"iteration {result.iteration} of {len(result.history)}"]
     parts += [f"{name} {figures[name]:.4f}" for name in ("loss", "validation") if figures[name] is not None]
-    if fit := fit_text(figures["loss_excess"], figures["loss_excess_error"]):
-        parts.append(fit)
+    if "fit" in figures:
+        parts.append(figures["fit"])
     if figures["resolution_angstrom"] is not None:
         parts.append(f"resolution {figures['resolution_angstrom']:.2f} Å ({figures['resolution_by']})")
     if figures.get("correlation_2.5A") is not None:

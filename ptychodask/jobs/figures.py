@@ -54,8 +54,7 @@ def report_data(result: Result) -> ReportData:
             "slices": said.slices,
             "modes": probe.sizes["mode"],
         },
-        loss_excess=said.loss_excess,
-        loss_excess_error=said.loss_excess_error,
+        fit=excess_figures(said.model_dump()),
         remarks={**attempt.remarks, **({"truth": remark} if remark else {})},
     )
 

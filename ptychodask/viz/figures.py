@@ -31,8 +31,7 @@ class ReportData:
     best_iteration: int
     truth: xr.DataArray | None = None  # (y, x) rad, projected phase in the frame of `phase`
     summary: Mapping[str, Any] = field(default_factory=dict)  # scalars, shown as one line
-    loss_excess: float | None = None  # nats per pattern by which the loss exceeds that of Poisson noise, if known
-    loss_excess_error: float | None = None  # its standard error
+    fit: Mapping[str, Any] = field(default_factory=dict)  # how the loss compares with that of Poisson noise, if known
     remarks: Mapping[str, str] = field(default_factory=dict)  # why something was left out, by its name
 
 
@@ -108,8 +107,7 @@ def figures_of(data: ReportData, analysis: Analysis) -> dict[str, Any]:
         "best_iteration": int(data.best_iteration),
         "loss": curve("loss"),
         "validation": curve("validation"),
-        "loss_excess": number(data.loss_excess),
-        "loss_excess_error": number(data.loss_excess_error),
+        **data.fit,
         "mode_powers": None if analysis.powers is None else [number(p) for p in analysis.powers],
         "probe_d50_angstrom": number(d50),
         "probe_d90_angstrom": number(d90),

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
 from .._errors import InputError
-from .._tables import fit_text
 from ..analysis.compare import Comparison
 from ..analysis.frc import remove_plane
 from ..analysis.spectrum import crop_to_scan, pixel_size
@@ -104,7 +103,7 @@ class _Page:
         self._text(0.35, 9.25, "    ".join(f"{k} {_scalar(v)}" for k, v in data.summary.items()), 10.5)
         figure = "no resolution figure" if resolution is None else f"resolution {resolution:.2f} Å"
         self._text(15.8, 9.62, figure, 13, draw.INK, fontweight="bold", ha="right")
-        fit = fit_text(data.loss_excess, data.loss_excess_error)
+        fit = data.fit.get("fit", "")
         self._text(15.8, 9.27, f"{how}    {fit}".strip(), 10.5, ha="right")
 
     def _phase(self, ax: Axes) -> None:

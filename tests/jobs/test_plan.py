@@ -177,7 +177,7 @@ def test_threads_are_given_up_before_the_rest(bright, steady):
 
 def test_workers_here_share_the_memory_of_the_machine(scan):
     crowd = Site(10_000, 1, None, True, False)
-    with pytest.raises(InputError, match=r"10000 worker\(s\) need .* free here\)"):
+    with pytest.raises(InputError, match=r"10000 workers together: .* free here\)"):
         refuse(planned(scan, {}, crowd))
 
 

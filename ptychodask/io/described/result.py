@@ -38,6 +38,9 @@ class ResultAttributes(Described):
     initial_loss: Real | None = None
     loss_excess: Real | None = None
     loss_excess_error: Real | None = None
+    loss_expected: Real | None = None
+    loss_excess_bound: Real | None = None
+    positions_left_out: Text = "[]"
     initial_validation: Real | None = None
     bytes_per_pattern: Real | None = None
     stopped_because: Text = ""
@@ -56,7 +59,7 @@ class ResultAttributes(Described):
             raise ValueError("a list of lines is expected")
         return value
 
-    @field_validator("boxes_left_out")
+    @field_validator("boxes_left_out", "positions_left_out")
     @classmethod
     def _list(cls, value: str) -> str:
         if not isinstance(parse_json(value.encode(), "the text"), list):

@@ -23,7 +23,7 @@ class RunFile(Described):
 
     def content(self) -> dict[str, Any]:
         """What the file says, every number with the bits that it had."""
-        return self.model_dump(exclude_unset=True)
+        return self.model_dump(exclude_unset=True, by_alias=True)
 
 
 class SelectionOf(RunFile):
@@ -122,11 +122,13 @@ class RecipeFile(RunFile):
     chains: Flag = False
     device_batch: Annotated[int, Field(strict=True, ge=0, le=2**31)] = 0
     damaged: tuple[tuple[Edge, Edge, Edge, Edge], ...] = ()
+    excluded: tuple[tuple[Edge, Edge, Edge, Edge], ...] = ()
+    suspicions: tuple[Line, ...] = ()
     container: Annotated[str, Field(strict=True, max_length=1000)] = ""
     pattern_bytes: Positive
     selection: SelectionOf | None = None
 
-    @field_validator("damaged")
+    @field_validator("damaged", "excluded")
     @classmethod
     def _boxes(cls, value: Any) -> Any:
         for y0, y1, x0, x1 in value:
