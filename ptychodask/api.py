@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from ._errors import InputError
-from .analysis.sampling import SamplingReport, sampling_report
+from .analysis.sampling import SamplingReport
 from .io.atomic import check_output
 from .io.create import create_dataset
 from .io.dataset import dataset_info, open_dataset, read_truth
 from .io.export import export_hdf5, export_tiff
 from .io.result import Result, open_result
+from .jobs.criteria import sampling_of
 from .jobs.doctor import Diagnosis, diagnose
 from .jobs.launch import start, take_up
 from .jobs.plan import Plan, plan_of
 from .jobs.progress import silent
 from .jobs.run import Report
-from .jobs.setup import microscope_of, slices_of, thickness_of
 from .model.config import JobConfig
 from .physics.constraints import phase_of
 from .simulation.run import simulate
@@ -54,18 +54,7 @@ def info(path: str | Path, config: JobConfig | None = None) -> SamplingReport:
     >>> for label, value, remark, fulfilled in ptychodask.info("scan.zarr").rows():
     ...     print(label, value, remark)
     """
-    data, job = dataset_info(path), config or JobConfig.parse({})
-    return sampling_report(
-        microscope_of(data, job),
-        data.detector.pixels,
-        data.detector.angular_step_mrad,
-        data.scan_step,
-        data.scan_shape,
-        float(data.attributes["electrons_per_pattern"]),
-        slices=slices_of(data, job),
-        modes=job.probe.modes,
-        thickness_angstrom=thickness_of(data, job),
-    )
+    return sampling_of(dataset_info(path), config or JobConfig.parse({}))
 
 
 def _as_config(config: JobConfig | dict[str, Any] | str | Path | None) -> JobConfig:

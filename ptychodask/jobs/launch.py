@@ -16,7 +16,8 @@ from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo, dataset_info
 from ..model.config import EngineConfig, JobConfig
-from .damage import damage_attributes, damage_warning
+from .criteria import sampling_of
+from .damage import damage_warning, left_out_attributes
 from .plan import check_fits
 from .run import Log, Report, Run, history, split_iterations, survey
 from .setup import Recipe, check_job, microscope_of, slices_of
@@ -135,10 +136,14 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log) -> None:
     if recipe.damaged:
         patterns = math.prod(launch.dataset.scan_shape)
         launch.report("warning", {"text": damage_warning(launch.dataset.path, patterns, recipe.damaged)})
+    for text in (*sampling_of(launch.dataset, launch.job).warnings, *recipe.suspicions):
+        launch.report("warning", {"text": text})
     run = Run(client, launch.dataset, launch.job, launch.folder, recipe, log, launch.report)
     try:
         with _explained(launch, run):
             state, recipe = run.finish(run.fit())
+            if misfit := run.excess.warning():
+                launch.report("warning", {"text": misfit})
             _store(launch, run, state, recipe)
     except KeyboardInterrupt:
         with _explained(launch, run):
@@ -210,7 +215,8 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "initial_validation": log.entries[0]["validation"],
         "electrons_per_pattern": float(dataset.attributes["electrons_per_pattern"]),
         "dose_per_square_angstrom": float(dataset.attributes["dose_per_square_angstrom"]),
-        **damage_attributes(damaged),
+        **left_out_attributes(damaged, run.recipe.excluded),
+        **run.excess.attributes,
         "container": run.recipe.container,
         "bytes_per_pattern": run.recipe.pattern_bytes,
         "slices": slices_of(dataset, job),

@@ -13,7 +13,7 @@ from .._errors import InputError
 from ..analysis.sampling import check_geometry
 from ..distributed.machine import cores
 from ..io.dataset import DatasetInfo, dataset_info, read_mask, read_positions
-from ..model.blocks import Block, Box, make_blocks
+from ..model.blocks import Block, Box, boxes_of, make_blocks
 from ..model.config import LARGEST_TILE, EngineConfig, JobConfig
 from ..model.optics import Microscope
 from ..model.scan import Canvas, make_canvas
@@ -39,7 +39,8 @@ class Recipe:
     ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
     data; ``hold_out`` is off while all electrons are used. ``backend``, ``chains`` and ``device_batch`` are what a
     worker chose at the start, so that all workers, and a resumed run, compute the same bits. ``damaged`` are the chunks
-    that the survey found unreadable and that are left out, where the job wants that. ``container`` and
+    that the survey found unreadable and that are left out, where the job wants that; ``excluded`` are positions that
+    are left out because the job says so, or because they misfired; ``suspicions`` are warnings. ``container`` and
     ``pattern_bytes`` say how it found counts to be cached: as ``events`` or in a dense type, in how many bytes per
     pattern.
     """
@@ -52,13 +53,21 @@ class Recipe:
     chains: bool = False
     device_batch: int = 0
     damaged: tuple[Box, ...] = ()
+    excluded: tuple[Box, ...] = ()
+    suspicions: tuple[str, ...] = ()
     container: str = ""
     pattern_bytes: float = math.nan
 
     @classmethod
     def load(cls, values: dict[str, Any]) -> Recipe:
         """From the dictionary that JSON made of it, which keeps every bit of a float but knows no tuples."""
-        return cls(**{**values, "damaged": tuple(tuple(box) for box in values["damaged"])})
+        boxes = {name: tuple(tuple(box) for box in values.get(name, ())) for name in ("damaged", "excluded")}
+        return cls(**{**values, **boxes, "suspicions": tuple(values.get("suspicions", ()))})
+
+    @property
+    def left_out(self) -> tuple[Box, ...]:
+        """What no block holds."""
+        return self.damaged + self.excluded
 
     @property
     def job(self) -> JobConfig:
@@ -78,9 +87,15 @@ def thickness_of(info: DatasetInfo, config: JobConfig) -> float | None:
     return config.object.thickness_angstrom or info.attributes.get("thickness_angstrom")
 
 
-def blocks_of(info: DatasetInfo, config: JobConfig, damaged: tuple[Box, ...] = ()) -> tuple[Block, ...]:
-    """The scan's blocks, the job's or else the dataset's shards, without what is damaged."""
-    return make_blocks(info.scan_shape, config.engine.block or info.tile, damaged)
+def blocks_of(info: DatasetInfo, config: JobConfig, left_out: tuple[Box, ...] = ()) -> tuple[Block, ...]:
+    """The scan's blocks, the job's or else the dataset's shards, without what is left out by the job or besides."""
+    return make_blocks(info.scan_shape, config.engine.block or info.tile, excluded_by(config) + left_out)
+
+
+def excluded_by(config: JobConfig) -> tuple[Box, ...]:
+    """Positions that the job lists as not to be used."""
+    listed = config.data.exclude
+    return () if listed is None or listed == "misfired" else boxes_of(listed)
 
 
 def slices_of(info: DatasetInfo, config: JobConfig) -> int:
@@ -117,6 +132,7 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
     slices_of(info, config)
     check_geometry(microscope, info.detector.pixels, info.detector.angular_step_mrad, step_angstrom=info.scan_step)
     geometry(info, microscope)
+    _check_excluded(info, config)
     rounds, blocks = config.solver.rounds_per_iteration, len(blocks_of(info, config))
     if rounds > blocks:
         raise InputError(
@@ -141,6 +157,18 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
             f" {thickness_of(info, config) or 'unknown'} A"
         )
     return remarks
+
+
+def _check_excluded(info: DatasetInfo, config: JobConfig) -> None:
+    rows, columns = info.scan_shape
+    for _, y1, _, x1 in excluded_by(config):
+        if y1 > rows or x1 > columns:
+            raise InputError(
+                f"data.exclude = ({y1 - 1}, {x1 - 1}) is outside the scan of {rows} x {columns} positions: they are"
+                f" counted from (0, 0) to ({rows - 1}, {columns - 1})"
+            )
+    if not blocks_of(info, config):
+        raise InputError(f"data.exclude leaves none of the {rows * columns} positions: exclude fewer")
 
 
 def kernels(engine: EngineConfig) -> str:

@@ -17,7 +17,7 @@ Box = tuple[int, int, int, int]
 class Block:
     """A contiguous tile of the scan: rows ``y0 <= y < y1``, columns ``x0 <= x < x1``, less what is left out.
 
-    ``skip`` are the patterns that are left out because they are damaged, rising, counted row by row within the tile.
+    ``skip`` are the patterns that are left out, rising, counted row by row within the tile.
     """
 
     index: int
@@ -49,8 +49,9 @@ class Block:
         return np.delete((y * scan_shape[1] + x).ravel(), self.skip)
 
     def without(self, boxes: Iterable[Box]) -> Block:
-        """The block less the positions in the boxes."""
+        """The block less the positions in the boxes, besides those that it lacks already."""
         out = np.zeros((self.y1 - self.y0, self.x1 - self.x0), dtype=bool)
+        out.ravel()[list(self.skip)] = True
         for y0, y1, x0, x1 in boxes:
             out[max(y0 - self.y0, 0) : max(y1 - self.y0, 0), max(x0 - self.x0, 0) : max(x1 - self.x0, 0)] = True
         return replace(self, skip=tuple(np.flatnonzero(out).tolist()))
@@ -78,15 +79,27 @@ class BlockSource(Protocol):
         ...
 
 
-def make_blocks(scan_shape: tuple[int, int], tile: tuple[int, int], damaged: Iterable[Box] = ()) -> tuple[Block, ...]:
-    """All tiles of a scan in row-major order, less damaged positions; tiles of which nothing is left are not there."""
+def make_blocks(scan_shape: tuple[int, int], tile: tuple[int, int], left_out: Iterable[Box] = ()) -> tuple[Block, ...]:
+    """All tiles of a scan in row-major order, less positions that are left out; tiles of which nothing is left are not
+    there."""
     starts = [(y, x) for y in range(0, scan_shape[0], tile[0]) for x in range(0, scan_shape[1], tile[1])]
     blocks = (
         Block(i, y, min(y + tile[0], scan_shape[0]), x, min(x + tile[1], scan_shape[1]))
         for i, (y, x) in enumerate(starts)
     )
-    boxes = tuple(damaged)
+    boxes = tuple(left_out)
     return tuple(b for b in (block.without(boxes) if boxes else block for block in blocks) if b.size)
+
+
+def boxes_of(positions: Iterable[tuple[int, int]]) -> tuple[Box, ...]:
+    """Boxes of one row that hold the positions (y, x), rising."""
+    boxes: list[Box] = []
+    for y, x in sorted(set(positions)):
+        if boxes and boxes[-1][0] == y and boxes[-1][3] == x:
+            boxes[-1] = (y, y + 1, boxes[-1][2], x + 1)
+        else:
+            boxes.append((y, y + 1, x, x + 1))
+    return tuple(boxes)
 
 
 def default_tile(scan_shape: tuple[int, int], side: int = 16) -> tuple[int, int]:

@@ -81,6 +81,11 @@ def pixel_type(pixels: int) -> np.dtype[Any]:
     return np.dtype(np.uint16 if pixels <= 65_536 else np.uint32)
 
 
+def smallest(numbers: np.ndarray) -> np.ndarray:
+    """Whole numbers in the smallest unsigned type that holds them."""
+    return numbers.astype(np.min_scalar_type(int(numbers.max(initial=0))), copy=False)
+
+
 def gather_events(
     first: np.ndarray, end: np.ndarray, pixel: np.ndarray, count: np.ndarray, limit: int | None
 ) -> Events | None:
@@ -91,7 +96,7 @@ def gather_events(
     pixels = np.empty(start[-1], pixel.dtype)
     _gather(first, end, pixel, count, pixels, numbers)
     if numbers.dtype.kind != "f":
-        numbers = numbers.astype(np.min_scalar_type(int(numbers.max(initial=0))), copy=False)
+        numbers = smallest(numbers)
     events = Events(start, pixels, numbers)
     return None if limit is not None and events.nbytes >= limit else events
 
