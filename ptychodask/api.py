@@ -19,6 +19,7 @@ from .io.export import export_hdf5, export_tiff
 from .io.result import Result, open_result
 from .jobs.criteria import sampling_of
 from .jobs.doctor import Diagnosis, diagnose
+from .jobs.excess import excess_figures
 from .jobs.launch import start, take_up
 from .jobs.plan import Plan, plan_of
 from .jobs.progress import silent
@@ -217,15 +218,18 @@ def report(result: Result | str | Path, output: str | Path | None = None) -> dic
     Returns
     -------
     dict
-        Information limit, loss, validation, probe diameters and, where the dataset holds a truth, correlation, NRMSE,
-        SSIM and ring correlation with it. Numbers that do not exist are None.
+        Information limit, loss, validation, how the loss compares with that of Poisson noise around the model
+        (``loss_excess`` in nats per pattern, with its standard error), probe diameters and, where the dataset holds a
+        truth, correlation, NRMSE, SSIM and ring correlation with it. Numbers that do not exist are None.
     """
     # matplotlib takes its time to import, and most calls draw nothing
     from .jobs.figures import report_data
     from .viz.report import draw_report, report_figures
 
-    data = report_data(result if isinstance(result, Result) else open_result(result))
-    return report_figures(data) if output is None else draw_report(data, output)
+    opened = result if isinstance(result, Result) else open_result(result)
+    data = report_data(opened)
+    figures = report_figures(data) if output is None else draw_report(data, output)
+    return {**figures, **excess_figures(opened.attributes)}
 
 
 def export(result: Result | str | Path, output: str | Path, *, slices: bool = False, overwrite: bool = False) -> Path:

@@ -18,6 +18,8 @@ ACROSS = 16
 """Bins across the bright-field disk in which patterns are kept."""
 REGION = 48
 """Side in positions of the part of the scan in which they are."""
+FLASH = 4.0
+"""Times the upper quartile of a block's patterns, above which one says nothing of the detector."""
 RUN = 32
 """Patterns that are made dense together; the first run of every block is where the unit of counts is looked for."""
 
@@ -37,7 +39,7 @@ class Look:
     Parameters
     ----------
     pattern : float64 array [N, N]
-        Sum over patterns, corner-centred.
+        Sum over patterns, corner-centred, less those that have far more electrons than the others of their block.
     positions : int64 array [B]
         Index j of the patterns in the scan.
     totals : float64 array [B]
@@ -83,11 +85,10 @@ def look(patterns: Patterns, positions: np.ndarray, scan_shape: tuple[int, int],
     """Look at the patterns of a block, held-out electrons included."""
     n = patterns.pixels
     parts = [patterns.fitted] if patterns.held is None else [patterns.fitted, patterns.held]
-    pattern, totals = np.zeros(n * n), np.zeros(len(positions))
-    for part in parts:
-        one, each = _sums(part, len(positions), n)
-        pattern += one
-        totals += each
+    totals = sum(_totals(part, len(positions)) for part in parts)
+    upper = float(np.percentile(totals, 75))
+    usual = totals <= FLASH * upper + 10 * math.sqrt(upper) + 20
+    pattern = sum(_pattern(part, usual, n) for part in parts)
     y, x = np.divmod(positions, scan_shape[1])
     y0, y1, x0, x1 = through.region
     chosen = np.flatnonzero((y >= y0) & (y < y1) & (x >= x0) & (x < x1))
@@ -97,7 +98,14 @@ def look(patterns: Patterns, positions: np.ndarray, scan_shape: tuple[int, int],
         disks += _binned(part, chosen, bins.ravel(), number)
     first = min(RUN, len(positions))
     counts = sum(dense(part, 0, first, n, np, np.float64) for part in parts)
-    return Look(pattern.reshape(n, n), positions, totals, positions[chosen], disks, _unit(np.asarray(counts)))
+    return Look(
+        np.asarray(pattern).reshape(n, n),
+        positions,
+        np.asarray(totals),
+        positions[chosen],
+        disks,
+        _unit(np.asarray(counts)),
+    )
 
 
 def merge_looks(looks: list[Look]) -> Look:
@@ -110,13 +118,20 @@ def merge_looks(looks: list[Look]) -> Look:
     return Look(pattern, together[0], together[1], together[2], disks, _common([its.unit for its in looks]))
 
 
-def _sums(part: Events | np.ndarray, patterns: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Sum over patterns [N^2], and of every pattern [B]."""
+def _totals(part: Events | np.ndarray, patterns: int) -> np.ndarray:
+    """Electrons of every pattern [B]."""
     if isinstance(part, Events):
-        row, pixel, count = part.rows(0, patterns)
-        return np.bincount(pixel, count, n * n), np.bincount(row, count, patterns)
-    flat = part.reshape(patterns, -1)
-    return flat.sum(axis=0, dtype=np.float64), flat.sum(axis=1, dtype=np.float64)
+        row, _, count = part.rows(0, patterns)
+        return np.bincount(row, count, patterns)
+    return part.reshape(patterns, -1).sum(axis=1, dtype=np.float64)
+
+
+def _pattern(part: Events | np.ndarray, usual: np.ndarray, n: int) -> np.ndarray:
+    """Sum over the usual patterns [N^2]."""
+    if isinstance(part, Events):
+        row, pixel, count = part.rows(0, len(usual))
+        return np.bincount(pixel, count * usual[row], n * n)
+    return part.reshape(len(usual), -1).sum(axis=0, dtype=np.float64, where=usual[:, None])
 
 
 def _binned(part: Events | np.ndarray, chosen: np.ndarray, bins: np.ndarray, number: int) -> np.ndarray:

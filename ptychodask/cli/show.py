@@ -117,6 +117,8 @@ def summary(result: Any, figures: dict[str, Any], seconds: float) -> str:
     parts = [f"iteration {result.iteration} of {len(result.history)}", f"loss {figures['loss']:.4f}"]
     if figures.get("validation") is not None:
         parts.append(f"validation {figures['validation']:.4f}")
+    if "fit" in figures:
+        parts.append(figures["fit"])
     limit = figures.get("information_limit_angstrom") or figures.get("peak_limit_angstrom")
     if limit:
         parts.append(f"information to {limit:.2f} Å")

@@ -1,4 +1,4 @@
-"""How much worse the final model fits than Poisson noise would: in words and as attributes of a result."""
+"""How well the final model fits: its loss against that of Poisson noise around it, as attributes and in words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SURE = 6
 
 @dataclass(frozen=True)
 class Excess:
-    """Loss per pattern less what Poisson noise around the model gives, the standard error of that, and what it gives."""
+    """Loss per pattern less that of Poisson noise around the model, the standard error of that, and what noise gives."""
 
     value: float = math.nan
     error: float = math.nan
@@ -35,12 +35,32 @@ class Excess:
             "loss_expected": self.expected,
         }
 
+    @property
+    def is_misfit(self) -> bool:
+        """Is it more than sound data give?"""
+        return self.value > max(SHARE * self.expected, SURE * self.error)
+
     def warning(self) -> str | None:
         """One line where the data do not fit the model."""
-        if not self.value > max(SHARE * self.expected, SURE * self.error):
+        if not self.is_misfit:
             return None
         return (
             f"the data do not fit the model: the loss is {self.value:.3g} nats per pattern above that of Poisson noise"
             f" ({self.expected:.4g} +- {self.error:.2g}; at most {SHARE:.0%} more is usual): check defocus, scan step"
             " and rotation, the gain of the detector, hot pixels and the number of slices"
         )
+
+
+def excess_figures(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures of a result, and ``fit``: what they mean."""
+    found = Excess(*(float(attributes.get(name, math.nan)) for name in Excess().attributes))
+    if math.isnan(found.value):
+        return {}  # made by an earlier version
+    if found.is_misfit:
+        text = f"the data do not fit the model: loss {found.value:.3g} nats per pattern above noise"
+    elif found.value < -2 * found.error:
+        # the model has taken up some noise of the very counts that it is compared with
+        text = f"the data fit the model, loss {-found.value:.2g} nats per pattern below noise"
+    else:
+        text = f"the data fit the model within {max(abs(found.value), 2 * found.error):.2g} nats per pattern"
+    return {**found.attributes, "fit": text}

@@ -11,8 +11,11 @@ from .survey import Survey
 
 FEWEST = 500
 """Electrons below which nothing is said of the unit of counts."""
-EXCESS = 1.5
-"""Variance over mean of counts in the disk that noise alone never reaches."""
+EXCESS, CONTRAST = 1.5, 0.5
+"""Variance over mean of counts in the disk that sound data stay below, and what the specimen may add per electron of
+the mean; simulated crystals reach 1.0 and 0.06."""
+BRIGHT = 8.0
+"""Counts of a bin from which on the specimen varies them more than noise does."""
 HIGH = 4.0
 """Times the upper quartile of the patterns' electrons, or the median of its neighbours."""
 LOW = 0.05
@@ -33,11 +36,11 @@ def gain_warnings(survey: Survey) -> list[str]:
             " (the gain of the detector)"
         ]
     ratio, mean = dispersion(survey)
-    # a specimen that turns the pixel on and off from one position to the next gives at most 1 + mean
-    if ratio > EXCESS + mean:
+    bound = EXCESS + CONTRAST * mean
+    if mean < BRIGHT and ratio > bound:
         return [
-            f"counts vary {ratio:.2g} times as much as electrons do (at most {EXCESS + mean:.2g} for the"
-            f" {mean:.2g} of a bin): divide them by the gain of the detector, about {ratio:.2g}"
+            f"counts vary {ratio:.2g} times as much as electrons do (at most {bound:.2g} for {mean:.2g} of them):"
+            f" divide them by the gain of the detector, about {ratio:.2g}"
         ]
     return []
 

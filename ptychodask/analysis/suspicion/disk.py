@@ -32,7 +32,8 @@ def disk_warnings(survey: Survey) -> list[str]:
     off = math.hypot(*disk.centre)
     if off > max(OFF_CENTRE, SURE * math.hypot(*disk.errors[:2])):
         shift = tuple(-round(c) for c in disk.centre)
-        remedy = f"np.roll(counts, {shift}, axis=(2, 3))" if any(shift) else "resample them by that"
+        whole = all(abs(c + s) < 0.3 for c, s in zip(disk.centre, shift, strict=True))
+        remedy = f"np.roll(counts, {shift}, axis=(2, 3))" if whole else "resample them"
         found.append(
             f"the bright-field disk is off centre by ({disk.centre[0]:+.2f}, {disk.centre[1]:+.2f}) pixels (ky, kx), at"
             f" most {OFF_CENTRE:g} is usual: shift the patterns, {remedy}"
