@@ -94,5 +94,5 @@ class Recorder:
         return [values for name, values in self.events if name == event]
 
     def warned(self) -> list[str]:
-        """Texts of warnings, but that of ``info``, which every run hands on: the box is a little small for the probe."""
+        """Texts of warnings, but that of ``info``, which runs hand on: the box is a little small for the probe."""
         return [v["text"] for v in self.named("warning") if "of the probe" not in v["text"]]

@@ -85,10 +85,10 @@ def look(patterns: Patterns, positions: np.ndarray, scan_shape: tuple[int, int],
     """Look at the patterns of a block, held-out electrons included."""
     n = patterns.pixels
     parts = [patterns.fitted] if patterns.held is None else [patterns.fitted, patterns.held]
-    totals = sum(_totals(part, len(positions)) for part in parts)
+    totals = np.sum([_totals(part, len(positions)) for part in parts], axis=0)
     upper = float(np.percentile(totals, 75))
     usual = totals <= FLASH * upper + 10 * math.sqrt(upper) + 20
-    pattern = sum(_pattern(part, usual, n) for part in parts)
+    pattern = np.sum([_pattern(part, usual, n) for part in parts], axis=0)
     y, x = np.divmod(positions, scan_shape[1])
     y0, y1, x0, x1 = through.region
     chosen = np.flatnonzero((y >= y0) & (y < y1) & (x >= x0) & (x < x1))
@@ -99,9 +99,9 @@ def look(patterns: Patterns, positions: np.ndarray, scan_shape: tuple[int, int],
     first = min(RUN, len(positions))
     counts = sum(dense(part, 0, first, n, np, np.float64) for part in parts)
     return Look(
-        np.asarray(pattern).reshape(n, n),
+        pattern.reshape(n, n),
         positions,
-        np.asarray(totals),
+        totals,
         positions[chosen],
         disks,
         _unit(np.asarray(counts)),

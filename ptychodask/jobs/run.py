@@ -131,7 +131,7 @@ class Run:
         if count == 0:
             job = self._job("look", self.recipe)
             for seen in self.states.passes(job, state, self.log.chosen, self.log.chosen):
-                self.excess = Excess.of(seen.metrics)
+                self.excess = self._excess(seen)
             return state, self.recipe
         self.log.entries = [e for e in self.log.entries if e["stage"] == "fit"]
         share = train_fraction(self.info, self.config)
@@ -145,10 +145,14 @@ class Run:
             if seen.iteration > first:
                 self._note(seen, "finish")
             state = seen.state
-        self.excess = Excess.of(seen.metrics)
+        self.excess = self._excess(seen)
         return state, recipe
 
     # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _excess(self, seen: Pass) -> Excess:
+        radius = lens_of(self.info, self.config).radius
+        return Excess.of(seen.metrics, self.recipe.mean_counts / (math.pi * radius**2))
 
     def _job(self, label: str, recipe: Recipe) -> Job:
         algorithm = self.states.algorithm(recipe, f"{self.name}-{label}-algorithm")

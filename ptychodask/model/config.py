@@ -116,11 +116,9 @@ class DataConfig(_Section):
     @classmethod
     def _positions(cls, value: Any) -> Any:
         """Pairs of whole numbers from whatever holds them."""
-        if value is None or value == "misfired":
+        if value is None or (isinstance(value, str) and value == "misfired"):
             return value
         try:
-            if isinstance(value, str):
-                raise TypeError
             pairs = tuple((operator.index(y), operator.index(x)) for y, x in value)
         except (TypeError, ValueError):
             raise ValueError(
