@@ -1,10 +1,10 @@
 """Do the warnings of the first day stay silent on sound data, and does each mistake get the one that names it?
 
-Crystals are simulated without noise (24 x 24 positions, 64 pixels; materials, semi-angles, in focus and on both sides of
-it), then counted at 20 to 1e5 electrons per pattern. Of every scan: all warnings of its survey (there must be none), the
-offset and radius of the disk against what is recorded, and by how many nats the recorded geometry beats the best other.
-Of some scans, every mistake that is planted, and the warnings. Of every crystal, reconstructed in 15 iterations, the loss
-above that of Poisson noise around the model.
+Crystals are simulated without noise (24 x 24 positions, 64 pixels; materials, semi-angles, in focus and on both sides
+of it), then counted at 20 to 1e5 electrons per pattern. Of every scan: all warnings of its survey (there must be none),
+the offset and radius of the disk against what is recorded, and the nats of the recorded geometry and of the best other.
+Of some scans, every mistake that is planted, and the warnings. Of every crystal, reconstructed in 15 iterations, the
+loss above that of Poisson noise around the model.
 """
 
 from __future__ import annotations
@@ -148,12 +148,12 @@ def fitted(expected: np.ndarray, info: DatasetInfo, positions: np.ndarray, elect
 def main() -> None:
     options = arguments(QUESTION)
     names = list(SCANS)[:1] if options.tiny else list(SCANS)
-    side = 8 if options.tiny else 24
+    side, doses, mistaken = (8, ELECTRONS[1:2], PLANTED_AT[:1]) if options.tiny else (24, ELECTRONS, PLANTED_AT)
     result: dict[str, Any] = {"sound": {}, "planted": {}, "fits": {}}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             data = simulated(name, Path(folder), side)
-            result["sound"][name] = {e: sound(*data, e) for e in (ELECTRONS[1:2] if options.tiny else ELECTRONS)}
+            result["sound"][name] = {e: sound(*data, e) for e in doses}
             if options.tiny or name in PLANTED_IN:
                 result["planted"][name] = {
                     e: planted(*data, e) for e in (PLANTED_AT[:1] if options.tiny else PLANTED_AT)
