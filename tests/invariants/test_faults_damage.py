@@ -82,10 +82,10 @@ def nothing_left_out(intact):
 
 
 def _survey_without(survey):
-    def surveyed(algorithm, source, block, budget, mask):
+    def surveyed(algorithm, source, block, *others):
         if (block.y0, block.y1, block.x0, block.x1) == LOST:
             return Surveyed(0.0, 0, "", 0, (LOST,))
-        return survey(algorithm, source, block, budget, mask)
+        return survey(algorithm, source, block, *others)
 
     return surveyed
 
