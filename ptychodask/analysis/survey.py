@@ -20,7 +20,7 @@ REGION = 48
 """Side in positions of the part of the scan in which they are."""
 FLASH = 4.0
 """Times the upper quartile of a block's patterns, above which one says nothing of the detector."""
-RUN = 32
+RUN = 8
 """Patterns that are made dense together; the first run of every block is where the unit of counts is looked for."""
 
 
