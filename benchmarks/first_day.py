@@ -155,7 +155,9 @@ def main() -> None:
             if options.tiny or name in PLANTED_IN:
                 result["planted"][name] = {e: planted(*data, e) for e in mistaken}
             if not options.tiny:
-                result["fits"][name] = {e: fitted(*data, e, Path(folder)) for e in (100, 100_000)}
+                result["fits"][name] = {
+                    e: fitted(*data, e, Path(folder)) for e in (100, 100_000) if e == 100 or name in PLANTED_IN
+                }
     every = [scan for its in result["sound"].values() for scan in its.values()]
     mistakes = [m for its in result["planted"].values() for at in its.values() for m in at.values()]
     result["summary"] = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-SHARE, MODEL = 0.15, 0.03
+SHARE, MODEL = 0.1, 0.02
 """Of the expected loss, above which an excess is worth a warning, and what is added per electron in a pixel of the
 bright-field disk: the errors of any model grow with the dose, while noise stays. Sound crystals reached 0.04 and 0.013.
 """

@@ -67,4 +67,4 @@ def corner_centred(survey: Survey) -> bool:
 
     centre = share(away[0], away[0])
     others = [share(away[a], away[b]) for a, b in ((1, 1), (0, 1), (1, 0))]
-    return survey.radius < n / 3 and max(others) > 0.5 and max(others) > 3 * centre
+    return max(others) > 0.5 and max(others) > 2 * centre

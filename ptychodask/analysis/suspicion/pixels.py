@@ -12,7 +12,7 @@ NOTICED = 0.1
 """Of the disk's level, below which a hot pixel does no harm."""
 DEAD = 0.03
 """Of the disk's level."""
-ENOUGH = 40
+ENOUGH = 25
 """Electrons that a pixel should hold before its emptiness says something."""
 SURE = 8
 """Standard deviations of Poisson noise."""

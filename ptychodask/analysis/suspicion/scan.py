@@ -30,8 +30,8 @@ NATS = 40.0
 """By which another geometry must win: noise alone, and what the weak phase leaves out, stay below."""
 SHARE = 0.6
 """Part of the winner's likelihood below which the recorded geometry must lie; in focus, sound data reach 0.73."""
-APART = 15.0
-"""Nats by which two geometries must differ to be told from each other."""
+APART, APART_SHARE = 15.0, 0.1
+"""Nats, and part of the winner's, by which two geometries must differ to be told from each other."""
 SMALLEST_SCAN = 8
 DEFOCUS_STEPS = 9
 OTHER_DEFOCI = (0.3, 0.45, 1.8, 2.5, 3.5)
@@ -80,7 +80,7 @@ def scan_warnings(survey: Survey) -> list[str]:
     recorded, best = fits[RECORDED], max(fits.values(), key=lambda f: f.nats)
     if best.nats - recorded.nats < NATS or recorded.nats > SHARE * best.nats:
         return []
-    likely = [f.layout for f in fits.values() if f.nats > best.nats - APART]
+    likely = [f.layout for f in fits.values() if f.nats > best.nats - max(APART, APART_SHARE * best.nats)]
     against = f"far better than as recorded ({best.nats:.0f} nats above noise against {max(recorded.nats, 0):.0f})"
     defocus = survey.microscope.defocus_angstrom
     if SIGN in likely:
