@@ -26,7 +26,7 @@ def job(exclude=None, **engine):
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    return write_scan(tmp_path_factory.mktemp("sound") / "scan.zarr", SCAN)
+    return write_scan(tmp_path_factory.mktemp("sound") / "scan.zarr", SCAN, seed=11)
 
 
 @pytest.fixture(scope="module")
