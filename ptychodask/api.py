@@ -13,18 +13,17 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import _arguments as arguments
 from ._errors import InputError
 from ._warnings import warn
-from .analysis.sampling import SamplingReport, sampling_report
+from .analysis.sampling import SamplingReport
 from .distributed.process import check_process
 from .io.address import located, refuse_address
 from .io.atomic import check_output, resolved
-from .io.dataset import DatasetInfo, dataset_facts, dataset_info, open_dataset, read_truth
+from .io.dataset import DatasetInfo, dataset_info, open_dataset, read_truth
 from .io.kinds import RESULT, picture
 from .model.config import JobConfig
 
@@ -91,24 +90,10 @@ def info(
     >>> print(ptychodask.info("scan.zarr"))
     >>> ptychodask.info("scan.zarr").warnings
     """
-    from .io.selected import positions_of
-    from .jobs.described import microscope_of, slices_of, thickness_of
+    from .jobs.described import sampling_of
 
-    job = _as_config(config)
     with _asked_for(data) as dataset:
-        report = sampling_report(
-            microscope_of(dataset, job),
-            dataset.detector.pixels,
-            dataset.detector.angular_step_mrad,
-            dataset.scan_step,
-            dataset.scan_shape,
-            float(dataset.attributes["electrons_per_pattern"]),
-            slices=slices_of(dataset, job),
-            modes=job.probe.modes,
-            thickness_angstrom=thickness_of(dataset, job),
-            positions=positions_of(dataset).reshape(*dataset.scan_shape, 2),
-        )
-        return replace(report, facts=dataset_facts(dataset))
+        return sampling_of(dataset, _as_config(config))
 
 
 def _as_config(config: JobConfig | dict[str, Any] | str | Path | None) -> JobConfig:
@@ -361,9 +346,10 @@ def report(result: Result | str | Path, output: str | Path | None = None, *, ove
     Returns
     -------
     dict
-        ``resolution_angstrom`` and ``resolution_by``, how it was got; loss, validation, probe diameters and, where the
-        dataset holds a truth, correlation, NRMSE, SSIM, slope and ring correlation with it. Numbers that do not exist
-        are None, and ``remarks`` says why.
+        ``resolution_angstrom`` and ``resolution_by``, how it was got; loss, validation, how the loss compares with that
+        of Poisson noise around the model (``fit``, ``loss_excess`` in nats per pattern with its standard error), probe
+        diameters and, where the dataset holds a truth, correlation, NRMSE, SSIM, slope and ring correlation with it.
+        Numbers that do not exist are None, and ``remarks`` says why.
 
     Raises
     ------

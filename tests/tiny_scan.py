@@ -92,3 +92,7 @@ class Recorder:
 
     def named(self, event: str) -> list[dict[str, Any]]:
         return [values for name, values in self.events if name == event]
+
+    def warned(self) -> list[str]:
+        """Texts of warnings, but that of ``info``, which runs hand on: the box is a little small for the probe."""
+        return [v["text"] for v in self.named("warning") if "of the probe" not in v["text"]]

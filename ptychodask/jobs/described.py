@@ -6,7 +6,9 @@ import math
 from dataclasses import replace
 
 from .._errors import InputError
-from ..io.dataset import DatasetInfo
+from ..analysis.sampling import SamplingReport, sampling_report
+from ..io.dataset import DatasetInfo, dataset_facts
+from ..io.selected import positions_of
 from ..model.config import JobConfig
 from ..model.optics import Microscope, defocus_of
 
@@ -35,3 +37,20 @@ def slices_of(info: DatasetInfo, config: JobConfig) -> int:
             " set object.thickness_angstrom, or object.slices = 1"
         )
     return config.object.slices
+
+
+def sampling_of(info: DatasetInfo, config: JobConfig) -> SamplingReport:
+    """Sampling, dose, probe and positions of a job; reads no counts."""
+    report = sampling_report(
+        microscope_of(info, config),
+        info.detector.pixels,
+        info.detector.angular_step_mrad,
+        info.scan_step,
+        info.scan_shape,
+        float(info.attributes["electrons_per_pattern"]),
+        slices=slices_of(info, config),
+        modes=config.probe.modes,
+        thickness_angstrom=thickness_of(info, config),
+        positions=positions_of(info).reshape(*info.scan_shape, 2),
+    )
+    return replace(report, facts=dataset_facts(info))

@@ -14,6 +14,7 @@ from ..io.dataset import DatasetInfo, dataset_info, read_truth
 from ..io.result import Result
 from ..viz.figures import ReportData
 from ..viz.optional import Optional
+from .excess import excess_figures
 
 
 def report_data(result: Result) -> ReportData:

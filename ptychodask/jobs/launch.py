@@ -27,7 +27,8 @@ from ..io.selected import described, keep, select
 from ..io.stored import stored_config
 from ..model.config import EngineConfig, JobConfig
 from ..model.selection import Selection
-from .damage import damage_attributes, damage_warning
+from .damage import damage_warning, left_out_attributes
+from .described import sampling_of
 from .log import Log
 from .places import check_places
 from .plan import check_fits
@@ -188,7 +189,7 @@ def _stored_recipe(folder: RunFolder, dataset: DatasetInfo, job: JobConfig) -> R
     """What the survey found when the run was started."""
     stored = folder.read("recipe.json", RecipeFile)
     (rows, columns), path = dataset.scan_shape, folder.path / "recipe.json"
-    if any(y1 > rows or x1 > columns for _, y1, _, x1 in stored.damaged):
+    if any(y1 > rows or x1 > columns for _, y1, _, x1 in (*stored.damaged, *stored.excluded)):
         raise InputError(f"{path} leaves out positions beyond the scan of {rows} x {columns}: start the run anew")
     recipe = Recipe.load({**stored.content(), "path": dataset.path, "config": job.model_dump_json()})
     return replace(recipe, selection=dataset.selection)  # whose files are in the folder, wherever that is now
@@ -235,10 +236,14 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
     if recipe.damaged:
         patterns, selection = math.prod(launch.dataset.scan_shape), launch.dataset.selection
         launch.report("warning", {"text": damage_warning(launch.dataset.path, patterns, recipe.damaged, selection)})
+    for text in (*sampling_of(launch.dataset, launch.job).warnings, *recipe.suspicions):
+        launch.report("warning", {"text": text})
     run = Run(client, launch.dataset, launch.job, launch.folder, recipe, log, launch.report)
     try:
         with _explained(launch, run):
             state, recipe = run.finish(run.fit())
+            if misfit := run.excess.warning():
+                launch.report("warning", {"text": misfit})
             _store(launch, run, state, recipe, name)
     except KeyboardInterrupt:
         with _explained(launch, run):
@@ -311,7 +316,8 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "initial_validation": log.entries[0]["validation"],
         "electrons_per_pattern": float(dataset.attributes["electrons_per_pattern"]),
         "dose_per_square_angstrom": float(dataset.attributes["dose_per_square_angstrom"]),
-        **damage_attributes(damaged),
+        **left_out_attributes(damaged, run.recipe.excluded),
+        **run.excess.attributes,
         "container": run.recipe.container,
         "bytes_per_pattern": run.recipe.pattern_bytes,
         "slices": slices_of(dataset, job),

@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import DivergenceError, InputError
-from ..distributed.iterate import Job, Pass, map_blocks, new_name
+from ..analysis.suspicion import Survey, misfired, suspicions
+from ..distributed.iterate import FAN_IN, Job, Pass, map_blocks, new_name
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo
 from ..io.result import Entry
 from ..io.source import source_of
+from ..model.blocks import boxes_of
 from ..model.config import JobConfig
 from ..solver.stopping import chosen, divergence, stop_reason
 from . import tasks
+from .criteria import lens_of, survey_of
+from .damage import misfired_warning
+from .excess import Excess
 from .log import MOST_STATES, Log
 from .progress import Report
-from .setup import Recipe, blocks_of, choose_kernels, searches_line, train_fraction
+from .setup import Recipe, blocks_of, choose_kernels, excluded_by, searches_line, train_fraction
 from .states import States, states_of
 
 MOST_RESTARTS = 3
@@ -59,6 +64,8 @@ class Run:
         """States that may be returned, by iteration; those that are not here are computed again."""
         self._unvouched: set[int] = set()
         """Checkpoints that are newer than the log on disk."""
+        self.excess = Excess()
+        """How the loss compares with that of Poisson noise, once the run has come to its end."""
 
     @cached_property
     def states(self) -> States:
@@ -91,9 +98,12 @@ class Run:
     def finish(self, state: Any) -> tuple[Any, Recipe]:
         """Fit all electrons for a few iterations; returns the last state and the recipe of its algorithm."""
         _, count = split_iterations(self.config, self.holds_out)
-        if count == 0:
-            return state, self.recipe
         assert self.log.chosen is not None
+        if count == 0:
+            job = self._job("look", self.recipe)
+            for seen in self.states.passes(job, state, self.log.chosen, self.log.chosen):
+                self.excess = self._excess(seen)
+            return state, self.recipe
         share = train_fraction(self.info, self.config)
         assert share is not None
         recipe = replace(self.recipe, mean_counts=self.recipe.mean_counts / share, hold_out=False)
@@ -110,16 +120,21 @@ class Run:
                     self._note(seen, "finish")
                     self._vouch(seen.iteration + 1)
                 state = seen.state
+        self.excess = self._excess(seen)
         self._latest = None
         return state, recipe
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
+    def _excess(self, seen: Pass) -> Excess:
+        radius = lens_of(self.info, self.config).radius
+        return Excess.of(seen.metrics, self.recipe.mean_counts / (math.pi * radius**2))
+
     def _job(self, label: str, recipe: Recipe) -> Job:
         algorithm = self.states.algorithm(recipe, f"{self.name}-{label}-algorithm")
         searches = searches_line(self.info, self.config)
         budget = int(self.config.engine.cache_gib * 2**30)
-        source, blocks = source_of(self.info), blocks_of(self.info, self.config, recipe.damaged)
+        source, blocks = source_of(self.info), blocks_of(self.info, self.config, recipe.left_out)
         return Job(
             self.client, algorithm, searches, source, blocks, budget,
             f"{self.name}-{label}", self.config.solver.rounds_per_iteration,
@@ -296,24 +311,44 @@ class Run:
 def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) -> Recipe:
     """The recipe of a job, with kernels that a worker chose and the mean electrons per pattern that are trained on.
 
-    Reads all counts once, which fills the workers' caches and finds the chunks that are damaged.
+    Reads all counts once, which fills the workers' caches, finds the chunks that are damaged, and shows what is
+    suspicious. Where misfired frames are to be left out and there are some, what is left is surveyed again.
     """
-    bare = Recipe(info.path, config.model_dump_json(), selection=info.selection)
+    bare = Recipe(info.path, config.model_dump_json(), excluded=excluded_by(info, config), selection=info.selection)
     recipe = client.submit(choose_kernels, bare, pure=False).result()
+    recipe, seen = _surveyed(client, info, config, recipe, report)
+    leaves_out = config.data.exclude == "misfired"
+    warnings = suspicions(seen, leaves_out)
+    if leaves_out and (odd := misfired(seen)):
+        stored = odd if info.selection is None else info.selection.stored(odd)
+        warnings.insert(0, misfired_warning(info.path, math.prod(info.scan_shape), stored))
+        recipe, _ = _surveyed(client, info, config, replace(recipe, excluded=boxes_of(odd)), report)
+    return replace(recipe, suspicions=tuple(warnings))
+
+
+def _surveyed(
+    client: Any, info: DatasetInfo, config: JobConfig, recipe: Recipe, report: Report
+) -> tuple[Recipe, Survey]:
+    """The recipe with what is known of the counts but those excluded, and what was seen of them."""
     run = Run(client, info, config, RunFolder(Path()), recipe, Log(), report)
     job, places = run._job("survey", recipe), run.states.places()
-    parts = client.gather(map_blocks(job, "survey", tasks.survey_block, config.data.on_damage == "mask", places=places))
-    electrons = math.fsum(p.electrons for p in parts)
-    if electrons <= 0:
+    mask_damage, through = config.data.on_damage == "mask", lens_of(info, config)
+    parts = map_blocks(job, "survey", tasks.survey_block, mask_damage, through, places=places)
+    while len(parts) > 1 or not isinstance(found := parts[0].result(), tasks.Surveys):
+        groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
+        parts = [client.submit(tasks.merge_surveyed, group, pure=False) for group in groups]
+    electrons = math.fsum(p.electrons for p in found.parts)
+    if electrons <= 0 or found.look is None:
         raise InputError(f"{info.path}: no electrons in the pixels that the mask uses, or in what can be read")
-    patterns = sum(p.patterns for p in parts)
-    return replace(
+    patterns = sum(p.patterns for p in found.parts)
+    made = replace(
         recipe,
         mean_counts=electrons / patterns,
-        damaged=tuple(box for p in parts for box in p.damaged),
-        container=", ".join(sorted({p.container for p in parts if p.patterns})),
-        pattern_bytes=sum(p.bytes for p in parts) / patterns,
+        damaged=tuple(box for p in found.parts for box in p.damaged),
+        container=", ".join(sorted({p.container for p in found.parts if p.patterns})),
+        pattern_bytes=sum(p.bytes for p in found.parts) / patterns,
     )
+    return made, survey_of(info, config, found.look)
 
 
 def history(log: Log) -> list[Entry]:

@@ -15,7 +15,7 @@ from ..distributed.machine import cores
 from ..io.dataset import DatasetInfo, dataset_info
 from ..io.selected import mask_of, positions_of, select
 from ..io.source import source_of
-from ..model.blocks import Block, Box, joined_tile, make_blocks
+from ..model.blocks import Block, Box, boxes_of, joined_tile, make_blocks
 from ..model.config import LARGEST_TILE, EngineConfig, JobConfig
 from ..model.optics import Microscope
 from ..model.scan import Canvas, make_canvas
@@ -43,7 +43,8 @@ class Recipe:
     ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
     data; ``hold_out`` is off while all electrons are used. ``backend``, ``chains`` and ``device_batch`` are what a
     worker chose at the start, so that all workers, and a resumed run, compute the same bits. ``damaged`` are the chunks
-    that the survey found unreadable and that are left out, where the job wants that. ``container`` and
+    that the survey found unreadable and that are left out, where the job wants that; ``excluded`` are positions that
+    are left out because the job says so, or because they misfired; ``suspicions`` are warnings. ``container`` and
     ``pattern_bytes`` say how it found counts to be cached: as ``events`` or in a dense type, in how many bytes per
     pattern. ``selection`` is what is used of the dataset, None for all of it; its files lie in the run folder.
     """
@@ -56,6 +57,8 @@ class Recipe:
     chains: bool = False
     device_batch: int = 0
     damaged: tuple[Box, ...] = ()
+    excluded: tuple[Box, ...] = ()
+    suspicions: tuple[str, ...] = ()
     container: str = ""
     pattern_bytes: float = math.nan
     selection: Selection | None = None
@@ -63,8 +66,14 @@ class Recipe:
     @classmethod
     def load(cls, values: dict[str, Any]) -> Recipe:
         """From the dictionary that JSON made of it, which keeps every bit of a float but knows no tuples."""
-        boxes = tuple(tuple(box) for box in values.get("damaged", ()))
-        return cls(**{**values, "damaged": boxes, "selection": Selection.load(values.get("selection"))})
+        boxes = {name: tuple(tuple(box) for box in values.get(name, ())) for name in ("damaged", "excluded")}
+        chosen = Selection.load(values.get("selection"))
+        return cls(**{**values, **boxes, "suspicions": tuple(values.get("suspicions", ())), "selection": chosen})
+
+    @property
+    def left_out(self) -> tuple[Box, ...]:
+        """What no block holds."""
+        return self.damaged + self.excluded
 
     @property
     def job(self) -> JobConfig:
@@ -77,17 +86,25 @@ class Recipe:
         return select(dataset_info(self.path, whole=False), self.selection)
 
 
-def blocks_of(info: DatasetInfo, config: JobConfig, damaged: tuple[Box, ...] = ()) -> tuple[Block, ...]:
-    """The scan's blocks, the job's or else whole shards of the dataset, without what is damaged.
+def excluded_by(info: DatasetInfo, config: JobConfig) -> tuple[Box, ...]:
+    """Positions that the job lists as not to be used, by their numbers in the store; in the scan of a selection."""
+    listed = config.data.exclude
+    boxes = () if listed is None or listed == "misfired" else boxes_of(listed)
+    return boxes if info.selection is None else info.selection.places(boxes)
+
+
+def blocks_of(info: DatasetInfo, config: JobConfig, left_out: tuple[Box, ...] = ()) -> tuple[Block, ...]:
+    """The scan's blocks, the job's or else whole shards of the dataset, without what is left out by the job or besides.
 
     Of a selection, the job's are counted within it, and the shards in the store: a shard is read by one block.
     """
+    left_out = excluded_by(info, config) + left_out
     if config.engine.block is not None:
-        return make_blocks(info.scan_shape, config.engine.block, damaged)
+        return make_blocks(info.scan_shape, config.engine.block, left_out)
     tile = joined_tile(info.scan_shape, info.tile)
     if info.selection is not None:
         tile = info.selection.tile(tile)
-    return make_blocks(info.scan_shape, tile, damaged, info.selection)
+    return make_blocks(info.scan_shape, tile, left_out, info.selection)
 
 
 def searches_line(info: DatasetInfo, config: JobConfig) -> bool:
@@ -111,6 +128,7 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
     slices_of(info, config)
     check_geometry(microscope, info.detector.pixels, info.detector.angular_step_mrad, step_angstrom=info.scan_step)
     geometry(info, microscope)
+    _check_excluded(info, config)
     rounds, blocks = config.solver.rounds_per_iteration, len(blocks_of(info, config))
     if rounds > blocks:
         raise InputError(
@@ -145,6 +163,22 @@ def job_warnings(info: DatasetInfo, config: JobConfig) -> list[str]:
     if config.solver.validation_fraction is not None and not counts_are_whole(info):
         return ["counts are not whole electrons: nothing is held out, the run stops on the loss alone"]
     return []
+
+
+def _check_excluded(info: DatasetInfo, config: JobConfig) -> None:
+    listed = config.data.exclude
+    if listed is None or listed == "misfired":
+        return
+    rows, columns = info.scan_shape if info.selection is None else dataset_info(info.path, whole=False).scan_shape
+    for y, x in listed:
+        if y >= rows or x >= columns:
+            raise InputError(
+                f"data.exclude = ({y}, {x}) is outside the scan of {rows} x {columns} positions: they are"
+                f" counted from (0, 0) to ({rows - 1}, {columns - 1})"
+            )
+    if not blocks_of(info, config):
+        count = math.prod(info.scan_shape)
+        raise InputError(f"data.exclude leaves none of the {count} positions: exclude fewer")
 
 
 def kernels(engine: EngineConfig) -> str:

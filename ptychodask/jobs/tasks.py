@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from .._errors import InputError
+from ..analysis.survey import Lens, Look, look, merge_looks
 from ..distributed.stream import Supply, block_data
 from ..io.checkpoint import create_state, save_state, save_tile
 from ..io.result import create_result, write_object, write_result
@@ -41,6 +43,7 @@ __all__ = [
     "initial_shared",
     "initial_state",
     "initial_tile",
+    "merge_surveyed",
     "plan_tiles",
     "recover",
     "recover_tile",
@@ -55,17 +58,28 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Surveyed:
-    """What a block holds: fitted electrons in the pixels in use, patterns, their container and its bytes, and the
-    damaged chunks that are left out."""
+    """What a block holds: fitted electrons in the pixels in use, patterns, their container and its bytes, the damaged
+    chunks that are left out, and what was seen of its counts."""
 
     electrons: float
     patterns: int
     container: str
     bytes: int
     damaged: tuple[Box, ...]
+    look: Look | None = None
 
 
-def survey_block(algorithm: LsqMl, source: ZarrBlocks, block: Block, supply: Supply, mask_damage: bool) -> Surveyed:
+@dataclass(frozen=True)
+class Surveys:
+    """What blocks hold, each without its look, and what was seen of all of them."""
+
+    parts: tuple[Surveyed, ...]
+    look: Look | None
+
+
+def survey_block(
+    algorithm: LsqMl | TiledLsqMl, source: ZarrBlocks, block: Block, supply: Supply, mask_damage: bool, through: Lens
+) -> Surveyed:
     """Read a block for the first time."""
     # the store is asked, not the cache: what is left out must not depend on what this worker has read before
     damaged = source.damaged(block) if mask_damage else ()
@@ -76,7 +90,16 @@ def survey_block(algorithm: LsqMl, source: ZarrBlocks, block: Block, supply: Sup
         return Surveyed(0.0, 0, "", 0, damaged)
     patterns, _ = block_data(algorithm, source, block, supply)
     electrons = electrons_in(patterns, algorithm.problem.weights)
-    return Surveyed(electrons, block.size, patterns.container, patterns.nbytes, damaged)
+    scan_shape = algorithm.problem.scan_shape
+    seen = look(patterns, block.flat(scan_shape), scan_shape, through)
+    return Surveyed(electrons, block.size, patterns.container, patterns.nbytes, damaged, seen)
+
+
+def merge_surveyed(found: Sequence[Surveyed | Surveys]) -> Surveys:
+    """All of them in the order given."""
+    looks = [its.look for its in found if its.look is not None]
+    parts = [(replace(its, look=None),) if isinstance(its, Surveyed) else its.parts for its in found]
+    return Surveys(tuple(chain.from_iterable(parts)), merge_looks(looks) if looks else None)
 
 
 def electrons_in(patterns: Patterns, weights: np.ndarray) -> float:
@@ -166,7 +189,7 @@ def build_tiled(recipe: Recipe) -> TiledLsqMl:
     assert side is not None, "only jobs in tiles have this algorithm"
     solver = build_algorithm(recipe)
     _, centres = geometry(info, microscope_of(info, config))
-    blocks = blocks_of(info, config, recipe.damaged)
+    blocks = blocks_of(info, config, recipe.left_out)
     tiles = tiles_of(solver.problem, blocks, centres, side)
     return TiledLsqMl(solver, tiles, object_dtype(config))
 
@@ -175,7 +198,7 @@ def plan_tiles(recipe: Recipe) -> TilePlan:
     """The plan of a job's tiles: it depends on the scan and the job alone."""
     algorithm, config = build_tiled(recipe), recipe.job
     info, canvas = recipe.info, algorithm.problem.canvas
-    blocks = blocks_of(info, config, recipe.damaged)
+    blocks = blocks_of(info, config, recipe.left_out)
     patterns = tuple(sum(blocks[b].size for b in tile.blocks) for tile in algorithm.tiles)
     shape = (algorithm.problem.slices, *canvas.shape)
     chunk = algorithm.tiles[0].core.shape

@@ -88,16 +88,17 @@ class BlockSource(Protocol):
 
 
 def make_blocks(
-    scan_shape: tuple[int, int], tile: tuple[int, int], damaged: Iterable[Box] = (), selection: Selection | None = None
+    scan_shape: tuple[int, int], tile: tuple[int, int], left_out: Iterable[Box] = (), selection: Selection | None = None
 ) -> tuple[Block, ...]:
-    """All tiles of a scan in row-major order, less damaged positions; tiles of which nothing is left are not there.
+    """All tiles of a scan in row-major order, less positions that are left out; tiles of which nothing is left are not
+    there.
 
     With a selection, the tiles are those of the stored scan, and a block is what is selected of one.
     """
     y_runs = runs(range(scan_shape[0]) if selection is None else selection.rows, tile[0])
     x_runs = runs(range(scan_shape[1]) if selection is None else selection.columns, tile[1])
     blocks = (Block(i, *y, *x) for i, (y, x) in enumerate(product(y_runs, x_runs)))
-    boxes = tuple(damaged)
+    boxes = tuple(left_out)
     return tuple(b for b in (block.without(boxes) if boxes else block for block in blocks) if b.size)
 
 
@@ -115,6 +116,17 @@ def joined_tile(scan_shape: tuple[int, int], shard: tuple[int, int]) -> tuple[in
     columns = max(1, min(width // shard[1], room))
     rows = max(1, min(height // shard[0], room // columns))
     return rows * shard[0], columns * shard[1]
+
+
+def boxes_of(positions: Iterable[tuple[int, int]]) -> tuple[Box, ...]:
+    """Boxes of one row that hold the positions (y, x), rising."""
+    boxes: list[Box] = []
+    for y, x in sorted(set(positions)):
+        if boxes and boxes[-1][0] == y and boxes[-1][3] == x:
+            boxes[-1] = (y, y + 1, boxes[-1][2], x + 1)
+        else:
+            boxes.append((y, y + 1, x, x + 1))
+    return tuple(boxes)
 
 
 def default_tile(scan_shape: tuple[int, int], side: int = 16) -> tuple[int, int]:

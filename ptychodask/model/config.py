@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,6 +119,27 @@ class DataConfig(_Section):
         "stop",
         description="damaged or missing chunks of counts: stop with an error, or leave their positions out and say so",
     )
+    exclude: Literal["misfired"] | tuple[tuple[int, int], ...] | None = Field(
+        None,
+        description='positions to leave out: "misfired" for frames with far too many electrons or none, or a list of'
+        " (scan_y, scan_x) such as [[3, 14], [15, 9]]; unset: none",
+    )
+
+    @field_validator("exclude", mode="before")
+    @classmethod
+    def _positions(cls, value: Any) -> Any:
+        """Pairs of whole numbers from whatever holds them."""
+        if value is None or (isinstance(value, str) and value == "misfired"):
+            return value
+        try:
+            pairs = tuple((operator.index(y), operator.index(x)) for y, x in value)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f'data.exclude = {value!r}: give "misfired", or a list of positions (scan_y, scan_x) such as [[3, 14]]'
+            ) from None
+        if any(min(pair) < 0 for pair in pairs):
+            raise ValueError(f"data.exclude = {min(pairs)}: positions are counted from (0, 0)")
+        return pairs or None
 
 
 class EngineConfig(_Section):

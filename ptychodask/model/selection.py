@@ -91,6 +91,10 @@ class Selection:
         found = (_within(self.rows, y0, y1) + _within(self.columns, x0, x1) for y0, y1, x0, x1 in boxes)
         return tuple((y0, y1, x0, x1) for y0, y1, x0, x1 in found if y0 < y1 and x0 < x1)
 
+    def stored(self, positions: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Numbers in the store of positions (y, x) of the selection."""
+        return [(self.rows[y], self.columns[x]) for y, x in positions]
+
     def described(self) -> dict[str, Any]:
         """Rows and columns as [start, stop, step] where they are regular, else one by one."""
         return {"rows": _span(self.rows), "columns": _span(self.columns)}

@@ -82,6 +82,11 @@ def pixel_type(pixels: int) -> np.dtype[Any]:
     return np.dtype(np.uint16 if pixels <= 65_536 else np.uint32)
 
 
+def smallest(numbers: np.ndarray) -> np.ndarray:
+    """Whole numbers in the smallest unsigned type that holds them."""
+    return numbers.astype(np.min_scalar_type(int(numbers.max(initial=0))), copy=False)
+
+
 def gather_events(
     first: np.ndarray, end: np.ndarray, pixel: np.ndarray, count: np.ndarray, limit: int | None
 ) -> Events | None:
@@ -92,7 +97,7 @@ def gather_events(
     pixels = np.empty(start[-1], pixel.dtype)
     _gather(first, end, pixel, count, pixels, numbers)
     if numbers.dtype.kind != "f":
-        numbers = numbers.astype(np.min_scalar_type(int(numbers.max(initial=0))), copy=False)
+        numbers = smallest(numbers)
     events = Events(start, pixels, numbers)
     return None if limit is not None and events.nbytes >= limit else events
 
@@ -131,8 +136,7 @@ def add_events(first: Events, second: Events) -> Events:
     both = Events(start, pixel[: start[-1]].copy(), count[: start[-1]].copy())
     if kind.kind == "f":
         return both
-    small = np.min_scalar_type(int(both.count.max(initial=0)))
-    return Events(both.start, both.pixel, both.count.astype(small, copy=False))
+    return Events(both.start, both.pixel, smallest(both.count))
 
 
 def add_to_dense(events: Events, out: np.ndarray) -> None:

@@ -6,22 +6,25 @@ merged update per iteration and a pooled least-squares step, which need no secon
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ..model.blocks import Block
 from ..model.state import Model, State
 from .apply import Direction, advance, direction, recover
+from .goodness import goodness
 from .partial import line_search, partial
 from .partial_cpu import partial_cpu
 from .partial_gpu import partial_gpu
 from .patterns import Counts, Patterns, prepare, reunited
 from .problem import Problem
-from .update import Update, merge
+from .update import Sums, Update, merge
 from .workspace_gpu import gpu_workspace
 
 
@@ -58,9 +61,15 @@ class LsqMl:
         return state.model
 
     def partial(self, block: Block, patterns: Patterns, model: Model, evaluate_only: bool) -> Update:
-        """Update of one block."""
+        """Update of one block; of a state that is only looked at, how well it fits besides."""
         run = {"cpu": partial_cpu, "numpy": partial, "cupy": partial_gpu}[self.problem.backend]
-        return run(self.problem, block, self._roles(patterns), model, evaluate_only=evaluate_only)
+        roles = self._roles(patterns)
+        update = run(self.problem, block, roles, model, evaluate_only=evaluate_only)
+        if not evaluate_only:
+            return update
+        with self._queue(model):
+            compared = goodness(self.problem, block, roles, model)
+        return replace(update, sums=update.sums + compared)
 
     def merge(self, updates: list[Update]) -> Update:
         """Sum in the order given."""
@@ -76,12 +85,12 @@ class LsqMl:
 
     def line_search(self, block: Block, patterns: Patterns, model: Model, move: Direction) -> Update:
         """Tangent sums of one block along a direction."""
-        # on this thread's queue, where a device waits for no other thread
-        queue = (
-            gpu_workspace(self.problem, len(model.probe)).device if self.problem.backend == "cupy" else nullcontext()
-        )
-        with queue:
+        with self._queue(model):
             return line_search(self.problem, block, self._roles(patterns), model, move.object, move.probe)
+
+    def _queue(self, model: Model) -> AbstractContextManager[Any]:
+        """This thread's queue, where a device waits for no other thread."""
+        return gpu_workspace(self.problem, len(model.probe)).device if self.problem.backend == "cupy" else nullcontext()
 
     def advance(self, state: State, move: Direction, line: Update | None) -> State:
         """Next state."""
@@ -100,6 +109,18 @@ class LsqMl:
             "validation": sums.held_loss / sums.patterns if held else float("nan"),
             "patterns": sums.patterns,
             "power": sums.intensity / max(sums.electrons, 1e-300),
+            **self._fit(sums),
+        }
+
+    def _fit(self, sums: Sums) -> dict[str, float]:
+        """Loss per pattern above that of Poisson noise around the model, with its standard error; where it was
+        compared."""
+        if not sums.tested:
+            return {}
+        return {
+            "loss_excess": (sums.tested_loss - sums.expected_loss) / sums.tested,
+            "loss_excess_error": math.sqrt(sums.expected_variance) / sums.tested,
+            "loss_expected": sums.expected_loss / sums.tested,
         }
 
     def full_dose(self, model: Model) -> Model:

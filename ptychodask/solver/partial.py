@@ -35,7 +35,7 @@ class _Local:
     weights: Array
 
 
-def _localise(problem: Problem, block: Block, model: Model) -> _Local:
+def localise(problem: Problem, block: Block, model: Model) -> _Local:
     xp = backend_module(problem.backend)
     positions = np.asarray(model.positions)[block.flat(problem.scan_shape)]
     corners, fractions = split_positions(positions, problem.pixels)
@@ -53,7 +53,7 @@ def _localise(problem: Problem, block: Block, model: Model) -> _Local:
     )
 
 
-def _batches(size: int, batch: int) -> Iterator[slice]:
+def batches(size: int, batch: int) -> Iterator[slice]:
     return (slice(low, min(low + batch, size)) for low in range(0, size, batch))
 
 
@@ -72,7 +72,7 @@ def partial(problem: Problem, block: Block, patterns: Patterns, model: Model, *,
         Only losses, no gradients: for the state after the last update.
     """
     xp = backend_module(problem.backend)
-    local = _localise(problem, block, model)
+    local = localise(problem, block, model)
     likelihood = problem.likelihood
     dtype = local.weights.dtype
     n = problem.pixels
@@ -82,7 +82,7 @@ def partial(problem: Problem, block: Block, patterns: Patterns, model: Model, *,
     probe_gradient = xp.zeros_like(local.spectra)
     probe_illumination = xp.zeros((n, n), dtype=dtype)
     sums = Sums()
-    for part in _batches(block.size, problem.settings.batch):
+    for part in batches(block.size, problem.settings.batch):
         corners = local.corners[part]
         counts = dense(patterns.fitted, part.start, part.stop, n, xp, dtype)
         probes, ramps = shifted_probes(local.spectra, local.fractions[part])
@@ -158,7 +158,7 @@ def line_search(
     """
     xp = backend_module(problem.backend)
     stride = problem.settings.tangent_stride
-    local = _localise(problem, block, model)
+    local = localise(problem, block, model)
     likelihood = problem.likelihood
     d_transmission = xp.asarray(object_direction[model.part(local.views_of)])
     if is_pure_phase(model.object):
@@ -168,7 +168,7 @@ def line_search(
     first = model.iteration % stride
     subset = every(patterns.fitted, first, stride)
     all_corners, all_fractions = local.corners[first::stride], local.fractions[first::stride]
-    for part in _batches(len(all_corners), problem.line_batch):
+    for part in batches(len(all_corners), problem.line_batch):
         corners, fractions = all_corners[part], all_fractions[part]
         counts = dense(subset, part.start, part.stop, problem.pixels, xp, local.weights.dtype)
         views = gather(local.transmission, corners, problem.pixels)

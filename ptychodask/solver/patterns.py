@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from .events import (
     every,
     join_events,
     pick,
+    smallest,
     to_events,
     write_dense,
 )
@@ -87,7 +88,8 @@ def prepare(
     patterns : int array [B]
         Index j of every pattern in the scan: it keys the thinning.
     weights : array [N, N]
-        Detector mask, corner-centred; held-out electrons under it are dropped.
+        Detector mask, corner-centred. What stands in pixels that it does not use is never looked at: a dead pixel may
+        hold NaN or the largest number, and the patterns are the same as with zeros there.
     train_fraction : float or None
         Share of electrons to train on; None holds nothing out.
     seed : int
@@ -97,7 +99,9 @@ def prepare(
     held: list[Events] = []
     done = 0
     n, dtype = weights.shape[-1], np.dtype(np.uint8)
-    for part in (counts,) if isinstance(counts, Counts) else counts:
+    used = None if weights.all() else weights > 0
+    for stored in (counts,) if isinstance(counts, Counts) else counts:
+        part = stored if used is None else _seen(stored, used)
         whole = part if isinstance(part, Events) else _smaller(part)
         indices = patterns[done : done + _length(part)]
         done += len(indices)
@@ -106,10 +110,10 @@ def prepare(
         if train_fraction is None:
             fitted.append(whole)
         else:
-            kept, rest = _split(whole, indices, train_fraction, seed, weights > 0)
+            kept, rest = _split(whole, indices, train_fraction, seed)
             fitted.append(kept)
             held.append(rest)
-        del part, whole  # before the next run is read
+        del stored, part, whole  # before the next run is read
     return Patterns(_joined(fitted, n, dtype), None, join_events(held) if held else None, n)
 
 
@@ -117,7 +121,7 @@ def reunited(patterns: Patterns) -> Patterns:
     """All electrons to be fitted, and the loss measured on those that were fitted before: what the finish wants.
 
     Made of the patterns that the fit has, block by block when they are computed with: two preparations of the same
-    counts never lie in a cache side by side. Held-out electrons under the mask are gone, where nobody looks.
+    counts never lie in a cache side by side.
     """
     train, held = patterns.fitted, patterns.held
     if held is None:
@@ -133,22 +137,28 @@ def _length(part: Counts) -> int:
     return len(part.start) - 1 if isinstance(part, Events) else len(part)
 
 
+def _seen(counts: Counts, used: np.ndarray) -> Counts:
+    """Counts with nothing in the pixels that are not used."""
+    if isinstance(counts, Events):
+        left = pick(counts, np.where(used.ravel()[counts.pixel], counts.count, counts.count.dtype.type(0)))
+        return left if left.count.dtype.kind == "f" else replace(left, count=smallest(left.count))
+    return np.where(used, counts, counts.dtype.type(0))
+
+
 def _smaller(counts: np.ndarray) -> Counts:
     """Counts as events, or as they are where those take fewer bytes."""
     events = events_below(counts, counts.nbytes)
     return counts if events is None else events
 
 
-def _split(
-    counts: Counts, patterns: np.ndarray, train_fraction: float, seed: int, used: np.ndarray
-) -> tuple[Counts, Events]:
-    """Electrons to train on, and the others where the mask uses their pixel."""
+def _split(counts: Counts, patterns: np.ndarray, train_fraction: float, seed: int) -> tuple[Counts, Events]:
+    """Electrons to train on, and the others."""
     if isinstance(counts, Events):
         kept = thin(counts.count, counts.start, patterns, train_fraction, seed)
-        return pick(counts, kept), pick(counts, (counts.count - kept) * used.ravel()[counts.pixel])
+        return pick(counts, kept), pick(counts, counts.count - kept)
     start = np.arange(len(counts) + 1) * counts[0].size
     kept = thin(counts.reshape(-1), start, patterns, train_fraction, seed).reshape(counts.shape)
-    return _smaller(kept), to_events((counts - kept) * used)
+    return _smaller(kept), to_events(counts - kept)
 
 
 def _joined(parts: list[Counts], n: int, dtype: np.dtype[Any]) -> Counts:

@@ -25,6 +25,12 @@ class Sums:
     background_denominator: float = 0.0
     line_numerator: float = 0.0
     line_denominator: float = 0.0
+    tested: float = 0.0
+    """Patterns whose loss is compared with its expectation."""
+    tested_loss: float = 0.0
+    expected_loss: float = 0.0
+    """Theirs, if the counts were Poisson noise around the model."""
+    expected_variance: float = 0.0
 
     def __add__(self, other: Sums) -> Sums:
         return Sums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))

@@ -82,10 +82,10 @@ def nothing_left_out(intact):
 
 
 def _survey_without(survey):
-    def surveyed(algorithm, source, block, budget, mask):
+    def surveyed(algorithm, source, block, *others):
         if (block.y0, block.y1, block.x0, block.x1) == LOST:
             return Surveyed(0.0, 0, "", 0, (LOST,))
-        return survey(algorithm, source, block, budget, mask)
+        return survey(algorithm, source, block, *others)
 
     return surveyed
 
@@ -105,8 +105,8 @@ def test_masked_it_is_the_run_without_those_positions(damaged, expected, nothing
     result = ptychodask.reconstruct(damaged(harm), JOB, progress=seen)
     assert bits(result) == expected
     assert bits(result) != nothing_left_out
-    (warning,) = seen.named("warning")
-    assert "16 of 96 patterns are left out, those of scan rows 4 to 7, columns 4 to 7" in warning["text"]
+    (warning,) = seen.warned()
+    assert "16 of 96 patterns are left out, those of scan rows 4 to 7, columns 4 to 7" in warning
     assert result.attributes["patterns_left_out"] == 16
     assert json.loads(result.attributes["boxes_left_out"]) == [list(LOST)]
     assert {e["patterns"] for e in seen.named("iteration")} == {80.0}

@@ -45,8 +45,8 @@ def test_a_run_goes_on_without_a_checkpoint_and_tries_the_next(scan, expected, t
     monkeypatch.setattr(tasks, "save_state", sometimes)
     seen = Recorder()
     result = ptychodask.reconstruct(scan, JOB, output=tmp_path / "r.zarr", progress=seen)
-    (warning,) = seen.named("warning")
-    assert "no checkpoint of iteration 6 (" in warning["text"] and "No space left on device" in warning["text"]
+    (warning,) = seen.warned()
+    assert "no checkpoint of iteration 6 (" in warning and "No space left on device" in warning
     assert {3, 9} <= set(stored) and 6 not in stored
     assert bits(result) == expected
 
@@ -72,7 +72,7 @@ def test_an_error_of_the_work_is_not_taken_for_one_of_the_disk(scan, tmp_path, m
     seen = Recorder()
     with pytest.raises(OSError, match="No space left"):
         ptychodask.reconstruct(scan, {**JOB, "engine": {"checkpoint_every": 1}}, progress=seen)
-    assert seen.named("warning") == []
+    assert seen.warned() == []
 
 
 SMALL_DISK = """
@@ -137,7 +137,7 @@ def test_a_real_disk_that_fills_up(scan, expected, tmp_path, room_at, stops):
     found = json.loads(done.stdout)
     assert found["digest"] == hashlib.sha256(b"".join(expected)).hexdigest()
     assert any(f"no checkpoint of iteration {i} (" in text for text in found["told"] for i in (6, 7)), found
-    assert all("No space left on device" in text for text in found["told"])
+    assert all("No space left on device" in text for text in found["told"] if "of the probe" not in text)
     assert found["names"] == ["r.zarr"]
     assert bool(found["stopped"]) == stops
     if stops:

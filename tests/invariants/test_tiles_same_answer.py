@@ -203,8 +203,8 @@ def test_checkpoints_are_whole_or_absent_and_have_the_form_of_any_other(scan, tm
     before, seen = folder.checkpoints(), Recorder(2)
     with pytest.raises(KeyboardInterrupt):
         ptychodask.resume(target, engine={"checkpoint_every": 1}, progress=seen)
-    assert all("the disk is full" in warning["text"] for warning in seen.named("warning"))
-    assert seen.named("warning") and folder.checkpoints() == before
+    assert all("the disk is full" in warning for warning in seen.warned())
+    assert seen.warned() and folder.checkpoints() == before
     assert not [p.name for p in folder.path.iterdir() if p.name.endswith(".part")]
 
 

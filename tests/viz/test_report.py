@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from ptychodask._errors import InputError
-from ptychodask._tables import fit_text
 from ptychodask.viz import report as report_module
 from ptychodask.viz.draw import extent, rounded_length, wave_rgb
 from ptychodask.viz.figures import ReportData, analyse
@@ -131,15 +130,6 @@ def test_a_figure_that_fails_takes_no_other_with_it(data: ReportData, tmp_path: 
     for figure, value in others.items():
         if untouched[figure] not in changes:
             assert figures[figure] == pytest.approx(value, rel=0.03)
-
-
-@pytest.mark.parametrize(
-    ("excess", "error", "words"),
-    [(None, None, ""), (0.2, 0.1, "fits within noise"), (-3.0, 0.1, "fits within noise"), (4.2, 0.1, "+4.2 nats")],
-)
-def test_whether_it_fits_is_said(excess, error, words) -> None:
-    assert words in fit_text(excess, error)
-    assert bool(words) == bool(fit_text(excess, error))
 
 
 def test_text_of_many_modes_is_short() -> None:

@@ -1,0 +1,73 @@
+"""How well the final model fits: its loss against that of Poisson noise around it, as attributes and in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+SHARE, MODEL = 0.1, 0.02
+"""Of the expected loss, above which an excess is worth a warning, and what is added per electron in a pixel of the
+bright-field disk: the errors of any model grow with the dose, while noise stays. Sound crystals reached 0.04 and 0.013.
+"""
+SURE = 6
+"""Standard errors that it must have."""
+
+
+@dataclass(frozen=True)
+class Excess:
+    """Loss per pattern less that of Poisson noise around the model, the standard error of that, what noise gives, and
+    the largest excess that is usual; all in nats."""
+
+    value: float = math.nan
+    error: float = math.nan
+    expected: float = math.nan
+    bound: float = math.nan
+
+    @classmethod
+    def of(cls, metrics: Mapping[str, float], disk_electrons: float) -> Excess:
+        """Of the metrics of a pass that only looks, and electrons per pixel of the bright-field disk."""
+        value, error, expected = (metrics[name] for name in ("loss_excess", "loss_excess_error", "loss_expected"))
+        return cls(value, error, expected, max((SHARE + MODEL * disk_electrons) * expected, SURE * error))
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What a result keeps."""
+        return {
+            "loss_excess": self.value,
+            "loss_excess_error": self.error,
+            "loss_expected": self.expected,
+            "loss_excess_bound": self.bound,
+        }
+
+    @property
+    def is_misfit(self) -> bool:
+        """Is it more than sound data give?"""
+        return self.value > self.bound
+
+    def warning(self) -> str | None:
+        """One line where the data do not fit the model."""
+        if not self.is_misfit:
+            return None
+        return (
+            f"the data do not fit the model: the loss is {self.value:.3g} nats per pattern above that of Poisson noise"
+            f" ({self.expected:.4g} +- {self.error:.2g}; at most {self.bound:.3g} more is usual): check defocus, scan"
+            " step and rotation, the gain of the detector, hot pixels and the number of slices"
+        )
+
+
+def excess_figures(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures of a result, and ``fit``: what they mean."""
+    known = (attributes.get(name) for name in Excess().attributes)
+    found = Excess(*(math.nan if value is None else float(value) for value in known))
+    if math.isnan(found.value):
+        return {}  # made by an earlier version
+    if found.is_misfit:
+        text = f"the data do not fit the model: loss {found.value:.3g} nats per pattern above noise"
+    elif found.value < -2 * found.error:
+        # the model has taken up some noise of the very counts that it is compared with
+        text = f"the data fit the model, loss {-found.value:.2g} nats per pattern below noise"
+    else:
+        text = f"the data fit the model within {max(abs(found.value), 2 * found.error):.2g} nats per pattern"
+    return {**found.attributes, "fit": text}
