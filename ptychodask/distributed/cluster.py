@@ -43,7 +43,6 @@ import distributed.core
 from distributed import Client, KilledWorker, LocalCluster
 from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError, get_address_host
-from distributed.dashboard.scheduler import template_variables
 from distributed.security import Security
 
 from .._arguments import shown
@@ -136,6 +135,8 @@ def connect(client: Any = None, waiting: Waiting | None = None, **options: Any) 
 def _let_go(scheduler: Any, folders: list[str]) -> None:
     """A closed scheduler with all it knew would be kept, in what Dask remembers of two functions: the dashboard for
     ever, its server until 128 handlers later; and so would the finders of its folders."""
+    from distributed.dashboard.scheduler import template_variables  # loads bokeh, which a dashboard has loaded
+
     remembered = inspect.getclosurevars(template_variables).nonlocals.get("cache")
     if isinstance(remembered, dict):
         remembered.pop(scheduler, None)

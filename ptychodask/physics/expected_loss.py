@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from scipy.interpolate import CubicSpline
-from scipy.stats import poisson
+from scipy.special import gammaln
 
 from .likelihood import Likelihood
 
@@ -42,10 +42,12 @@ def _loss(likelihood: Likelihood, counts: np.ndarray, intensity: np.ndarray) -> 
 
 
 @lru_cache(maxsize=8)
-def _splines(likelihood: Likelihood) -> tuple[CubicSpline, CubicSpline]:
+def _splines(likelihood: Likelihood) -> tuple[Any, Any]:
+    from scipy.interpolate import CubicSpline  # half a second, and workers load this file before they join
+
     knots = np.geomspace(FAINTEST, BRIGHTEST, KNOTS)
     counts = np.arange(int(BRIGHTEST + 15 * np.sqrt(BRIGHTEST)))
-    probability = poisson.pmf(counts, knots[:, None])
+    probability = np.exp(counts * np.log(knots[:, None]) - knots[:, None] - gammaln(counts + 1))
     losses = _loss(likelihood, counts.astype(np.float64), knots[:, None])
     mean = (probability * losses).sum(axis=1)
     variance = (probability * (losses - mean[:, None]) ** 2).sum(axis=1)

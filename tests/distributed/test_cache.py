@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ptychodask.distributed.cache import AHEAD, STALE, WORKER_CACHE, BlockCache
+from ptychodask.distributed.cache import AHEAD, STALE, BlockCache
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,6 @@ def test_a_failed_read_leaves_nothing():
             raise AssertionError("the error was swallowed")
     assert cache.nbytes == 0
     assert fetch(cache, "run", 0)[1] is False
-
-
-def test_a_process_has_one():
-    assert isinstance(WORKER_CACHE, BlockCache)
 
 
 # -- reading ahead -------------------------------------------------------------------------------------------------

@@ -274,10 +274,6 @@ def test_a_pass_can_be_asked_for_while_there_are_no_workers(make, client, monkey
     assert [p.state.result() for p in passes(make(), start(client, 1.0), 0, 1)] == [1.0, 7.0]
 
 
-def test_names_of_jobs_differ():
-    assert new_name() != new_name()
-
-
 def test_run_all_keeps_the_order_and_counts(client):
     told = []
     assert run_all(client, [(pow, (i, 2)) for i in range(5)], lambda done, all_: told.append((done, all_))) == [

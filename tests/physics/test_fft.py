@@ -73,9 +73,8 @@ def test_columns_of_a_wave_come_and_go_without_a_copy(n):
     assert not out.any(), "wrote beyond its columns"
 
 
-@pytest.mark.parametrize("n", range(1, 300))
-def test_radices_multiply_to_the_length(n):
-    assert prod(radices(n)) == n
+def test_radices_multiply_to_the_length():
+    assert [prod(radices(n)) for n in range(1, 300)] == list(range(1, 300))
 
 
 def test_transpose_exchanges_rows_and_columns():

@@ -16,6 +16,7 @@ from helpers import (
     small_problem,
 )
 
+from ptychodask._array import cupy_available
 from ptychodask.model.blocks import Block, make_blocks
 from ptychodask.physics.likelihood import FISHER_STEP
 from ptychodask.solver.partial import partial
@@ -310,8 +311,11 @@ def test_window_of_a_block_lies_where_its_positions_are():
     assert last.object.gradient.shape[1] < whole.shape[1]
 
 
-def test_every_array_library_gives_the_same(xp):
+@pytest.mark.gpu
+def test_a_device_gives_the_same():
+    if not cupy_available():
+        pytest.skip("no CUDA device with CuPy")
     options = {"mask": True, "kind": "complex", "train_fraction": 0.8, "background": 0.02}
-    case = small_problem(2, 2, backend=xp.__name__, **options)
+    case = small_problem(2, 2, backend="cupy", **options)
     found = partial(case.problem, case.blocks[0], case.patterns[0], case.model)
     close(found, small_problem(2, 2, **options).update(), 1e-10)

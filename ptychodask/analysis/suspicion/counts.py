@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.stats import poisson
 
 from .survey import Survey
 
@@ -98,6 +97,8 @@ def _misfires(totals: np.ndarray) -> np.ndarray:
     most = np.floor(LOW * around)
     low = there & (totals <= most)
     if low.any():
+        from scipy.stats import poisson  # a second to load, and most scans have none
+
         by_chance = float(poisson.cdf(most[there], expected[there]).sum())
         if poisson.sf(low.sum() - 1, by_chance) > RARE:
             low[:] = False
