@@ -125,8 +125,11 @@ def _as_path(data: str | Path | xr.Dataset) -> str:
     return located(data.attrs["path"])
 
 
-def _shows(progress: bool | None) -> bool:
+def _shows(progress: Any) -> bool:
     """Is a bar wanted: in a notebook and at a terminal by default?"""
+    if not (progress is None or isinstance(progress, bool)):
+        told = "give a function to call, True for a bar, or False for nothing"
+        raise InputError(f"progress = {arguments.shown(progress)}: {told}")
     if progress is not None:
         return progress
     return "ipykernel" in sys.modules or (sys.stdout is not None and sys.stdout.isatty())
@@ -135,9 +138,6 @@ def _shows(progress: bool | None) -> bool:
 @contextmanager
 def _observer(progress: Report | bool | None) -> Iterator[Report | None]:
     """Who takes the events of a run, see :func:`reconstruct`."""
-    if not (progress is None or isinstance(progress, bool) or callable(progress)):
-        told = "give a function to call, True for a bar, or False for nothing"
-        raise InputError(f"progress = {arguments.shown(progress)}: {told}")
     if callable(progress):
         yield progress
     elif _shows(progress):

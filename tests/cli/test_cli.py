@@ -376,7 +376,6 @@ BAD = {
     "result's folder": (["reconstruct", "scan.zarr", "-o", "{tmp}/absent/new.zarr"], "absent does not exist"),
     "folder of other files": (["simulate", "thesis", "--overwrite"], "other files"),
     "nothing to resume": (["resume", "{tmp}/new.zarr"], "nothing to resume"),
-    "finished": (["resume", "result.zarr"], "nothing to resume: it is finished"),
     "report of a dataset": (["report", "scan.zarr"], "schema"),
     "report of nothing": (["report", "absent.zarr", "--json"], "does not exist"),
     "report over a folder": (["report", "result.zarr", "-o", "thesis", "--overwrite"], "thesis"),
@@ -492,6 +491,6 @@ def test_a_warning_is_one_line(run, folder, monkeypatch):
     from ptychodask._warnings import warn
 
     dataset_info = api.dataset_info
-    monkeypatch.setattr(api, "dataset_info", lambda path: warn("doubtful") or dataset_info(path))
+    monkeypatch.setattr(api, "dataset_info", lambda path, **options: warn("doubtful") or dataset_info(path, **options))
     code, _, err = run("info", folder / "scan.zarr")
     assert code == 0 and err == "warning: doubtful\n"

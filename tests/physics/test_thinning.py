@@ -103,13 +103,14 @@ def test_a_split_does_not_depend_on_the_block(counts):
         np.testing.assert_array_equal(whole(apart.held), whole(together.held)[indices])
 
 
-def test_held_out_electrons_under_the_mask_are_dropped(counts):
+def test_the_mask_comes_before_the_split(counts):
     weights = np.ones((16, 16))
     weights[:, :7] = 0
-    free = prepare(counts, np.arange(12), np.ones((16, 16)), P, SEED)
+    empty = prepare((counts * weights).astype(counts.dtype), np.arange(12), np.ones((16, 16)), P, SEED)
     masked = prepare(counts, np.arange(12), weights, P, SEED)
-    np.testing.assert_array_equal(whole(masked.held), whole(free.held) * weights)
-    np.testing.assert_array_equal(whole(masked.fitted), whole(free.fitted))
+    np.testing.assert_array_equal(whole(masked.held), whole(empty.held))
+    np.testing.assert_array_equal(whole(masked.fitted), whole(empty.fitted))
+    assert not (whole(masked.held) * (1 - weights)).any() and not (whole(masked.fitted) * (1 - weights)).any()
 
 
 def test_the_finish_fits_all_and_still_measures_on_the_training_share(counts):

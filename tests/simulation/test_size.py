@@ -13,9 +13,7 @@ from ptychodask.simulation import size
 from ptychodask.simulation.run import simulate
 
 HUGE = {
-    "scan": ({"scan_shape": (1_000_000, 1_000_000)}, "1000000 x 1000000 positions"),
-    "one row": ({"scan_shape": (1, 10**12)}, "1 x 1000000000000 positions"),
-    "step": ({"scan_step_angstrom": 1e7}, r"a canvas of .*e\+09 x .*e\+09 pixels"),
+    "scan": ({"scan_shape": (60_000, 60_000)}, "60000 x 60000 positions"),
     "detector": ({"detector_pixels": 4_000_000}, "of 4000000 x 4000000 pixels"),
     "thickness": ({"thickness_angstrom": 1e13}, r"in 5e\+12 slices"),
 }
