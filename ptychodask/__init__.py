@@ -8,55 +8,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from ._errors import DivergenceError, InputError, StoppedError
-    from ._warnings import PtychodaskWarning
-    from .api import (
-        create_dataset,
-        doctor,
-        export,
-        info,
-        open_dataset,
-        open_result,
-        plan,
-        read_truth,
-        reconstruct,
-        report,
-        resume,
-        simulate,
-    )
-    from .model.config import JobConfig
+    from ._errors import *  # noqa: F403
+    from ._warnings import *  # noqa: F403
+    from .api import *  # noqa: F403
+    from .model.config import JobConfig as JobConfig
 
-_HOMES = {
-    **dict.fromkeys(
-        (
-            "create_dataset",
-            "doctor",
-            "export",
-            "info",
-            "open_dataset",
-            "open_result",
-            "plan",
-            "read_truth",
-            "reconstruct",
-            "report",
-            "resume",
-            "simulate",
-        ),
-        "api",
-    ),
-    "JobConfig": "model.config",
-    "InputError": "_errors",
-    "DivergenceError": "_errors",
-    "StoppedError": "_errors",
-    "PtychodaskWarning": "_warnings",
-}
-
-__all__ = [
-    "DivergenceError",
-    "InputError",
-    "JobConfig",
-    "PtychodaskWarning",
-    "StoppedError",
+_FUNCTIONS = (
     "create_dataset",
     "doctor",
     "export",
@@ -69,7 +26,14 @@ __all__ = [
     "report",
     "resume",
     "simulate",
-]
+)
+_HOMES = {
+    **dict.fromkeys(_FUNCTIONS, "api"),
+    **dict.fromkeys(("InputError", "DivergenceError", "StoppedError"), "_errors"),
+    "PtychodaskWarning": "_warnings",
+    "JobConfig": "model.config",
+}
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:

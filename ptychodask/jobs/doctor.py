@@ -18,7 +18,7 @@ from .._tables import table
 from ..distributed.cluster import Client, connect, describe, has_dask_cuda, has_ucx
 from ..distributed.machine import cores, cuda_devices, memory_limit, spill_folder, worker_versions
 from ..model.config import EngineConfig
-from ..solver.device import trouble
+from ..solver.device import device_trouble
 from .setup import kernels
 
 OPTIONAL = {
@@ -138,7 +138,7 @@ def _devices(engine: EngineConfig) -> Iterator[Check]:
         versions = f"driver for CUDA {_cuda(device.driver)}, runtime {_cuda(device.runtime)}"
         yield Check("device", f"GPU {number}", device.name, True, f"{memory}; {versions}")
     if devices:
-        why = trouble()
+        why = device_trouble()
         remark = f"{why}: pip install 'ptychodask[cuda12]' or [cuda13] brings compiler and cuFFT" if why else ""
         yield Check("device", "kernels", "fail" if why else "compiled and run", not why, remark)
     else:

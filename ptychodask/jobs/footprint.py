@@ -171,12 +171,19 @@ class Footprint:
 
     def bytes_merged(self, iteration: int) -> int:
         """Updates of all blocks, in the pass that follows ``iteration`` updates."""
-        return sum(self.maps_bytes(view) for view in self.windows) + len(self.blocks) * self._probe_update(iteration)
+        return sum(self.maps_bytes(view) for view in self.windows) + len(self.blocks) * self._probe_update(
+            self._probe_moves(iteration)
+        )
 
-    def _probe_update(self, iteration: int) -> int:
+    def _probe_update(self, moves: bool) -> int:
+        """Bytes of the probe's sums; none where it is held throughout."""
+        if not moves or self.config.probe.update_start is None:
+            return 0
+        return self._wave + self.info.detector.pixels**2 * REAL
+
+    def _probe_moves(self, iteration: int) -> bool:
         start = self.config.probe.update_start
-        moves = start is not None and iteration >= start
-        return self._wave + self.info.detector.pixels**2 * REAL if moves else 0
+        return start is not None and iteration >= start
 
     # -- memory ------------------------------------------------------------------------------------------------------
 
@@ -242,7 +249,7 @@ class Footprint:
 
     @property
     def _update_bytes(self) -> int:
-        return self._largest_maps + self._probe_update(10**9)
+        return self._largest_maps + self._probe_update(moves=True)
 
     @property
     def _pattern_work(self) -> int:
@@ -266,7 +273,7 @@ class Footprint:
     def waiting_bytes(self, windows: list[Rect], workers: int) -> int:
         """Updates on their way up a merge tree: what waits at every level for its group to be complete."""
         level, total = windows, 0
-        extra = self._probe_update(10**9)
+        extra = self._probe_update(moves=True)
         while True:
             share = math.ceil(len(level) / workers)
             total += min(FAN_IN, share) * (max(self.maps_bytes(view) for view in level) + extra)

@@ -197,8 +197,8 @@ def _stored_recipe(folder: RunFolder, dataset: DatasetInfo, job: JobConfig) -> R
 
 def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:
     """The job with other options of the engine, of which none may change the bits."""
-    if fixed := {"block", "backend", "tile_pixels", "object_gib"} & set(engine):
-        raise InputError(f"engine.{fixed.pop()} cannot change in a resumed run: it would change the bits")
+    if fixed := EngineConfig.CHANGES_BITS & set(engine):
+        raise InputError(f"engine.{min(fixed)} cannot change in a resumed run: it would change the bits")
     here = job.engine.model_dump()
     if PLACES & set(engine):  # another place to run replaces the old one
         here |= dict.fromkeys(PLACES) | {"host": EngineConfig().host, "protocol": None}

@@ -7,7 +7,7 @@ import operator
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -23,6 +23,15 @@ LARGEST_TILE = 8192
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nones(cls, values: Any) -> Any:
+        """An option that can be unset reads ``none`` in text, because TOML knows no null."""
+        if not isinstance(values, dict):
+            return values
+        unset = {name for name, field in cls.model_fields.items() if type(None) in get_args(field.annotation)}
+        return {name: None if value == "none" and name in unset else value for name, value in values.items()}
 
     @model_validator(mode="before")
     @classmethod
@@ -90,9 +99,9 @@ class SolverConfig(_Section):
         "auto",
         description="pooled least squares over S, or tangent line search; auto: tangent above 4 free slices",
     )
-    tangent_stride: int = Field(8, ge=1, description="the tangent step uses every so manyth pattern")
+    tangent_stride: int = Field(8, ge=1, description="the tangent step uses one pattern of so many")
     rounds_per_iteration: int = Field(
-        1, ge=1, le=1000, description="updates per iteration, each from every so manyth block; 1 at low dose"
+        1, ge=1, le=1000, description="updates per iteration, each from one block of so many; 1 at low dose"
     )
     acceleration: bool = Field(True, description="Nesterov with restart")
     background: bool = Field(False, description="fit a uniform background on the detector")
@@ -144,6 +153,8 @@ class DataConfig(_Section):
 
 class EngineConfig(_Section):
     """Where and how it runs; only backend, block, tile_pixels and object_gib change bits of the result."""
+
+    CHANGES_BITS: ClassVar[frozenset[str]] = frozenset({"backend", "block", "tile_pixels", "object_gib"})
 
     workers: int | None = Field(None, ge=1, le=10_000, description="worker processes; unset: threads in this process")
     threads: int | None = Field(None, ge=1, le=4096, description="threads per worker; unset: all cores shared out")
@@ -240,8 +251,7 @@ class JobConfig(_Section):
         if not isinstance(values, dict):
             return values
         plain = {
-            k: v.model_dump(exclude_unset=True) if isinstance(v, BaseModel) else _nones(v)
-            for k, v in python(values).items()
+            k: v.model_dump(exclude_unset=True) if isinstance(v, BaseModel) else v for k, v in python(values).items()
         }
         return fill_from_preset(plain, str(plain.get("preset", "low-dose")))
 
@@ -270,14 +280,6 @@ class JobConfig(_Section):
         """TOML without comments; an unset option reads "none", because TOML knows no null."""
         values = self.model_dump(mode="json")
         return tomli_w.dumps({k: _texts(v) if isinstance(v, dict) else v for k, v in values.items()})
-
-
-def _nones(section: Any) -> Any:
-    return (
-        {k: None if v == "none" and k != "coupling" else v for k, v in section.items()}
-        if isinstance(section, dict)
-        else section
-    )
 
 
 def _texts(section: dict[str, Any]) -> dict[str, Any]:

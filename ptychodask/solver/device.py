@@ -156,7 +156,7 @@ class CupyDevice:
         self._plans[len(flat)].fft(flat, flat, direction)
 
 
-def trouble() -> str:
+def device_trouble() -> str:
     """Why the present device cannot compute, in one line; empty where it can: the kernels are compiled, and one of
     them and a transform run."""
     try:

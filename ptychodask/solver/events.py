@@ -44,7 +44,7 @@ class Events:
 
 
 def every(counts: Events | np.ndarray, first: int, stride: int) -> Events | np.ndarray:
-    """Every so manyth pattern, from ``first`` on."""
+    """One pattern of ``stride``, from ``first`` on."""
     if isinstance(counts, np.ndarray):
         return counts[first::stride]
     lengths = np.diff(counts.start)[first::stride]

@@ -62,12 +62,12 @@ def test_gpus_that_are_there(monkeypatch):
     monkeypatch.setattr(doctor, "cuda_devices", lambda: (devices, ""))
     monkeypatch.setattr(doctor, "has_dask_cuda", lambda: True)
     monkeypatch.setattr(doctor, "kernels", lambda engine: "cupy")
-    monkeypatch.setattr(doctor, "trouble", lambda: "")
+    monkeypatch.setattr(doctor, "device_trouble", lambda: "")
     found = diagnose(EngineConfig(gpus="all"))
     assert found.ok and "backend cupy, 2 worker(s), one per GPU" in found.use
     assert named(found, "GPU 1").remark == "1.0 of 40.0 GiB free; driver for CUDA 12.4, runtime 12.2"
     assert not diagnose(EngineConfig(gpus=(0, 2))).ok
-    monkeypatch.setattr(doctor, "trouble", lambda: "RuntimeError: libnvrtc.so.12 is absent")
+    monkeypatch.setattr(doctor, "device_trouble", lambda: "RuntimeError: libnvrtc.so.12 is absent")
     found = diagnose(EngineConfig(gpus="all"))
     assert not found.ok and "libnvrtc.so.12 is absent: pip install" in named(found, "kernels").remark
 

@@ -108,14 +108,14 @@ def test_a_full_device_is_one_line(monkeypatch, ask):
 
 
 def test_a_device_is_tried_out(monkeypatch):
-    assert device.trouble() == ""
+    assert device.device_trouble() == ""
     kernel = fake_cupy.HostDevice.launch
     with monkeypatch.context() as patch:
         patch.setattr(fake_cupy.HostDevice, "launch", lambda *a: (kernel(*a), a[-2].fill(0)))
-        assert device.trouble() == "a transform of ones gives wrong numbers"
+        assert device.device_trouble() == "a transform of ones gives wrong numbers"
 
     def absent(self, name):
         raise ImportError("libnvrtc.so.12: cannot open\nmore")
 
     monkeypatch.setattr(fake_cupy.RawModule, "get_function", absent)
-    assert device.trouble() == "ImportError: libnvrtc.so.12: cannot open"
+    assert device.device_trouble() == "ImportError: libnvrtc.so.12: cannot open"

@@ -14,7 +14,7 @@ from ptychodask._array import cupy_available
 from ptychodask._errors import InputError
 from ptychodask.physics import cuda
 from ptychodask.solver import workspace_gpu
-from ptychodask.solver.device import CupyDevice, trouble
+from ptychodask.solver.device import CupyDevice, device_trouble
 from ptychodask.solver.lsqml import LsqMl
 from ptychodask.solver.partial import partial
 from ptychodask.solver.partial_gpu import partial_gpu
@@ -241,7 +241,7 @@ def test_a_wave_stays_in_shared_memory_where_it_fits(monkeypatch, shared, pixels
 @pytest.mark.gpu
 @no_device
 def test_the_device_here_computes():
-    assert trouble() == ""
+    assert device_trouble() == ""
 
 
 @pytest.mark.gpu
