@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
 
-from zarr.storage import FsspecStore, ZipStore
-
 from .._errors import InputError
 from .._text import first_line, printable
 from .documents import MOST_BYTES, Damage
@@ -195,6 +193,8 @@ class Zipped:
         return [known.get(self.prefix + key, absent) for key in keys]
 
     def zarr(self) -> tuple[Any, str]:
+        from zarr.storage import ZipStore
+
         return ZipStore(self.address, mode="r"), self.prefix
 
 
@@ -253,6 +253,8 @@ class Remote:
         return [f"size {size}".encode() if size else absent for size in found]
 
     def zarr(self) -> tuple[Any, str]:
+        from zarr.storage import FsspecStore
+
         return FsspecStore.from_url(self.address, read_only=True), ""
 
     def _asked(self, ask: Callable[[], Any]) -> Any:

@@ -91,7 +91,8 @@ def described(selection: Selection | None) -> str:
 
 def _load(path: str) -> Any:
     try:
-        return np.load(path, allow_pickle=False)
+        with Path(path).open("rb") as file:
+            return np.lib.format.read_array(file)  # which refuses what would have to be unpickled
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
             f"{path} of the selection cannot be read ({type(error).__name__}): start the run anew"

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import DivergenceError, InputError
-from ..analysis.suspicion import Survey, misfired, suspicions
 from ..distributed.iterate import FAN_IN, Job, Pass, map_blocks, new_name
 from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo
@@ -21,7 +20,7 @@ from ..model.blocks import boxes_of
 from ..model.config import JobConfig
 from ..solver.stopping import chosen, divergence, stop_reason
 from . import tasks
-from .criteria import lens_of, survey_of
+from .criteria import lens_of
 from .damage import misfired_warning
 from .excess import Excess
 from .log import MOST_STATES, Log
@@ -317,9 +316,8 @@ def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) ->
     bare = Recipe(info.path, config.model_dump_json(), excluded=excluded_by(info, config), selection=info.selection)
     recipe = client.submit(choose_kernels, bare, pure=False).result()
     recipe, seen = _surveyed(client, info, config, recipe, report)
-    leaves_out = config.data.exclude == "misfired"
-    warnings = suspicions(seen, leaves_out)
-    if leaves_out and (odd := misfired(seen)):
+    warnings, odd = list(seen.suspicions), seen.misfired
+    if config.data.exclude == "misfired" and odd:
         stored = odd if info.selection is None else info.selection.stored(odd)
         warnings.insert(0, misfired_warning(info.path, math.prod(info.scan_shape), stored))
         recipe, _ = _surveyed(client, info, config, replace(recipe, excluded=boxes_of(odd)), report)
@@ -328,17 +326,20 @@ def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) ->
 
 def _surveyed(
     client: Any, info: DatasetInfo, config: JobConfig, recipe: Recipe, report: Report
-) -> tuple[Recipe, Survey]:
-    """The recipe with what is known of the counts but those excluded, and what was seen of them."""
+) -> tuple[Recipe, tasks.Judged]:
+    """The recipe with what is known of the counts but those excluded, and what a worker thinks of them."""
     run = Run(client, info, config, RunFolder(Path()), recipe, Log(), report)
     job, places = run._job("survey", recipe), run.states.places()
     mask_damage, through = config.data.on_damage == "mask", lens_of(info, config)
     parts = map_blocks(job, "survey", tasks.survey_block, mask_damage, through, places=places)
-    while len(parts) > 1 or not isinstance(found := parts[0].result(), tasks.Surveys):
+    while True:
         groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
         parts = [client.submit(tasks.merge_surveyed, group, pure=False) for group in groups]
+        if len(parts) == 1:
+            break
+    found = client.submit(tasks.judge, recipe, parts[0], pure=False).result()
     electrons = math.fsum(p.electrons for p in found.parts)
-    if electrons <= 0 or found.look is None:
+    if electrons <= 0:
         raise InputError(f"{info.path}: no electrons in the pixels that the mask uses, or in what can be read")
     patterns = sum(p.patterns for p in found.parts)
     made = replace(
@@ -348,7 +349,7 @@ def _surveyed(
         container=", ".join(sorted({p.container for p in found.parts if p.patterns})),
         pattern_bytes=sum(p.bytes for p in found.parts) / patterns,
     )
-    return made, survey_of(info, config, found.look)
+    return made, found
 
 
 def history(log: Log) -> list[Entry]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._errors import InputError
 from ..analysis.survey import Lens, Look, look, merge_looks
+from ..analysis.suspicion import misfired, suspicions
 from ..distributed.stream import Supply, block_data
 from ..io.checkpoint import create_state, save_state, save_tile
 from ..io.result import create_result, write_object, write_result
@@ -22,6 +23,7 @@ from ..model.tiles import Rect, Tile
 from ..solver.lsqml import LsqMl
 from ..solver.patterns import Events, Patterns
 from ..solver.tiled import TiledLsqMl, tiles_of
+from .criteria import survey_of
 from .setup import (
     Recipe,
     blocks_of,
@@ -100,6 +102,25 @@ def merge_surveyed(found: Sequence[Surveyed | Surveys]) -> Surveys:
     looks = [its.look for its in found if its.look is not None]
     parts = [(replace(its, look=None),) if isinstance(its, Surveyed) else its.parts for its in found]
     return Surveys(tuple(chain.from_iterable(parts)), merge_looks(looks) if looks else None)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What blocks hold, and what is thought of all counts: warnings, and positions (y, x) that misfired."""
+
+    parts: tuple[Surveyed, ...]
+    suspicions: tuple[str, ...] = ()
+    misfired: tuple[tuple[int, int], ...] = ()
+
+
+def judge(recipe: Recipe, found: Surveys) -> Judged:
+    """Think about the counts where they were looked at: what was seen of them does not travel to the client."""
+    if found.look is None:
+        return Judged(found.parts)
+    info, config = recipe.info, recipe.job
+    seen, leaves_out = survey_of(info, config, found.look), config.data.exclude == "misfired"
+    odd = tuple(misfired(seen)) if leaves_out else ()
+    return Judged(found.parts, tuple(suspicions(seen, leaves_out)), odd)
 
 
 def electrons_in(patterns: Patterns, weights: np.ndarray) -> float:

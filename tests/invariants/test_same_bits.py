@@ -167,7 +167,7 @@ def test_many_interrupts_change_no_bit_and_lose_no_work(scan, reference, tmp_pat
     for stop in (1, 1, 2):
         with pytest.raises(KeyboardInterrupt):
             ptychodask.resume(target, progress=Recorder(stop))
-        assert start in RunFolder.of(target).checkpoints()
+        assert max(RunFolder.of(target).checkpoints()) >= start
     seen = Recorder()
     assert bits(ptychodask.resume(target, progress=seen)) == reference[0]
     assert seen.named("iteration")[0]["iteration"] >= start
@@ -231,7 +231,8 @@ SCRIPT = """
 import sys, time, ptychodask
 def show(event, values):
     print(event, values.get("iteration"), flush=True)
-    time.sleep(0.2)  # the run must not end before the signal comes
+    if values.get("iteration") == 3:
+        time.sleep(60)  # the run must not end before the signal comes, however busy the machine is
 if __name__ == "__main__":
     ptychodask.reconstruct(sys.argv[1], eval(sys.argv[2]), output=sys.argv[3], progress=show)
 """

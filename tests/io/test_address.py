@@ -119,8 +119,11 @@ REFUSED = {
     ),
     "as a path": (lambda _: Path("nonsense://bucket/x.zarr"), "nonsense://bucket/x.zarr cannot be opened"),
     "nothing there": (lambda _: "memory://nothing/x.zarr", "memory://nothing/x.zarr is not a Zarr group"),
-    "an open group": (lambda f: zarr.create_group(str(f / "g.zarr")), "data is zarr's Group: give the path or address"),
-    "a mapping": (lambda _: {"a": b""}, "data is builtins's dict: give the path or address of the store as text"),
+    "an open group": (
+        lambda f: zarr.create_group(str(f / "g.zarr")),
+        "an object of type Group: give the path or",
+    ),
+    "a mapping": (lambda _: {"a": b""}, "give the path or address of a dataset as text"),
 }
 
 

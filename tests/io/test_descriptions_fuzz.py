@@ -113,6 +113,7 @@ def stopped_before_computing(monkeypatch):
         raise StoppedError("everything is read")
 
     monkeypatch.setattr(launch, "_run", stop)
+    monkeypatch.setattr(launch, "check_places", lambda *arguments: None)
     monkeypatch.setattr(launch, "connect", lambda *arguments, **options: nullcontext())
 
 

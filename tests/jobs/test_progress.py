@@ -70,7 +70,7 @@ def test_without_an_observer_it_is_a_warning_of_python_at_the_line_that_called(s
 def test_an_observer_gets_them_instead(scan, caught):
     seen = Recorder()
     found = ptychodask.reconstruct(scan, SHORT, progress=seen)
-    assert [v["text"] for v in seen.named("warning")] == found.warnings and len(found.warnings) == 1
+    assert [v["text"] for v in seen.named("warning")] == found.warnings and len(seen.warned()) == 1
     assert not ours(caught)
 
 
@@ -83,6 +83,6 @@ def test_the_result_keeps_the_warnings_of_all_parts_of_a_run(scan, tmp_path, mon
     )
     seen = Recorder()
     found = ptychodask.resume(target, progress=seen)
-    lock, doubt = (v["text"] for v in seen.named("warning"))
+    lock, doubt = seen.warned()
     assert "taken over" in lock and "nothing is held out" in doubt
-    assert found.warnings == [doubt, lock]
+    assert [text for text in found.warnings if text in (doubt, lock)] == [doubt, lock]
