@@ -231,7 +231,7 @@ SCRIPT = """
 import sys, time, ptychodask
 def show(event, values):
     print(event, values.get("iteration"), flush=True)
-    if values.get("iteration") == 3:
+    if (event, values.get("iteration")) == ("iteration", 3):
         for _ in range(300):  # the run must not end before the signal comes, however busy the machine is
             time.sleep(0.2)  # one that comes just before a sleep does not wake it
 if __name__ == "__main__":
