@@ -117,7 +117,8 @@ def _check_standing(target: Path, kind: Kind, overwrite: bool) -> None:
     except OSError as error:
         raise InputError(f"output {target} exists and cannot be read ({error.strerror}): choose another name") from None
     if other is not None:
-        raise InputError(f"output {target} exists and is {other}, not {kind.noun}: choose another name")
+        instead = "" if other.startswith(kind.noun) else f", not {kind.noun}"
+        raise InputError(f"output {target} exists and is {other}{instead}: choose another name")
     if not overwrite:
         raise InputError(f"output {target} exists: use overwrite=True (--overwrite) or another name")
     if fixed is not None:

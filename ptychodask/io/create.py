@@ -145,10 +145,8 @@ def create_dataset(
 def _counts(counts: Any) -> tuple[Any, np.ndarray | None]:
     """The array of counts, and which detector pixels it masks itself."""
     if getattr(counts, "ndim", 0) != 4:
-        raise InputError(
-            f"counts have {getattr(counts, 'ndim', 0)} dimensions ({arguments.shown(counts)}): give an array"
-            " (scan_y, scan_x, ky, kx)"
-        )
+        what = f"have {counts.ndim} dimensions" if hasattr(counts, "ndim") else "are no array"
+        raise InputError(f"counts {what} ({arguments.shown(counts)}): give an array (scan_y, scan_x, ky, kx)")
     if isinstance(counts, xr.DataArray):
         if counts.dims != DIMS:
             raise InputError(f"counts have dimensions {counts.dims}, expected {DIMS}: transpose them")

@@ -14,6 +14,7 @@ import zarr
 from .. import _arguments as arguments
 from .._errors import InputError
 from .._tables import Row
+from .._text import printable
 from ..model.optics import Microscope
 from ..model.scan import Detector, scan_step
 from ..model.selection import Selection
@@ -151,7 +152,8 @@ def dataset_facts(info: DatasetInfo) -> tuple[Row, ...]:
         ("scan step", f"{info.scan_step[0]:g} x {info.scan_step[1]:g}", "angstrom, y x x", None),
     ]
     if "specimen" in about:
-        rows.append(("specimen", str(about["specimen"]), str(about.get("specimen_status", "")), None))
+        specimen, status = (printable(about.get(name, ""), 80) for name in ("specimen", "specimen_status"))
+        rows.append(("specimen", specimen, status, None))
     if about.get("thickness_angstrom") is not None:
         rows.append(("thickness", f"{about['thickness_angstrom']:.4g}", "angstrom", None))
     return tuple(rows)

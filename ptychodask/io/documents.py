@@ -107,6 +107,8 @@ def described(model: type[T], values: Any, name: str) -> T:
 def _explained(error: ValidationError, name: str) -> str:
     first = error.errors(include_url=False)[0]
     key = printable(".".join(str(part) for part in first["loc"]), 80)
+    if not key and first["type"] != "value_error":
+        return f"{name} is no JSON object"
     if first["type"] == "missing":
         return f"{name} lacks {key!r}"
     if first["type"] == "extra_forbidden":

@@ -74,6 +74,9 @@ class History(Sequence[Entry]):
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries)
 
+    def __repr__(self) -> str:
+        return f"History({counted(len(self), 'entry', 'entries')} of {', '.join(self.columns)})"
+
     @property
     def columns(self) -> list[str]:
         """Names of the columns."""

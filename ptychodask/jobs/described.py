@@ -40,7 +40,11 @@ def slices_of(info: DatasetInfo, config: JobConfig) -> int:
 
 
 def sampling_of(info: DatasetInfo, config: JobConfig) -> SamplingReport:
-    """Sampling, dose, probe and positions of a job; reads no counts."""
+    """Sampling, dose, probe and positions of a job; reads no counts.
+
+    Stored positions are compared with the scan where all of it is used: a selection may turn it round, or leave gaps.
+    """
+    compared = info.selection is None or bool(info.selection.positions)
     report = sampling_report(
         microscope_of(info, config),
         info.detector.pixels,
@@ -51,6 +55,6 @@ def sampling_of(info: DatasetInfo, config: JobConfig) -> SamplingReport:
         slices=slices_of(info, config),
         modes=config.probe.modes,
         thickness_angstrom=thickness_of(info, config),
-        positions=positions_of(info).reshape(*info.scan_shape, 2),
+        positions=positions_of(info).reshape(*info.scan_shape, 2) if compared else None,
     )
     return replace(report, facts=dataset_facts(info))

@@ -53,7 +53,8 @@ class Excess:
         return (
             f"the data do not fit the model: the loss is {self.value:.3g} nats per pattern above that of Poisson noise"
             f" ({self.expected:.4g} +- {self.error:.2g}; at most {self.bound:.3g} more is usual): check defocus, scan"
-            " step and rotation, the gain of the detector, hot pixels and the number of slices"
+            " step and rotation, gain and background of the detector, hot pixels, the number of slices, and whether"
+            " more iterations help"
         )
 
 

@@ -169,7 +169,10 @@ def _same_data(identity: JobFile, moved_to: str | None, job: JobConfig) -> Datas
     if dataset.fingerprint == identity.fingerprint:
         return dataset
     if moved_to is not None:
-        raise InputError(f"{path} is not the dataset of the run, which was {identity.data}: their counts differ")
+        raise InputError(
+            f"{path} is not the dataset of the run, which was {identity.data}: their"
+            " counts, positions, masks or calibrations differ"
+        )
     raise InputError(f"{path} has changed since the run was started: reconstruct it anew with --overwrite")
 
 

@@ -160,9 +160,18 @@ def _slices_told(slices: int, thickness: float | None) -> str:
 
 def job_warnings(info: DatasetInfo, config: JobConfig) -> list[str]:
     """What is doubtful about a job that can run."""
+    found = []
     if config.solver.validation_fraction is not None and not counts_are_whole(info):
-        return ["counts are not whole electrons: nothing is held out, the run stops on the loss alone"]
-    return []
+        found.append("counts are not whole electrons: nothing is held out, the run stops on the loss alone")
+    listed = config.data.exclude
+    if info.selection is not None and listed not in (None, "misfired"):
+        beyond = len(set(listed)) - sum((y1 - y0) * (x1 - x0) for y0, y1, x0, x1 in excluded_by(info, config))
+        if beyond:
+            found.append(
+                f"{beyond} of the positions in data.exclude are not in the selection: they are counted in the stored"
+                " scan, as the coordinates scan_y and scan_x are"
+            )
+    return found
 
 
 def _check_excluded(info: DatasetInfo, config: JobConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import operator
+import reprlib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,10 +142,13 @@ class DataConfig(_Section):
         if value is None or (isinstance(value, str) and value == "misfired"):
             return value
         try:
+            if any(isinstance(number, bool) for pair in value for number in pair):
+                raise TypeError("a mask, not positions")
             pairs = tuple((operator.index(y), operator.index(x)) for y, x in value)
         except (TypeError, ValueError):
             raise ValueError(
-                f'data.exclude = {value!r}: give "misfired", or a list of positions (scan_y, scan_x) such as [[3, 14]]'
+                f'data.exclude = {reprlib.repr(value)}: give "misfired", or a list of positions (scan_y, scan_x) such as'
+                " [[3, 14]]"
             ) from None
         if any(min(pair) < 0 for pair in pairs):
             raise ValueError(f"data.exclude = {min(pairs)}: positions are counted from (0, 0)")
@@ -349,7 +353,8 @@ def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(name, option_names() + [s for s, _ in _sections()], n=1)
+        known = option_names() if "." in name else [*option_names(), *(s for s, _ in _sections())]
+        close = difflib.get_close_matches(name, known, n=1)
         hint = f": did you mean {close[0]}?" if close else ": 'ptychodask config' lists all options"
         return f"unknown option {name}{hint}"
     if first["type"] == "value_error":  # one that says itself which options it is about

@@ -28,6 +28,7 @@ from .optional import Optional
 _BORDER = 2.0  # angstrom shown around the scanned area
 _ENOUGH = 64  # pixels of the scanned area that may set the grey scale; fewer show nothing of the specimen
 _SIZE, _DPI = (16.0, 10.0), 110
+_LINE = 78  # characters at the right of the head, which has the summary at its left
 
 
 def report_figures(data: ReportData) -> dict[str, Any]:
@@ -97,14 +98,14 @@ class _Page:
 
     def _head(self) -> None:
         data, (resolution, how) = self.data, self.analysis.resolution
-        self._text(
-            0.35, 9.62, data.title, 18, draw.INK, fontweight="bold", parse_math=False
-        )  # a name may hold a dollar
+        # a name may hold a dollar sign
+        self._text(0.35, 9.62, data.title, 18, draw.INK, fontweight="bold", parse_math=False)
         self._text(0.35, 9.25, "    ".join(f"{k} {_scalar(v)}" for k, v in data.summary.items()), 10.5)
         figure = "no resolution figure" if resolution is None else f"resolution {resolution:.2f} Å"
-        self._text(15.8, 9.62, figure, 13, draw.INK, fontweight="bold", ha="right")
+        self._text(15.8, 9.72, figure, 13, draw.INK, fontweight="bold", ha="right")
         fit = data.fit.get("fit", "")
-        self._text(15.8, 9.27, f"{how}    {fit}".strip(), 10.5, ha="right")
+        for row, line in enumerate(textwrap.shorten(text, _LINE, placeholder=" ...") for text in (how, fit)):
+            self._text(15.8, 9.46 - 0.22 * row, line, 10, ha="right")
 
     def _phase(self, ax: Axes) -> None:
         scanned = crop_to_scan(self.data.phase, self.data.positions)

@@ -8,7 +8,9 @@ import shutil
 
 import numpy as np
 import pytest
+from tiny_scan import Recorder, write_scan
 
+import ptychodask
 from ptychodask import InputError
 from ptychodask.io.checkpoint import RunFolder, load_state, save_state
 from ptychodask.model.state import Model, State
@@ -241,3 +243,19 @@ def test_a_removal_that_is_killed_leaves_no_half_checkpoint(tmp_path, monkeypatc
     assert folder.checkpoints() == [6]
     with folder.hold():
         assert sorted(p.name for p in folder.path.iterdir()) == ["iteration-000006.zarr", "job.json", "lock"]
+
+
+@pytest.mark.parametrize("name", ["job.json", "recipe.json", "log.json"])
+def test_a_run_folder_says_all_or_nothing(tmp_path, name):
+    """A key that is gone is named: a default in its place would give other bits, or tell of another run."""
+    scan, target = write_scan(tmp_path / "s.zarr"), tmp_path / "r.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.reconstruct(scan, {"solver": {"iterations": 6}}, output=target, progress=Recorder(3))
+    file = RunFolder.of(target).path / name
+    said = json.loads(file.read_text())
+    for key in said:
+        file.write_text(json.dumps({k: v for k, v in said.items() if k != key}))
+        with pytest.raises(InputError, match=rf"{name} lacks '{key}'"):
+            ptychodask.resume(target)
+    file.write_text(json.dumps(said))
+    assert ptychodask.resume(target).iteration >= 0

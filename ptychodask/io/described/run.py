@@ -14,7 +14,7 @@ Edge = Annotated[int, Field(strict=True, ge=0, le=2**31)]
 
 
 class RunFile(Described):
-    """A file that only the program that wrote it reads: what is not known in it is refused."""
+    """A file that only the program that wrote it reads: all of it must be there, and what is not known is refused."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -46,14 +46,14 @@ class SelectionOf(RunFile):
 class JobFile(RunFile):
     """``job.json``: the data and the configuration."""
 
-    schema_: Text = Field(SCHEMA, alias="schema")
-    version: Text = "of unknown version"
+    schema_: Text = Field(alias="schema")
+    version: Text
     data: Text
     config: Text
     fingerprint: Text
-    run: Text = ""
-    selection: SelectionOf | None = None
-    lost: list[Text] = Field(default_factory=list)
+    run: Text
+    selection: SelectionOf | None
+    lost: list[Text]
 
     @field_validator("schema_")
     @classmethod
@@ -94,12 +94,12 @@ class LogFile(RunFile):
     most_bytes: ClassVar[int] = 64 * 2**20
     most_values: ClassVar[int] = 1_500_000
 
-    entries: list[LogEntry] = Field(default_factory=list)
-    restarts: Annotated[int, Field(strict=True, ge=0, le=100)] = 0
-    chosen: Whole | None = None
-    reason: Line = ""
-    floor: Whole = 0
-    warnings: list[Line] = Field(default_factory=list)
+    entries: list[LogEntry]
+    restarts: Annotated[int, Field(strict=True, ge=0, le=100)]
+    chosen: Whole | None
+    reason: Line
+    floor: Whole
+    warnings: list[Line]
 
     @model_validator(mode="after")
     def _in_order(self) -> LogFile:
@@ -117,16 +117,16 @@ class RecipeFile(RunFile):
     path: Text
     config: Text
     mean_counts: Positive
-    hold_out: Flag = True
-    backend: Literal["cpu", "numpy", "cupy"] = "numpy"
-    chains: Flag = False
-    device_batch: Annotated[int, Field(strict=True, ge=0, le=2**31)] = 0
-    damaged: tuple[tuple[Edge, Edge, Edge, Edge], ...] = ()
-    excluded: tuple[tuple[Edge, Edge, Edge, Edge], ...] = ()
-    suspicions: tuple[Line, ...] = ()
-    container: Annotated[str, Field(strict=True, max_length=1000)] = ""
+    hold_out: Flag
+    backend: Literal["cpu", "numpy", "cupy"]
+    chains: Flag
+    device_batch: Annotated[int, Field(strict=True, ge=0, le=2**31)]
+    damaged: tuple[tuple[Edge, Edge, Edge, Edge], ...]
+    excluded: tuple[tuple[Edge, Edge, Edge, Edge], ...]
+    suspicions: tuple[Line, ...]
+    container: Annotated[str, Field(strict=True, max_length=1000)]
     pattern_bytes: Positive
-    selection: SelectionOf | None = None
+    selection: SelectionOf | None
 
     @field_validator("damaged", "excluded")
     @classmethod
