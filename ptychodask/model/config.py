@@ -147,8 +147,8 @@ class DataConfig(_Section):
             pairs = tuple((operator.index(y), operator.index(x)) for y, x in value)
         except (TypeError, ValueError):
             raise ValueError(
-                f'data.exclude = {reprlib.repr(value)}: give "misfired", or a list of positions (scan_y, scan_x) such as'
-                " [[3, 14]]"
+                f'data.exclude = {reprlib.repr(value)}: give "misfired", or a list of positions (scan_y, scan_x)'
+                " such as [[3, 14]]"
             ) from None
         if any(min(pair) < 0 for pair in pairs):
             raise ValueError(f"data.exclude = {min(pairs)}: positions are counted from (0, 0)")
