@@ -285,7 +285,7 @@ def endless() -> np.ndarray:
 
 BAD = {
     "three dimensions": (lambda: some_counts()[0], {}, "3 dimensions"),
-    "a list": (lambda: [[1]], {}, "0 dimensions"),
+    "a list": (lambda: [[1]], {}, "are no array"),
     "no square": (lambda: some_counts()[..., :8], {}, "16 x 8 pixels"),
     "odd": (lambda: some_counts()[..., :15, :15], {}, "must be even"),
     "order": (lambda: xr.DataArray(some_counts(), dims=("kx", "ky", "scan_x", "scan_y")), {}, "transpose"),
