@@ -32,7 +32,7 @@ from .described.store import GroupDocument
 from .documents import Damage, described, told
 from .kinds import RESULT
 from .lazy import lazy
-from .reading import array_at, arrays_in, check_files, check_size, group_at, open_group, read_values, root_of
+from .reading import array_at, arrays_in, check_files, group_at, open_group, read_values, root_of
 from .stored import checked_encoding, stored_config
 from .stores import writable
 
@@ -210,7 +210,7 @@ class Result:
             documents = arrays_in(store, "history")
             described(HistoryArrays, {"columns": documents}, "history")
             for name, document in documents.items():
-                check_size(store, f"history/{name}", document)
+                check_files(store, f"history/{name}", document)  # all are written, those of zeros too
             values = {name: self._column(name).tolist() for name in documents}
         stages = ["finish" if flag else "fit" for flag in values.pop("finish")]
         rows = zip(*values.values(), strict=True)

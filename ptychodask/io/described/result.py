@@ -135,7 +135,8 @@ class HistoryArrays(Described):
         if missing := [name for name in needed if name not in self.columns]:
             raise ValueError(f"{missing[0]} is missing")
         for name, array in self.columns.items():
-            types: Any = {"finish": ("bool",), "iteration": ("int64",), "updates": ("int64",)}.get(name)
+            # xarray writes flags as int8 in some versions
+            types: Any = {"finish": ("bool", "int8"), "iteration": ("int64",), "updates": ("int64",)}.get(name)
             try:
                 check_array(array, types or ("float64", *(() if name in needed else ("int64",))), (length,))
             except ValueError as error:

@@ -46,7 +46,7 @@ class SelectionOf(RunFile):
 class JobFile(RunFile):
     """``job.json``: the data and the configuration."""
 
-    schema_: Text = Field(alias="schema")
+    schema_: str = Field(alias="schema", max_length=100)
     version: Text
     data: Text
     config: Text
