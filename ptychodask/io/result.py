@@ -32,7 +32,7 @@ from .described.store import GroupDocument
 from .documents import Damage, described, told
 from .kinds import RESULT
 from .lazy import lazy
-from .reading import array_at, arrays_in, check_files, group_at, open_group, read_values, root_of
+from .reading import array_at, arrays_in, check_files, check_size, group_at, open_group, read_values, root_of
 from .stored import checked_encoding, stored_config
 from .stores import writable
 
