@@ -117,9 +117,9 @@ def _open(path: Path) -> int:
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.EISDIR, errno.EACCES, errno.EPERM):
             raise
-        raise InputError(
-            f"{path} cannot be locked ({error.strerror}): check its rights, or move it away if it is no file"
-        ) from None
+        if error.errno in (errno.EACCES, errno.EPERM):
+            raise InputError(f"{path} cannot be locked ({error.strerror}): check its rights") from None
+        raise InputError(f"{path} is in the way of a lock ({error.strerror}): move it away") from None
 
 
 def _flock(descriptor: int) -> bool | None:

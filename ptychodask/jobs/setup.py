@@ -10,6 +10,7 @@ import numpy as np
 
 from .._array import backend_module, cupy_available
 from .._errors import InputError
+from .._tables import counted
 from ..analysis.sampling import check_geometry
 from ..distributed.machine import cores
 from ..io.dataset import DatasetInfo, dataset_info
@@ -155,7 +156,7 @@ def check_job(info: DatasetInfo, config: JobConfig) -> list[str]:
 def _slices_told(slices: int, thickness: float | None) -> str:
     if thickness is None:
         return "1 slice, because the thickness is not known (object.thickness_angstrom says it)"
-    return f"{slices} slice{'s' if slices > 1 else ''} for {thickness:g} A"
+    return f"{counted(slices, 'slice')} for {thickness:g} A"
 
 
 def job_warnings(info: DatasetInfo, config: JobConfig) -> list[str]:
