@@ -155,6 +155,9 @@ def _reading(path: str) -> Iterator[_Stored]:
         for name, document in documents.items():
             check_files(store, name, document)
         yield _Stored(open_group(store), attributes, arrays)
+        # files that a run has let go of in the meantime were read as zeros; what is there now was there all the time
+        for name, document in documents.items():
+            check_files(Folder(path), name, document)
     except Exception as error:
         raise InputError(
             f"checkpoint {path} cannot be read ({first_line(error)}): remove it to resume from an earlier one"

@@ -284,4 +284,7 @@ def _read(path: str | Path, name: str) -> np.ndarray:
     with _told(store):
         array = open_group(store)[name]
         assert isinstance(array, zarr.Array)
-        return read_values(array, ..., f"{store.address}: {name}", "write the dataset again")
+        values = read_values(array, ..., f"{store.address}: {name}", "write the dataset again")
+    # what was removed while it was read came as zeros
+    _check_files(documents_of(path)[0], name, getattr(arrays, name))
+    return values

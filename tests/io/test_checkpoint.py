@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tiny_scan import Recorder, write_scan
 
 import ptychodask
 from ptychodask import InputError
+from ptychodask.io import checkpoint
 from ptychodask.io.checkpoint import RunFolder, load_state, save_state
 from ptychodask.model.state import Model, State
 
@@ -97,6 +99,20 @@ def test_a_lost_chunk_is_not_read_as_zeros(tmp_path):
     next(p for p in (path / "anchor" / "c").rglob("*") if p.is_file()).unlink()
     with pytest.raises(InputError):
         load_state(str(path))
+
+
+def test_a_checkpoint_that_is_removed_while_it_is_read_is_not_read_as_zeros(tmp_path, monkeypatch):
+    path = save_state(str(tmp_path / "c.zarr"), state())
+    opened = checkpoint.open_group
+
+    def then_removed(store):
+        group = opened(store)
+        shutil.rmtree(Path(path) / "positions" / "c")
+        return group
+
+    monkeypatch.setattr(checkpoint, "open_group", then_removed)
+    with pytest.raises(InputError, match="shards of positions are missing"):
+        load_state(path)
 
 
 def test_the_folder_is_beside_the_result(tmp_path):
