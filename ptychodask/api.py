@@ -243,6 +243,8 @@ def resume(
 ) -> Result:
     """Continue an interrupted run to the same bits as if it had not been interrupted; a finished one is opened.
 
+    The bits are those of one kind of processor: where the workers have another one than at the start, it warns.
+
     Parameters
     ----------
     output : path

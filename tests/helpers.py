@@ -141,7 +141,7 @@ def small_problem(
         if kind == "phase":
             return phase.astype(dtype)
         modulus = 1 + 0.1 * smooth(rng, (S, *canvas.shape))
-        return (modulus * np.exp(1j * phase)).astype(complex_type)
+        return (phase - 1j * np.log(modulus)).astype(complex_type)
 
     probe = hermite_modes(make_probe(microscope, n, PIXEL, electrons), M, 0.15)
     truth = Model(transmissions(0.4), probe.astype(complex_type), centres, background)
@@ -163,8 +163,7 @@ def reference_waves(
     corner = np.rint(model.positions[j] - n // 2).astype(int)
     shift = model.positions[j] - n // 2 - corner
     cut = (slice(corner[0], corner[0] + n), slice(corner[1], corner[1] + n))
-    object_ = model.object if np.iscomplexobj(model.object) else np.exp(1j * model.object)
-    views = object_[:, cut[0], cut[1]]
+    views = np.exp(1j * model.object)[:, cut[0], cut[1]]
     q = np.fft.fftfreq(n)
     ramp = np.exp(-2j * np.pi * (shift[0] * q[:, None] + shift[1] * q[None, :]))
     waves = [np.fft.ifft2(np.fft.fft2(model.probe) * ramp)]

@@ -111,6 +111,8 @@ def resume(
 ) -> None:
     """Continue an interrupted run; the result has the same bits as if it had not been interrupted.
 
+    They are those of one kind of processor: where it runs on another one than at the start, it says so.
+
     A run that is finished is left as it is, with exit code 0.
 
     Examples:

@@ -155,8 +155,14 @@ class Result:
 
     @cached_property
     def object(self) -> xr.DataArray:
-        """``(slice, y, x)``: phase in rad of a pure phase object, else the complex transmission; y, x in angstrom."""
-        return self._array("object")
+        """``(slice, y, x)``: phase phi in rad, transmission ``exp(i phi)``; y and x in angstrom.
+
+        Real for a pure phase object. Complex where the modulus was free: it is ``exp(-Im phi)``.
+        """
+        stored = self._array("object")
+        if stored.attrs.get("kind") == "transmission":  # that of a complex object was stored until November 2026
+            return stored.copy(data=-1j * np.log(stored.values))
+        return stored
 
     @cached_property
     def phase(self) -> xr.DataArray:
@@ -352,7 +358,7 @@ def _write(
             "object": (
                 ("slice", "y", "x"),
                 model.object,
-                {"units": "rad" if pure else "1", "kind": "phase" if pure else "transmission"},
+                {"units": "rad", "kind": "phase" if pure else "complex phase", "transmission": "exp(1j * object)"},
             ),
             "probe": (("mode", "probe_y", "probe_x"), model.probe, {"units": "sqrt(electron)"}),
             "positions": (("scan_y", "scan_x", "axis"), positions, {**angstrom, "axis": "y, x"}),

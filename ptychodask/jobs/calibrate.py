@@ -25,7 +25,7 @@ from ..solver.lsqml import LsqMl
 from ..solver.patterns import Patterns
 from ..solver.tiled import TiledLsqMl
 from ..solver.update import Update
-from .setup import Recipe, blocks_of, build_algorithm, initial_shared, initial_state, object_dtype, vacuum
+from .setup import Recipe, blocks_of, build_algorithm, initial_shared, initial_state, object_dtype
 from .tasks import electrons_in, initial_tile
 
 SAMPLES = 3
@@ -152,7 +152,7 @@ def _seen_by(recipe: Recipe, algorithm: LsqMl, block: Block) -> Model:
     problem, shared = algorithm.problem, initial_shared(recipe, algorithm)
     corners, _ = split_positions(np.asarray(shared.model.positions)[block.flat(problem.scan_shape)], problem.pixels)
     y, x = window(corners, problem.pixels)
-    object_ = vacuum(object_dtype(recipe.job), (problem.slices, y.stop - y.start, x.stop - x.start))
+    object_ = np.zeros((problem.slices, y.stop - y.start, x.stop - x.start), object_dtype(recipe.job))
     return replace(shared.model, object=object_, corner=(int(y.start), int(x.start)))
 
 

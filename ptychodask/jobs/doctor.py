@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from .._errors import InputError
 from .._numba import unusual_places
+from .._processor import processor
 from .._tables import table
 from ..distributed.cluster import Client, connect, describe, has_dask_cuda, has_ucx
 from ..distributed.machine import cores, cuda_devices, memory_limit, spill_folder, worker_versions
@@ -109,6 +110,7 @@ def _optional() -> Iterator[Check]:
 
 def _machine() -> Iterator[Check]:
     yield Check("machine", "system", f"{platform.system()} {platform.release()}, {platform.machine()}")
+    yield Check("machine", "processor", processor(), None, "the same bits are promised on one kind")
     yield Check("machine", "cores", f"{cores()} of {os.cpu_count()}", None, "by affinity and control group")
     memory = memory_limit() / 2**30
     enough = memory >= MEMORY_GIB
@@ -191,6 +193,7 @@ def _cluster(engine: EngineConfig) -> tuple[list[Check], str, str]:
             except Exception as error:
                 text = (str(error).splitlines() or [""])[0]
                 return checks, "nothing", f"a worker cannot compute ({type(error).__name__}: {text})"
+            checks.append(_same_processors(client, found))
     except InputError as error:
         return [], "nothing", str(error)
     kinds = sorted({f"backend {backend}" for backend in found.values()})
@@ -210,3 +213,11 @@ def _same_versions(client: Client) -> Iterator[Check]:
         if remark:
             remark += f": install {here[name]} everywhere, a result depends on it"
         yield Check("cluster", name, here[name] or "absent", not others, remark)
+
+
+def _same_processors(client: Client, backends: dict[str, str]) -> Check:
+    """Do all workers compute the same bits?"""
+    kinds = {place: client.run(processor, backend, workers=[place])[place] for place, backend in backends.items()}
+    different = sorted(set(kinds.values()))
+    remark = "" if len(different) == 1 else f"{len(different)} kinds: a result's bits depend on who computes what"
+    return Check("cluster", "processor", " / ".join(different), None, remark)

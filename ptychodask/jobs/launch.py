@@ -30,7 +30,7 @@ from ..model.selection import Selection
 from .damage import damage_warning, left_out_attributes
 from .described import sampling_of
 from .log import Log
-from .places import check_places
+from .places import check_places, other_processors
 from .plan import check_fits
 from .progress import Report, Reporter
 from .run import Run, history, split_iterations, survey
@@ -239,7 +239,9 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
     if recipe.damaged:
         patterns, selection = math.prod(launch.dataset.scan_shape), launch.dataset.selection
         launch.report("warning", {"text": damage_warning(launch.dataset.path, patterns, recipe.damaged, selection)})
-    for text in (*sampling_of(launch.dataset, launch.job).warnings, *recipe.suspicions):
+    with _explained(launch):
+        unlike = other_processors(client, recipe.backend, recipe.processor)
+    for text in (*filter(None, [unlike]), *sampling_of(launch.dataset, launch.job).warnings, *recipe.suspicions):
         launch.report("warning", {"text": text})
     run = Run(client, launch.dataset, launch.job, launch.folder, recipe, log, launch.report)
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
+from .._processor import processor
 from ..distributed.site import site_of
 from ..io.atomic import hidden_beside, remove
 from ..io.dataset import DatasetInfo, dataset_info
@@ -124,3 +125,18 @@ def clear(paths: list[str]) -> None:
     for path in map(Path, paths):
         with suppress(OSError):
             remove(path)
+
+
+def other_processors(client: Any, backend: str, wanted: str) -> str:
+    """A warning where workers are of another kind of processor than the one that a run's bits belong to, or nothing."""
+    if site_of(client).in_process:
+        found = {processor(backend)}
+    else:
+        answers = client.run(processor, backend, on_error="ignore")  # one that has died is the cluster's affair
+        found = set(answers.values())
+    if not (others := sorted(found - {wanted})):
+        return ""
+    return (
+        f"the run was started on {wanted}, and goes on on {others[0]}: its image is as good, but its bits are not those"
+        " of one kind of processor alone"
+    )

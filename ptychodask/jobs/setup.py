@@ -10,6 +10,7 @@ import numpy as np
 
 from .._array import backend_module, cupy_available
 from .._errors import InputError
+from .._processor import processor
 from .._tables import counted
 from ..analysis.sampling import check_geometry
 from ..distributed.machine import cores
@@ -43,7 +44,8 @@ class Recipe:
 
     ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
     data; ``hold_out`` is off while all electrons are used. ``backend``, ``chains`` and ``device_batch`` are what a
-    worker chose at the start, so that all workers, and a resumed run, compute the same bits. ``damaged`` are the chunks
+    worker chose at the start, so that all workers, and a resumed run, compute the same bits; they do on ``processor``,
+    the kind that this worker has. ``damaged`` are the chunks
     that the survey found unreadable and that are left out, where the job wants that; ``excluded`` are positions that
     are left out because the job says so, or because they misfired; ``suspicions`` are warnings. ``container`` and
     ``pattern_bytes`` say how it found counts to be cached: as ``events`` or in a dense type, in how many bytes per
@@ -55,6 +57,7 @@ class Recipe:
     mean_counts: float = math.nan
     hold_out: bool = True
     backend: str = "numpy"
+    processor: str = ""
     chains: bool = False
     device_batch: int = 0
     damaged: tuple[Box, ...] = ()
@@ -227,10 +230,11 @@ def tile_side(info: DatasetInfo, config: JobConfig) -> int | None:
 def choose_kernels(recipe: Recipe) -> Recipe:
     """The recipe with its backend; run on a worker, which may have a device the client lacks."""
     backend = kernels(recipe.job.engine)
-    if backend == "cupy":
-        chains, batch = _choose_device(recipe)
-        return replace(recipe, backend=backend, chains=chains, device_batch=batch)
-    return replace(recipe, backend=backend)
+    chosen = replace(recipe, backend=backend, processor=processor(backend))
+    if backend != "cupy":
+        return chosen
+    chains, batch = _choose_device(recipe)
+    return replace(chosen, chains=chains, device_batch=batch)
 
 
 def _choose_device(recipe: Recipe) -> tuple[bool, int]:
@@ -334,20 +338,15 @@ def _settings(info: DatasetInfo, config: JobConfig, pixel: float, hold_out: bool
 
 
 def object_dtype(config: JobConfig) -> np.dtype:
-    """Phases in rad, or complex transmissions."""
+    """Real or complex phases."""
     return np.dtype(np.float32 if config.object.kind == "phase" else np.complex64)
-
-
-def vacuum(dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """An object of phase 0 and modulus 1."""
-    return np.zeros(shape, dtype) if dtype.kind == "f" else np.ones(shape, dtype)
 
 
 def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
     """Vacuum, and the probe of the dataset's aberrations with the counts' power."""
     shared = initial_shared(recipe, algorithm)
     problem = algorithm.problem
-    object_ = vacuum(object_dtype(recipe.job), (problem.slices, *problem.canvas.shape))
+    object_ = np.zeros((problem.slices, *problem.canvas.shape), object_dtype(recipe.job))
     return replace(shared, model=replace(shared.model, object=object_), anchor=object_)
 
 
@@ -357,7 +356,7 @@ def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
     microscope = microscope_of(info, config)
     canvas, centres = geometry(info, microscope)
     n = info.detector.pixels
-    object_ = vacuum(object_dtype(config), (algorithm.problem.slices, 0, 0))
+    object_ = np.zeros((algorithm.problem.slices, 0, 0), object_dtype(config))
     probe = make_probe(microscope, n, canvas.pixel, 1.0)
     # electrons that the mask hides are in the probe but not in the mean counts
     seen = float((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2 * algorithm.problem.weights).sum())

@@ -34,7 +34,6 @@ from .setup import (
     microscope_of,
     object_dtype,
     tile_side,
-    vacuum,
 )
 
 __all__ = [
@@ -228,8 +227,7 @@ def plan_tiles(recipe: Recipe) -> TilePlan:
 
 def initial_tile(algorithm: TiledLsqMl, index: int) -> TileState:
     """Vacuum on a core."""
-    shape = (algorithm.problem.slices, *algorithm.tiles[index].core.shape)
-    object_ = vacuum(algorithm.object_dtype, shape)
+    object_ = np.zeros((algorithm.problem.slices, *algorithm.tiles[index].core.shape), algorithm.object_dtype)
     return TileState(object_, object_)
 
 

@@ -59,7 +59,9 @@ class ObjectConfig(_Section):
     thickness_angstrom: float | None = Field(
         None, gt=0, le=1e5, description="specimen thickness in angstrom; unset: what the dataset says"
     )
-    kind: Literal["phase", "complex"] = Field("phase", description="pure phase object, or complex transmission")
+    kind: Literal["phase", "complex"] = Field(
+        "phase", description="pure phase object, or one whose modulus is free, too"
+    )
     amplitude_max: float | None = Field(1.1, gt=0, description="bound on |O| of a complex object; unset: none")
     positivity: bool = Field(True, description="keep the phase at or above 0 (vacuum)")
     blur_angstrom: float = Field(
@@ -248,6 +250,16 @@ class JobConfig(_Section):
     probe: ProbeConfig = ProbeConfig()
     solver: SolverConfig = SolverConfig()
     engine: EngineConfig = EngineConfig()
+
+    @model_validator(mode="after")
+    def _positive_phases(self) -> JobConfig:
+        if self.object.kind == "complex" and self.object.positivity:
+            raise ValueError(
+                "object.positivity is for pure phase objects, whose phase is a potential; that of a complex object"
+                " also carries what is none and may have either sign: set object.positivity = false, or object.kind ="
+                " phase"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

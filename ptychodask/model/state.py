@@ -14,8 +14,9 @@ class Model:
     Parameters
     ----------
     object : array [S, Oy, Ox]
-        Real: the phase of every slice in rad (a pure phase object, transmission ``exp(i phase)``).
-        Complex: the transmission itself. Slice 0 is the entrance.
+        Phase phi of every slice in rad, transmission ``exp(i phi)``: real for a pure phase object; complex where the
+        modulus ``exp(-Im phi)`` moves as well. The phase itself is kept and not the transmission, so that it is
+        continuous wherever it passes pi. Slice 0 is the entrance.
     probe : complex array [M, N, N]
         Incoherent modes at the entrance surface, centred at N/2, by falling power.
         ``sum |probe|^2`` is the mean number of electrons in a pattern.
@@ -39,9 +40,19 @@ class Model:
     __sizeof__ = held_bytes
 
     def part(self, view: tuple[slice, slice]) -> tuple[slice, slice, slice]:
-        """Index of a window of the canvas in the object, all slices."""
-        (y, x), (rows, columns) = self.corner, view
-        return slice(None), slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x)
+        """Index of a window of the canvas in the object, all slices.
+
+        Raises
+        ------
+        ValueError
+            Where it is not all there: compiled kernels would read and write beyond the object.
+        """
+        found = tuple(slice(its.start - at, its.stop - at) for its, at in zip(view, self.corner, strict=True))
+        height, width = self.object.shape[-2:]
+        if any(its.start < 0 or its.stop > size for its, size in zip(found, (height, width), strict=True)):
+            told = " x ".join(f"{its.start}:{its.stop}" for its in found)
+            raise ValueError(f"views on {told} pixels are not in the object of {height} x {width}: positions are wrong")
+        return slice(None), found[0], found[1]
 
 
 @dataclass(frozen=True)
@@ -81,16 +92,25 @@ class TileState:
 
 
 def is_pure_phase(object_: Array) -> bool:
-    """True where the object is stored as phases in rad."""
+    """True where the modulus is 1 throughout."""
     return object_.dtype.kind == "f"
 
 
 def transmission(object_: Array) -> Array:
-    """Complex transmission of the slices, whichever way they are stored."""
-    if not is_pure_phase(object_):
-        return object_
+    """Complex transmission ``exp(i phi)`` of the slices."""
     xp = namespace(object_)
     out = xp.empty(object_.shape, dtype=xp.result_type(object_.dtype, xp.complex64))
-    xp.cos(object_, out=out.real)
-    xp.sin(object_, out=out.imag)
+    xp.cos(object_.real, out=out.real)
+    xp.sin(object_.real, out=out.imag)
+    if not is_pure_phase(object_):
+        out *= xp.exp(-object_.imag)
     return out
+
+
+def on_phase(transmission: Array, gradient: Array, light: Array) -> tuple[Array, Array]:
+    """Sums over patterns with respect to a complex phase, from those with respect to its transmission O, all [S, h, w].
+
+    ``dO = i O dphi`` makes of the gradient g ``conj(i O) g`` and of the curvature W ``|O|^2 W``.
+    """
+    power = transmission.real**2 + transmission.imag**2
+    return -1j * transmission.conj() * gradient, power * light

@@ -1,10 +1,12 @@
 """Constraints on the object, one function each; all but the coupling of slices act slice by slice.
 
-A real object is a phase in rad, a complex one a transmission (see ``model.state``); functions that speak of the
-phase act on the argument of a complex object and leave its modulus alone.
+An object is a phase phi in rad, transmission ``exp(i phi)`` (see ``model.state``). Where it is complex, functions that
+speak of the phase act on its real part and leave the modulus ``exp(-Im phi)`` alone.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -12,16 +14,15 @@ from .._array import Array, namespace
 
 
 def phase_of(object_: Array) -> Array:
-    """Phase in rad of an object stored either way."""
-    return object_ if object_.dtype.kind == "f" else namespace(object_).angle(object_)
+    """Phase in rad of a real or complex object."""
+    return object_.real
 
 
 def with_phase(object_: Array, phase: Array) -> Array:
     """The object with another phase and the same modulus."""
     if object_.dtype.kind == "f":
         return phase.astype(object_.dtype)
-    xp = namespace(object_)
-    return (xp.abs(object_) * xp.exp(1j * phase)).astype(object_.dtype)
+    return (phase + 1j * object_.imag).astype(object_.dtype)
 
 
 def positive_phase(object_: Array) -> Array:
@@ -30,12 +31,10 @@ def positive_phase(object_: Array) -> Array:
 
 
 def amplitude_bound(object_: Array, largest: float) -> Array:
-    """Bound the modulus of a complex object; a pure phase object has modulus 1."""
+    """Bound the modulus ``exp(-Im phi)`` of a complex object; a pure phase object has modulus 1."""
     if object_.dtype.kind == "f":
         return object_
-    xp = namespace(object_)
-    modulus = xp.abs(object_)
-    return object_ * (xp.minimum(modulus, largest) / xp.maximum(modulus, 1e-12)).astype(modulus.dtype)
+    return (object_.real + 1j * object_.imag.clip(-math.log(largest))).astype(object_.dtype)
 
 
 def blur_reach(sigma: float) -> int:
@@ -72,14 +71,10 @@ def lateral_blur(object_: Array, sigma: float) -> Array:
 
 
 def identical_slices(object_: Array) -> Array:
-    """Give every slice the mean phase (and, of a complex object, the mean modulus)."""
+    """Give every slice the mean phase (and, of a complex object, the geometric mean of the moduli)."""
     if object_.shape[0] == 1:
         return object_
-    xp = namespace(object_)
-    if object_.dtype.kind == "f":
-        mean = object_.mean(axis=0, keepdims=True)
-    else:
-        mean = xp.abs(object_).mean(axis=0, keepdims=True) * xp.exp(1j * xp.angle(object_).mean(axis=0, keepdims=True))
+    xp, mean = namespace(object_), object_.mean(axis=0, keepdims=True)
     return xp.broadcast_to(mean.astype(object_.dtype), object_.shape).copy()
 
 

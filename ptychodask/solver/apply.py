@@ -119,14 +119,15 @@ def lengths(problem: Problem, damping: float, move: Direction, line: Update | No
     """How far every slice [S] and the probe go along their directions.
 
     Without ``line`` the pooled steps are used: ``a_s kappa / S`` for the object and ``a_P kappa`` for the probe, kappa
-    = 1/2 where both move. With the sums of a tangent pass one step ``a`` serves both, clipped to [0.1 / S, 1.5].
+    = 1/2 where both move. With the sums of a tangent pass one step ``a`` serves both, clipped to [0.1 / S, 1.5]; where
+    no pattern was in its subset, the pooled steps are used.
     """
     both = 0.5 if move.probe is not None else 1.0
-    if line is None:
+    if line is None or line.sums.line_denominator <= 0:
         object_steps = move.object_step * both / problem.slices
         probe_step = move.probe_step * both
     else:
-        ratio = line.sums.line_numerator / max(line.sums.line_denominator, 1e-30)
+        ratio = line.sums.line_numerator / line.sums.line_denominator
         object_steps = np.full(problem.slices, np.clip(ratio, 0.1 / problem.slices, LINE_CLIP))
         probe_step = float(object_steps[0])
     return problem.settings.object_step * damping * object_steps, probe_step

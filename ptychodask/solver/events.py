@@ -43,17 +43,6 @@ class Events:
         return np.repeat(np.arange(high - low), lengths), self.pixel[a:b].astype(np.int64), self.count[a:b]
 
 
-def every(counts: Events | np.ndarray, first: int, stride: int) -> Events | np.ndarray:
-    """One pattern of ``stride``, from ``first`` on."""
-    if isinstance(counts, np.ndarray):
-        return counts[first::stride]
-    lengths = np.diff(counts.start)[first::stride]
-    start = np.concatenate([[0], np.cumsum(lengths)])
-    # event i of a pattern lies i behind the pattern's first
-    taken = np.repeat(counts.start[first:-1:stride] - start[:-1], lengths) + np.arange(start[-1])
-    return Events(start, counts.pixel[taken], counts.count[taken])
-
-
 def to_events(counts: np.ndarray) -> Events:
     """Events of counts [B, N, N]."""
     events = events_below(counts, None)

@@ -16,26 +16,30 @@ from ..physics.likelihood import loss
 from ..physics.multislice import forward, intensity
 from ..physics.views import gather
 from .partial import batches, localise
-from .patterns import Patterns, dense, every
+from .patterns import Patterns, dense
 from .problem import Problem, shifted_probes
+from .subset import subset, taken
 from .update import Sums
 
 TESTED = 2048
-"""Patterns of a scan that are compared, about: every n-th of each block."""
+"""Patterns of a scan that are compared, about."""
 
 
 def goodness(problem: Problem, block: Block, patterns: Patterns, model: Model) -> Sums:
     """Loss of the fitted counts, its expectation and variance, and the number of patterns compared.
 
-    The patterns are every n-th of the block from its first on, with n such that about :data:`TESTED` of the whole scan
-    are taken; they depend on the blocks alone.
+    The patterns are one in n of the scan (see :func:`ptychodask.solver.subset.subset`), with n such that about
+    :data:`TESTED` are taken.
     """
-    xp = backend_module(problem.backend)
     stride = max(1, -(-problem.scan_shape[0] * problem.scan_shape[1] // TESTED))
+    chosen = subset(block.flat(problem.scan_shape), stride, 0)
+    if not len(chosen):
+        return Sums()
+    xp = backend_module(problem.backend)
     local = localise(problem, block, model)
     likelihood, weights = problem.likelihood, problem.weights.astype(np.float64)
-    counted = every(patterns.fitted, 0, stride)
-    corners, fractions = local.corners[::stride], local.fractions[::stride]
+    counted = taken(patterns.fitted, chosen)
+    corners, fractions = local.corners[chosen], local.fractions[chosen]
     found = expected = variance = 0.0
     batch = problem.line_batch if problem.device_batch else problem.settings.batch
     for part in batches(len(corners), batch):

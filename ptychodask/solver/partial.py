@@ -12,12 +12,13 @@ import numpy as np
 
 from .._array import Array, backend_module, fft2, ifft2, to_host, total
 from ..model.blocks import Block
-from ..model.state import Model, is_pure_phase, transmission
+from ..model.state import Model, is_pure_phase, on_phase, transmission
 from ..physics.likelihood import fisher_weight, held_out_loss, loss, residual_factor
 from ..physics.multislice import backward, forward, intensity, tangent
 from ..physics.views import gather, scatter_add, split_positions, window
-from .patterns import Patterns, dense, every
+from .patterns import Patterns, dense
 from .problem import Problem, probe_spectra, shifted_probes
+from .subset import subset, taken
 from .update import ObjectSums, ProbeSums, Sums, Update
 
 
@@ -104,8 +105,9 @@ def partial(problem: Problem, block: Block, patterns: Patterns, model: Model, *,
     if evaluate_only:
         return Update(sums)
     if is_pure_phase(model.object):
-        # dO = i O dphi: the gradient with respect to the phase is Im(conj(O) g)
-        gradient = (local.transmission.conj() * gradient).imag
+        gradient = (local.transmission.conj() * gradient).imag  # the real part of what follows; |O| = 1
+    else:
+        gradient, illumination = on_phase(local.transmission, gradient, illumination)
     object_sums = ObjectSums(local.corner, to_host(gradient), to_host(illumination))
     probe_sums = ProbeSums(to_host(ifft2(probe_gradient)), to_host(probe_illumination)) if move_probe else None
     return Update(sums, object_sums, probe_sums)
@@ -153,24 +155,22 @@ def line_search(
 ) -> Update:
     """Sums of the tangent step: Fisher line search along one direction on a fixed subset of a block's patterns.
 
-    ``a = sum w (n - I) dI / (I + e) / sum w dI^2 / (I + e)``, ``dI = 2 Re sum_m conj(psi) dpsi``. The subset is every
-    ``tangent_stride``-th pattern, starting one further in every iteration.
+    ``a = sum w (n - I) dI / (I + e) / sum w dI^2 / (I + e)``, ``dI = 2 Re sum_m conj(psi) dpsi``. The subset is one
+    pattern of ``tangent_stride``, another one in every iteration; of a small block it may be none.
     """
+    chosen = subset(block.flat(problem.scan_shape), problem.settings.tangent_stride, model.iteration)
+    if not len(chosen):
+        return Update(Sums())
     xp = backend_module(problem.backend)
-    stride = problem.settings.tangent_stride
     local = localise(problem, block, model)
     likelihood = problem.likelihood
-    d_transmission = xp.asarray(object_direction[model.part(local.views_of)])
-    if is_pure_phase(model.object):
-        d_transmission = 1j * local.transmission * d_transmission
+    d_transmission = 1j * local.transmission * xp.asarray(object_direction[model.part(local.views_of)])
     d_spectra = None if probe_direction is None else probe_spectra(xp.asarray(probe_direction))
     numerator = denominator = 0.0
-    first = model.iteration % stride
-    subset = every(patterns.fitted, first, stride)
-    all_corners, all_fractions = local.corners[first::stride], local.fractions[first::stride]
-    for part in batches(len(all_corners), problem.line_batch):
-        corners, fractions = all_corners[part], all_fractions[part]
-        counts = dense(subset, part.start, part.stop, problem.pixels, xp, local.weights.dtype)
+    fitted = taken(patterns.fitted, chosen)
+    for part in batches(len(chosen), problem.line_batch):
+        corners, fractions = local.corners[chosen[part]], local.fractions[chosen[part]]
+        counts = dense(fitted, part.start, part.stop, problem.pixels, xp, local.weights.dtype)
         views = gather(local.transmission, corners, problem.pixels)
         waves, psi = forward(views, shifted_probes(local.spectra, fractions)[0], local.propagators)
         d_probes = None if d_spectra is None else shifted_probes(d_spectra, fractions)[0]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..model.blocks import Block
-from ..model.state import Model, is_pure_phase, transmission
+from ..model.state import Model, is_pure_phase, on_phase, transmission
 from ..physics import chain, fused
 from ..physics.vectors import LANES, compiled
 from ..physics.views import split_positions, window
@@ -60,7 +60,8 @@ def partial_cpu(
     height, width = views.shape[1:]
     spectra = to_tiles(probe_spectra(model.probe) / np.float32(n))
     seen = Window(planes(views, width + LANES), rows, columns, _ramps(fractions, n), spectra)
-    del views
+    if pure:
+        del views
     total = Totals(
         np.zeros((slices, 1 if pure else 2, height, width + LANES), np.float32),
         np.zeros((slices, height, width + LANES), np.float32),
@@ -84,7 +85,10 @@ def partial_cpu(
         # the residual's spectrum is unnormalised; ifft2 brings 1/N^2
         probe = ProbeSums(np.fft.ifft2(from_tiles(total.probe_gradient, n)).astype(np.complex64), total.probe_light)
     gradient, light = total.gradient[..., :width], np.ascontiguousarray(total.light[..., :width])
-    on_object = np.ascontiguousarray(gradient[:, 0]) if pure else gradient[:, 0] + 1j * gradient[:, 1]
+    if pure:
+        on_object = np.ascontiguousarray(gradient[:, 0])
+    else:
+        on_object, light = on_phase(views, gradient[:, 0] + 1j * gradient[:, 1], light)
     return Update(sums, ObjectSums(corner, on_object, light), probe)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from .._array import Array
 from ..model.blocks import Block
-from ..model.state import Model, is_pure_phase
+from ..model.state import Model, is_pure_phase, on_phase, transmission
 from ..physics import cuda
 from ..physics.views import split_positions, window
 from .detector_gpu import Detector
@@ -36,6 +36,8 @@ class _Pass:
     corner: tuple[int, int]
     corners: Array
     ramps: Array
+    views: np.ndarray | None
+    """The window's transmission on the host; of a pure phase object it is only on the device."""
     object: Array
     spectra: Array
     gradient: Array
@@ -87,10 +89,11 @@ def _begin(problem: Problem, block: Block, model: Model, space: GpuWorkspace, ev
     objects = model.object[model.part(view)]
     maps = (0, 0, 0) if evaluate_only else objects.shape
     moves = problem.probe_moves(model.iteration) and not evaluate_only
-    if pure:
+    views = None if pure else transmission(objects).astype(np.complex64, copy=False)
+    if views is None:
         sent = space.per_value("expand_phase", objects.astype(np.float32), objects.shape)
     else:
-        sent = device.upload(objects.astype(np.complex64))
+        sent = device.upload(views)
     modes = len(model.probe) if moves else 0
     return _Pass(
         space=space,
@@ -100,6 +103,7 @@ def _begin(problem: Problem, block: Block, model: Model, space: GpuWorkspace, ev
         corner=corner,
         corners=device.upload((corners - np.array(corner)).astype(np.int32)),
         ramps=space.per_value("make_ramps", fractions, (*fractions.shape, n)),
+        views=views,
         object=sent,
         spectra=device.upload((probe_spectra(model.probe) / n).astype(np.complex64)),
         gradient=device.zeros(maps, np.float32 if pure else np.complex64),
@@ -190,6 +194,8 @@ def _finish(run: _Pass, detector: Detector, evaluate_only: bool) -> Update:
         return Update(detector.total(*device.download(detector.sums)))
     arrays = [detector.sums, run.gradient, run.light, *((run.probe_gradient, run.probe_light) if run.moves else ())]
     sums, gradient, light, *probe = device.download(*arrays)
+    if run.views is not None:
+        gradient, light = on_phase(run.views, gradient, light)
     probe_sums = None
     if run.moves:
         # fft (unnormalised) and ifft (1/N^2) of the sum of residuals

@@ -15,7 +15,6 @@ from .events import (
     add_events,
     add_to_dense,
     events_below,
-    every,
     join_events,
     pick,
     smallest,
@@ -23,7 +22,7 @@ from .events import (
     write_dense,
 )
 
-__all__ = ["Counts", "Events", "Patterns", "dense", "every", "prepare", "to_events"]
+__all__ = ["Counts", "Events", "Patterns", "dense", "prepare", "to_events"]
 
 Counts = Events | np.ndarray
 """Patterns one after the other, as events or dense [B, N, N]."""

@@ -211,7 +211,9 @@ def test_plan(run, folder):
     assert code == 0
     code, _, err = run("plan", folder / "scan.zarr", "--gpus", "first")
     assert code == 2 and "engine.gpus" in err
-    settings = [f"--set=object.{text}" for text in ("slices=1000", "thickness_angstrom=1e4", "kind=complex")]
+    settings = [
+        f"--set=object.{text}" for text in ("slices=1000", "thickness_angstrom=1e4", "kind=complex", "positivity=false")
+    ]
     code, out, err = run("plan", folder / "scan.zarr", *settings, "--workers=500")
     assert code == 2 and "memory per worker" in out and "time per iteration" not in out
     assert err.startswith("error: ") and "of memory" in err and err.count("\n") == 1

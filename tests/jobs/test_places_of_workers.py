@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from tiny_scan import Recorder, write_scan
 
 import ptychodask
 from ptychodask import InputError
+from ptychodask._processor import processor
 from ptychodask.io.checkpoint import RunFolder
 from ptychodask.io.dataset import dataset_info
 from ptychodask.jobs import places
@@ -133,6 +135,29 @@ def test_a_worker_of_another_user_is_found(scan, target, monkeypatch):
 def test_a_worker_with_another_version_is_found(scan, target):
     with pytest.raises(InputError, match=r"cannot run ptychodask.*No module.*install the version of this process"):
         ask(Far(answer=ModuleNotFoundError("No module named 'ptychodask'")), scan, target)
+
+
+def test_a_worker_with_another_processor_is_told(monkeypatch):
+    def other(backend):
+        return f"an odd one for {backend}"
+
+    monkeypatch.setattr(places, "processor", other)
+    text = places.other_processors(Far(), "cpu", "the usual one")
+    assert text.startswith("the run was started on the usual one, and goes on on an odd one for cpu: ")
+    assert not places.other_processors(Far(), "cpu", "an odd one for cpu")
+
+
+def test_a_resume_on_another_processor_warns(scan, tmp_path):
+    target = tmp_path / "r.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.reconstruct(scan, SHORT, output=target, progress=Recorder(2))
+    file = RunFolder.of(target).path / "recipe.json"
+    stored = json.loads(file.read_text())
+    assert stored["processor"] == processor()
+    file.write_text(json.dumps({**stored, "processor": "another"}))
+    with pytest.warns(ptychodask.PtychodaskWarning, match="started on another, and goes on on"):
+        result = ptychodask.resume(target, progress=False)
+    assert any("its bits are not those of one kind" in text for text in result.warnings)
 
 
 def test_threads_of_this_process_are_not_asked(scan, tmp_path, monkeypatch):

@@ -61,7 +61,7 @@ def planned(path, job, site=HERE, calibrate=False):
     "job",
     [
         {},
-        {"object": {"slices": 3, "thickness_angstrom": 30, "kind": "complex"}},
+        {"object": {"slices": 3, "thickness_angstrom": 30, "kind": "complex", "positivity": False}},
         {"probe": {"modes": 2, "update_start": 3}, "engine": {"block": [5, 3]}},
     ],
     ids=str,

@@ -32,7 +32,10 @@ ROUNDS = {"solver": {**SOLVER, "rounds_per_iteration": 3}}
 CASES = {
     "plain": {"object": {"blur_angstrom": 0}},
     "blur that looks far": {"object": {"blur_angstrom": 1.7}},
-    "complex": {"object": {"slices": 3, "thickness_angstrom": 30, "kind": "complex"}, "probe": {"modes": 2}},
+    "complex": {
+        "object": {"slices": 3, "thickness_angstrom": 30, "kind": "complex", "positivity": False},
+        "probe": {"modes": 2},
+    },
     "tangent": TANGENT,
     "rounds": ROUNDS,
     "both": {**TANGENT, "solver": {**TANGENT["solver"], **ROUNDS["solver"]}},

@@ -140,9 +140,9 @@ def test_the_probe_has_the_power_of_the_counts(info):
     assert (abs(state.model.probe) ** 2).sum() == pytest.approx(123.0, rel=1e-5)
     assert state.model.object.dtype == np.float32 and not state.model.object.any()
     assert state.momentum == 0 and state.damping == 1.0 and state.model.iteration == 0
-    still = job(solver={"acceleration": False}, object={"kind": "complex"})
+    still = job(solver={"acceleration": False}, object={"kind": "complex", "positivity": False})
     other = initial_state(recipe(info, still), build_algorithm(recipe(info, still)))
-    assert other.momentum == -1 and other.model.object.dtype == np.complex64 and (other.model.object == 1).all()
+    assert other.momentum == -1 and other.model.object.dtype == np.complex64 and not other.model.object.any()
 
 
 def test_a_mask_that_hides_part_of_the_disk_is_made_up_for(tmp_path):
@@ -203,7 +203,9 @@ def test_settings_are_in_the_solvers_units(info):
     assert rules.blur_pixels == pytest.approx(0.8 / problem.canvas.pixel)
     assert rules.coupling_slices == pytest.approx(2.0)
     assert rules.amplitude_max is None and not rules.identical
-    complex_ = build_algorithm(recipe(info, job(object={"kind": "complex", "amplitude_max": 1.2}))).problem
+    complex_ = build_algorithm(
+        recipe(info, job(object={"kind": "complex", "amplitude_max": 1.2, "positivity": False}))
+    ).problem
     assert complex_.settings.object_rules.amplitude_max == 1.2
     aperture = problem.settings.probe_rules.aperture
     assert aperture is not None and aperture[0, 0] == 1 and aperture[N // 2, N // 2] == 0
@@ -224,12 +226,14 @@ def test_the_devices_choices_travel_with_the_recipe(info, monkeypatch):
     seen = []
     monkeypatch.setattr(setup, "backend_module", lambda name: None)
     monkeypatch.setattr(setup, "choose_device", lambda *shape: seen.append(shape) or (True, 7))
+    monkeypatch.setattr(setup, "processor", lambda backend: f"that of {backend}")
     config = job(engine={"backend": "cupy", "block": [3, 4], "threads": 2, "workers": 3}, probe={"modes": 2})
     chosen = choose_kernels(recipe(info, config))
     assert seen == [(1, 2, N, 12, 6)]  # slices, modes, pixels, patterns of a block, threads of all workers
     stored = Recipe(**json.loads(json.dumps(asdict(chosen))))
     problem = build_algorithm(stored).problem
     assert (problem.backend, problem.chains, problem.device_batch) == ("cupy", True, 7)
+    assert stored.processor == "that of cupy"
 
 
 @pytest.mark.parametrize(
@@ -261,7 +265,7 @@ def wide(tmp_path_factory):
 @pytest.mark.parametrize(("kind", "pixel_bytes"), [("phase", 2 * 48), ("complex", 2 * 80)])
 def test_an_object_that_exceeds_a_workers_memory_is_kept_in_tiles(wide, kind, pixel_bytes):
     def side(pixels, **engine):
-        sections = {"object": {"slices": 2, "thickness_angstrom": 40.0, "kind": kind}}
+        sections = {"object": {"slices": 2, "thickness_angstrom": 40.0, "kind": kind, "positivity": False}}
         return tile_side(wide, job(**sections, engine={"object_gib": pixels * pixel_bytes / 2**30, **engine}))
 
     canvas = setup.geometry(wide, wide.microscope)[0].shape

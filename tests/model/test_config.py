@@ -82,6 +82,10 @@ def test_commented_default_parses_to_the_default(preset):
         ({"preset": ["medium"]}, r"preset = \['medium'\]"),
         ({"preset": {"x": 1}}, r"preset = \{'x': 1\}"),
         ({"object": {"blur_angstrom": float("nan")}}, r"object\.blur_angstrom = nan"),
+        (
+            {"object": {"kind": "complex", "positivity": True}},
+            r"of a complex object also .* set object.positivity = false",
+        ),
     ],
 )
 def test_errors_are_one_line_and_say_what_to_do(values, match):
@@ -95,8 +99,8 @@ def test_errors_are_one_line_and_say_what_to_do(values, match):
     [
         ("solver.iterations=20", "solver", "iterations", 20),
         ("solver.iterations = 20", "solver", "iterations", 20),
-        ("object.kind=complex", "object", "kind", "complex"),
-        ('object.kind="complex"', "object", "kind", "complex"),
+        ("object.kind=phase", "object", "kind", "phase"),
+        ('object.kind="phase"', "object", "kind", "phase"),
         ("solver.acceleration=false", "solver", "acceleration", False),
         ("solver.validation_fraction=none", "solver", "validation_fraction", None),
         ("object.tilt_mrad=[1.5, -2.0]", "object", "tilt_mrad", (1.5, -2.0)),

@@ -111,7 +111,7 @@ def test_background_sums_are_the_derivative_and_the_fisher_information():
 
 @pytest.mark.parametrize("slices", [1, 3])
 def test_illumination(slices):
-    """sum |u|^2 of the object, sum |O_0|^2 of the probe."""
+    """sum |O u|^2 of the object, the curvature in its phase; sum |O_0|^2 of the probe."""
     case = small_problem(slices, 2, kind="complex", tile=(2, 2))
     update = case.update()
     expected = np.zeros_like(case.object_sums(update)[1])
@@ -120,20 +120,21 @@ def test_illumination(slices):
         views, cut, waves, _, _ = reference_waves(case.problem, case.model, j)
         seen += np.abs(views[0]) ** 2
         for s, wave in enumerate(waves):
-            expected[s, cut[0], cut[1]] += (np.abs(wave) ** 2).sum(axis=0)
+            expected[s, cut[0], cut[1]] += (np.abs(views[s] * wave) ** 2).sum(axis=0)
     np.testing.assert_allclose(case.object_sums(update)[1], expected, rtol=1e-11, atol=1e-9)
     np.testing.assert_allclose(update.probe.illumination, seen, rtol=1e-12)
 
 
 def test_gradient_is_the_residual_wave_summed_over_modes_and_positions():
-    """For one slice: g = sum V^T conj(u) F^-1 rho psi, written out."""
+    """For one slice: g = sum V^T conj(i O u) F^-1 rho psi, written out."""
     case = small_problem(1, 2, kind="complex", mask=True)
     n = case.problem.pixels
     expected = np.zeros_like(case.model.object)
     for j in range(9):
-        _, cut, waves, psi, predicted = reference_waves(case.problem, case.model, j)
+        views, cut, waves, psi, predicted = reference_waves(case.problem, case.model, j)
         rho = reference_residual(case.problem, case.counts[j], predicted)
-        expected[0, cut[0], cut[1]] += (waves[0].conj() * np.fft.ifft2(rho * psi) * n).sum(axis=0)
+        effect = 1j * views[0] * waves[0]
+        expected[0, cut[0], cut[1]] += (effect.conj() * np.fft.ifft2(rho * psi) * n).sum(axis=0)
     found = case.object_sums(case.update())[0]
     np.testing.assert_allclose(found, expected, atol=1e-12 * np.abs(expected).max())
 

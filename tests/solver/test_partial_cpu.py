@@ -186,3 +186,13 @@ def test_lanes_beyond_the_pattern_stay_empty():
     space = workspace(2, 2, 20)
     assert not space.waves[:, :, :, 20:].any() and not space.waves[:, :, 2, ..., 4:].any()
     assert space.waves[1, 1, :2, :20].any()
+
+
+@pytest.mark.parametrize("wrong", [0.0, float("nan"), 1e9])
+@pytest.mark.parametrize("run", [partial, partial_cpu])
+def test_positions_outside_of_the_object_are_an_error(run, wrong):
+    """Never a write beyond it: a checkpoint that was removed while it was read came as zeros, and the heap broke."""
+    case = small_problem(1, 1, np.float32)
+    bad = dataclasses.replace(case.model, positions=np.full_like(case.model.positions, wrong))
+    with np.errstate(invalid="ignore"), pytest.raises(ValueError, match="positions are wrong"):
+        run(case.problem, case.blocks[0], case.patterns[0], bad)

@@ -11,7 +11,7 @@ from helpers import small_problem
 from ptychodask.solver.events import Events, events_below, gather_events, join_events, pick
 from ptychodask.solver.partial import partial
 from ptychodask.solver.partial_cpu import partial_cpu
-from ptychodask.solver.patterns import Patterns, dense, every, prepare, reunited, to_events
+from ptychodask.solver.patterns import Patterns, dense, prepare, reunited, to_events
 
 N = 16
 ONES = np.ones((N, N), np.float32)
@@ -107,17 +107,6 @@ def test_picked_events_are_those_that_are_not_empty():
     np.testing.assert_array_equal(found.pixel, events.pixel[keep])
     np.testing.assert_array_equal(found.count, count[keep])
     assert 0 < len(found.count) < len(events.count)
-
-
-@pytest.mark.parametrize(("first", "stride"), [(0, 1), (0, 3), (2, 3), (4, 7), (6, 7), (7, 8)])
-def test_every_so_manyth_pattern(first, stride):
-    counts = np.random.default_rng(3).poisson(0.2, (7, 6, 6)).astype(np.uint8)
-    counts[2] = 0
-    expected = counts[first::stride]
-    np.testing.assert_array_equal(every(counts, first, stride), expected)
-    found = every(to_events(counts), first, stride)
-    assert found.start.dtype == np.int64 and found.count.dtype == np.uint8
-    np.testing.assert_array_equal(dense(found, 0, len(expected), 6, np, np.uint8), expected)
 
 
 def test_gathered_events_are_the_pieces_in_order():

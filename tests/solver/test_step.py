@@ -21,6 +21,7 @@ from ptychodask.model.state import Model, State, transmission
 from ptychodask.physics import constraints
 from ptychodask.solver.apply import LINE_CLIP, advance, constrain
 from ptychodask.solver.settings import ProbeRules
+from ptychodask.solver.subset import subset
 from ptychodask.solver.update import Sums, Update
 
 FIXED = ProbeRules(None, False, None)
@@ -28,7 +29,7 @@ FIXED = ProbeRules(None, False, None)
 
 def d_transmission(model: Model, move: np.ndarray) -> np.ndarray:
     """Direction of the transmission from one of the object."""
-    return move if np.iscomplexobj(model.object) else 1j * np.exp(1j * model.object) * move
+    return 1j * np.exp(1j * model.object) * move
 
 
 @pytest.mark.parametrize("kind", ["phase", "complex"])
@@ -105,8 +106,9 @@ def test_line_search_is_a_fisher_gauss_newton_step(stride, iteration, kind, prob
     def along(t: float) -> Model:
         return replace(model, **{name: getattr(model, name) + t * d for name, d in moved.items()})
 
-    first, shape = iteration % stride, case.problem.scan_shape
-    used = np.concatenate([b.flat(shape)[first::stride] for b in case.blocks])
+    scanned = np.concatenate([b.flat(case.problem.scan_shape) for b in case.blocks])
+    used = scanned[subset(scanned, stride, iteration)]
+    assert abs(len(used) - 9 / stride) < 1
     predicted = reference_intensities(case.problem, model)[used]
     change = slope(lambda t: reference_intensities(case.problem, along(t)))[used]
     fisher = case.problem.weights / (predicted + case.problem.likelihood.epsilon)
@@ -160,8 +162,7 @@ def error(case, state: State) -> float:
 
 
 def vacuum(case) -> Model:
-    fill = 1.0 if np.iscomplexobj(case.truth.object) else 0.0
-    return replace(case.truth, object=np.full_like(case.truth.object, fill), background=0.0)
+    return replace(case.truth, object=np.zeros_like(case.truth.object), background=0.0)
 
 
 @pytest.mark.parametrize("kind", ["phase", "complex"])
@@ -249,8 +250,8 @@ def test_complex_object_keeps_its_bounds(accelerate):
     for _ in range(4):
         state, _ = case.step(state)
     assert state.model.object.dtype == np.complex64
-    assert np.abs(state.model.object).max() == pytest.approx(1.05, rel=1e-5)
-    assert np.abs(state.anchor).max() <= 1.05 * (1 + 1e-6)
+    assert np.abs(transmission(state.model.object)).max() == pytest.approx(1.05, rel=1e-5)
+    assert np.abs(transmission(state.anchor)).max() <= 1.05 * (1 + 1e-6)
 
 
 def test_order_of_the_constraints():

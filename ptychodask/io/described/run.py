@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from ..documents import Described, Flag, Line, Positive, Real, Text, Whole
 
-SCHEMA = "ptychodask-run/1"
+SCHEMA = "ptychodask-run/2"
 Edge = Annotated[int, Field(strict=True, ge=0, le=2**31)]
 
 
@@ -119,6 +119,7 @@ class RecipeFile(RunFile):
     mean_counts: Positive
     hold_out: Flag
     backend: Literal["cpu", "numpy", "cupy"]
+    processor: Text
     chains: Flag
     device_batch: Annotated[int, Field(strict=True, ge=0, le=2**31)]
     damaged: tuple[tuple[Edge, Edge, Edge, Edge], ...]
