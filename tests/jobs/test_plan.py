@@ -270,12 +270,13 @@ print(json.dumps({"base": base, "peak": int(peak.split()[1]) * 1024}))
 def test_memory_is_predicted_and_rather_too_high(tmp_path):
     """What a run takes beyond its imports: 48 slices, so that states and steps weigh more than those.
 
-    Steps of 8 angstrom, because memory does not depend on how often a pixel is lit, and time does.
+    Steps of 8 angstrom, because memory does not depend on how often a pixel is lit, and time does. Nothing is held out:
+    of the states that may still be returned a plan counts the most, and how many there are depends on the history.
     """
     path = write_scan(tmp_path / "scan.zarr", (12, 12), chunks=(4, 4), step=8.0, peaks=((2.0, 3.0, 0.9),))
     job = {
         "object": {"slices": 48, "thickness_angstrom": 100.0},
-        "solver": {"iterations": 12, "finish": 0, "step_rule": "pooled"},
+        "solver": {"iterations": 5, "finish": 0, "step_rule": "pooled", "validation_fraction": None},
         "engine": {"threads": 2},
     }
     run = [sys.executable, "-c", MEASURE, str(path), json.dumps(job)]
@@ -286,4 +287,4 @@ def test_memory_is_predicted_and_rather_too_high(tmp_path):
     predicted = sum(memory.values()) - memory["imports"]
     taken = measured["peak"] - measured["base"]
     assert predicted > 200 * 2**20  # or it is noise
-    assert taken / 1.2 < predicted < 3 * taken, (predicted / 2**20, taken / 2**20)
+    assert taken / 1.2 < predicted < 2.5 * taken, (predicted / 2**20, taken / 2**20)

@@ -140,7 +140,7 @@ def large(tmp_path_factory, monkeypatch):
     path = write_scan(tmp_path_factory.mktemp("scan") / "scan.zarr", (12, 12), step=8.0, peaks=((2.0, 3.0, 0.9),))
     job = {
         "object": {"slices": 48, "thickness_angstrom": 100.0},
-        "solver": {"iterations": 12, "finish": 0, "step_rule": "pooled"},
+        "solver": {"iterations": 5, "finish": 0, "step_rule": "pooled", "validation_fraction": None},
         "engine": {"threads": 1, "cache_gib": 0, "block": [2, 2]},
     }
     return path, job
@@ -205,4 +205,4 @@ def test_memory_is_predicted_and_rather_too_high(large):
     predicted = plan.memory_per_worker - plan.memory["imports"]
     taken = measured["peak"] - measured["base"]
     assert predicted > 200 * 2**20  # or it is noise
-    assert taken / 1.2 < predicted < 3 * taken, (predicted / 2**20, taken / 2**20)
+    assert taken / 1.2 < predicted < 2.5 * taken, (predicted / 2**20, taken / 2**20)
