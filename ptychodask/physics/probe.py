@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import ModuleType
 from typing import overload
 
@@ -218,6 +219,17 @@ def probe_window(
     dx : float
         Pixel in angstrom.
     """
+    key = microscope.energy_ev, microscope.semi_angle_mrad, tuple(sorted(microscope.aberrations.items()))
+    return _window(*key, side_angstrom, depth_angstrom)
+
+
+@lru_cache(maxsize=32)
+def _window(
+    energy_ev: float, semi_angle_mrad: float, aberrations: tuple[tuple[str, float], ...], side_angstrom: float,
+    depth_angstrom: float,
+) -> tuple[NDArray[np.float64], float]:  # fmt: skip
+    """:func:`probe_window`; a job asks several times for the same one, 50 ms each."""
+    microscope = Microscope(energy_ev, semi_angle_mrad, dict(aberrations))
     cutoff = microscope.semi_angle / microscope.wavelength
     # |P|^2 holds frequencies up to twice the aperture's
     n = max(8, min(_MOST_SAMPLES // 2, math.ceil(4.2 * cutoff * side_angstrom)))
@@ -231,4 +243,6 @@ def probe_window(
     waves = np.exp(2j * math.pi * np.outer(x, k)).astype(np.complex64)
     wave = (waves @ lens @ waves.T) * (dk**2 * side_angstrom / n)
     # of the round aperture itself: the soft edge would hide what it cuts
-    return abs(wave).astype(np.float64) ** 2 / (math.pi * cutoff**2), side_angstrom / n
+    intensity = abs(wave).astype(np.float64) ** 2 / (math.pi * cutoff**2)
+    intensity.flags.writeable = False
+    return intensity, side_angstrom / n
