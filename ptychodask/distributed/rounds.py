@@ -14,8 +14,9 @@ from distributed import Client, Future
 from .._array import held_bytes
 from ..model.blocks import Block, BlockSource
 from ..model.tiles import Tile
-from .iterate import Job, Parcel, workers_of
-from .stream import Supply, block_data, supplies
+from .iterate import Job, Parcel, map_blocks, workers_of
+from .placement import placement
+from .stream import Supply, block_data
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def _assemble(algorithm: Any, method: str, frames: list[Any], *arguments: Any) -
 
 
 def _on_block(
-    algorithm: Any, method: str, source: BlockSource, block: Block, supply: Supply, *arguments: Any
+    algorithm: Any, source: BlockSource, block: Block, supply: Supply, method: str, *arguments: Any
 ) -> Parcel:
     data, read = block_data(algorithm, source, block, supply)
     update = _call(algorithm, method, block, data, *arguments)
@@ -85,9 +86,23 @@ def tile_places(patterns: Sequence[int], workers: Sequence[str]) -> list[str]:
     return places
 
 
-def places_of(client: Client, patterns: Sequence[int]) -> list[str]:
-    """Where tiles with so many patterns live now; empty texts where there are no workers."""
-    return tile_places(patterns, list(workers_of(client)) or [""])
+@dataclass(frozen=True)
+class Places:
+    """Where tiles and blocks live now; empty texts stand for anywhere."""
+
+    tiles: list[str]
+    blocks: list[str]
+
+
+def places_of(client: Client, tiles: Sequence[Tile], blocks: Sequence[Block]) -> Places:
+    """Tiles in contiguous runs, and blocks where their tile is. A lone tile is nowhere in particular, and its blocks
+    are dealt out to all workers."""
+    workers = list(workers_of(client)) or [""]
+    if len(tiles) == 1:
+        return Places([""], placement(len(blocks), workers))
+    own = tile_places([sum(blocks[b].size for b in tile.blocks) for tile in tiles], workers)
+    of_blocks = {b: own[tile.index] for tile in tiles for b in tile.blocks}
+    return Places(own, [of_blocks[b] for b in range(len(blocks))])
 
 
 @dataclass(frozen=True)
@@ -97,11 +112,11 @@ class Round:
     job: Job
     label: str
     tiles: Sequence[Tile]
-    places: list[str]
+    places: Places
 
     def task(self, function: Callable[..., Any], name: str, *arguments: Any, at: int | None = None) -> Future:
         """``function(algorithm, *arguments)``, at the place of a tile or anywhere."""
-        place = self.places[at] if at is not None else ""
+        place = self.places.tiles[at] if at is not None else ""
         return self.job.client.submit(
             function,
             self.job.algorithm,
@@ -130,13 +145,19 @@ class Round:
         self, method: str, name: str, arguments: Callable[[int], tuple[Any, ...]], goes_on: bool
     ) -> list[list[Future]]:
         """Of every tile, what its blocks make of their data and the tile's ``arguments``."""
-        job, order = self.job, [(tile.index, b) for tile in self.tiles for b in tile.blocks]
-        blocks, places = [job.blocks[b] for _, b in order], [self.places[t] for t, _ in order]
-        given = supplies(blocks, places, workers_of(job.client), job.cache_bytes, goes_on)
+        tile_of = {b: tile.index for tile in self.tiles for b in tile.blocks}
+        parts = map_blocks(
+            self.job,
+            f"{self.label}{name}",
+            _on_block,
+            lambda b: (method, *arguments(tile_of[b])),
+            self.places.blocks,
+            numbers=list(tile_of),
+            goes_on=goes_on,
+        )
         made: list[list[Future]] = [[] for _ in self.tiles]
-        for (t, b), supply in zip(order, given, strict=True):
-            data = (method, job.source, job.blocks[b], supply)
-            made[t].append(self.task(_on_block, f"{name}{b}", *data, *arguments(t), at=t))
+        for tile, part in zip(tile_of.values(), parts, strict=True):
+            made[tile].append(part)
         return made
 
     def sums(self, tile: Tile, merged: list[Future | None]) -> Future:

@@ -1,10 +1,13 @@
-"""The loop of ``iterate`` for a state in tiles, each with its owner; neighbours exchange frames. It knows no physics.
+"""The loop over a state in tiles, each with its owner; neighbours exchange frames. It knows no physics.
 
 A pass: tiles lend frames of their state, each assembles what its blocks need, blocks make updates, each tile merges
 those of its own and gives to the others what lies in their area; peaks and sums over all tiles, which are small,
 decide the step; every tile goes on by itself. A line search needs the direction too, which is lent and assembled as
-states are. A round does so with its share of every tile's blocks. All travels from worker to worker, and nothing is
-larger than a tile with its halo.
+states are. All travels from worker to worker, and nothing is larger than a tile with its halo.
+
+A whole object is one tile. It has nobody to exchange with, so all between its merged update and its next state is one
+task. A pass may take several rounds, each of which takes its share of every tile's blocks and advances; the metrics of
+such a pass are those of the states that its rounds looked at.
 """
 
 from __future__ import annotations
@@ -18,18 +21,25 @@ from distributed import Future
 
 from ..model.blocks import Block
 from ..model.tiles import Tile, deal
-from .iterate import Job, Pass, merge_tree, passes, scalars_of, share
+from .iterate import Job, Parcel, Pass, merge_tree, passes, scalars_of, share
 from .rounds import Round, metrics_of, places_of, totals_of
 
 
-class TiledAlgorithm(Protocol):
-    """What is run besides ``data_key`` and the methods of an Algorithm that are the same here: prepare, partial, merge,
-    scalars, metrics. All methods are pure.
+class Algorithm(Protocol):
+    """What is run. All methods are pure.
 
-    States of tiles, the shared state, models, updates, sums, directions (of a tile, or on its reach) and moves are
-    opaque; frames and pieces have ``nbytes``. ``lend`` is asked for states and for directions.
+    States of tiles, the shared state, models (what blocks need of a state), updates, sums, directions (of a tile, or on
+    its reach) and moves are opaque; frames and pieces have ``nbytes``. ``lend`` is asked for states and for directions.
+    A lone tile is asked to ``decide`` and to ``go_on`` instead; what it moves to has ``tile`` and ``shared``.
     """
 
+    @property
+    def data_key(self) -> str: ...
+    def prepare(self, block: Block, counts: Any) -> Any: ...
+    def partial(self, block: Block, data: Any, model: Any, evaluate_only: bool) -> Any: ...
+    def merge(self, updates: list[Any]) -> Any: ...
+    def scalars(self, update: Any) -> Any: ...
+    def metrics(self, update: Any) -> dict[str, float]: ...
     def lend(self, owner: int, part: Any, to: int) -> Any: ...
     def assemble(self, index: int, state: Any, shared: Any, frames: list[Any]) -> Any: ...
     def give(self, update: Any, to: int) -> Any: ...
@@ -46,6 +56,9 @@ class TiledAlgorithm(Protocol):
         self, index: int, state: Any, shared: Any, model: Any, sums: Any, highest: Any, move: Any, line: Any
     ) -> Any: ...
     def advance_shared(self, shared: Any, move: Any, line: Any) -> Any: ...
+    def decide(self, state: Any, shared: Any, update: Any) -> Any: ...
+    def line_search_alone(self, block: Block, data: Any, model: Any, decided: Any) -> Any: ...
+    def go_on(self, state: Any, shared: Any, decided: Any, line: Any) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -59,22 +72,48 @@ class InTiles:
 def _submit_pass(
     tiles: Sequence[Tile], job: Job, label: str, state: InTiles, last: bool
 ) -> tuple[Future, InTiles | None]:
-    """Futures of the pass's metrics and of the next state; as in ``iterate``."""
-    patterns = [sum(job.blocks[b].size for b in tile.blocks) for tile in tiles]
-    run = Round(job, label, tiles, places_of(job.client, patterns))
+    """Futures of the pass's metrics and of the next state; the last pass only looks, at one state."""
+    run = Round(job, label, tiles, places_of(job.client, tiles, job.blocks))
+    submit_round = _submit_alone if len(tiles) == 1 else _submit_round
     following: InTiles | None = state
     if last or job.rounds == 1:
-        totals, following = _submit_round(run, state, last, not last)
+        totals, following = submit_round(run, state, last, not last)
     else:
         parts = []
         for turn in range(job.rounds):
             assert following is not None
             numbers = share(len(job.blocks), job.rounds, turn)
             its = replace(run, label=f"{label}-{turn}", tiles=deal(tiles, numbers))
-            totals, following = _submit_round(its, following, False, False)
+            totals, following = submit_round(its, following, False, False)
             parts.append(its.task(scalars_of, "scalars", totals))
         totals = merge_tree(job, f"{label}-scalars", parts)
     return run.task(metrics_of, "metrics", totals), following
+
+
+def _submit_alone(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool) -> tuple[Future, InTiles | None]:
+    """As :func:`_submit_round`, for a lone tile."""
+    (tile,), shared = state.tiles, state.shared
+    model = run.call("assemble", "model", 0, tile, shared, [])
+    (parts,) = run.on_blocks("partial", "", lambda t: (model, evaluate_only), goes_on)
+    merged = merge_tree(run.job, run.label, parts)
+    if evaluate_only:
+        return merged, None
+    if run.job.searches_line:
+        decided = run.call("decide", "direction", tile, shared, merged)
+        (parts,) = run.on_blocks("line_search_alone", "-line", lambda t: (model, decided), True)
+        line = merge_tree(run.job, f"{run.label}-line", parts)
+        both = run.call("go_on", "state", tile, shared, decided, line)
+    else:
+        both = run.task(_decide_and_go_on, "state", tile, shared, merged)
+    return merged, InTiles((run.task(_part_of, "state-0", both, "tile"),), run.task(_part_of, "shared", both, "shared"))
+
+
+def _decide_and_go_on(algorithm: Algorithm, state: Any, shared: Any, merged: Parcel) -> Any:
+    return algorithm.go_on(state, shared, algorithm.decide(state, shared, merged.update), None)
+
+
+def _part_of(algorithm: Algorithm, both: Any, name: str) -> Any:
+    return getattr(both, name)
 
 
 def _submit_round(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool) -> tuple[Future, InTiles | None]:
@@ -95,7 +134,7 @@ def _submit_round(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool
     pooled = [run.call("pool", f"pool-{t}", t, state.tiles[t], state.shared, sums[t], highest, at=t) for t in every]
     move, line = run.call("step", "step", pooled, totals), None
     if job.searches_line:
-        found = run.on_blocks("line_search", "line-", lambda t: (models[t], along[t], move), True)
+        found = run.on_blocks("line_search", "-line", lambda t: (models[t], along[t], move), True)
         line = merge_tree(job, f"{run.label}-line", [part for its in found for part in its])
     following = tuple(
         run.call(
@@ -130,6 +169,6 @@ def tiled_passes(
     cut: Callable[[int, InTiles], InTiles] | None = None,
     cut_every: int = 10,
 ) -> Generator[Pass, None, None]:
-    """See :func:`ptychodask.distributed.iterate.passes`; ``job.algorithm`` is a future of a TiledAlgorithm."""
+    """See :func:`ptychodask.distributed.iterate.passes`."""
     submit_pass = partial(_submit_pass, tiles)
-    return passes(job, state, first, last, attempt=attempt, cut=cut, cut_every=cut_every, submit_pass=submit_pass)
+    return passes(job, state, first, last, submit_pass, attempt=attempt, cut=cut, cut_every=cut_every)

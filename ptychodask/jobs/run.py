@@ -16,7 +16,7 @@ from ..io.checkpoint import RunFolder
 from ..io.dataset import DatasetInfo
 from ..io.result import Entry
 from ..io.source import source_of
-from ..model.blocks import boxes_of
+from ..model.blocks import Block, boxes_of
 from ..model.config import JobConfig
 from ..solver.stopping import chosen, divergence, stop_reason
 from . import tasks
@@ -68,8 +68,13 @@ class Run:
 
     @cached_property
     def states(self) -> States:
-        """Whole states or in tiles, as the job says."""
-        return states_of(self.client, self.info, self.recipe)
+        """How states are kept, known once a worker has made the plan of their tiles."""
+        return states_of(self.client, self.recipe, self.blocks)
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The scan's blocks without what is left out."""
+        return blocks_of(self.info, self.config, self.recipe.left_out)
 
     # -- the stages ----------------------------------------------------------------------------------------------
 
@@ -133,9 +138,8 @@ class Run:
         algorithm = self.states.algorithm(recipe, f"{self.name}-{label}-algorithm")
         searches = searches_line(self.info, self.config)
         budget = int(self.config.engine.cache_gib * 2**30)
-        source, blocks = source_of(self.info), blocks_of(self.info, self.config, recipe.left_out)
         return Job(
-            self.client, algorithm, searches, source, blocks, budget,
+            self.client, algorithm, searches, source_of(self.info), self.blocks, budget,
             f"{self.name}-{label}", self.config.solver.rounds_per_iteration,
         )  # fmt: skip
 
@@ -329,9 +333,8 @@ def _surveyed(
 ) -> tuple[Recipe, tasks.Judged]:
     """The recipe with what is known of the counts but those excluded, and what a worker thinks of them."""
     run = Run(client, info, config, RunFolder(Path()), recipe, Log(), report)
-    job, places = run._job("survey", recipe), run.states.places()
-    mask_damage, through = config.data.on_damage == "mask", lens_of(info, config)
-    parts = map_blocks(job, "survey", tasks.survey_block, mask_damage, through, places=places)
+    job, looks_for = run._job("survey", recipe), (config.data.on_damage == "mask", lens_of(info, config))
+    parts = map_blocks(job, "survey", tasks.survey_block, lambda b: looks_for, run.states.places.blocks)
     while True:
         groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
         parts = [client.submit(tasks.merge_surveyed, group, pure=False) for group in groups]
@@ -354,8 +357,7 @@ def _surveyed(
 
 def history(log: Log) -> list[Entry]:
     """The log as the result keeps it: without the state before the first update, numbered in the order of work."""
-    names: tuple[str, ...] = ("stage", "loss", "validation", "seconds", "power", "bytes_read", "bytes_merged")
+    bytes_of = ("bytes_read", "bytes_merged", "bytes_exchanged")
+    names = ("stage", "loss", "validation", "seconds", "power", *bytes_of)
     entries = [e for e in log.entries if e["stage"] == "finish" or e["iteration"] > 0]
-    if entries and "bytes_exchanged" in entries[0]:
-        names += ("bytes_exchanged",)
     return [Entry(iteration=i + 1, updates=e["iteration"], **{n: e[n] for n in names}) for i, e in enumerate(entries)]

@@ -22,7 +22,7 @@ from ..model.state import State, TileState
 from ..model.tiles import Rect, Tile
 from ..solver.lsqml import LsqMl
 from ..solver.patterns import Events, Patterns
-from ..solver.tiled import TiledLsqMl, tiles_of
+from ..solver.tiled import TiledLsqMl, as_whole, tiles_of
 from .criteria import survey_of
 from .setup import (
     Recipe,
@@ -30,7 +30,6 @@ from .setup import (
     build_algorithm,
     geometry,
     initial_shared,
-    initial_state,
     microscope_of,
     object_dtype,
     tile_side,
@@ -42,7 +41,6 @@ __all__ = [
     "create_tiled_result",
     "finish_from",
     "initial_shared",
-    "initial_state",
     "initial_tile",
     "merge_surveyed",
     "plan_tiles",
@@ -140,12 +138,12 @@ def recover(algorithm: LsqMl | TiledLsqMl, state: State, damping: float) -> Stat
     return replace(algorithm.recover(state), damping=damping)
 
 
-def store_checkpoint(path: str, state: State) -> str:
-    """Write a checkpoint; why it could not be written, or nothing.
+def store_checkpoint(path: str, tile: TileState, shared: State) -> str:
+    """Write a checkpoint of a lone tile; why it could not be written, or nothing.
 
     An error of the disk is told, not raised: those that are raised come from the tasks that made the state.
     """
-    return _told(save_state, path, state)
+    return _told(save_state, path, as_whole(tile, shared))
 
 
 def store_shared(path: str, shared: State, shape: tuple[int, int, int], dtype: np.dtype, chunk: tuple[int, int]) -> str:
@@ -168,18 +166,19 @@ def _told(write: Callable[..., Any], *arguments: Any) -> str:
 
 def store_result(
     path: str,
-    algorithm: LsqMl,
-    state: State,
+    algorithm: TiledLsqMl,
+    tile: TileState,
+    shared: State,
     recipe: Recipe,
     entries: list[Mapping[str, Any]],
     attributes: dict[str, Any],
     overwrite: bool,
 ) -> str:
-    """Write the result where the state is, so that the client never holds it."""
+    """Write the result of a lone tile where it is, so that the client never holds it."""
     problem = algorithm.problem
     write_result(
         path,
-        algorithm.full_dose(state.model),
+        algorithm.solver.full_dose(as_whole(tile, shared).model),
         problem.canvas,
         problem.scan_shape,
         recipe.job,
@@ -192,22 +191,19 @@ def store_result(
 
 @dataclass(frozen=True)
 class TilePlan:
-    """What the client knows of tiles: who exchanges with whom, the object's shape [S, Oy, Ox] and dtype, cores' sides,
-    and the number of patterns of every tile."""
+    """What the client knows of tiles: who exchanges with whom, the object's shape [S, Oy, Ox], dtype, cores' sides."""
 
     tiles: tuple[Tile, ...]
     shape: tuple[int, int, int]
     dtype: np.dtype
     chunk: tuple[int, int]
-    patterns: tuple[int, ...]
 
 
 def build_tiled(recipe: Recipe) -> TiledLsqMl:
-    """The solver with its problem, the object in tiles."""
+    """The solver with its problem, the object in tiles or, where it stays whole, in one."""
     config, info = recipe.job, recipe.info
-    side = tile_side(info, config)
-    assert side is not None, "only jobs in tiles have this algorithm"
     solver = build_algorithm(recipe)
+    side = tile_side(info, config) or max(solver.problem.canvas.shape)
     _, centres = geometry(info, microscope_of(info, config))
     blocks = blocks_of(info, config, recipe.left_out)
     tiles = tiles_of(solver.problem, blocks, centres, side)
@@ -216,13 +212,9 @@ def build_tiled(recipe: Recipe) -> TiledLsqMl:
 
 def plan_tiles(recipe: Recipe) -> TilePlan:
     """The plan of a job's tiles: it depends on the scan and the job alone."""
-    algorithm, config = build_tiled(recipe), recipe.job
-    info, canvas = recipe.info, algorithm.problem.canvas
-    blocks = blocks_of(info, config, recipe.left_out)
-    patterns = tuple(sum(blocks[b].size for b in tile.blocks) for tile in algorithm.tiles)
-    shape = (algorithm.problem.slices, *canvas.shape)
-    chunk = algorithm.tiles[0].core.shape
-    return TilePlan(algorithm.tiles, shape, algorithm.object_dtype, chunk, patterns)
+    algorithm = build_tiled(recipe)
+    shape = (algorithm.problem.slices, *algorithm.problem.canvas.shape)
+    return TilePlan(algorithm.tiles, shape, algorithm.object_dtype, algorithm.tiles[0].core.shape)
 
 
 def initial_tile(algorithm: TiledLsqMl, index: int) -> TileState:

@@ -56,10 +56,6 @@ class LsqMl:
         """Patterns as this stage wants them: the fit and the finish share what is cached."""
         return reunited(patterns) if self.problem.settings.use_all else patterns
 
-    def view(self, state: State) -> Model:
-        """What blocks need of a state."""
-        return state.model
-
     def partial(self, block: Block, patterns: Patterns, model: Model, evaluate_only: bool) -> Update:
         """Update of one block; of a state that is only looked at, how well it fits besides."""
         run = {"cpu": partial_cpu, "numpy": partial, "cupy": partial_gpu}[self.problem.backend]

@@ -6,6 +6,7 @@ margin, so that the lateral blur is right on the core, from the sums of all tile
 needs the direction on the reach too: every owner computes its core's, which is lent as the object is.
 
 What is not in tiles (probe, positions, background, counters) is a State whose object has no pixels, the *shared* state.
+A whole object is one tile, which needs no sums over others: it goes on with the functions of ``apply`` for all of it.
 """
 
 from __future__ import annotations
@@ -58,6 +59,21 @@ class Pooled:
     numerators: np.ndarray
     denominators: np.ndarray
     ascent: float
+
+
+@dataclass(frozen=True)
+class Both:
+    """What a lone tile goes on to: the tile, and the state that is shared."""
+
+    tile: TileState
+    shared: State
+
+    __sizeof__ = held_bytes
+
+
+def as_whole(tile: TileState, shared: State) -> State:
+    """The state of a whole object from its one tile and what is shared."""
+    return replace(shared, model=replace(shared.model, object=tile.object), anchor=tile.anchor)
 
 
 def tiles_of(problem: Problem, blocks: tuple[Block, ...], positions: np.ndarray, side: int) -> tuple[Tile, ...]:
@@ -204,6 +220,23 @@ class TiledLsqMl:
     def advance_shared(self, shared: State, move: Direction, line: Update | None = None) -> State:
         """Next probe, background and counters."""
         return advance_shared(self.problem, shared, move, line)
+
+    def decide(self, state: TileState, shared: State, update: Update) -> Direction:
+        """The direction and steps of a whole object, which is one tile."""
+        return self.solver.direction(as_whole(state, shared), update)
+
+    def line_search_alone(self, block: Block, patterns: Patterns, model: Model, move: Direction) -> Update:
+        """Tangent sums of one block of a whole object."""
+        return self.solver.line_search(block, patterns, model, move)
+
+    def go_on(self, state: TileState, shared: State, move: Direction, line: Update | None) -> Both:
+        """The next state of a whole object."""
+        after = self.solver.advance(as_whole(state, shared), move, line)
+        nothing = shared.anchor
+        return Both(
+            TileState(after.model.object, after.anchor),
+            replace(after, model=replace(after.model, object=nothing), anchor=nothing),
+        )
 
     def recover(self, shared: State) -> State:
         """See :meth:`LsqMl.recover`."""

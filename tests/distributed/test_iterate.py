@@ -1,4 +1,4 @@
-"""The loop knows no physics: here it runs an algorithm of plain numbers and texts."""
+"""The loop knows no physics: here it runs an algorithm of plain numbers and texts, on a lone tile."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 from distributed import Client
 
-from ptychodask.distributed import iterate, stream
+from ptychodask.distributed import iterate, rounds, stream, tiled
 from ptychodask.distributed.cache import BlockCache
-from ptychodask.distributed.iterate import FAN_IN, IN_FLIGHT, Job, map_blocks, merge_tree, new_name, passes, placement
+from ptychodask.distributed.iterate import FAN_IN, IN_FLIGHT, Job, map_blocks, merge_tree, new_name
 from ptychodask.distributed.maps import run_all
+from ptychodask.distributed.placement import placement
+from ptychodask.distributed.rounds import places_of
+from ptychodask.distributed.tiled import InTiles, tiled_passes
 from ptychodask.model.blocks import make_blocks
+from ptychodask.model.tiles import Rect, make_tiles
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,17 @@ def _late_part(index):
 
 
 @dataclass(frozen=True)
+class Both:
+    tile: float
+    shared: float
+
+
+@dataclass(frozen=True)
 class Toy:
-    """state -> state + sum over blocks of (index + 1) * state; merging is recorded and does not commute."""
+    """state -> state + sum over blocks of (index + 1) * state; merging is recorded and does not commute.
+
+    The shared state counts the updates.
+    """
 
     searches_line: bool = False
     data_key: str = "toy"
@@ -69,7 +82,8 @@ class Toy:
         (only,) = counts
         return Counts(10 * only.value)
 
-    def view(self, state):
+    def assemble(self, index, state, shared, frames):
+        assert index == 0 and frames == []
         return state
 
     def partial(self, block, data, model, evaluate_only):
@@ -79,16 +93,16 @@ class Toy:
     def merge(self, updates):
         return Number(sum(u.value for u in updates), "(" + " ".join(u.order for u in updates) + ")")
 
-    def direction(self, state, update):
+    def decide(self, state, shared, update):
         return update.value
 
-    def line_search(self, block, data, model, move):
+    def line_search_alone(self, block, data, model, decided):
         CALLS.append(("line", block.index))
-        return Number(move, str(block.index))
+        return Number(decided, str(block.index))
 
-    def advance(self, state, move, line):
+    def go_on(self, state, shared, decided, line):
         CALLS.append(("advance", state))
-        return state + (move if line is None else line.value / 1000)
+        return Both(state + (decided if line is None else line.value / 1000), shared + 1)
 
     def scalars(self, update):
         return update
@@ -119,23 +133,35 @@ def make(client, monkeypatch):
 
 
 def start(client, value):
-    return client.submit(lambda: value, pure=False)
+    return InTiles((client.submit(lambda: value, pure=False),), client.submit(int, pure=False))
+
+
+def passes(job, state, first, last, **options):
+    """On the one tile of the job."""
+    tiles = make_tiles((8, 8), 8, [Rect(0, 8, 0, 8)] * len(job.blocks), 0)
+    return tiled_passes(job, tiles, state, first, last, **options)
+
+
+def value(state):
+    (tile,) = state.tiles
+    return tile.result()
 
 
 def test_the_states_and_what_was_seen_of_them(make, client):
     seen = list(passes(make(), start(client, 1.0), 0, 3))
     assert [p.iteration for p in seen] == [0, 1, 2, 3]
     # 1 + 2 + 3 blocks: every update multiplies by 7
-    assert [p.state.result() for p in seen] == [1.0, 7.0, 49.0, 343.0]
+    assert [value(p.state) for p in seen] == [1.0, 7.0, 49.0, 343.0]
+    assert [p.state.shared.result() for p in seen] == [0, 1, 2, 3]
     assert [p.metrics["sum"] for p in seen] == [6.0, 42.0, 294.0, 2058.0]
 
 
 def test_it_can_start_in_the_middle_and_a_single_pass_only_looks(make, client):
     seen = list(passes(make(), start(client, 2.0), 5, 6))
-    assert [(p.iteration, p.state.result()) for p in seen] == [(5, 2.0), (6, 14.0)]
+    assert [(p.iteration, value(p.state)) for p in seen] == [(5, 2.0), (6, 14.0)]
     CALLS.clear()
     only = list(passes(make(), start(client, 2.0), 4, 4))
-    assert [(p.iteration, p.state.result()) for p in only] == [(4, 2.0)]
+    assert [(p.iteration, value(p.state)) for p in only] == [(4, 2.0)]
     assert {name for name, _ in CALLS} == {"evaluate"}
     assert list(passes(make(), start(client, 2.0), 4, 3)) == []
 
@@ -151,13 +177,13 @@ def test_the_line_search_is_a_second_map(make, client):
     names = [name for name, _ in CALLS]
     assert names.count("line") == 6
     # three blocks report the move: state + 3 * 6 * state / 1000
-    assert [p.state.result() for p in seen] == pytest.approx([1.0, 1.018, 1.018**2])
+    assert [value(p.state) for p in seen] == pytest.approx([1.0, 1.018, 1.018**2])
 
 
 def test_rounds_advance_from_every_so_manyth_block(make, client):
     seen = list(passes(make(blocks=5, rounds=2), start(client, 1.0), 0, 2))
     # blocks 0, 2, 4 weigh 1 + 3 + 5 and blocks 1, 3 weigh 2 + 4: every pass multiplies by 10 and then by 7
-    assert [p.state.result() for p in seen] == [1.0, 70.0, 4900.0]
+    assert [value(p.state) for p in seen] == [1.0, 70.0, 4900.0]
     # the last pass looks at one state; the others at one state per round
     assert [p.metrics["sum"] for p in seen] == [9 + 6 * 10, 70 * 69.0, 4900 * 15.0]
     assert seen[0].metrics["order"] == "((0 2 4) (1 3))"
@@ -171,6 +197,7 @@ def test_counts_are_read_once_and_their_bytes_reported(make, client):
     assert sorted(READS) == [0, 1, 2]
     assert [p.metrics["bytes_read"] for p in seen] == [15.0, 0.0, 0.0]
     assert [p.metrics["bytes_merged"] for p in seen] == [9.0, 9.0, 9.0]
+    assert [p.metrics["bytes_exchanged"] for p in seen] == [0.0, 0.0, 0.0]
 
 
 def test_without_a_cache_counts_are_read_in_every_pass(make, client):
@@ -181,13 +208,13 @@ def test_without_a_cache_counts_are_read_in_every_pass(make, client):
 
 def test_at_most_two_passes_are_in_flight(make, client, monkeypatch):
     submitted = []
-    submit_pass = iterate._submit_pass
+    submit_pass = tiled._submit_pass
 
-    def watched(job, label, state, last):
+    def watched(tiles, job, label, state, last):
         submitted.append(label)
-        return submit_pass(job, label, state, last)
+        return submit_pass(tiles, job, label, state, last)
 
-    monkeypatch.setattr(iterate, "_submit_pass", watched)
+    monkeypatch.setattr(tiled, "_submit_pass", watched)
     running = passes(make(), start(client, 1.0), 0, 6)
     counts = []
     for seen in running:
@@ -207,13 +234,13 @@ def test_cut_is_called_and_its_state_is_gone_on_from(make, client):
     cuts = []
 
     def cut(iteration, state):
-        cuts.append((iteration, state.result()))
+        cuts.append((iteration, value(state)))
         return start(client, -1.0)
 
     seen = list(passes(make(), start(client, 1.0), 2, 8, cut=cut, cut_every=3))
     assert [i for i, _ in cuts] == [3, 6]
     assert cuts[0][1] == 7.0 and cuts[1][1] == -343.0
-    assert [p.state.result() for p in seen] == [1.0, -1.0, -7.0, -49.0, -1.0, -7.0, -49.0]
+    assert [value(p.state) for p in seen] == [1.0, -1.0, -7.0, -49.0, -1.0, -7.0, -49.0]
 
 
 def test_the_state_it_starts_from_is_not_cut(make, client):
@@ -238,7 +265,7 @@ def test_the_merge_tree_has_a_fixed_shape_and_order(make, client, blocks):
     job = make(blocks)
     orders = set()
     for turn in range(3):
-        parts = map_blocks(job, f"turn{turn}", iterate._partial, 1.0, False)
+        parts = map_blocks(job, f"turn{turn}", rounds._on_block, lambda b: ("partial", 1.0, False), [""] * blocks)
         orders.add(merge_tree(job, f"turn{turn}", parts).result().update.order)
     assert orders == {expected([str(b) for b in range(blocks)])}
 
@@ -256,7 +283,8 @@ def test_the_tree_does_not_wait_for_the_order_in_which_parts_finish(make, client
 
 def test_an_error_on_a_worker_comes_to_the_caller(make, client):
     with pytest.raises(ZeroDivisionError):
-        list(passes(make(), client.submit(lambda: 1 // 0, pure=False), 0, 3))
+        broken = InTiles((client.submit(lambda: 1 // 0, pure=False),), client.submit(int, pure=False))
+        list(passes(make(), broken, 0, 3))
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 5, 64])
@@ -269,9 +297,20 @@ def test_placement_is_a_pure_function_of_the_blocks_and_the_set_of_workers(block
     assert max(shares) - min(shares) <= 1 and sum(shares) == blocks
 
 
+def test_blocks_of_a_lone_tile_are_dealt_out_and_others_stay_with_their_tile(make, monkeypatch):
+    names = ["a", "b"]
+    monkeypatch.setattr(rounds, "workers_of", lambda client: dict.fromkeys(names, 1))
+    blocks, windows = make_blocks((1, 4), (1, 1)), [Rect(0, 8, x, x + 8) for x in (0, 0, 16, 24)]
+    alone = places_of(None, make_tiles((8, 32), 32, windows, 0), blocks)
+    assert alone.tiles == [""] and alone.blocks == placement(4, names)
+    two = places_of(None, make_tiles((8, 32), 16, windows, 0), blocks)
+    assert two.tiles == names and two.blocks == ["a", "a", "b", "b"]
+
+
 def test_a_pass_can_be_asked_for_while_there_are_no_workers(make, client, monkeypatch):
-    monkeypatch.setattr(iterate, "workers_of", lambda client: {})
-    assert [p.state.result() for p in passes(make(), start(client, 1.0), 0, 1)] == [1.0, 7.0]
+    for module in (iterate, rounds):
+        monkeypatch.setattr(module, "workers_of", lambda client: {})
+    assert [value(p.state) for p in passes(make(), start(client, 1.0), 0, 1)] == [1.0, 7.0]
 
 
 def test_run_all_keeps_the_order_and_counts(client):
@@ -297,7 +336,7 @@ def test_a_worker_takes_its_blocks_in_order(client, make):
     for turn in range(3):
         READS.clear()
         gate = client.submit(_pause, turn, pure=False)
-        client.gather(map_blocks(job, f"ordered{turn}", _after, gate))
+        client.gather(map_blocks(job, f"ordered{turn}", _after, lambda b, gate=gate: (gate,), [""] * 40))
         # two threads: a block may overtake the one before it
         assert all(abs(index - place) <= 2 for place, index in enumerate(READS)), READS
 

@@ -12,7 +12,8 @@ from distributed import Client
 
 from ptychodask.distributed import stream
 from ptychodask.distributed.cache import AHEAD, BlockCache
-from ptychodask.distributed.iterate import Job, map_blocks, new_name
+from ptychodask.distributed.iterate import Job, map_blocks, new_name, workers_of
+from ptychodask.distributed.placement import placement
 from ptychodask.distributed.stream import Supply, block_data, supplies
 from ptychodask.model.blocks import make_blocks
 
@@ -151,8 +152,9 @@ def test_tasks_of_a_cluster_read_ahead(workers, threads, fresh):
     ) as client:
         algorithm = client.submit(Algorithm, pure=False)
         job = Job(client, algorithm, False, Source(delay=0.001), blocks, 6 * BYTES, new_name())
+        places = placement(len(blocks), list(workers_of(client)))
         for turn in range(3):
-            out = client.gather(map_blocks(job, f"turn{turn}", _sum, goes_on=turn < 2))
+            out = client.gather(map_blocks(job, f"turn{turn}", _sum, lambda b: (), places, goes_on=turn < 2))
             assert [total for total, _ in out] == [16 * b.index for b in blocks]
     settle(fresh)
     assert [thread for _, thread in READS if "reader" in thread]

@@ -15,7 +15,7 @@ from tiny_scan import Recorder, bits, write_scan
 import ptychodask
 from ptychodask import InputError, StoppedError
 from ptychodask.distributed import cluster as cluster_module
-from ptychodask.distributed import iterate
+from ptychodask.distributed import rounds
 from ptychodask.io.checkpoint import RunFolder
 
 pytestmark = pytest.mark.distributed
@@ -79,13 +79,13 @@ def test_all_workers_are_lost_for_a_while(scan, expected, tmp_path):
 
 @pytest.mark.slow
 def test_new_workers_are_used_from_the_next_iteration_on(scan, expected, monkeypatch):
-    places, placement = [], iterate.placement
+    places, placement = [], rounds.placement
 
     def watched(blocks, workers):
         places.append(placement(blocks, workers))
         return places[-1]
 
-    monkeypatch.setattr(iterate, "placement", watched)
+    monkeypatch.setattr(rounds, "placement", watched)
     with (
         LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,

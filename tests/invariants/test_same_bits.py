@@ -17,7 +17,7 @@ from distributed import Client, Future, LocalCluster
 from tiny_scan import Recorder, bits, write_scan
 
 import ptychodask
-from ptychodask.distributed import iterate, stream
+from ptychodask.distributed import rounds, stream
 from ptychodask.distributed.cache import BlockCache
 from ptychodask.io.checkpoint import RunFolder
 from ptychodask.io.source import ZarrBlocks
@@ -337,7 +337,7 @@ def test_patterns_are_never_held_dense(tmp_path, monkeypatch):
     cache = BlockCache()
     monkeypatch.setattr(stream, "WORKER_CACHE", cache)
     held, largest = [], []
-    read = iterate.block_data
+    read = rounds.block_data
 
     def watched(algorithm, source, block, supply):
         data, count = read(algorithm, source, block, supply)
@@ -345,7 +345,7 @@ def test_patterns_are_never_held_dense(tmp_path, monkeypatch):
         held.append(cache.nbytes)
         return data, count
 
-    monkeypatch.setattr(iterate, "block_data", watched)
+    monkeypatch.setattr(rounds, "block_data", watched)
     result = ptychodask.reconstruct(path, {"solver": {"iterations": 8, "finish": 2}})
     dense = 144 * 32 * 32 * 4
     assert 0 < max(held) < 0.2 * dense

@@ -235,13 +235,13 @@ def test_three_restarts_are_enough_and_a_fourth_is_an_error(scan, monkeypatch, t
 
 
 def test_a_bad_start_is_an_error_at_once(scan, monkeypatch):
-    initial = tasks.initial_state
+    initial = tasks.initial_tile
 
-    def bad(recipe, algorithm):
-        state = initial(recipe, algorithm)
-        return running.replace(state, model=running.replace(state.model, object=state.model.object * np.nan))
+    def bad(algorithm, index):
+        tile = initial(algorithm, index)
+        return running.replace(tile, object=tile.object * np.nan)
 
-    monkeypatch.setattr(tasks, "initial_state", bad)
+    monkeypatch.setattr(tasks, "initial_tile", bad)
     with pytest.raises(DivergenceError, match="steps / 1"):
         ptychodask.reconstruct(scan, SHORT)
 

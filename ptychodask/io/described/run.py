@@ -77,7 +77,7 @@ class LogEntry(Described):
     seconds: Real
     bytes_read: Real
     bytes_merged: Real
-    bytes_exchanged: Real | None = None
+    bytes_exchanged: Real
 
     @model_validator(mode="after")
     def _numbers(self) -> LogEntry:
