@@ -193,16 +193,13 @@ def count(scan: Scan, workers: int, tile_pixels: int | None = None) -> Counts:
 def _submitted(shapes: Footprint, workers: int, tiles: tuple[Tile, ...]) -> tuple[list[Note], list[str]]:
     """What the engine asks a client for in one iteration, and where the tiles live."""
     client: Any = Notebook(workers)
-    algorithm, source, state, shared = Note("algorithm"), None, Note("state"), Note("shared")
+    algorithm, source, shared = Note("algorithm"), None, Note("shared")
     arguments: Any = (client, algorithm, False, source, shapes.blocks, shapes.cache_bytes, "model")
     job = iterate.Job(*arguments)
-    if not tiles:
-        iterate._submit_pass(job, "0", state, False)  # type: ignore[arg-type]
-        return client.notes, []
-    cores: Any = tuple(Note("tile") for _ in tiles)
-    tiled._submit_pass(tiles, job, "0", tiled.InTiles(cores, shared), False)  # type: ignore[arg-type]
-    sizes = {block.index: block.size for block in shapes.blocks}
-    return client.notes, tiled.places_of(client, [sum(sizes[shapes.blocks[b].index] for b in t.blocks) for t in tiles])
+    these = tiles or make_tiles(shapes.canvas, max(shapes.canvas), shapes.windows, 0)
+    cores: Any = tuple(Note("tile") for _ in these)
+    tiled._submit_pass(these, job, "0", tiled.InTiles(cores, shared), False)  # type: ignore[arg-type]
+    return client.notes, tiled.places_of(client, tiles, shapes.blocks).tiles if tiles else []
 
 
 def _common(a: Rect | None, b: Rect) -> int:

@@ -17,10 +17,13 @@ from distributed import Client, LocalCluster
 from scaling_counts import Note, Notebook
 
 from ptychodask.distributed import iterate
+from ptychodask.distributed.tiled import InTiles, _submit_pass, tiled_passes
 from ptychodask.jobs.setup import Recipe, build_algorithm, initial_shared, initial_state
 from ptychodask.jobs.tasks import build_tiled, initial_tile
 from ptychodask.model.blocks import Block, make_blocks
 from ptychodask.model.config import JobConfig
+from ptychodask.model.tiles import Rect, make_tiles
+from ptychodask.solver.tiled import Both
 from ptychodask.solver.update import ObjectSums, ProbeSums, Sums, Update, merge
 
 
@@ -35,7 +38,7 @@ class Rates:
     wall_task: float
     """Wall clock of the same loop per task; not used by the model."""
     level: float
-    """Wall clock of one task after the other in an iteration of two blocks: model, update, merge, next state."""
+    """Wall clock of one task after the other in an iteration of two blocks: model, update, merge, state, its tile."""
     merge_byte: float
     """Per byte of the updates that are merged."""
     tcp_byte: float
@@ -52,7 +55,7 @@ class Nothing:
     def prepare(self, block: Block, counts: Any) -> Any:
         return np.zeros(1)
 
-    def view(self, state: Any) -> Any:
+    def assemble(self, index: int, state: Any, shared: Any, frames: list[Any]) -> Any:
         return state
 
     def partial(self, block: Block, data: Any, model: Any, evaluate_only: bool) -> Any:
@@ -61,11 +64,11 @@ class Nothing:
     def merge(self, updates: list[Any]) -> Any:
         return updates[0]
 
-    def direction(self, state: Any, update: Any) -> Any:
+    def decide(self, state: Any, shared: Any, update: Any) -> Any:
         return None
 
-    def advance(self, state: Any, move: Any, line: Any) -> Any:
-        return state
+    def go_on(self, state: Any, shared: Any, decided: Any, line: Any) -> Any:
+        return Both(state, shared)
 
     def metrics(self, update: Any) -> dict[str, float]:
         return {}
@@ -85,11 +88,12 @@ class NoCounts:
 
 def loop(client: Client, blocks: int, iterations: int) -> dict[str, float]:
     """Seconds per iteration of the engine's loop with nothing to do, and how many tasks that are."""
-    algorithm, state = client.submit(Nothing, pure=False), client.submit(float, pure=False)
+    algorithm, tile = client.submit(Nothing, pure=False), client.submit(float, pure=False)
+    tiles = make_tiles((8, 8), 8, [Rect(0, 8, 0, 8)] * blocks, 0)
     job = iterate.Job(client, algorithm, False, NoCounts(), make_blocks((1, blocks), (1, 1)), 2**20, iterate.new_name())
     stamps: list[float] = []
     cpu: list[np.ndarray] = []
-    for seen in iterate.passes(job, state, 0, iterations):
+    for seen in tiled_passes(job, tiles, InTiles((tile,), tile), 0, iterations):
         if seen.iteration in (1, iterations):  # the first pass fills the caches, and imports
             cpu.append(np.array([time.process_time(), sum(client.run(time.process_time).values())]))
         stamps.append(time.perf_counter())
@@ -97,7 +101,7 @@ def loop(client: Client, blocks: int, iterations: int) -> dict[str, float]:
     wall = np.median(np.diff(stamps[1:]))
     notes: Any = Notebook(2)
     start: Any = Note("start")
-    iterate._submit_pass(replace(job, client=notes, algorithm=start), "0", start, False)
+    _submit_pass(tiles, replace(job, client=notes, algorithm=start), "0", InTiles((start,), start), False)
     return {"tasks": len(notes.notes), "wall": float(wall), "here": float(here), "there": float(there)}
 
 
@@ -193,7 +197,7 @@ def measure(client: Client, tiny: bool) -> Rates:
         scheduler_task=full["here"] / full["tasks"],
         worker_task=full["there"] / full["tasks"],
         wall_task=full["wall"] / full["tasks"],
-        level=chain["wall"] / 4,
+        level=chain["wall"] / 5,
         merge_byte=client.submit(merge_byte, *((2, 64, 3) if tiny else (20, 176, 9)), pure=False).result(),
         tcp_byte=wall,
         tcp_cpu_byte=cpu,
