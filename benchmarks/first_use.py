@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from record import arguments, save
 
 QUESTION = "seconds until kernels are there: compiled at first use, and from disk"
@@ -35,6 +34,8 @@ def update() -> Callable[[], Any]:
 
 def one_kernel() -> Callable[[], Any]:
     """All that a tiny run compiles: the update's kernels take 20 s."""
+    import numpy as np
+
     from ptychodask.physics.fused import add_intensity
 
     return lambda: add_intensity(np.ones((2, 8, 8), np.float32), 0, 0, np.zeros((8, 8), np.float32))
