@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 from record import arguments, save
@@ -20,22 +21,40 @@ from record import arguments, save
 QUESTION = "seconds until kernels are there: compiled at first use, and from disk"
 
 
-def measure() -> None:
+def update() -> Callable[[], Any]:
+    """The partial update that is measured."""
+    from per_pattern import case
+
+    def run() -> None:
+        solver, block, patterns, model = case(4, 1, 128, "cpu", 4)
+        solver.partial(block, patterns, model, False)
+
+    return run
+
+
+def one_kernel() -> Callable[[], Any]:
+    """All that a tiny run compiles: the update's kernels take 20 s."""
+    import numpy as np
+
+    from ptychodask.physics.fused import add_intensity
+
+    return lambda: add_intensity(np.ones((2, 8, 8), np.float32), 0, 0, np.zeros((8, 8), np.float32))
+
+
+def measure(prepared: Callable[[], Callable[[], Any]]) -> None:
     start = time.perf_counter()
     import ptychodask.api  # noqa: F401
 
     imported = time.perf_counter() - start
     from numba.core import event
-    from per_pattern import case
 
+    first_use = prepared()
     with event.install_recorder("numba:compile") as recorder:
         start = time.perf_counter()
-        solver, block, patterns, model = case(4, 1, 128, "cpu", 4)
-        solver.partial(block, patterns, model, False)
+        first_use()
         first = time.perf_counter() - start
     start = time.perf_counter()
-    solver, block, patterns, model = case(4, 1, 128, "cpu", 4)
-    solver.partial(block, patterns, model, False)
+    first_use()
     second = time.perf_counter() - start
     name, longest = longest_compilation(recorder.buffer)
     print(json.dumps({"import": imported, "kernels": first - second, "longest": longest, "longest_function": name}))
@@ -54,15 +73,15 @@ def longest_compilation(events: list[tuple[float, Any]]) -> tuple[str | None, fl
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--measure"]:
-        measure()
+    if sys.argv[1:2] == ["--measure"]:
+        measure(one_kernel if "--tiny" in sys.argv else update)
         raise SystemExit
     options = arguments(QUESTION)
     with tempfile.TemporaryDirectory() as folder:
-        rows = {}
+        rows, command = {}, [sys.executable, __file__, "--measure"]
         for label in ("compiled", "from disk"):
             done = subprocess.run(
-                [sys.executable, __file__, "--measure"], capture_output=True, text=True, check=True,
+                [*command, *(["--tiny"] if options.tiny else [])], capture_output=True, text=True, check=True,
                 env={**os.environ, "NUMBA_CACHE_DIR": folder},
             )  # fmt: skip
             rows[label] = json.loads(done.stdout.strip().splitlines()[-1])

@@ -20,6 +20,7 @@ if __name__ == "__main__":
         data = ptychodask.simulate(
             Path(name) / "zif8.zarr", "zif-8", thickness_angstrom=34, scan_shape=(side, side),
             dose_per_square_angstrom=float("inf"), slice_thickness_angstrom=4.0 if options.tiny else 2.0,
+            detector_pixels=64 if options.tiny else 128,
         )  # fmt: skip
         for iterations in (2,) if options.tiny else (5, 10, 20):
             job = {

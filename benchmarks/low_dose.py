@@ -21,13 +21,13 @@ def one(folder: Path, semi_angle: float, tiny: bool) -> dict:
     side = 16 if tiny else 48
     data = ptychodask.simulate(
         folder / f"zif8-{semi_angle:g}.zarr", "zif-8", thickness_angstrom=34, semi_angle_mrad=semi_angle,
-        scan_shape=(side, side), slice_thickness_angstrom=4.0 if tiny else 2.0,
+        scan_shape=(side, side), slice_thickness_angstrom=4.0 if tiny else 2.0, detector_pixels=64 if tiny else 128,
     )  # fmt: skip
-    job = {"object": {"slices": 4}, "solver": {"iterations": 4 if tiny else 40}}
+    job = {"object": {"slices": 4}, "solver": {"iterations": 2 if tiny else 40}}
     chosen = ptychodask.reconstruct(data, job)
     figures = ptychodask.report(chosen)
     events: list[dict] = []
-    iterations = 4 if tiny else 60
+    iterations = 2 if tiny else 60
     long_job = {"object": {"slices": 4}, "solver": {"iterations": iterations, "finish": 0, "patience": 1000}}
     long = ptychodask.reconstruct(
         data, long_job, progress=lambda name, values: events.append(values) if name == "restart" else None

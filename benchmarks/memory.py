@@ -55,15 +55,15 @@ if __name__ == "__main__":
         measure(sys.argv[2])
         raise SystemExit
     options = arguments(QUESTION)
-    rows = []
+    rows, pixels = [], 64 if options.tiny else 128
     for side in (16,) if options.tiny else (32, 64, 128):
         with tempfile.TemporaryDirectory() as name:
             path = Path(name) / "data.zarr"
-            make(path, side)
+            make(path, side, pixels)
             stored = sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
             run = [sys.executable, __file__, "--measure", str(path)]
             out = subprocess.run(run, capture_output=True, text=True, check=True).stdout
-            dense = side * side * 128 * 128 * 4 / 2**20
+            dense = side * side * pixels * pixels * 4 / 2**20
             rows.append(
                 {
                     "patterns": side * side,

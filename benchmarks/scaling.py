@@ -50,7 +50,7 @@ if __name__ == "__main__":
         sides = [16, 32] if options.tiny else [24, 32, 48, 64]
         paths = {side: Path(name) / f"{side}.zarr" for side in sides}
         for side, path in paths.items():
-            make(path, side)
+            make(path, side, 64 if options.tiny else 128)
         middle = sides[0 if options.tiny else 1]
         base = paths[middle]
         widths = {n: Path(name) / f"{n}-wide.zarr" for n in ([32, 64] if options.tiny else [64, 128, 256])}
@@ -60,10 +60,11 @@ if __name__ == "__main__":
         threads = {"threads": 2}
         # what a pattern costs beside its waves (losses, events) would hide the slope below four of them
         slices, modes = ([1, 2], [1, 2]) if options.tiny else ([4, 8, 16, 32], [1, 2, 4, 8])
+        narrow = [] if options.tiny else [widths[64]]  # a tiny run has N = 64 everywhere
         rows = [
             sweep("J", [s * s for s in sides], [iteration(paths[s], deep, 1, threads, many) for s in sides]),
             sweep("S", slices, [iteration(base, s, 1, threads, many) for s in slices]),
-            sweep("S, N = 64", slices, [iteration(widths[64], s, 1, threads, many) for s in slices]),
+            *(sweep("S, N = 64", slices, [iteration(w, s, 1, threads, many) for s in slices]) for w in narrow),
             sweep("M", modes, [iteration(base, deep, m, threads, many) for m in modes]),
             sweep("N", list(widths), [iteration(w, deep, 1, threads, many) for w in widths.values()], transform_work),
         ]
@@ -73,9 +74,10 @@ if __name__ == "__main__":
             "1 process": {"workers": 1, "threads": 1},
             "2 processes": {"workers": 2, "threads": 1},
         }
+        largest = base if options.tiny else paths[sides[-1]]
         if options.tiny:
             engines = {k: engines[k] for k in ("1 thread", "2 threads")}
-        seconds = {label: iteration(paths[sides[-1]], deep, 2, engine, many) for label, engine in engines.items()}
+        seconds = {label: iteration(largest, deep, 2, engine, many) for label, engine in engines.items()}
     result = {
         "sweeps": rows,
         "workers_seconds": seconds,

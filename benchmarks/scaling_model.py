@@ -173,7 +173,7 @@ def check(folder: Path, client: Client, workers: int, rates: Rates, tiny: bool) 
     """Patterns dominate in one dataset, the object in the other; seconds per pattern are those of each run."""
     many, large = folder / "many.zarr", folder / "large.zarr"
     if not many.exists():
-        memory.make(many, 16 if tiny else 48)
+        memory.make(many, *((16, 64) if tiny else (48,)))
     cases: list[tuple[str, Path, tuple[int, int], int | None]] = [("patterns", many, (4, 2), None)]
     if not tiny:
         if not large.exists():
@@ -185,7 +185,7 @@ def check(folder: Path, client: Client, workers: int, rates: Rates, tiny: bool) 
     for name, path, size, tile in cases:
         job = job_of(*size, solver=solver, engine={"tile_pixels": tile, "checkpoint_every": 1000})
         scan = scan_of(path, json.dumps(job_of(*size)))
-        pixel = advance_of(client, scan, tile, 3)
+        pixel = advance_of(client, scan, tile, 1 if tiny else 3)
         wall, cpu, kernels, loop = run(client, path, job)
         c = replace(count(scan, workers, tile), copied=0.0)
         t = kernels / c.all_patterns
@@ -270,7 +270,7 @@ def everything(folder: Path, tiny: bool) -> dict[str, Any]:
     with connect(workers=2, threads=1) as client:
         rates = measure(client, tiny)
         advance = {
-            f"{mode}, S = {s}": advance_of(client, scan_at(base, s, 6, 16), tile, 3)
+            f"{mode}, S = {s}": advance_of(client, scan_at(base, s, 6, 16), tile, 1 if tiny else 3)
             for s, (mode, tile) in product((12, 20), (("whole", None), ("tiles", 96 if tiny else 272)))
         }
         checked = check(folder, client, 2, rates, tiny)

@@ -12,9 +12,8 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(p.name for p in FOLDER.glob("*.py") if '__name__ == "__main__"' in p.read_text())
 SIMULATE = {"first_day.py", "low_dose.py", "infinite_dose.py", "rounds.py", "time_to_image.py"}
-WORKERS = {"faults.py", "out_of_core.py", "tiles.py"}
-OWN_PROCESS = WORKERS | {"memory.py"}
-"""Their worker processes import the main module again, or they start themselves again."""
+WORKERS = {"faults.py", "out_of_core.py"}
+"""Their worker processes import the main module again: each is run in a process of its own."""
 
 # reads one JSON list per line: a script and its arguments; answers with a JSON string: empty, or what went wrong
 ONE_AFTER_ANOTHER = """
@@ -64,7 +63,7 @@ def test_smoke(script, tmp_path, request):
     if script in SIMULATE:
         pytest.importorskip("abtem")
     out = tmp_path / "result.json"
-    run = alone if script in OWN_PROCESS else request.getfixturevalue("shared")
+    run = alone if script in WORKERS else request.getfixturevalue("shared")
     trouble = run(str(FOLDER / script), "--tiny", "--out", str(out))
     assert not trouble, trouble[-2000:]
     record = json.loads(out.read_text())
