@@ -23,10 +23,12 @@ QUESTION = "memory: peak RSS of a reconstruction at 100 electrons per pattern ag
 
 
 def make(path: Path, side: int, n: int = 128) -> None:
-    """A scan of side x side patterns of n x n pixels; object pixels do not depend on n, nor does what a probe fills."""
+    """A scan of side x side patterns (whole chunks of 16) of n x n pixels; object pixels do not depend on n, nor does what a probe fills."""
     from ptychodask.model.optics import Microscope
     from ptychodask.physics.probe import make_probe
 
+    if side % 16:
+        raise ValueError(f"side = {side} is no multiple of 16")
     probe = make_probe(Microscope(300e3, 10.0, {"C10": -600.0 * n / 128}), n, 0.3273, 100.0)
     mean = np.abs(np.fft.fftshift(np.fft.fft2(probe, norm="ortho"))) ** 2
 

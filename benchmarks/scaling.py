@@ -47,11 +47,11 @@ def sweep(name: str, sizes: list[int], seconds: list[float], work: Callable[[int
 if __name__ == "__main__":
     options = arguments(QUESTION)
     with tempfile.TemporaryDirectory() as name:
-        sides = [16, 32] if options.tiny else [24, 32, 48, 64]
+        sides = [16, 32] if options.tiny else [32, 48, 64, 96]
         paths = {side: Path(name) / f"{side}.zarr" for side in sides}
         for side, path in paths.items():
             make(path, side, 64 if options.tiny else 128)
-        middle = sides[0 if options.tiny else 1]
+        middle = sides[0]
         base = paths[middle]
         widths = {n: Path(name) / f"{n}-wide.zarr" for n in ([32, 64] if options.tiny else [64, 128, 256])}
         for n, path in widths.items():
