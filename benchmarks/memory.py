@@ -23,7 +23,8 @@ QUESTION = "memory: peak RSS of a reconstruction at 100 electrons per pattern ag
 
 
 def make(path: Path, side: int, n: int = 128) -> None:
-    """A scan of side x side patterns (whole chunks of 16) of n x n pixels; object pixels do not depend on n, nor does what a probe fills."""
+    """A scan of side x side patterns of n x n pixels, in chunks of 16 x 16; object pixels do not depend on n, nor does
+    what a probe fills."""
     from ptychodask.model.optics import Microscope
     from ptychodask.physics.probe import make_probe
 

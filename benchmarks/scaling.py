@@ -74,7 +74,7 @@ if __name__ == "__main__":
             "1 process": {"workers": 1, "threads": 1},
             "2 processes": {"workers": 2, "threads": 1},
         }
-        largest = base if options.tiny else paths[sides[-1]]
+        largest = base if options.tiny else paths[64]
         if options.tiny:
             engines = {k: engines[k] for k in ("1 thread", "2 threads")}
         seconds = {label: iteration(largest, deep, 2, engine, many) for label, engine in engines.items()}
