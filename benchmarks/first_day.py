@@ -22,9 +22,9 @@ import ptychodask
 from ptychodask.analysis.survey import lens, look
 from ptychodask.analysis.suspicion import Survey, suspicions
 from ptychodask.analysis.suspicion.scan import RECORDED, compare_geometries
+from ptychodask.counts.patterns import prepare
 from ptychodask.io.dataset import DatasetInfo, dataset_info, read_positions
 from ptychodask.model.optics import Microscope
-from ptychodask.solver.patterns import prepare
 
 QUESTION = "warnings of sound scans (none) and of planted mistakes (one each, that names it)"
 # material, thickness, semi-angle, defocus, angular step, scan step, further aberrations

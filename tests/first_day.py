@@ -8,12 +8,12 @@ import numpy as np
 
 from ptychodask.analysis.survey import lens, look
 from ptychodask.analysis.suspicion import Survey
+from ptychodask.counts.patterns import prepare
 from ptychodask.model.optics import Microscope
 from ptychodask.model.scan import make_canvas, raster
 from ptychodask.physics.multislice import forward, intensity
 from ptychodask.physics.probe import make_probe
 from ptychodask.physics.views import gather, split_positions
-from ptychodask.solver.patterns import prepare
 from ptychodask.solver.problem import probe_spectra, shifted_probes
 
 N, ANGULAR_STEP = 48, 0.6

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ptychodask.counts.patterns import Patterns, reunited
 from ptychodask.model.blocks import Block, make_blocks
 from ptychodask.model.optics import Microscope
 from ptychodask.model.scan import make_canvas, raster
@@ -16,7 +17,6 @@ from ptychodask.physics.modes import hermite_modes
 from ptychodask.physics.probe import make_probe
 from ptychodask.physics.propagation import fresnel_propagator
 from ptychodask.solver.lsqml import LsqMl
-from ptychodask.solver.patterns import Patterns, reunited
 from ptychodask.solver.problem import Problem
 from ptychodask.solver.settings import ObjectRules, ProbeRules, Settings
 from ptychodask.solver.update import Update, place

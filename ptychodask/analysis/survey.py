@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..counts.patterns import Events, Patterns, dense
 from ..model.blocks import Box
-from ..solver.patterns import Events, Patterns, dense
 
 ACROSS = 16
 """Bins across the bright-field disk in which patterns are kept."""

@@ -17,7 +17,7 @@ import numpy as np
 from numcodecs import Blosc
 
 from .._numba import njit
-from ..solver.events import Events, gather_events, pixel_type
+from ..counts.events import Events, gather_events, pixel_type
 from .shards import Stored
 
 _SHUFFLE, _PLAIN, _BITSHUFFLE = 1, 2, 4

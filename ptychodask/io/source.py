@@ -16,9 +16,9 @@ import zarr
 from .._errors import InputError
 from .._numba import njit
 from .._text import first_line
+from ..counts.events import Events
 from ..model.blocks import Block, Box
 from ..model.selection import Selection, runs
-from ..solver.events import Events
 from .address import Folder, Store, store_at
 from .dataset import DatasetInfo
 from .described.store import ArrayDocument

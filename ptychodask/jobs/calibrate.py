@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError
+from ..counts.patterns import Patterns
 from ..io.dataset import DatasetInfo
 from ..io.source import source_of
 from ..model.blocks import Block
@@ -22,7 +23,6 @@ from ..model.tiles import Rect, Tile
 from ..physics.views import split_positions, window
 from ..solver.apply import Direction
 from ..solver.lsqml import LsqMl
-from ..solver.patterns import Patterns
 from ..solver.tiled import TiledLsqMl
 from ..solver.update import Update
 from .setup import Recipe, blocks_of, build_algorithm, initial_shared, initial_state, object_dtype

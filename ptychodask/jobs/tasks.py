@@ -13,6 +13,7 @@ import numpy as np
 from .._errors import InputError
 from ..analysis.survey import Lens, Look, look, merge_looks
 from ..analysis.suspicion import misfired, suspicions
+from ..counts.patterns import Events, Patterns
 from ..distributed.stream import Supply, block_data
 from ..io.checkpoint import create_state, save_state, save_tile
 from ..io.result import create_result, write_object, write_result
@@ -21,7 +22,6 @@ from ..model.blocks import Block, Box
 from ..model.state import State, TileState
 from ..model.tiles import Rect, Tile
 from ..solver.lsqml import LsqMl
-from ..solver.patterns import Events, Patterns
 from ..solver.tiled import TiledLsqMl, as_whole, tiles_of
 from .criteria import survey_of
 from .setup import (

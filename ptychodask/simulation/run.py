@@ -15,6 +15,7 @@ import xarray as xr
 from .. import _arguments as arguments
 from .._arguments import number
 from .._errors import InputError
+from ..counts.streams import JITTER, generator
 from ..distributed.cluster import a_place, connect
 from ..distributed.maps import run_all
 from ..io.atomic import check_output, remove, writing
@@ -38,7 +39,6 @@ FRAME_LIMIT = 0.08
 """Power of the probe outside the inner 80 % of the box that is refused: it would wrap around."""
 BRIGHTEST = 1e4
 """Mean electrons per pixel of the bright-field disk up to which no pixel outgrows uint16."""
-JITTER_STREAM = 3
 Steps = Callable[[str, int, int], None]
 """Called with a label, the number of finished and of all steps."""
 
@@ -178,8 +178,7 @@ def simulate(
             f" uint16 holds little more than {BRIGHTEST:g}: give less, or inf for no noise"
         )
     recorded = raster(scan_shape, step)
-    rng = np.random.Generator(np.random.Philox(key=np.array([seed, JITTER_STREAM << 32], dtype=np.uint64)))
-    true = recorded + jitter * rng.normal(size=recorded.shape)
+    true = recorded + jitter * generator(seed, JITTER).normal(size=recorded.shape)
     tilt = (lean[0] * 1e-3, lean[1] * 1e-3)
     experiment = Experiment(specimen, microscope, detector, true.reshape(-1, 2), electrons, slice_thickness, tilt)
     dtype = ("uint16" if in_disk > 20 else "uint8") if noisy else "float32"

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._errors import InputError
+from ..counts.streams import PHONONS, generator
 from .materials import build_crystal, material_names, read_crystal
 
 if TYPE_CHECKING:
     import ase
-
-PHONON_STREAM = 2
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,7 @@ def fill_box(
     full = unit.repeat((nx, ny, layers))
     positions = full.positions + np.array([*(first * size[:2] - low), 0.0])
     if specimen.phonons:
-        rng = np.random.Generator(
-            np.random.Philox(key=np.array([specimen.seed, (PHONON_STREAM << 32) + configuration], dtype=np.uint64))
-        )
+        rng = generator(specimen.seed, PHONONS, configuration)
         positions = positions + rng.normal(0, specimen.phonon_sigma_angstrom, positions.shape)
     thickness = size[2] * layers
     positions[:, 2] %= thickness  # a displaced atom of the first layer stays in the box

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..counts.events import Events
+from ..counts.patterns import Counts, Patterns
 from ..physics import fused
 from ..physics.likelihood import AMPLITUDE_FLOOR, FISHER_STEP, LOG_FLOOR
 from ..physics.vectors import inlined
-from .events import Events
-from .patterns import Counts, Patterns
 from .problem import Problem
 from .workspace import Workspace
 
@@ -57,7 +57,7 @@ def rules_of(problem: Problem, patterns: Patterns) -> Rules:
 
 
 class Parts(NamedTuple):
-    """Of some patterns of a block, what plays the roles of :class:`~ptychodask.solver.patterns.Patterns`."""
+    """Of some patterns of a block, what plays the roles of :class:`~ptychodask.counts.patterns.Patterns`."""
 
     fitted: Part
     train: Part | None

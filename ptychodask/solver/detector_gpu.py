@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from .._array import Array
+from ..counts.patterns import Events, Patterns
 from ..model.state import Model
 from ..physics import cuda
 from ..physics.likelihood import AMPLITUDE_FLOOR
 from .device import Device
-from .patterns import Events, Patterns
 from .problem import Problem
 from .update import Sums
 from .workspace_gpu import THREADS, GpuWorkspace

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from .._array import backend_module, to_host
+from ..counts.patterns import Patterns, dense
+from ..counts.subset import subset, taken
 from ..model.blocks import Block
 from ..model.state import Model
 from ..physics.expected_loss import expected_loss
@@ -16,9 +18,7 @@ from ..physics.likelihood import loss
 from ..physics.multislice import forward, intensity
 from ..physics.views import gather
 from .partial import batches, localise
-from .patterns import Patterns, dense
 from .problem import Problem, shifted_probes
-from .subset import subset, taken
 from .update import Sums
 
 TESTED = 2048
@@ -28,7 +28,7 @@ TESTED = 2048
 def goodness(problem: Problem, block: Block, patterns: Patterns, model: Model) -> Sums:
     """Loss of the fitted counts, its expectation and variance, and the number of patterns compared.
 
-    The patterns are one in n of the scan (see :func:`ptychodask.solver.subset.subset`), with n such that about
+    The patterns are one in n of the scan (see :func:`ptychodask.counts.subset.subset`), with n such that about
     :data:`TESTED` are taken.
     """
     stride = max(1, -(-problem.scan_shape[0] * problem.scan_shape[1] // TESTED))

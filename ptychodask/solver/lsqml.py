@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..counts.patterns import Counts, Patterns, prepare, reunited
 from ..model.blocks import Block
 from ..model.state import Model, State
 from .apply import Direction, advance, direction, recover
@@ -22,7 +23,6 @@ from .goodness import goodness
 from .partial import line_search, partial
 from .partial_cpu import partial_cpu
 from .partial_gpu import partial_gpu
-from .patterns import Counts, Patterns, prepare, reunited
 from .problem import Problem
 from .update import Sums, Update, merge
 from .workspace_gpu import gpu_workspace

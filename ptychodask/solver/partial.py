@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._array import Array, backend_module, fft2, ifft2, to_host, total
+from ..counts.patterns import Patterns, dense
+from ..counts.subset import subset, taken
 from ..model.blocks import Block
 from ..model.state import Model, is_pure_phase, on_phase, transmission
 from ..physics.likelihood import fisher_weight, held_out_loss, loss, residual_factor
 from ..physics.multislice import backward, forward, intensity, tangent
 from ..physics.views import gather, scatter_add, split_positions, window
-from .patterns import Patterns, dense
 from .problem import Problem, probe_spectra, shifted_probes
-from .subset import subset, taken
 from .update import ObjectSums, ProbeSums, Sums, Update
 
 

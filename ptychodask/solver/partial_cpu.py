@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..counts.patterns import Patterns
 from ..model.blocks import Block
 from ..model.state import Model, is_pure_phase, on_phase, transmission
 from ..physics import chain, fused
 from ..physics.vectors import LANES, compiled
 from ..physics.views import split_positions, window
 from .detector_cpu import counted, measure, own_entropy, parts_of, rules_of
-from .patterns import Patterns
 from .problem import Problem, probe_spectra
 from .update import ObjectSums, ProbeSums, Sums, Update
 from .workspace import RUN, from_tiles, groups_of, planes, to_tiles, workspace

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from .._array import Array
+from ..counts.patterns import Patterns
 from ..model.blocks import Block
 from ..model.state import Model, is_pure_phase, on_phase, transmission
 from ..physics import cuda
 from ..physics.views import split_positions, window
 from .detector_gpu import Detector
-from .patterns import Patterns
 from .problem import Problem, probe_spectra
 from .update import ObjectSums, ProbeSums, Update
 from .workspace_gpu import THREADS, GpuWorkspace, gpu_workspace

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._array import held_bytes
+from ..counts.patterns import Patterns
 from ..model.blocks import Block
 from ..model.state import Model, State, TileState
 from ..model.tiles import Rect, Tile, make_tiles
@@ -38,7 +39,6 @@ from .apply import (
 )
 from .frames import Frame, common, cut, together
 from .lsqml import LsqMl
-from .patterns import Patterns
 from .problem import Problem
 from .update import ObjectSums, Sums, Update, place
 

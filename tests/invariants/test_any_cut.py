@@ -12,9 +12,9 @@ from helpers import Case, small_problem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ptychodask.counts.subset import subset
 from ptychodask.model.blocks import Block, Box
 from ptychodask.solver import goodness
-from ptychodask.solver.subset import subset
 from ptychodask.solver.update import Update
 
 SHAPE = (5, 7)

@@ -13,12 +13,12 @@ import xarray as xr
 from tiny_scan import write_scan
 
 from ptychodask import InputError, info, open_dataset, plan
+from ptychodask.counts.events import Events, write_dense
 from ptychodask.io import opened
 from ptychodask.io.opened import asked_for
 from ptychodask.io.selected import mask_of, positions_of
 from ptychodask.io.source import source_of
 from ptychodask.model.blocks import Block, make_blocks
-from ptychodask.solver.events import Events, write_dense
 
 SCAN = (9, 12)
 

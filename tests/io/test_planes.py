@@ -13,11 +13,11 @@ from numcodecs import Blosc
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, ZstdCodec
 
 from ptychodask import InputError, create_dataset
+from ptychodask.counts.events import Events
+from ptychodask.counts.patterns import prepare, reunited
 from ptychodask.io.planes import events_in
 from ptychodask.io.source import ZarrBlocks
 from ptychodask.model.blocks import Block
-from ptychodask.solver.events import Events
-from ptychodask.solver.patterns import prepare, reunited
 
 SCAN, N = (10, 12), 32
 

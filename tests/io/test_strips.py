@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from ptychodask import create_dataset
+from ptychodask.counts.patterns import Events, prepare
 from ptychodask.io.dataset import dataset_info
 from ptychodask.io.source import ZarrBlocks
 from ptychodask.io.tiles import inner_side
 from ptychodask.model.blocks import Block, make_blocks
-from ptychodask.solver.patterns import Events, prepare
 
 N = 48
 

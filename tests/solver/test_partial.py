@@ -17,10 +17,10 @@ from helpers import (
 )
 
 from ptychodask._array import cupy_available
+from ptychodask.counts.patterns import Events, Patterns, dense, to_events
 from ptychodask.model.blocks import Block, make_blocks
 from ptychodask.physics.likelihood import FISHER_STEP
 from ptychodask.solver.partial import partial
-from ptychodask.solver.patterns import Events, Patterns, dense, to_events
 from ptychodask.solver.settings import ProbeRules
 from ptychodask.solver.update import merge
 

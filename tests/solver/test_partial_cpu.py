@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from helpers import small_problem
 
-from ptychodask.solver.events import to_events
+from ptychodask.counts.events import to_events
+from ptychodask.counts.patterns import dense as as_dense
+from ptychodask.counts.patterns import prepare, reunited
 from ptychodask.solver.partial import partial
 from ptychodask.solver.partial_cpu import partial_cpu
-from ptychodask.solver.patterns import dense as as_dense
-from ptychodask.solver.patterns import prepare, reunited
 from ptychodask.solver.workspace import RUN, from_tiles, map_to_tiles, to_tiles, workspace
 
 TOLERANCE = 1e-5

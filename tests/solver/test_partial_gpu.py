@@ -12,13 +12,13 @@ from helpers import small_problem
 
 from ptychodask._array import cupy_available
 from ptychodask._errors import InputError
+from ptychodask.counts.patterns import Events
 from ptychodask.physics import cuda
 from ptychodask.solver import workspace_gpu
 from ptychodask.solver.device import CupyDevice, device_trouble
 from ptychodask.solver.lsqml import LsqMl
 from ptychodask.solver.partial import partial
 from ptychodask.solver.partial_gpu import partial_gpu
-from ptychodask.solver.patterns import Events
 from ptychodask.solver.settings import ProbeRules
 from ptychodask.solver.workspace_gpu import (
     bytes_per_pattern,

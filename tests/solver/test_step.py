@@ -17,11 +17,11 @@ from helpers import (
     small_problem,
 )
 
+from ptychodask.counts.subset import subset
 from ptychodask.model.state import Model, State, transmission
 from ptychodask.physics import constraints
 from ptychodask.solver.apply import LINE_CLIP, advance, constrain
 from ptychodask.solver.settings import ProbeRules
-from ptychodask.solver.subset import subset
 from ptychodask.solver.update import Sums, Update
 
 FIXED = ProbeRules(None, False, None)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from .._array import Array
-from ..physics.thinning import thin
 from .events import (
     Events,
     add_events,
@@ -21,6 +20,7 @@ from .events import (
     to_events,
     write_dense,
 )
+from .thinning import thin
 
 __all__ = ["Counts", "Events", "Patterns", "dense", "prepare", "to_events"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptychodask.physics.thinning import pattern_generator, thin
-from ptychodask.solver.patterns import Events, dense, prepare, reunited
+from ptychodask.counts.patterns import Events, dense, prepare, reunited
+from ptychodask.counts.streams import generator
+from ptychodask.counts.thinning import thin
 
 SEED, P = 11, 0.8
 
@@ -43,7 +44,7 @@ BITS = [0, 1, 1, 2, 3, 2, 2, 2, 7, 4, 3, 10]
 
 
 def test_streams_differ():
-    draws = {pattern_generator(SEED, 0, stream).random() for stream in range(4)}
+    draws = {generator(SEED, stream, 0).random() for stream in range(4)}
     assert len(draws) == 4
 
 

@@ -15,12 +15,6 @@ import numpy as np
 from .._numba import njit
 
 
-def pattern_generator(seed: int, pattern: int, stream: int = 0) -> np.random.Generator:
-    """Counter-based generator (Philox) of one pattern; ``stream`` separates uses of one seed."""
-    key = np.array([np.uint64(seed) ^ (np.uint64(stream) << np.uint64(56)), np.uint64(pattern)], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=key))
-
-
 def thin(counts: np.ndarray, start: np.ndarray, patterns: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """Electrons that are kept for training.
 

@@ -1,0 +1,1 @@
+"""Counts as the solver wants them: events, patterns in their roles, thinning, subsets and random streams."""
