@@ -49,6 +49,7 @@ from .._arguments import shown
 from .._errors import InputError
 from ..model.config import EngineConfig, JobConfig
 from .machine import cores
+from .process import check_script
 
 CONNECT_SECONDS = 20
 LOOPBACK = "127.0.0.1"
@@ -241,6 +242,8 @@ def _cluster(engine: EngineConfig) -> LocalCluster:
             "threads_per_worker": engine.threads or cores(),
         }
     else:
+        if dask.config.get("distributed.worker.multiprocessing-method") != "fork":
+            check_script()
         _start_tracker()
         options |= {"host": engine.host, "preload": [PRELOAD], **_protocol(engine)}
     if engine.workers is not None:
