@@ -6,6 +6,7 @@ its path is a path. A truth value is no number, nor is text: ``"300e3"`` may be 
 
 from __future__ import annotations
 
+import inspect
 import math
 import numbers
 import os
@@ -133,10 +134,21 @@ def mapping(value: Any, name: str, wanted: str) -> dict[str, Any]:
     return {str(key): item for key, item in value.items()}
 
 
-def function(value: Any, name: str) -> Any:
-    """Something to call, or None."""
-    if value is not None and not callable(value):
-        raise InputError(f"{name} = {shown(value)}: give a function to call, or leave it out")
+def function(value: Any, name: str, wanted: tuple[str, ...]) -> Any:
+    """Something to call with arguments that mean what is ``wanted``, or None."""
+    told = f"give a function to call with {len(wanted)} arguments ({', '.join(wanted)}), or leave it out"
+    if value is None:
+        return None
+    if not callable(value):
+        raise InputError(f"{name} = {shown(value)}: {told}")
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):  # of some compiled functions nobody knows it
+        return value
+    try:
+        signature.bind(*wanted)
+    except TypeError as error:
+        raise InputError(f"{name} takes other arguments ({error}): {told}") from None
     return value
 
 

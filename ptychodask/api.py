@@ -139,7 +139,7 @@ def _shows(progress: Any) -> bool:
 def _observer(progress: Report | bool | None) -> Iterator[Report | None]:
     """Who takes the events of a run, see :func:`reconstruct`."""
     if callable(progress):
-        yield progress
+        yield arguments.function(progress, "progress", ("event", "values"))
     elif _shows(progress):
         from .viz import live  # rich takes its time to import
 

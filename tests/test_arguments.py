@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import xarray as xr
-from tiny_scan import MICROSCOPE, OPTICS, N, write_scan
+from tiny_scan import MICROSCOPE, OPTICS, N, Recorder, write_scan
 
 import ptychodask
 from ptychodask import InputError, JobConfig
@@ -30,6 +32,15 @@ def scan(tmp_path_factory):
     return write_scan(tmp_path_factory.mktemp("scan") / "scan.zarr", (4, 4))
 
 
+class Opaque:
+    """Something to call whose signature is wrong, as that of some compiled functions is missing."""
+
+    __signature__ = "(no, signature"
+
+    def __call__(self, *values: Any) -> None:
+        pass
+
+
 def refused(call: Callable[[], Any], *names: str) -> str:
     """The one line with which a call is refused."""
     with pytest.raises(InputError) as caught:
@@ -38,6 +49,21 @@ def refused(call: Callable[[], Any], *names: str) -> str:
     assert "\n" not in text and len(text) < 500
     assert all(name in text for name in names), text
     return text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [lambda event, values: None, lambda *values: None, lambda event, values, more=1: None, print, Mock(), dict.update,
+     functools.partial(lambda a, event, values: None, 1), Recorder(), Opaque(), None],
+)  # fmt: skip
+def test_functions_that_can_be_called(value):
+    """Also those of which nobody knows what they take."""
+    assert arguments.function(value, "progress", ("event", "values")) is value
+
+
+def test_a_function_of_other_arguments_is_told_which():
+    text = refused(lambda: arguments.function(lambda event: 0, "progress", ("event", "values")), "progress")
+    assert "too many positional arguments" in text and "2 arguments (event, values)" in text
 
 
 # -- the kinds -----------------------------------------------------------------------------------------------------
@@ -108,6 +134,20 @@ def test_a_dataset_from_numpys_kinds_is_the_same(tmp_path):
     assert first.attributes == second.attributes
 
 
+PHASE = xr.DataArray(np.ones((3, 4)), {"y": [0.0, 1, 2], "x": [0.0, 1, 2, 3]}, ("y", "x"), name="phase")
+NO_TRUTHS = [
+    PHASE,
+    xr.Dataset(),
+    xr.Dataset({"potential": PHASE}),
+    xr.Dataset({"phase": PHASE.drop_vars("x")}),
+    xr.Dataset({"phase": PHASE.T}),
+    xr.Dataset({"phase": PHASE.expand_dims("slice")}),
+    xr.Dataset({"phase": PHASE.astype(complex)}),
+    xr.Dataset({"phase": PHASE.assign_coords(x=list("abcd"))}),
+    xr.Dataset({"phase": PHASE, "note": xr.DataArray(np.array([None, {}], object), dims="n")}),
+]
+
+
 BAD_CREATE = {
     "energy_ev": ["300e3", True, 300, np.array([300e3])],
     "semi_angle_mrad": ["12", 0.012],
@@ -120,7 +160,7 @@ BAD_CREATE = {
     "C12": [{"C12": 2e-9}],
     "positions_angstrom": [np.ones((4, 4, 2), complex), "raster", [[1], [1, 2]], np.ones((4, 4))],
     "mask": ["all", np.full((N, N), np.nan), np.ones((N, N), complex), np.ones(N)],
-    "truth": [{"phase": 1}],
+    "truth": [{"phase": 1}, "truth.zarr", np.ones((9, 9)), *NO_TRUTHS],
     "chunks": [4, "4", (4,), (4.5, 4), (0, 4), (True, 4)],
     "attributes": [[("a", 1)], {"a": object()}, {"thickness_angstrom": "34"}, {"thickness_angstrom": -1}],
     "overwrite": ["no", 1],
@@ -134,6 +174,14 @@ def test_what_create_dataset_refuses(tmp_path, name):
         refused(lambda value=value: create(tmp_path / "scan.zarr", **{argument: value}), name)
     refused(lambda: create(3), "path")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_truth_is_told_what_is_expected(tmp_path):
+    for value in NO_TRUTHS[:-1]:
+        text = refused(lambda value=value: create(tmp_path / "scan.zarr", truth=value), "truth")
+        assert "phase (y, x) in rad" in text and "angstrom" in text
+    path = create(tmp_path / "scan.zarr", truth=PHASE.to_dataset(name="phase"))
+    xr.testing.assert_equal(ptychodask.read_truth(path).phase, PHASE)
 
 
 @pytest.mark.parametrize("given", [COUNTS.tolist(), 3, xr.Dataset({"counts": 1}), COUNTS.astype(complex)])
@@ -179,7 +227,7 @@ BAD_SIMULATE = {
     "client": [3, {"workers": 2}],
     "workers": [0, "2", True],
     "overwrite": ["no"],
-    "progress": [5],
+    "progress": [5, lambda label: None, lambda label, done, of, *, more: None],
 }
 
 
@@ -228,6 +276,10 @@ def test_what_is_no_dataset_or_job(scan, name):
             refused(lambda client=client: function(scan, {}, client), "client")
 
 
+def print_one(event: str) -> None:
+    print(event)  # noqa: T201
+
+
 BAD_CALLS: dict[str, list[Callable[[Path], Any]]] = {
     "output": [
         lambda scan: ptychodask.reconstruct(scan, output=3),
@@ -241,7 +293,12 @@ BAD_CALLS: dict[str, list[Callable[[Path], Any]]] = {
     ],
     "slices": [lambda scan: ptychodask.export(scan, "a.tif", slices=3)],
     "calibrate": [lambda scan: ptychodask.plan(scan, calibrate="no")],
-    "progress": [lambda scan: ptychodask.reconstruct(scan, progress=5)],
+    "progress": [
+        lambda scan: ptychodask.reconstruct(scan, progress=5),
+        lambda scan: ptychodask.reconstruct(scan, progress=print_one),
+        lambda scan: ptychodask.resume("result.zarr", progress=lambda: None),
+        lambda scan: ptychodask.reconstruct(scan, progress=lambda event, values, more: None),
+    ],
     "engine": [lambda scan: ptychodask.resume("result.zarr", engine=4)],
     "client": [lambda scan: ptychodask.resume("result.zarr", 4)],
     "result": [lambda scan: ptychodask.report(COUNTS), lambda scan: ptychodask.export(3, "a.tif")],

@@ -49,8 +49,13 @@ from .._arguments import shown
 from .._errors import InputError
 from ..model.config import EngineConfig, JobConfig
 from .machine import cores
+from .port import knock
+from .process import check_script
 
-CONNECT_SECONDS = 20
+CONNECT_SECONDS = 10
+"""For a scheduler to answer."""
+WORKERS_SECONDS = 20
+"""For the first worker to join."""
 LOOPBACK = "127.0.0.1"
 ROLES = ("client", "scheduler", "worker")
 SETTINGS = {
@@ -185,10 +190,10 @@ def _wait_for_workers(client: Client, waiting: Waiting | None) -> None:
         client.submit(int, pure=False).result()  # a cluster that adapts starts workers for work only
         return
     try:
-        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        client.wait_for_workers(1, timeout=WORKERS_SECONDS)
     except TimeoutError:
         raise InputError(
-            f"the scheduler at {address} has no workers after {CONNECT_SECONDS} s: start some, with"
+            f"the scheduler at {address} has no workers after {WORKERS_SECONDS} s: start some, with"
             f" cluster.scale(n) or 'dask worker {address}'"
         ) from None
 
@@ -241,6 +246,8 @@ def _cluster(engine: EngineConfig) -> LocalCluster:
             "threads_per_worker": engine.threads or cores(),
         }
     else:
+        if dask.config.get("distributed.worker.multiprocessing-method") != "fork":
+            check_script()
         _start_tracker()
         options |= {"host": engine.host, "preload": [PRELOAD], **_protocol(engine)}
     if engine.workers is not None:
@@ -309,6 +316,7 @@ def _security(engine: EngineConfig) -> Security | None:
 def _attach(address: str, security: Security | None) -> Client:
     try:
         get_address_host(address)  # a client of a malformed address would leave its event loop behind
+        knock(address, CONNECT_SECONDS)
         # a default client that fails to connect would stay dask's default scheduler
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, security=security)
     except (OSError, TimeoutError, ValueError, TypeError) as error:
@@ -317,7 +325,7 @@ def _attach(address: str, security: Security | None) -> Client:
             " scheduler', check the address, and for tls:// the certificates"
         ) from None
     try:
-        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        client.wait_for_workers(1, timeout=WORKERS_SECONDS)
     except TimeoutError:
         client.close()
         raise InputError(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import multiprocessing
 import os
 import sys
+from pathlib import Path
+from types import FrameType
 
 from .._errors import InputError
 
@@ -37,3 +40,36 @@ def check_process() -> None:
     if not _watched and hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=lambda: _forked.add(os.getpid()))
     _watched.add(os.getpid())
+
+
+def check_script() -> None:
+    """Refuse to start processes that would only run the calling script again; to be called before they are started.
+
+    Raises
+    ------
+    InputError
+        A script called from outside of all blocks of its own (``if``, ``with``, ``try``): every new process imports it,
+        arrives at the same line, and fails. Where that is not certain, :func:`check_process` tells it in the child.
+    """
+    main = sys.modules["__main__"]
+    script, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
+    # interactive, or a package's __main__, which children do not import
+    if not script or (spec is not None and (spec.name == "__main__" or spec.name.endswith(".__main__"))):
+        return
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and not (frame.f_globals is vars(main) and frame.f_code.co_name == "<module>"):
+        frame = frame.f_back
+    if (
+        frame is None or Path(frame.f_code.co_filename).name != Path(script).name
+    ):  # in a thread, or typed after python -i
+        return
+    try:
+        statements = ast.parse(Path(script).read_bytes()).body
+    except (OSError, SyntaxError, ValueError):  # no source, or another one by now
+        return
+    here = [s for s in statements if s.lineno <= frame.f_lineno <= (s.end_lineno or s.lineno)]
+    if here and isinstance(here[0], ast.Expr | ast.Assign | ast.AnnAssign):
+        raise InputError(
+            f"line {frame.f_lineno} of {Path(script).name} would be run again by every process that it starts, for they"
+            " import the script: put the call under if __name__ == '__main__':"
+        )

@@ -33,6 +33,7 @@ from .tiles import (
     write_tile,
     write_truth,
 )
+from .truth import a_truth
 
 TYPES = ("uint8", "uint16", "float32")
 """Of stored counts, from the smallest."""
@@ -120,8 +121,7 @@ def create_dataset(
     check_disk(detector, microscope)
     step = scan_step(scan_step_angstrom, detector, microscope)
     kept = _attributes(attributes)
-    if truth is not None and not isinstance(truth, xr.Dataset):
-        raise InputError(f"truth = {arguments.shown(truth)}: give an xarray.Dataset")
+    known = a_truth(truth)
     positions = raster(scan_shape, step)
     if positions_angstrom is not None:
         wanted = "the probe centres (y, x) in angstrom"
@@ -137,8 +137,8 @@ def create_dataset(
         create_skeleton(temporary, layout, positions, used)
         layout, tiles = _write_counts(temporary, layout, source, used, fixed)
         seal(temporary, layout, tiles, kept)
-        if truth is not None:
-            write_truth(temporary, truth)
+        if known is not None:
+            write_truth(temporary, known)
     return target
 
 

@@ -12,6 +12,10 @@ from ..io.selected import positions_of
 from ..model.config import JobConfig
 from ..model.optics import Microscope, defocus_of
 
+THINNEST = 0.5
+"""Angstrom. The potential of an atom is about 1 angstrom deep: thinner slices divide atoms, and are work and unknowns
+for nothing."""
+
 
 def microscope_of(info: DatasetInfo, config: JobConfig) -> Microscope:
     """The dataset's microscope with what the job replaces."""
@@ -35,6 +39,12 @@ def slices_of(info: DatasetInfo, config: JobConfig) -> int:
         raise InputError(
             f"object.slices = {config.object.slices} needs the thickness, which the dataset does not say:"
             " set object.thickness_angstrom, or object.slices = 1"
+        )
+    if thickness is not None and config.object.slices > 1 and thickness / config.object.slices < THINNEST:
+        raise InputError(
+            f"object.slices = {config.object.slices} for {thickness:g} A are slices of"
+            f" {thickness / config.object.slices:.2g} A, at least {THINNEST:g} A are allowed: set object.slices to at"
+            f" most {max(1, math.floor(thickness / THINNEST))}, or leave it unset"
         )
     return config.object.slices
 

@@ -126,7 +126,7 @@ def simulate(
     >>> ptychodask.simulate("zif8.zarr", "zif-8", thickness_angstrom=34, scan_shape=(48, 48))
     """
     target = check_output(arguments.path(path, "path"), DATASET, arguments.switch(overwrite, "overwrite"))
-    arguments.function(progress, "progress")
+    arguments.function(progress, "progress", ("label", "done", "of"))
     if isinstance(material, os.PathLike):
         material = str(arguments.path(material, "material"))
     material = arguments.text(material, "material", "a material's name or the path of a structure file")

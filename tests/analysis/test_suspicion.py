@@ -126,6 +126,35 @@ def test_misfired_frames_are_found_at_twenty_electrons():
     assert misfired(odd.survey()) == [(0, 0), (7, 9)] and misfired(counts.survey()) == []
 
 
+def test_a_frame_of_three_times_the_electrons_is_found_at_a_hundred():
+    """Wherever it is, and also beside another one; in a scan with fewer patterns nobody knows how far they go."""
+    counts = sound(electrons=100.0, scan=(16, 16))
+    for place in ((0, 0), (7, 9), (15, 4), (8, 8)):
+        odd = with_frame(with_frame(counts, (7, 8), 3), place, 3)
+        assert misfired(odd.survey()) == sorted({(7, 8), place}), place
+    (warning,) = suspicions(with_frame(counts, (7, 9), 3).survey())
+    assert "1 of 256 patterns misfired" in warning and "(7, 9)" in warning
+    assert misfired(with_frame(sound(electrons=100.0, scan=(15, 16)), (7, 9), 3).survey()) == []
+
+
+@pytest.mark.parametrize("electrons", [20.0, 100.0, 1000.0])
+@pytest.mark.parametrize("field", ["all", "disk", "dark"])
+def test_no_pattern_of_a_sound_scan_is_a_misfire(electrons, field):
+    """Also of strong specimens, and of detectors with a mask, which lose what is scattered out of it."""
+    k = np.hypot(*np.meshgrid(*2 * [np.arange(N) - N // 2])) * first_day.ANGULAR_STEP
+    mask = {"all": k >= 0, "disk": k < 12.0, "dark": k > 12.6}[field].astype(np.uint8)
+    for seed, (defocus, strength) in enumerate([(0.0, 0.5), (0.0, 0.8), (150.0, 0.8), (-600.0, 0.5)]):
+        scan = sound(electrons, defocus=defocus, semi_angle=12.0, strength=strength, seed=seed, scan=(16, 24))
+        assert misfired(replace(scan, mask=mask).survey()) == []
+
+
+def test_holes_in_a_thick_film_are_no_misfires(scan):
+    counts = np.random.default_rng(0).binomial(scan.counts, 0.2).astype(np.uint16)
+    counts[5:7, 8:10] = scan.counts[5:7, 8:10]
+    counts[15, 3:6] = scan.counts[15, 3:6]
+    assert misfired(replace(scan, counts=counts).survey()) == []
+
+
 def test_thick_regions_beside_vacuum_are_no_misfires(scan):
     counts = scan.counts.copy()
     counts[5:12, 6:15] = np.random.default_rng(0).binomial(counts[5:12, 6:15], 0.1)

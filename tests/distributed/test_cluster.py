@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from types import SimpleNamespace
@@ -109,6 +110,34 @@ def test_an_unreachable_scheduler_is_one_line(monkeypatch, address):
     assert address in str(error.value) and "dask scheduler" in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("scheme", ["tcp://", "tls://", ""])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_where_nobody_listens_is_told_without_waiting(monkeypatch, scheme, host):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 5)
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # nobody else takes the port, and nobody listens
+        address = f"{scheme}{host}:{held.getsockname()[1]}"
+        with (
+            pytest.raises(InputError, match=rf"no Dask scheduler answers at {address} \(ConnectionRefusedError\)"),
+            connect(client=address),
+        ):
+            pass
+
+
+def test_a_port_behind_which_nobody_speaks_is_not_waited_for_for_ever(monkeypatch):
+    """Dask alone has no limit there."""
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        address = f"tcp://127.0.0.1:{held.getsockname()[1]}"
+        with (
+            pytest.raises(InputError, match=r"no Dask scheduler answers at .* \(TimeoutError\)"),
+            connect(scheduler=address),
+        ):
+            pass
+
+
 def test_dask_itself_is_left_as_it_was(monkeypatch):
     """Whatever else this process computes with dask goes on as before, also after a failure."""
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
@@ -201,7 +230,7 @@ def test_a_client_that_cannot_be_used_is_one_line(running, monkeypatch):
 
 
 def test_a_client_without_workers_is_waited_for_a_while(monkeypatch):
-    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(cluster, "WORKERS_SECONDS", 0.2)
     told = []
     with LocalCluster(
         n_workers=0, processes=False, protocol="tcp", host="127.0.0.1", threads_per_worker=1, dashboard_address=None

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from tiny_scan import write_scan
 
 from ptychodask import InputError
 from ptychodask.distributed import process
@@ -64,3 +65,51 @@ def test_a_child_that_imports_an_unguarded_script_says_so_in_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("ptychodask: a new process imports this script") and done.stderr.count("\n") == 1
     assert "if __name__ == '__main__':" in done.stderr
+
+
+UNGUARDED = """
+import ptychodask
+print("the script runs", flush=True)
+result = ptychodask.reconstruct(
+    "scan.zarr", {"engine": {"workers": 2}}
+)
+"""
+
+
+@pytest.mark.distributed
+def test_an_unguarded_script_is_refused_before_its_processes_are_started(tmp_path):
+    """They would do again all that it does before the call, and tell it in a traceback each."""
+    write_scan(tmp_path / "scan.zarr", (2, 2))
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stdout == "the script runs\n" and done.returncode == 1
+    assert done.stderr.count("Traceback") == 1 and done.stderr.count("if __name__ == '__main__'") == 1
+    assert done.stderr.splitlines()[-1].startswith("ptychodask._errors.InputError: line 4 of script.py would be run")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["scan.zarr", "script.py"]
+
+
+@pytest.mark.parametrize(
+    ("refused", "calls"),
+    [
+        (True, "check_script()"),
+        (True, "def work():\n    check_script()\nwork()"),
+        (False, "if __name__ == '__main__':\n    check_script()"),
+        (False, "try:\n    check_script()\nfinally:\n    pass"),  # who knows
+        (False, "import threading\nstarted = threading.Thread(target=check_script)\nstarted.start()"),
+        (False, "exec(compile('check_script()', '<stdin>', 'exec'))"),  # typed at a prompt after the script
+    ],
+)
+def test_only_a_call_outside_of_all_blocks_is_refused(tmp_path, refused, calls):
+    (tmp_path / "script.py").write_text(f"from ptychodask.distributed.process import check_script\n{calls}\n")
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == refused and ("would be run again by every process" in done.stderr) == refused
+
+
+def test_what_is_no_script_is_not_refused(tmp_path):
+    """Children import neither what is typed nor the ``__main__`` of a package."""
+    code = "from ptychodask.distributed.process import check_script\ncheck_script()\n"
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__main__.py").write_text(code)
+    for arguments in (["-c", code], ["-m", "package"]):
+        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")

@@ -68,6 +68,19 @@ def test_slices_without_a_thickness_are_refused_with_the_remedy(info):
         check_job(info, job(object={"slices": 3}))
 
 
+def test_slices_thinner_than_an_atom_are_refused(info):
+    """However thin the specimen is, one slice is allowed."""
+    thin = with_thickness(info, 20.0)
+    for slices in (41, 500):
+        with pytest.raises(InputError, match=rf"slices = {slices} for 20 A .* at least 0.5 A .* to at most 40, "):
+            check_job(thin, job(object={"slices": slices}))
+    assert slices_of(thin, job(object={"slices": 40})) == 40
+    assert slices_of(with_thickness(info, 0.3), job(object={"slices": 1})) == 1
+    assert slices_of(with_thickness(info, 0.3), job()) == 1
+    with pytest.raises(InputError, match=r"to at most 1, "):
+        slices_of(with_thickness(info, 0.3), job(object={"slices": 2}))
+
+
 def test_defocus_is_replaced_and_nothing_else(info):
     kept = replace(info, microscope=replace(MICROSCOPE, aberrations={"C10": -100.0, "C30": 1e4}))
     assert microscope_of(kept, job()) is kept.microscope

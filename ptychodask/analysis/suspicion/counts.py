@@ -17,6 +17,12 @@ BRIGHT = 8.0
 """Counts of a bin from which on the specimen varies them more than noise does."""
 HIGH = 4.0
 """Times the upper quartile of the patterns' electrons, or the median of its neighbours."""
+CLEAR = 2.0
+"""Times the upper quartile and the second brightest neighbour, where the scan itself tells how far patterns go."""
+STEEP = 4.0
+"""Times what the steepest hundredth of the patterns rises above its neighbours, in standard deviations of noise."""
+MANY = 256
+"""Patterns of a scan of which a hundredth is some."""
 LOW = 0.05
 """Of the median of its neighbours."""
 RARE = 1e-3
@@ -51,7 +57,7 @@ def dispersion(survey: Survey) -> tuple[float, float]:
     """
     disks = survey.disks
     y0, y1, x0, x1 = survey.lens.region
-    odd = _misfires(survey.totals)[y0:y1, x0:x1]
+    odd = _misfires(survey)[y0:y1, x0:x1]
     here, there = disks[:, :-1], disks[:, 1:]
     sound = ~(odd[:, :-1] | odd[:, 1:]) & np.isfinite(here[..., 0]) & np.isfinite(there[..., 0])
     both = float((here[sound] + there[sound]).sum(dtype=np.float64))
@@ -63,7 +69,7 @@ def dispersion(survey: Survey) -> tuple[float, float]:
 
 def misfired(survey: Survey) -> list[tuple[int, int]]:
     """Positions (y, x) of patterns with far more electrons than all others, or with none where others have them."""
-    return [(int(y), int(x)) for y, x in np.argwhere(_misfires(survey.totals))]
+    return [(int(y), int(x)) for y, x in np.argwhere(_misfires(survey))]
 
 
 def misfire_warnings(survey: Survey) -> list[str]:
@@ -87,12 +93,16 @@ def misfire_warnings(survey: Survey) -> list[str]:
     ]
 
 
-def _misfires(totals: np.ndarray) -> np.ndarray:
+def _misfires(survey: Survey) -> np.ndarray:
     """Which patterns of a scan (scan_y, scan_x) misfired; see :func:`misfired`."""
+    totals = survey.totals
     there = np.isfinite(totals)
-    upper, around = float(np.nanpercentile(totals, 75)), _neighbours(totals)
+    upper, neighbours = float(np.nanpercentile(totals, 75)), _neighbours(totals)
+    around = np.nanmedian(neighbours, axis=0)
     usual = np.maximum(around, upper)
     high = there & (totals > HIGH * usual + 10 * np.sqrt(usual) + 20)
+    if there.sum() >= MANY and _sees_disk(survey):
+        high |= there & _stands_out(totals, np.maximum(_second(neighbours), upper), around)
     expected = 0.85 * np.minimum(around, np.nanmedian(totals))  # the specimen may take some more here
     most = np.floor(LOW * around)
     low = there & (totals <= most)
@@ -105,11 +115,34 @@ def _misfires(totals: np.ndarray) -> np.ndarray:
     return high | low
 
 
+def _sees_disk(survey: Survey) -> bool:
+    """Is most of the bright-field disk in use? A specimen only takes from it, but adds any number to a dark field."""
+    k = np.fft.fftfreq(len(survey.weights)) * len(survey.weights)
+    return bool((survey.weights[np.hypot(k[:, None], k[None, :]) <= survey.radius] > 0).mean() > 0.5)
+
+
+def _stands_out(totals: np.ndarray, usual: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Patterns above all but one of their neighbours by more than this scan knows.
+
+    Probes overlap, so what the specimen does to a pattern its neighbours see, too; noise and steep edges are in the
+    hundredth that is steepest.
+    """
+    steep = float(np.nanpercentile((totals - around) / np.sqrt(around + 1), 99))
+    return (totals > CLEAR * usual) & (totals - usual > STEEP * max(steep, 2.0) * np.sqrt(usual + 1))
+
+
 def _neighbours(totals: np.ndarray) -> np.ndarray:
-    """Median of the eight neighbours of every pattern; of the whole scan where there are none."""
+    """The eight neighbours of every pattern [8, scan_y, scan_x], NaN beyond the scan; the median of the whole scan
+    where there are none."""
     rows, columns = totals.shape
     wide = np.pad(totals, 1, constant_values=np.nan)
     around = np.stack([wide[y : y + rows, x : x + columns] for y in range(3) for x in range(3) if (y, x) != (1, 1)])
     alone = ~np.isfinite(around).any(axis=0)
     around[0][alone] = np.nanmedian(totals)
-    return np.nanmedian(around, axis=0)
+    return around
+
+
+def _second(neighbours: np.ndarray) -> np.ndarray:
+    """The second brightest of them, or the only one."""
+    ordered = np.sort(np.where(np.isfinite(neighbours), neighbours, -np.inf), axis=0)
+    return np.where(np.isfinite(ordered[-2]), ordered[-2], ordered[-1])

@@ -70,6 +70,12 @@ class DatasetArrays(Described):
         return self
 
 
+TRUTH_TYPES = ("float32", "float64")
+"""Of the phase."""
+TRUTH_AXES = ("float64", "float32", "int64", "int32")
+"""Types of its coordinates."""
+
+
 class TruthArrays(Described):
     """The ground truth of a simulation: ``phase (y, x)`` with its coordinates, and whatever else was known."""
 
@@ -90,9 +96,9 @@ class TruthArrays(Described):
                 raise ValueError(f"{name} is missing")
             if self.arrays[name].dimension_names != names:
                 raise ValueError(f"{name} has dimensions {self.arrays[name].dimension_names}, expected {names}")
-        check_array(self.arrays["phase"], ("float32", "float64"), (None, None))
+        check_array(self.arrays["phase"], TRUTH_TYPES, (None, None))
         for name in ("y", "x"):
-            check_array(self.arrays[name], ("float64", "float32", "int64", "int32"), (None,))
+            check_array(self.arrays[name], TRUTH_AXES, (None,))
         return self
 
 

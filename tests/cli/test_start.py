@@ -1,0 +1,49 @@
+"""Ctrl-C while the command line is still being imported is one line, too."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+AT_AN_IMPORT = """
+import signal, sys
+module = sys.argv[1]
+
+class Interrupt:
+    def find_spec(self, name, *rest):
+        if name == module:
+            signal.raise_signal(signal.SIGINT)
+
+{before}
+sys.meta_path.insert(0, Interrupt())
+from ptychodask.cli import main
+sys.argv = ["ptychodask", "--version"]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["ptychodask.cli.app", "typer", "ptychodask.cli.solve"])
+def test_ctrl_c_at_an_import_is_one_line(module):
+    code = AT_AN_IMPORT.format(before="")
+    done = subprocess.run([sys.executable, "-c", code, module], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr, done.stdout) == (128 + signal.SIGINT, "error: interrupted\n", "")
+
+
+def test_where_ctrl_c_is_ignored_it_stays_so():
+    """As a shell has it for what it starts in the background."""
+    code = AT_AN_IMPORT.format(before="signal.signal(signal.SIGINT, signal.SIG_IGN)")
+    done = subprocess.run([sys.executable, "-c", code, "typer"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("ptychodask ")
+
+
+def test_when_all_is_imported_ctrl_c_is_an_exception_again():
+    code = (
+        "import signal, sys; sys.argv = ['ptychodask', '--version']\n"
+        "from ptychodask.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "sys.exit(signal.getsignal(signal.SIGINT) is not signal.default_int_handler)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
