@@ -264,6 +264,7 @@ def test_a_device_is_shared_by_those_threads_that_are_started(info, monkeypatch,
     monkeypatch.setattr(setup, "backend_module", lambda name: None)
     monkeypatch.setattr(setup, "cupy_available", lambda: True)
     monkeypatch.setattr(setup, "cores", lambda: 5)  # of many more that the machine has
+    monkeypatch.setattr(setup, "processor", lambda backend: "any")
     monkeypatch.setattr(setup, "choose_device", lambda *shape: seen.append(shape[-1]) or (True, 7))
     choose_kernels(recipe(info, job(engine=engine)))
     assert seen == [threads]
