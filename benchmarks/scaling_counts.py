@@ -16,8 +16,8 @@ from record import RESULTS
 from ptychodask.distributed import iterate, tiled
 from ptychodask.io.dataset import dataset_info
 from ptychodask.io.tiles import Layout, TileSummary, create_skeleton, seal
+from ptychodask.jobs.experiment import Experiment
 from ptychodask.jobs.footprint import Footprint
-from ptychodask.jobs.setup import geometry, microscope_of, searches_line
 from ptychodask.model.blocks import Block
 from ptychodask.model.config import JobConfig
 from ptychodask.model.optics import Microscope
@@ -72,11 +72,10 @@ class Scan:
 
 @cache
 def scan_of(path: Path, job: str) -> Scan:
-    info, config = dataset_info(path, whole=False), JobConfig.parse(json.loads(job))
-    assert not searches_line(info, config), "the model has no second pass"
-    shapes = Footprint(info, config, "cupy", EVENTS_BYTES)
-    canvas, _ = geometry(info, microscope_of(info, config))
-    return Scan(shapes, canvas, tuple(shapes.windows))
+    experiment = Experiment(dataset_info(path, whole=False), JobConfig.parse(json.loads(job)))
+    assert not experiment.searches_line, "the model has no second pass"
+    shapes = Footprint(experiment, "cupy", EVENTS_BYTES)
+    return Scan(shapes, experiment.canvas, tuple(shapes.windows))
 
 
 def skeleton(folder: Path, scan: tuple[int, int], pixels: int = 128, step: float = 1.05) -> Path:

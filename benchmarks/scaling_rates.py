@@ -18,7 +18,8 @@ from scaling_counts import Note, Notebook
 
 from ptychodask.distributed import iterate
 from ptychodask.distributed.tiled import InTiles, _submit_pass, tiled_passes
-from ptychodask.jobs.setup import Recipe, build_algorithm, initial_shared, initial_state
+from ptychodask.jobs.build import build_algorithm, initial_shared, initial_state
+from ptychodask.jobs.recipe import Recipe
 from ptychodask.jobs.tasks import build_tiled, initial_tile
 from ptychodask.model.blocks import Block, make_blocks
 from ptychodask.model.config import JobConfig

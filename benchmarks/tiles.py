@@ -20,7 +20,7 @@ from record import arguments, save
 
 import ptychodask
 from ptychodask.io.dataset import dataset_info
-from ptychodask.jobs.setup import tile_side
+from ptychodask.jobs.experiment import Experiment
 
 QUESTION = "tiles: bytes exchanged against perimeter and against frames of half a pattern, and memory of a worker"
 TILE = 8
@@ -145,7 +145,7 @@ def memory(path: Path, warm: Path, slices: int, bound_gib: float | None) -> dict
     above = sorted(after[w] - before[w] for w in after)
     return {
         "object_gib": bound_gib,
-        "tile_pixels": tile_side(dataset_info(path, whole=False), result.config),
+        "tile_pixels": Experiment(dataset_info(path, whole=False), result.config).tile_side,
         "object_mib": result.object.nbytes / 2**20,
         "object_and_workspace_mib": result.object.size * WORKSPACE / 2**20,
         "peak_mib_above_of_every_worker": above,

@@ -90,10 +90,10 @@ def info(
     >>> print(ptychodask.info("scan.zarr"))
     >>> ptychodask.info("scan.zarr").warnings
     """
-    from .jobs.described import sampling_of
+    from .jobs.experiment import Experiment
 
     with _asked_for(data) as dataset:
-        return sampling_of(dataset, _as_config(config))
+        return Experiment(dataset, _as_config(config)).sampling
 
 
 def _as_config(config: JobConfig | dict[str, Any] | str | Path | None) -> JobConfig:
@@ -313,12 +313,13 @@ def plan(
     >>> ptychodask.plan("scan.zarr", {"engine": {"workers": 4}}).seconds_per_iteration
     """
     from .distributed.cluster import a_place
+    from .jobs.experiment import Experiment
     from .jobs.plan import plan_of
 
     check_process()
     measured, job = arguments.switch(calibrate, "calibrate"), _as_config(config)
     with _asked_for(data) as dataset:
-        return plan_of(dataset, job, a_place(client), measured)
+        return plan_of(Experiment(dataset, job), a_place(client), measured)
 
 
 _scratch_folders: list[Path] = []

@@ -17,7 +17,6 @@ from ..counts.patterns import Patterns
 from ..io.dataset import DatasetInfo
 from ..io.source import source_of
 from ..model.blocks import Block
-from ..model.config import JobConfig
 from ..model.state import Model
 from ..model.tiles import Rect, Tile
 from ..physics.views import split_positions, window
@@ -25,7 +24,9 @@ from ..solver.apply import Direction
 from ..solver.lsqml import LsqMl
 from ..solver.tiled import TiledLsqMl
 from ..solver.update import Update
-from .setup import Recipe, blocks_of, build_algorithm, initial_shared, initial_state, object_dtype
+from .build import build_algorithm, initial_shared, initial_state
+from .experiment import Experiment
+from .recipe import Recipe
 from .tasks import electrons_in, initial_tile
 
 SAMPLES = 3
@@ -84,13 +85,13 @@ def _read(info: DatasetInfo, algorithm: LsqMl, block: Block) -> Patterns:
     return algorithm.prepare(block, (source.read(strip) for strip in block.strips(source.rows)))
 
 
-def _middles(info: DatasetInfo, config: JobConfig) -> list[Block]:
+def _middles(experiment: Experiment) -> list[Block]:
     """The middle strip of a few blocks spread over the scan; without damaged chunks, where the job leaves those out."""
-    blocks = blocks_of(info, config)
+    info, blocks = experiment.info, experiment.blocks
     chosen = sorted({round(k * (len(blocks) - 1) / max(SAMPLES - 1, 1)) for k in range(SAMPLES)})
     middles = {b: blocks[b].strips(info.inner_rows) for b in range(len(blocks))}
     strips = {b: s[len(s) // 2] for b, s in middles.items()}
-    if config.data.on_damage != "mask":
+    if experiment.config.data.on_damage != "mask":
         return [strips[b] for b in chosen]
     source = source_of(info)
     for few in (chosen, *([b] for b in strips)):  # where all the chosen ones are damaged, the first that is not
@@ -100,9 +101,9 @@ def _middles(info: DatasetInfo, config: JobConfig) -> list[Block]:
     raise InputError(f"{info.path}: no electrons in what can be read: every block is damaged, write the dataset again")
 
 
-def sample(info: DatasetInfo, config: JobConfig, algorithm: LsqMl) -> Sample:
+def sample(experiment: Experiment, algorithm: LsqMl) -> Sample:
     """The middle strips of a few blocks spread over the scan."""
-    taken = [(strip, _read(info, algorithm, strip)) for strip in _middles(info, config)]
+    taken = [(strip, _read(experiment.info, algorithm, strip)) for strip in _middles(experiment)]
     patterns = sum(block.size for block, _ in taken)
     names = [made.container for _, made in taken]
     electrons = math.fsum(electrons_in(made, algorithm.problem.weights) for _, made in taken)
@@ -114,12 +115,12 @@ def sample(info: DatasetInfo, config: JobConfig, algorithm: LsqMl) -> Sample:
     )
 
 
-def measure(info: DatasetInfo, recipe: Recipe, taken: Sample, threads: int, tiles: tuple[Tile, ...] = ()) -> Speed:
+def measure(experiment: Experiment, recipe: Recipe, taken: Sample, threads: int, tiles: tuple[Tile, ...] = ()) -> Speed:
     """How fast this process works on the sample with ``threads`` threads; in tiles, it takes a step on one of them."""
     algorithm = build_algorithm(recipe)
     models = [_seen_by(recipe, algorithm, block) for block, _ in taken.patterns]
     block, patterns = taken.patterns[0]
-    read = _seconds(lambda: _read(info, algorithm, block)) / block.size
+    read = _seconds(lambda: _read(experiment.info, algorithm, block)) / block.size
 
     def compute(turn: int) -> int:
         its = turn % len(taken.patterns)
@@ -152,7 +153,7 @@ def _seen_by(recipe: Recipe, algorithm: LsqMl, block: Block) -> Model:
     problem, shared = algorithm.problem, initial_shared(recipe, algorithm)
     corners, _ = split_positions(np.asarray(shared.model.positions)[block.flat(problem.scan_shape)], problem.pixels)
     y, x = window(corners, problem.pixels)
-    object_ = np.zeros((problem.slices, y.stop - y.start, x.stop - x.start), object_dtype(recipe.job))
+    object_ = np.zeros((problem.slices, y.stop - y.start, x.stop - x.start), shared.anchor.dtype)
     return replace(shared.model, object=object_, corner=(int(y.start), int(x.start)))
 
 
@@ -172,7 +173,7 @@ def _tile_step(
     recipe: Recipe, algorithm: LsqMl, tiles: tuple[Tile, ...], update: Update
 ) -> Callable[[Update | None], Direction]:
     """As :func:`_whole_step`, for the tile in whose core the update has its centre."""
-    tiled = TiledLsqMl(algorithm, tiles, object_dtype(recipe.job))
+    tiled = TiledLsqMl(algorithm, tiles, recipe.experiment.object_dtype)
     sums = update.object
     assert sums is not None
     centre = [a + side // 2 for a, side in zip(sums.corner, sums.illumination.shape[1:], strict=True)]

@@ -20,7 +20,7 @@ from ..distributed.cluster import Client, connect, describe, has_dask_cuda, has_
 from ..distributed.machine import cores, cuda_devices, memory_limit, spill_folder, worker_versions
 from ..model.config import EngineConfig
 from ..solver.device import device_trouble
-from .setup import kernels
+from .recipe import kernels
 
 OPTIONAL = {
     "cupy": "CUDA devices: pip install 'ptychodask[cuda12]' or [cuda13]",

@@ -15,15 +15,13 @@ from ..distributed.rounds import tile_places
 from ..io.dataset import DatasetInfo
 from ..model.blocks import Block
 from ..model.config import JobConfig
-from ..model.scan import Canvas
 from ..model.tiles import Rect, Tile, hull, make_tiles
 from ..physics.constraints import blur_reach
 from ..physics.vectors import LANES
-from ..physics.views import split_positions, window
 from ..solver.workspace import RUN
 from ..solver.workspace_gpu import bytes_per_pattern
+from .experiment import Experiment
 from .log import MOST_STATES
-from .setup import blocks_of, geometry, microscope_of, searches_line, slices_of, tile_side, train_fraction
 
 REAL, COMPLEX = 4, 8
 """Bytes of a float32 and of a complex64."""
@@ -35,43 +33,43 @@ class Footprint:
 
     Parameters
     ----------
-    info : DatasetInfo
-    config : JobConfig
+    experiment : Experiment
     backend : str
         Where its kernels run; see :class:`ptychodask.solver.problem.Problem`.
     pattern_bytes : float
         Mean size of a pattern in its container.
     """
 
-    info: DatasetInfo
-    config: JobConfig
+    experiment: Experiment
     backend: str
     pattern_bytes: float
 
     # -- shapes ------------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
+    def info(self) -> DatasetInfo:
+        """What is used of the dataset."""
+        return self.experiment.info
+
+    @property
+    def config(self) -> JobConfig:
+        """The configuration."""
+        return self.experiment.config
+
+    @property
     def blocks(self) -> tuple[Block, ...]:
         """Blocks of the job."""
-        return blocks_of(self.info, self.config)
-
-    @cached_property
-    def _geometry(self) -> tuple[Canvas, np.ndarray]:
-        return geometry(self.info, microscope_of(self.info, self.config))
+        return self.experiment.blocks
 
     @cached_property
     def windows(self) -> list[Rect]:
         """Part of the canvas that every block touches."""
-        n, found = self.info.detector.pixels, []
-        for block in self.blocks:
-            y, x = window(split_positions(self._geometry[1][block.flat(self.info.scan_shape)], n)[0], n)
-            found.append(Rect(y.start, y.stop, x.start, x.stop))
-        return found
+        return self.experiment.windows(self.blocks)
 
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
         """Tiles of the object; none where it stays whole."""
-        side, pixel = tile_side(self.info, self.config), self._geometry[0].pixel
+        side, pixel = self.experiment.tile_side, self.experiment.canvas.pixel
         if side is None:
             return ()
         return make_tiles(self.canvas, side, self.windows, blur_reach(self.config.object.blur_angstrom / pixel))
@@ -79,12 +77,13 @@ class Footprint:
     def in_tiles(self, side: int) -> Footprint:
         """The same job with its object in tiles of at most ``side`` pixels."""
         engine = self.config.engine.model_copy(update={"tile_pixels": side})
-        return replace(self, config=self.config.model_copy(update={"engine": engine}))
+        config = self.config.model_copy(update={"engine": engine})
+        return replace(self, experiment=Experiment(self.info, config))
 
     @property
     def canvas(self) -> tuple[int, int]:
         """Rows and columns of the object."""
-        return self._geometry[0].shape
+        return self.experiment.canvas.shape
 
     @property
     def patterns(self) -> int:
@@ -94,7 +93,7 @@ class Footprint:
     @property
     def slices(self) -> int:
         """S."""
-        return slices_of(self.info, self.config)
+        return self.experiment.slices
 
     @property
     def _area(self) -> int:
@@ -206,11 +205,7 @@ class Footprint:
     def states(self) -> int:
         """States that a worker may hold: those that may still be returned and those in flight."""
         solver = self.config.solver
-        waiting = (
-            min(solver.patience + 1, solver.iterations + 1, MOST_STATES)
-            if train_fraction(self.info, self.config)
-            else 1
-        )
+        waiting = min(solver.patience + 1, solver.iterations + 1, MOST_STATES) if self.experiment.train_fraction else 1
         return waiting + IN_FLIGHT
 
     def held(self, workers: int) -> dict[str, int]:
@@ -284,4 +279,4 @@ class Footprint:
     @property
     def searches_line(self) -> bool:
         """Does every iteration go over a part of the patterns twice?"""
-        return searches_line(self.info, self.config)
+        return self.experiment.searches_line

@@ -27,14 +27,15 @@ from ..io.selected import described, keep, select
 from ..io.stored import stored_config
 from ..model.config import EngineConfig, JobConfig
 from ..model.selection import Selection
+from .checks import check, doubts
 from .damage import damage_warning, left_out_attributes
-from .described import sampling_of
+from .experiment import Experiment
 from .log import Log
 from .places import check_places, other_processors
 from .plan import check_fits
 from .progress import Report, Reporter
+from .recipe import Recipe
 from .run import Run, history, split_iterations, survey
-from .setup import Recipe, check_job, job_warnings, microscope_of, slices_of
 
 PLACES = {"workers", "gpus", "scheduler"}
 """Options of the engine of which a job says one at most."""
@@ -48,21 +49,29 @@ class Launch:
     ----------
     target : Path
         The result to write.
-    dataset : DatasetInfo
-    job : JobConfig
+    experiment : Experiment
     overwrite : bool
         Replace an existing result.
     remarks : tuple of str
-        What the user should know, from :func:`ptychodask.jobs.setup.check_job`.
+        What the user should know, from :func:`ptychodask.jobs.checks.check`.
     report : Reporter
     """
 
     target: Path
-    dataset: DatasetInfo
-    job: JobConfig
+    experiment: Experiment
     overwrite: bool
     remarks: tuple[str, ...]
     report: Reporter
+
+    @property
+    def dataset(self) -> DatasetInfo:
+        """What is used of the dataset."""
+        return self.experiment.info
+
+    @property
+    def job(self) -> JobConfig:
+        """The configuration."""
+        return self.experiment.config
 
     @property
     def folder(self) -> RunFolder:
@@ -83,11 +92,11 @@ def start(
 ) -> None:
     """Run a new job to its end, and write its result to ``target``."""
     dataset = identified(dataset)
-    launch = _launch(target, dataset, job, overwrite, Reporter(observer))
+    launch = _launch(target, Experiment(dataset, job), overwrite, Reporter(observer))
     folder = launch.folder
     folder.check()
     with _held(folder, launch.report), launch.connect(client) as dask_client:
-        check_fits(dataset, job, dask_client)
+        check_fits(launch.experiment, dask_client)
         name = uuid.uuid4().hex
         identity = {
             "schema": RUN_SCHEMA,
@@ -102,7 +111,8 @@ def start(
         folder.claim(identity, overwrite)
         try:
             _check_places(launch, dask_client)
-            launch = replace(launch, dataset=replace(dataset, selection=keep(dataset.selection, folder.path)))
+            kept = replace(dataset, selection=keep(dataset.selection, folder.path))
+            launch = replace(launch, experiment=Experiment(kept, job))
             recipe = _recipe(launch, dask_client)
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
@@ -110,12 +120,12 @@ def start(
         _run(launch, dask_client, recipe, Log(), name)
 
 
-def _launch(target: Path, dataset: DatasetInfo, job: JobConfig, overwrite: bool, report: Reporter) -> Launch:
+def _launch(target: Path, experiment: Experiment, overwrite: bool, report: Reporter) -> Launch:
     """Check a job, and say what is doubtful about it."""
-    remarks = tuple(check_job(dataset, job))
-    for text in job_warnings(dataset, job):
+    remarks = tuple(check(experiment))
+    for text in doubts(experiment):
         report("warning", {"text": text})
-    return Launch(target, dataset, job, overwrite, remarks, report)
+    return Launch(target, experiment, overwrite, remarks, report)
 
 
 def take_up(
@@ -141,7 +151,7 @@ def take_up(
         if dataset.path != identity.data:
             folder.write_json("job.json", {**identity.content(), "data": dataset.path})
         dataset = select(dataset, _chosen(folder, identity, dataset))
-        launch = _launch(target, dataset, job, True, report)
+        launch = _launch(target, Experiment(dataset, job), True, report)
         log = Log(**folder.read("log.json", LogFile).content()) if (folder.path / "log.json").exists() else Log()
         with launch.connect(client) as dask_client:
             _check_places(launch, dask_client)
@@ -227,7 +237,7 @@ def _check_places(launch: Launch, client: Client) -> None:
 def _recipe(launch: Launch, client: Client) -> Recipe:
     """Survey the data, and keep what a resumed run must not find out anew."""
     with _explained(launch):
-        recipe = survey(client, launch.dataset, launch.job, launch.report)
+        recipe = survey(client, launch.experiment, launch.report)
     launch.folder.write_json("recipe.json", asdict(recipe))
     return recipe
 
@@ -241,9 +251,9 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
         launch.report("warning", {"text": damage_warning(launch.dataset.path, patterns, recipe.damaged, selection)})
     with _explained(launch):
         unlike = other_processors(client, recipe.backend, recipe.processor)
-    for text in (*filter(None, [unlike]), *sampling_of(launch.dataset, launch.job).warnings, *recipe.suspicions):
+    for text in (*filter(None, [unlike]), *launch.experiment.sampling.warnings, *recipe.suspicions):
         launch.report("warning", {"text": text})
-    run = Run(client, launch.dataset, launch.job, launch.folder, recipe, log, launch.report)
+    run = Run(client, launch.experiment, launch.folder, recipe, log, launch.report)
     try:
         with _explained(launch, run):
             state, recipe = run.finish(run.fit())
@@ -297,7 +307,7 @@ def _opening(launch: Launch) -> dict[str, Any]:
     return {
         "patterns": math.prod(launch.dataset.scan_shape),
         "electrons_per_pattern": float(launch.dataset.attributes["electrons_per_pattern"]),
-        "slices": slices_of(launch.dataset, launch.job),
+        "slices": launch.experiment.slices,
         "modes": launch.job.probe.modes,
         "remarks": list(launch.remarks),
         "iterations": launch.job.solver.iterations,
@@ -325,10 +335,10 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         **run.excess.attributes,
         "container": run.recipe.container,
         "bytes_per_pattern": run.recipe.pattern_bytes,
-        "slices": slices_of(dataset, job),
+        "slices": launch.experiment.slices,
         "energy_ev": dataset.microscope.energy_ev,
         "semi_angle_mrad": dataset.microscope.semi_angle_mrad,
-        "defocus_angstrom": microscope_of(dataset, job).defocus_angstrom,
+        "defocus_angstrom": launch.experiment.microscope.defocus_angstrom,
         "remarks": json.dumps(list(launch.remarks)),
         "warnings": json.dumps(log.warnings),
     }

@@ -13,14 +13,17 @@ from .._tables import Row, counted, table
 from ..distributed.cluster import connect
 from ..distributed.machine import cores, cuda_devices
 from ..distributed.site import Site, available_bytes, site_here, site_of
-from ..io.dataset import DatasetInfo, dataset_info
+from ..io.dataset import dataset_info
 from ..io.source import stored_bytes
 from ..model.config import JobConfig
+from .build import build_algorithm
 from .calibrate import Sample, Speed, measure, sample
+from .checks import check
+from .experiment import Experiment
 from .footprint import Footprint
 from .footprint_tiles import exchanged_bytes
 from .memory import memory_of, remedy
-from .setup import Recipe, build_algorithm, check_job, choose_kernels
+from .recipe import Recipe, choose_kernels
 
 BLOCK_SECONDS = 2e-3
 """What Dask takes for a block, its task and its share of the merges: 1 to 2 ms a task are usual."""
@@ -184,14 +187,15 @@ def size(count: float) -> str:
     return f"{count:.3g} GiB"
 
 
-def make_plan(info: DatasetInfo, config: JobConfig, site: Site, *, calibrate: bool) -> Plan:
+def make_plan(experiment: Experiment, site: Site, *, calibrate: bool) -> Plan:
     """What a job will take at a site; ``calibrate`` runs a few patterns to measure its speed, unless it cannot fit."""
+    info, config = experiment.info, experiment.config
     recipe = Recipe(info.path, config.model_dump_json(), selection=info.selection)
     backend: str = config.engine.backend
     if backend == "auto":  # workers elsewhere may have devices that this machine lacks: nothing is refused for that
         backend = "cupy" if config.engine.gpus is not None or cupy_available() else "cpu"
-    taken = sample(info, config, build_algorithm(recipe))
-    shapes = Footprint(info, config, backend, taken.pattern_bytes)
+    taken = sample(experiment, build_algorithm(recipe))
+    shapes = Footprint(experiment, backend, taken.pattern_bytes)
     memory = memory_of(shapes, site)
     device = shapes.device_bytes() if backend == "cupy" else None
     device_available = _device_bytes() if backend == "cupy" and cupy_available() else None
@@ -213,24 +217,24 @@ def make_plan(info: DatasetInfo, config: JobConfig, site: Site, *, calibrate: bo
         return plan
     threads = min(site.threads * (site.workers // _alike(config, site)), cores())
     ready = choose_kernels(replace(recipe, mean_counts=taken.mean_counts))
-    return replace(plan, speed=measure(info, ready, taken, threads, shapes.tiles))
+    return replace(plan, speed=measure(experiment, ready, taken, threads, shapes.tiles))
 
 
-def plan_of(info: DatasetInfo, config: JobConfig, client: Any, calibrate: bool) -> Plan:
+def plan_of(experiment: Experiment, client: Any, calibrate: bool) -> Plan:
     """The plan where the job would run: on the client, on its scheduler, or on what would be started here."""
-    check_job(info, config)
-    engine = config.engine
+    check(experiment)
+    engine = experiment.config.engine
     if client is None and engine.scheduler is None:
         gpus = len(cuda_devices()[0]) or 1 if engine.gpus == "all" else len(engine.gpus or ()) or None
-        return make_plan(info, config, site_here(engine.workers, engine.threads, gpus), calibrate=calibrate)
+        return make_plan(experiment, site_here(engine.workers, engine.threads, gpus), calibrate=calibrate)
     with connect(scheduler=engine.scheduler, client=client) as connected:
         site = site_of(connected)
-    return make_plan(info, config, site, calibrate=calibrate)
+    return make_plan(experiment, site, calibrate=calibrate)
 
 
-def check_fits(info: DatasetInfo, config: JobConfig, client: Any) -> None:
+def check_fits(experiment: Experiment, client: Any) -> None:
     """Refuse a job that cannot fit where it is to run; takes a fraction of a second."""
-    refuse(make_plan(info, config, site_of(client), calibrate=False))
+    refuse(make_plan(experiment, site_of(client), calibrate=False))
 
 
 def refuse(plan: Plan) -> None:

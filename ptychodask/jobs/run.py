@@ -13,7 +13,6 @@ from typing import Any
 from .._errors import DivergenceError, InputError
 from ..distributed.iterate import FAN_IN, Job, Pass, map_blocks, new_name
 from ..io.checkpoint import RunFolder
-from ..io.dataset import DatasetInfo
 from ..io.result import Entry
 from ..io.source import source_of
 from ..model.blocks import Block, boxes_of
@@ -23,9 +22,10 @@ from . import tasks
 from .criteria import lens_of
 from .damage import misfired_warning
 from .excess import Excess
+from .experiment import Experiment
 from .log import MOST_STATES, Log
 from .progress import Report
-from .setup import Recipe, blocks_of, choose_kernels, excluded_by, searches_line, train_fraction
+from .recipe import Recipe, choose_kernels
 from .states import States, states_of
 
 MOST_RESTARTS = 3
@@ -44,16 +44,16 @@ class Run:
     def __init__(
         self,
         client: Any,
-        info: DatasetInfo,
-        config: JobConfig,
+        experiment: Experiment,
         folder: RunFolder,
         recipe: Recipe,
         log: Log,
         report: Report,
     ) -> None:
-        self.client, self.info, self.config, self.folder = client, info, config, folder
+        self.client, self.experiment, self.folder = client, experiment, folder
+        self.info, self.config = experiment.info, experiment.config
         self.log, self.report = log, report
-        self.holds_out = train_fraction(info, config) is not None
+        self.holds_out = experiment.train_fraction is not None
         self.recipe = recipe
         self.name = new_name()
         self._clock = time.perf_counter()
@@ -74,7 +74,7 @@ class Run:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """The scan's blocks without what is left out."""
-        return blocks_of(self.info, self.config, self.recipe.left_out)
+        return self.experiment.blocks_without(self.recipe.left_out)
 
     # -- the stages ----------------------------------------------------------------------------------------------
 
@@ -108,7 +108,7 @@ class Run:
             for seen in self.states.passes(job, state, self.log.chosen, self.log.chosen):
                 self.excess = self._excess(seen)
             return state, self.recipe
-        share = train_fraction(self.info, self.config)
+        share = self.experiment.train_fraction
         assert share is not None
         recipe = replace(self.recipe, mean_counts=self.recipe.mean_counts / share, hold_out=False)
         job = self._job("finish", recipe)
@@ -131,15 +131,14 @@ class Run:
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _excess(self, seen: Pass) -> Excess:
-        radius = lens_of(self.info, self.config).radius
+        radius = lens_of(self.experiment).radius
         return Excess.of(seen.metrics, self.recipe.mean_counts / (math.pi * radius**2))
 
     def _job(self, label: str, recipe: Recipe) -> Job:
         algorithm = self.states.algorithm(recipe, f"{self.name}-{label}-algorithm")
-        searches = searches_line(self.info, self.config)
         budget = int(self.config.engine.cache_gib * 2**30)
         return Job(
-            self.client, algorithm, searches, source_of(self.info), self.blocks, budget,
+            self.client, algorithm, self.experiment.searches_line, source_of(self.info), self.blocks, budget,
             f"{self.name}-{label}", self.config.solver.rounds_per_iteration,
         )  # fmt: skip
 
@@ -311,29 +310,28 @@ class Run:
         return self.resumes_from
 
 
-def survey(client: Any, info: DatasetInfo, config: JobConfig, report: Report) -> Recipe:
+def survey(client: Any, experiment: Experiment, report: Report) -> Recipe:
     """The recipe of a job, with kernels that a worker chose and the mean electrons per pattern that are trained on.
 
     Reads all counts once, which fills the workers' caches, finds the chunks that are damaged, and shows what is
     suspicious. Where misfired frames are to be left out and there are some, what is left is surveyed again.
     """
-    bare = Recipe(info.path, config.model_dump_json(), excluded=excluded_by(info, config), selection=info.selection)
+    info, config = experiment.info, experiment.config
+    bare = Recipe(info.path, config.model_dump_json(), excluded=experiment.excluded, selection=info.selection)
     recipe = client.submit(choose_kernels, bare, pure=False).result()
-    recipe, seen = _surveyed(client, info, config, recipe, report)
+    recipe, seen = _surveyed(client, experiment, recipe, report)
     warnings, odd = list(seen.suspicions), seen.misfired
     if config.data.exclude == "misfired" and odd:
         stored = odd if info.selection is None else info.selection.stored(odd)
         warnings.insert(0, misfired_warning(info.path, math.prod(info.scan_shape), stored))
-        recipe, _ = _surveyed(client, info, config, replace(recipe, excluded=boxes_of(odd)), report)
+        recipe, _ = _surveyed(client, experiment, replace(recipe, excluded=boxes_of(odd)), report)
     return replace(recipe, suspicions=tuple(warnings))
 
 
-def _surveyed(
-    client: Any, info: DatasetInfo, config: JobConfig, recipe: Recipe, report: Report
-) -> tuple[Recipe, tasks.Judged]:
+def _surveyed(client: Any, experiment: Experiment, recipe: Recipe, report: Report) -> tuple[Recipe, tasks.Judged]:
     """The recipe with what is known of the counts but those excluded, and what a worker thinks of them."""
-    run = Run(client, info, config, RunFolder(Path()), recipe, Log(), report)
-    job, looks_for = run._job("survey", recipe), (config.data.on_damage == "mask", lens_of(info, config))
+    run = Run(client, experiment, RunFolder(Path()), recipe, Log(), report)
+    job, looks_for = run._job("survey", recipe), (experiment.config.data.on_damage == "mask", lens_of(experiment))
     parts = map_blocks(job, "survey", tasks.survey_block, lambda b: looks_for, run.states.places.blocks)
     while True:
         groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
@@ -343,7 +341,9 @@ def _surveyed(
     found = client.submit(tasks.judge, recipe, parts[0], pure=False).result()
     electrons = math.fsum(p.electrons for p in found.parts)
     if electrons <= 0:
-        raise InputError(f"{info.path}: no electrons in the pixels that the mask uses, or in what can be read")
+        raise InputError(
+            f"{experiment.info.path}: no electrons in the pixels that the mask uses, or in what can be read"
+        )
     patterns = sum(p.patterns for p in found.parts)
     made = replace(
         recipe,

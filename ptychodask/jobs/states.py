@@ -16,7 +16,7 @@ from ..io.checkpoint import load_shared, load_tile
 from ..io.kinds import RESULT
 from ..model.blocks import Block
 from . import tasks
-from .setup import Recipe
+from .recipe import Recipe
 
 Cut = Callable[[int, Any], Any]
 

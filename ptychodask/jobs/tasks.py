@@ -23,17 +23,9 @@ from ..model.state import State, TileState
 from ..model.tiles import Rect, Tile
 from ..solver.lsqml import LsqMl
 from ..solver.tiled import TiledLsqMl, as_whole, tiles_of
+from .build import build_algorithm, initial_shared
 from .criteria import survey_of
-from .setup import (
-    Recipe,
-    blocks_of,
-    build_algorithm,
-    geometry,
-    initial_shared,
-    microscope_of,
-    object_dtype,
-    tile_side,
-)
+from .recipe import Recipe
 
 __all__ = [
     "build_algorithm",
@@ -114,8 +106,7 @@ def judge(recipe: Recipe, found: Surveys) -> Judged:
     """Think about the counts where they were looked at: what was seen of them does not travel to the client."""
     if found.look is None:
         return Judged(found.parts)
-    info, config = recipe.info, recipe.job
-    seen, leaves_out = survey_of(info, config, found.look), config.data.exclude == "misfired"
+    seen, leaves_out = survey_of(recipe.experiment, found.look), recipe.job.data.exclude == "misfired"
     odd = tuple(misfired(seen)) if leaves_out else ()
     return Judged(found.parts, tuple(suspicions(seen, leaves_out)), odd)
 
@@ -201,13 +192,10 @@ class TilePlan:
 
 def build_tiled(recipe: Recipe) -> TiledLsqMl:
     """The solver with its problem, the object in tiles or, where it stays whole, in one."""
-    config, info = recipe.job, recipe.info
-    solver = build_algorithm(recipe)
-    side = tile_side(info, config) or max(solver.problem.canvas.shape)
-    _, centres = geometry(info, microscope_of(info, config))
-    blocks = blocks_of(info, config, recipe.left_out)
-    tiles = tiles_of(solver.problem, blocks, centres, side)
-    return TiledLsqMl(solver, tiles, object_dtype(config))
+    experiment, solver = recipe.experiment, build_algorithm(recipe)
+    side = experiment.tile_side or max(solver.problem.canvas.shape)
+    tiles = tiles_of(solver.problem, experiment.blocks_without(recipe.left_out), experiment.centres, side)
+    return TiledLsqMl(solver, tiles, experiment.object_dtype)
 
 
 def plan_tiles(recipe: Recipe) -> TilePlan:

@@ -15,7 +15,7 @@ from fault_tools import dask_processes
 from ptychodask import InputError, JobConfig
 from ptychodask.distributed import cluster as cluster_module
 from ptychodask.distributed.cluster import connect
-from ptychodask.jobs.setup import kernels
+from ptychodask.jobs.recipe import kernels
 
 
 @pytest.fixture

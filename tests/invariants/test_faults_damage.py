@@ -15,7 +15,7 @@ from ptychodask import InputError
 from ptychodask.io.checkpoint import RunFolder
 from ptychodask.io.dataset import dataset_info
 from ptychodask.io.source import ZarrBlocks
-from ptychodask.jobs.setup import Recipe
+from ptychodask.jobs.recipe import Recipe
 from ptychodask.jobs.tasks import Surveyed
 from ptychodask.model.blocks import Block, make_blocks
 

@@ -17,7 +17,8 @@ from ptychodask import InputError
 from ptychodask.io.address import as_given, is_address, located
 from ptychodask.io.dataset import dataset_info, read_mask, read_positions
 from ptychodask.io.source import ZarrBlocks
-from ptychodask.jobs.setup import check_job
+from ptychodask.jobs.checks import check
+from ptychodask.jobs.experiment import Experiment
 from ptychodask.model.blocks import Block
 from ptychodask.model.config import JobConfig
 
@@ -73,8 +74,8 @@ def test_a_reconstruction_of_it_has_the_same_bits_and_says_that_it_takes_longer(
     made = ptychodask.reconstruct(address, JOB)
     assert bits(made) == bits(ptychodask.reconstruct(scan, JOB))
     assert made.attributes["data"] == located(address)
-    assert any("another layout" in remark for remark in check_job(dataset_info(address), JOB))
-    assert not any("another layout" in remark for remark in check_job(dataset_info(scan), JOB))
+    assert any("another layout" in remark for remark in check(Experiment(dataset_info(address), JOB)))
+    assert not any("another layout" in remark for remark in check(Experiment(dataset_info(scan), JOB)))
 
 
 def test_a_missing_shard_is_found_in_a_listing_too(scan, tmp_path):
@@ -155,6 +156,6 @@ def test_counts_in_another_layout_are_read_by_zarr(scan, tmp_path):
     )  # fmt: skip
     assert json.loads((other / "counts" / "zarr.json").read_text())["codecs"][-1]["name"] == "zstd"
     info = dataset_info(other)
-    assert any("another layout" in remark for remark in check_job(info, JOB))
+    assert any("another layout" in remark for remark in check(Experiment(info, JOB)))
     block = Block(0, 0, 6, 0, 6)
     np.testing.assert_array_equal(ZarrBlocks(info.path, "a").read(block), ZarrBlocks(str(scan), "b").dense(block))

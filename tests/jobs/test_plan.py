@@ -24,6 +24,7 @@ from ptychodask.io.dataset import dataset_info
 from ptychodask.jobs import memory
 from ptychodask.jobs import plan as plan_module
 from ptychodask.jobs.calibrate import Speed
+from ptychodask.jobs.experiment import Experiment
 from ptychodask.jobs.plan import _problems, make_plan, plan_of, refuse, size
 from ptychodask.solver.workspace_gpu import bytes_per_pattern
 
@@ -54,7 +55,7 @@ def fresh(monkeypatch):
 
 
 def planned(path, job, site=HERE, calibrate=False):
-    return make_plan(dataset_info(path), JobConfig.parse(job), site, calibrate=calibrate)
+    return make_plan(Experiment(dataset_info(path), JobConfig.parse(job)), site, calibrate=calibrate)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,9 @@ def test_where_it_would_run(scan):
     alone, two = site_here(None, 3), site_here(2, None)
     assert (alone.workers, alone.threads, alone.limit, alone.in_process) == (1, 3, None, True)
     assert two.workers == 2 and not two.in_process and two.limit > 0
-    plan = plan_of(dataset_info(scan), JobConfig.parse({"engine": {"workers": 2, "threads": 1}}), None, False)
+    plan = plan_of(
+        Experiment(dataset_info(scan), JobConfig.parse({"engine": {"workers": 2, "threads": 1}})), None, False
+    )
     assert (plan.site.workers, plan.site.threads) == (2, 1)
 
 
@@ -211,7 +214,7 @@ def test_workers_on_gpus_do_not_share_the_measured_one(scan, monkeypatch, gpus, 
     monkeypatch.setattr(plan_module, "cupy_available", lambda: False)
     monkeypatch.setattr(plan_module, "choose_kernels", lambda recipe: recipe)
     monkeypatch.setattr(plan_module, "measure", lambda *a: measured.append(a[3]) or Speed(a[3], 1000.0, 0.0, 0.0, 0.0))
-    plan = plan_of(dataset_info(scan), JobConfig.parse({"engine": {"gpus": gpus}}), None, True)
+    plan = plan_of(Experiment(dataset_info(scan), JobConfig.parse({"engine": {"gpus": gpus}})), None, True)
     assert (plan.site.workers, plan.site.threads, plan.site.in_process) == (workers, 1, False)
     assert measured == [1]
     one = replace(plan, footprint=replace(plan.footprint, config=JobConfig.parse({})))

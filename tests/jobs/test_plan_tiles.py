@@ -22,7 +22,7 @@ from ptychodask.distributed.rounds import tile_places
 from ptychodask.distributed.site import Site
 from ptychodask.jobs import calibrate, memory
 from ptychodask.jobs.plan import refuse
-from ptychodask.jobs.setup import Recipe
+from ptychodask.jobs.recipe import Recipe
 from ptychodask.jobs.tasks import plan_tiles
 
 SOLVER = {**JOB["solver"], "iterations": 3}

@@ -12,7 +12,7 @@ from tiny_scan import Recorder, bits, expected_counts, write_scan
 import ptychodask
 from ptychodask import InputError, JobConfig
 from ptychodask.io.checkpoint import RunFolder
-from ptychodask.jobs.setup import Recipe
+from ptychodask.jobs.recipe import Recipe
 from ptychodask.model.blocks import Block, boxes_of
 
 SCAN = (8, 12)

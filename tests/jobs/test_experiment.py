@@ -13,22 +13,11 @@ from tiny_scan import MICROSCOPE, N, bits, write_scan
 import ptychodask
 from ptychodask import InputError, JobConfig
 from ptychodask.io.dataset import dataset_info
-from ptychodask.jobs import setup
-from ptychodask.jobs.setup import (
-    Recipe,
-    blocks_of,
-    build_algorithm,
-    check_job,
-    choose_kernels,
-    counts_are_whole,
-    initial_state,
-    job_warnings,
-    microscope_of,
-    slices_of,
-    thickness_of,
-    tile_side,
-    train_fraction,
-)
+from ptychodask.jobs import recipe as recipes
+from ptychodask.jobs.build import build_algorithm, initial_state
+from ptychodask.jobs.checks import check, doubts
+from ptychodask.jobs.experiment import Experiment
+from ptychodask.jobs.recipe import Recipe, choose_kernels
 
 
 @pytest.fixture(scope="module")
@@ -49,23 +38,23 @@ def with_thickness(info, thickness):
 
 
 def test_thickness_is_the_jobs_then_the_datasets_then_unknown(info):
-    assert thickness_of(info, job()) is None
-    assert thickness_of(with_thickness(info, 80.0), job()) == 80.0
-    assert thickness_of(with_thickness(info, 80.0), job(object={"thickness_angstrom": 50.0})) == 50.0
+    assert Experiment(info, job()).thickness is None
+    assert Experiment(with_thickness(info, 80.0), job()).thickness == 80.0
+    assert Experiment(with_thickness(info, 80.0), job(object={"thickness_angstrom": 50.0})).thickness == 50.0
 
 
 def test_slices_follow_half_the_depth_of_field(info):
     half = 0.5 * info.microscope.depth_of_field
-    assert slices_of(info, job()) == 1
+    assert Experiment(info, job()).slices == 1
     for share, slices in [(0.3, 1), (1.0, 1), (1.01, 2), (3.5, 4)]:
-        assert slices_of(with_thickness(info, share * half), job()) == slices
-    assert slices_of(with_thickness(info, 9 * half), job(object={"slices": 2})) == 2
+        assert Experiment(with_thickness(info, share * half), job()).slices == slices
+    assert Experiment(with_thickness(info, 9 * half), job(object={"slices": 2})).slices == 2
 
 
 def test_slices_without_a_thickness_are_refused_with_the_remedy(info):
-    assert slices_of(info, job(object={"slices": 1})) == 1
+    assert Experiment(info, job(object={"slices": 1})).slices == 1
     with pytest.raises(InputError, match=r"object\.slices = 3 .*object\.thickness_angstrom"):
-        check_job(info, job(object={"slices": 3}))
+        check(Experiment(info, job(object={"slices": 3})))
 
 
 def test_slices_thinner_than_an_atom_are_refused(info):
@@ -73,27 +62,27 @@ def test_slices_thinner_than_an_atom_are_refused(info):
     thin = with_thickness(info, 20.0)
     for slices in (41, 500):
         with pytest.raises(InputError, match=rf"slices = {slices} for 20 A .* at least 0.5 A .* to at most 40, "):
-            check_job(thin, job(object={"slices": slices}))
-    assert slices_of(thin, job(object={"slices": 40})) == 40
-    assert slices_of(with_thickness(info, 0.3), job(object={"slices": 1})) == 1
-    assert slices_of(with_thickness(info, 0.3), job()) == 1
+            check(Experiment(thin, job(object={"slices": slices})))
+    assert Experiment(thin, job(object={"slices": 40})).slices == 40
+    assert Experiment(with_thickness(info, 0.3), job(object={"slices": 1})).slices == 1
+    assert Experiment(with_thickness(info, 0.3), job()).slices == 1
     with pytest.raises(InputError, match=r"to at most 1, "):
-        slices_of(with_thickness(info, 0.3), job(object={"slices": 2}))
+        Experiment(with_thickness(info, 0.3), job(object={"slices": 2})).slices
 
 
 def test_defocus_is_replaced_and_nothing_else(info):
     kept = replace(info, microscope=replace(MICROSCOPE, aberrations={"C10": -100.0, "C30": 1e4}))
-    assert microscope_of(kept, job()) is kept.microscope
-    moved = microscope_of(kept, job(probe={"defocus_angstrom": 60.0}))
+    assert Experiment(kept, job()).microscope is kept.microscope
+    moved = Experiment(kept, job(probe={"defocus_angstrom": 60.0})).microscope
     assert moved.defocus_angstrom == 60.0 and moved.aberrations["C30"] == 1e4
     assert moved.semi_angle_mrad == 12.0 and kept.microscope.defocus_angstrom == 100.0
-    zero = microscope_of(kept, job(probe={"defocus_angstrom": 0.0}))
+    zero = Experiment(kept, job(probe={"defocus_angstrom": 0.0})).microscope
     assert zero.defocus_angstrom == 0.0
 
 
 def test_the_probe_has_the_replaced_defocus(info):
-    recipes = [recipe(info, job(probe={"defocus_angstrom": d})) for d in (100.0, 40.0)]
-    same, other = (initial_state(r, build_algorithm(r)).model.probe for r in recipes)
+    made = [recipe(info, job(probe={"defocus_angstrom": d})) for d in (100.0, 40.0)]
+    same, other = (initial_state(r, build_algorithm(r)).model.probe for r in made)
     plain = initial_state(recipe(info), build_algorithm(recipe(info))).model.probe
     np.testing.assert_array_equal(same, plain)
     assert abs(same - other).max() > 0.1 * abs(same).max()
@@ -101,20 +90,20 @@ def test_the_probe_has_the_replaced_defocus(info):
 
 def test_a_defocus_that_the_box_cannot_hold_is_refused(info):
     with pytest.raises(InputError, match="less defocus"):
-        check_job(info, job(probe={"defocus_angstrom": 2000.0}))
+        check(Experiment(info, job(probe={"defocus_angstrom": 2000.0})))
 
 
 def test_modes_that_leave_nothing_to_the_first_are_refused(info):
     with pytest.raises(InputError, match=r"probe\.modes = 4 .*mode_power < 0\.333"):
-        check_job(info, job(probe={"modes": 4, "mode_power": 0.4}))
-    check_job(info, job(probe={"modes": 4, "mode_power": 0.3}))
-    check_job(info, job(probe={"modes": 1, "mode_power": 0.4}))
+        check(Experiment(info, job(probe={"modes": 4, "mode_power": 0.4})))
+    check(Experiment(info, job(probe={"modes": 4, "mode_power": 0.3})))
+    check(Experiment(info, job(probe={"modes": 1, "mode_power": 0.4})))
 
 
 def test_blocks_are_joined_shards_unless_the_job_says_other(info):
     small = replace(info, scan_shape=(24, 24), tile=(2, 1))
-    assert {block.size for block in blocks_of(small, job())} == {144}
-    assert {block.size for block in blocks_of(small, job(engine={"block": [2, 1]}))} == {2}
+    assert {block.size for block in Experiment(small, job()).blocks} == {144}
+    assert {block.size for block in Experiment(small, job(engine={"block": [2, 1]})).blocks} == {2}
 
 
 def test_the_shards_of_the_same_counts_do_not_change_the_bits(tmp_path):
@@ -130,21 +119,23 @@ def test_the_shards_of_the_same_counts_do_not_change_the_bits(tmp_path):
 
 
 def test_remarks_say_what_was_decided(info):
-    assert check_job(info, job())[0].startswith("object.slices is unset: 1 slice, because the thickness is not known")
+    assert check(Experiment(info, job()))[0].startswith(
+        "object.slices is unset: 1 slice, because the thickness is not known"
+    )
     thick = with_thickness(info, 1.5 * info.microscope.depth_of_field)
-    assert check_job(thick, job())[0].startswith("object.slices is unset: 3 slices for ")
-    assert check_job(info, job(object={"slices": 1})) == []
+    assert check(Experiment(thick, job()))[0].startswith("object.slices is unset: 3 slices for ")
+    assert check(Experiment(info, job(object={"slices": 1}))) == []
 
 
 def test_float_counts_switch_validation_off_with_a_remark(info, tmp_path):
     floats = dataset_info(write_scan(tmp_path / "float.zarr", (4, 4), noise=False))
     assert floats.dtype == "float32"
-    assert counts_are_whole(info) and not counts_are_whole(floats)
-    assert train_fraction(info, job()) == 0.9 and train_fraction(floats, job()) is None
+    assert Experiment(info, job()).counts_are_whole and not Experiment(floats, job()).counts_are_whole
+    assert Experiment(info, job()).train_fraction == 0.9 and Experiment(floats, job()).train_fraction is None
     config = job(object={"slices": 1})
-    assert any("nothing is held out" in text for text in job_warnings(floats, config))
+    assert any("nothing is held out" in text for text in doubts(Experiment(floats, config)))
     none = job(object={"slices": 1}, solver={"validation_fraction": None})
-    assert job_warnings(floats, none) == [] and train_fraction(info, none) is None
+    assert doubts(Experiment(floats, none)) == [] and Experiment(info, none).train_fraction is None
     assert build_algorithm(recipe(floats)).problem.settings.train_fraction is None
 
 
@@ -237,9 +228,9 @@ def test_the_finish_uses_all_electrons(info):
 def test_the_devices_choices_travel_with_the_recipe(info, monkeypatch):
     """One worker looks at its device; all others, and a resumed run, build the same problem from the stored recipe."""
     seen = []
-    monkeypatch.setattr(setup, "backend_module", lambda name: None)
-    monkeypatch.setattr(setup, "choose_device", lambda *shape: seen.append(shape) or (True, 7))
-    monkeypatch.setattr(setup, "processor", lambda backend: f"that of {backend}")
+    monkeypatch.setattr(recipes, "backend_module", lambda name: None)
+    monkeypatch.setattr(recipes, "choose_device", lambda *shape: seen.append(shape) or (True, 7))
+    monkeypatch.setattr(recipes, "processor", lambda backend: f"that of {backend}")
     config = job(engine={"backend": "cupy", "block": [3, 4], "threads": 2, "workers": 3}, probe={"modes": 2})
     chosen = choose_kernels(recipe(info, config))
     assert seen == [(1, 2, N, 12, 6)]  # slices, modes, pixels, patterns of a block, threads of all workers
@@ -261,11 +252,11 @@ def test_the_devices_choices_travel_with_the_recipe(info, monkeypatch):
 )
 def test_a_device_is_shared_by_those_threads_that_are_started(info, monkeypatch, engine, threads):
     seen = []
-    monkeypatch.setattr(setup, "backend_module", lambda name: None)
-    monkeypatch.setattr(setup, "cupy_available", lambda: True)
-    monkeypatch.setattr(setup, "cores", lambda: 5)  # of many more that the machine has
-    monkeypatch.setattr(setup, "processor", lambda backend: "any")
-    monkeypatch.setattr(setup, "choose_device", lambda *shape: seen.append(shape[-1]) or (True, 7))
+    monkeypatch.setattr(recipes, "backend_module", lambda name: None)
+    monkeypatch.setattr(recipes, "cupy_available", lambda: True)
+    monkeypatch.setattr(recipes, "cores", lambda: 5)  # of many more that the machine has
+    monkeypatch.setattr(recipes, "processor", lambda backend: "any")
+    monkeypatch.setattr(recipes, "choose_device", lambda *shape: seen.append(shape[-1]) or (True, 7))
     choose_kernels(recipe(info, job(engine=engine)))
     assert seen == [threads]
 
@@ -280,9 +271,11 @@ def wide(tmp_path_factory):
 def test_an_object_that_exceeds_a_workers_memory_is_kept_in_tiles(wide, kind, pixel_bytes):
     def side(pixels, **engine):
         sections = {"object": {"slices": 2, "thickness_angstrom": 40.0, "kind": kind, "positivity": False}}
-        return tile_side(wide, job(**sections, engine={"object_gib": pixels * pixel_bytes / 2**30, **engine}))
+        return Experiment(
+            wide, job(**sections, engine={"object_gib": pixels * pixel_bytes / 2**30, **engine})
+        ).tile_side
 
-    canvas = setup.geometry(wide, wide.microscope)[0].shape
+    canvas = Experiment(wide, job()).canvas.shape
     assert side(canvas[0] * canvas[1] + 0.5) is None
     assert side(canvas[0] * canvas[1] - 0.5) is not None
     halo = N + 2 * math.ceil(4 * 0.45 / 0.4)
@@ -290,14 +283,18 @@ def test_an_object_that_exceeds_a_workers_memory_is_kept_in_tiles(wide, kind, pi
         assert side(4 * (tile + halo + 0.5) ** 2) == tile
     # the number of workers and threads does not matter, and what is said is done
     assert side(4 * (60 + halo + 0.5) ** 2, workers=7, threads=3) == 60
-    assert side(4 * (60 + halo + 0.5) ** 2, tile_pixels=50) == 50 == tile_side(wide, job(engine={"tile_pixels": 50}))
+    assert (
+        side(4 * (60 + halo + 0.5) ** 2, tile_pixels=50)
+        == 50
+        == Experiment(wide, job(engine={"tile_pixels": 50})).tile_side
+    )
     with pytest.raises(InputError, match="holds no tile of 32 pixels: use at least") as error:
         side(4 * (31 + halo) ** 2)
     least = float(str(error.value).rsplit(" ", 1)[1])
     assert least == pytest.approx(4 * (32 + halo) ** 2 * pixel_bytes / 2**30, rel=0.01)
-    assert tile_side(wide, job()) is None
+    assert Experiment(wide, job()).tile_side is None
 
 
 def test_tiles_are_remarked(wide):
-    assert any("tiles of at most 50 x 50 pixels" in r for r in check_job(wide, job(engine={"tile_pixels": 50})))
-    assert not any("tiles" in r for r in check_job(wide, job()))
+    assert any("tiles of at most 50 x 50 pixels" in r for r in check(Experiment(wide, job(engine={"tile_pixels": 50}))))
+    assert not any("tiles" in r for r in check(Experiment(wide, job())))

@@ -1,0 +1,118 @@
+"""The solver's problem and first state, made on the workers from a recipe."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from .._errors import InputError
+from ..io.selected import mask_of
+from ..model.optics import Microscope
+from ..model.state import Model, State
+from ..physics.modes import hermite_modes
+from ..physics.probe import make_probe
+from ..physics.propagation import fresnel_propagator
+from ..solver.lsqml import LsqMl
+from ..solver.problem import Problem
+from ..solver.settings import ObjectRules, ProbeRules, Settings
+from ..solver.tiled import TiledLsqMl
+from .experiment import Experiment
+from .recipe import Recipe
+
+
+def build_algorithm(recipe: Recipe) -> LsqMl:
+    """The solver with its problem."""
+    experiment = recipe.experiment
+    return LsqMl(
+        Problem(
+            experiment.canvas,
+            experiment.info.scan_shape,
+            mask_of(experiment.info),
+            _propagators(experiment),
+            recipe.mean_counts,
+            _settings(experiment, recipe.hold_out),
+            recipe.backend,
+            chains=recipe.chains,
+            device_batch=recipe.device_batch,
+        )
+    )
+
+
+def _propagators(experiment: Experiment) -> np.ndarray:
+    """Between slices [S - 1, N, N], all of one thickness."""
+    n, slices, tilt = experiment.info.detector.pixels, experiment.slices, experiment.config.object.tilt_mrad
+    propagators = np.empty((slices - 1, n, n), np.complex64)
+    if slices > 1:
+        assert experiment.thickness is not None, "several slices have one"
+        distance, wavelength = float(experiment.thickness) / slices, experiment.microscope.wavelength
+        tilted = (tilt[0] * 1e-3, tilt[1] * 1e-3)
+        propagators[:] = fresnel_propagator(n, experiment.canvas.pixel, wavelength, distance, tilted)
+    return propagators
+
+
+def _aperture(microscope: Microscope, n: int, pixel: float) -> np.ndarray:
+    """Frequencies up to the semi-angle and one pixel more, corner-centred."""
+    k = np.fft.fftfreq(n, pixel)
+    radius = microscope.semi_angle / microscope.wavelength + 1 / (n * pixel)
+    return (k[:, None] ** 2 + k[None, :] ** 2 <= radius**2).astype(np.float32)
+
+
+def _settings(experiment: Experiment, hold_out: bool) -> Settings:
+    config, pixel = experiment.config, experiment.canvas.pixel
+    solver, rules, probe = config.solver, config.object, config.probe
+    slices, thickness = experiment.slices, experiment.thickness
+    aperture = _aperture(experiment.microscope, experiment.info.detector.pixels, pixel)
+    coupled = rules.coupling == "gaussian" and slices > 1 and thickness is not None
+    object_rules = ObjectRules(
+        amplitude_max=rules.amplitude_max if rules.kind == "complex" else None,
+        blur_pixels=rules.blur_angstrom / pixel,
+        positive=rules.positivity,
+        identical=rules.coupling == "identical",
+        coupling_slices=rules.coupling_sigma_angstrom * slices / thickness if coupled else 0.0,  # type: ignore[operator]
+    )
+    probe_rules = ProbeRules(probe.update_start, probe.keep_power, aperture if probe.keep_aperture else None)
+    return Settings(
+        residual=solver.residual,
+        epsilon=solver.epsilon,
+        object_step=solver.object_step,
+        probe_step=solver.probe_step,
+        precondition=solver.precondition,
+        tangent_stride=solver.tangent_stride if experiment.searches_line else 0,
+        accelerate=solver.acceleration,
+        background=solver.background,
+        train_fraction=experiment.train_fraction,
+        use_all=not hold_out,
+        seed=solver.seed,
+        batch=solver.batch,
+        object_rules=object_rules,
+        probe_rules=probe_rules,
+        rounds=solver.rounds_per_iteration,
+    )
+
+
+def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
+    """Vacuum, and the probe of the dataset's aberrations with the counts' power."""
+    shared = initial_shared(recipe, algorithm)
+    problem = algorithm.problem
+    object_ = np.zeros((problem.slices, *problem.canvas.shape), shared.anchor.dtype)
+    return replace(shared, model=replace(shared.model, object=object_), anchor=object_)
+
+
+def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
+    """The start but for its object, which has no pixels."""
+    experiment, n = recipe.experiment, algorithm.problem.pixels
+    config = experiment.config
+    object_ = np.zeros((algorithm.problem.slices, 0, 0), experiment.object_dtype)
+    probe = make_probe(experiment.microscope, n, experiment.canvas.pixel, 1.0)
+    # electrons that the mask hides are in the probe but not in the mean counts
+    seen = float((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2 * algorithm.problem.weights).sum())
+    if seen < 1e-3:
+        raise InputError(
+            f"the mask leaves {seen:.2g} of the bright-field disk: nothing scales the probe (mask is 1 for"
+            " pixels to use)"
+        )
+    modes = hermite_modes(probe * math.sqrt(recipe.mean_counts / seen), config.probe.modes, config.probe.mode_power)
+    momentum = 0 if config.solver.acceleration else -1
+    return State(Model(object_, modes.astype(np.complex64), experiment.centres), object_, momentum)

@@ -1,0 +1,87 @@
+"""What cannot work is refused, and what is doubtful is said, before anything is computed."""
+
+from __future__ import annotations
+
+import math
+
+from .._errors import InputError
+from .._tables import counted
+from ..analysis.sampling import check_geometry
+from ..io.dataset import dataset_info
+from ..io.source import source_of
+from .experiment import Experiment
+
+
+def check(experiment: Experiment) -> list[str]:
+    """Refuse what cannot work; returns remarks for the user.
+
+    Raises
+    ------
+    InputError
+        Naming value, bound and remedy.
+    """
+    info, config = experiment.info, experiment.config
+    slices = experiment.slices
+    check_geometry(
+        experiment.microscope, info.detector.pixels, info.detector.angular_step_mrad, step_angstrom=info.scan_step
+    )
+    _ = experiment.canvas
+    _check_excluded(experiment)
+    rounds, blocks = config.solver.rounds_per_iteration, len(experiment.blocks)
+    if rounds > blocks:
+        raise InputError(
+            f"solver.rounds_per_iteration = {rounds} is more than the scan's {blocks} blocks:"
+            f" use at most {blocks}, or smaller blocks (engine.block)"
+        )
+    side = experiment.tile_side
+    if config.probe.mode_power * (config.probe.modes - 1) >= 1:
+        raise InputError(
+            f"probe.modes = {config.probe.modes} at probe.mode_power = {config.probe.mode_power} leave"
+            f" nothing to the first mode: use mode_power < {1 / (config.probe.modes - 1):.3g}"
+        )
+    remarks = []
+    if not source_of(info).as_we_write:
+        remarks.append("counts are stored in another layout: Zarr decodes them, which takes longer")
+    if side is not None:
+        remarks.append(f"the object is kept in tiles of at most {side} x {side} pixels")
+    if config.object.slices is None:
+        remarks.append(f"object.slices is unset: {_slices_told(slices, experiment.thickness)}")
+    return remarks
+
+
+def _slices_told(slices: int, thickness: float | None) -> str:
+    if thickness is None:
+        return "1 slice, because the thickness is not known (object.thickness_angstrom says it)"
+    return f"{counted(slices, 'slice')} for {thickness:g} A"
+
+
+def _check_excluded(experiment: Experiment) -> None:
+    info, listed = experiment.info, experiment.config.data.exclude
+    if listed is None or listed == "misfired":
+        return
+    rows, columns = info.scan_shape if info.selection is None else dataset_info(info.path, whole=False).scan_shape
+    for y, x in listed:
+        if y >= rows or x >= columns:
+            raise InputError(
+                f"data.exclude = ({y}, {x}) is outside the scan of {rows} x {columns} positions: they are"
+                f" counted from (0, 0) to ({rows - 1}, {columns - 1})"
+            )
+    if not experiment.blocks:
+        count = math.prod(info.scan_shape)
+        raise InputError(f"data.exclude leaves none of the {count} positions: exclude fewer")
+
+
+def doubts(experiment: Experiment) -> list[str]:
+    """Warnings about a job that can run."""
+    found = []
+    if experiment.config.solver.validation_fraction is not None and not experiment.counts_are_whole:
+        found.append("counts are not whole electrons: nothing is held out, the run stops on the loss alone")
+    listed = experiment.config.data.exclude
+    if experiment.info.selection is not None and listed not in (None, "misfired"):
+        beyond = len(set(listed)) - sum((y1 - y0) * (x1 - x0) for y0, y1, x0, x1 in experiment.excluded)
+        if beyond:
+            found.append(
+                f"{beyond} of the positions in data.exclude are not in the selection: they are counted in the stored"
+                " scan, as the coordinates scan_y and scan_x are"
+            )
+    return found

@@ -1,0 +1,214 @@
+"""What dataset and job say together, each fact once: microscope, specimen, canvas, blocks, tiles. Loads no solver."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from .._errors import InputError
+from ..analysis.sampling import SamplingReport, sampling_report
+from ..io.dataset import DatasetInfo, dataset_facts
+from ..io.selected import positions_of
+from ..model.blocks import Block, Box, boxes_of, joined_tile, make_blocks
+from ..model.config import LARGEST_TILE, JobConfig
+from ..model.optics import Microscope, defocus_of
+from ..model.scan import Canvas, make_canvas
+from ..model.tiles import Rect
+from ..physics.constraints import blur_reach
+from ..physics.views import split_positions, window
+
+THINNEST = 0.5
+"""Angstrom. The potential of an atom is about 1 angstrom deep: thinner slices divide atoms, and are work and unknowns
+for nothing."""
+TANGENT_ABOVE = 4
+"""Free slices above which the tangent step is worth its extra pass."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A dataset, or what is selected of it, and a job on it.
+
+    Parameters
+    ----------
+    info : DatasetInfo
+    config : JobConfig
+    """
+
+    info: DatasetInfo
+    config: JobConfig
+
+    # -- microscope and specimen -------------------------------------------------------------------------------------
+
+    @cached_property
+    def microscope(self) -> Microscope:
+        """The dataset's microscope with what the job replaces."""
+        microscope, defocus = self.info.microscope, self.config.probe.defocus_angstrom
+        if defocus is None:
+            return microscope
+        c10 = 0.0 - defocus_of(defocus, "probe.defocus_angstrom")
+        return replace(microscope, aberrations={**microscope.aberrations, "C10": c10})
+
+    @property
+    def thickness(self) -> float | None:
+        """Thickness in angstrom from the job, else from the dataset, else None."""
+        return self.config.object.thickness_angstrom or self.info.attributes.get("thickness_angstrom")
+
+    @cached_property
+    def slices(self) -> int:
+        """Number of slices S: the job's, else one per half depth of field of the thickness.
+
+        Raises
+        ------
+        InputError
+            If the job wants several of an unknown thickness, or thinner ones than an atom.
+        """
+        wanted, thickness = self.config.object.slices, self.thickness
+        if wanted is None:
+            half = 0.5 * self.info.microscope.depth_of_field
+            return 1 if thickness is None else max(1, math.ceil(thickness / half))
+        if wanted > 1 and thickness is None:
+            raise InputError(
+                f"object.slices = {wanted} needs the thickness, which the dataset does not say:"
+                " set object.thickness_angstrom, or object.slices = 1"
+            )
+        if thickness is not None and wanted > 1 and thickness / wanted < THINNEST:
+            raise InputError(
+                f"object.slices = {wanted} for {thickness:g} A are slices of {thickness / wanted:.2g} A, at least"
+                f" {THINNEST:g} A are allowed: set object.slices to at most {max(1, math.floor(thickness / THINNEST))},"
+                " or leave it unset"
+            )
+        return wanted
+
+    @cached_property
+    def sampling(self) -> SamplingReport:
+        """Sampling, dose, probe and positions; reads no counts.
+
+        Stored positions are compared with the scan where all of it is used: a selection may turn it round, or leave
+        gaps.
+        """
+        info = self.info
+        compared = info.selection is None or bool(info.selection.positions)
+        report = sampling_report(
+            self.microscope,
+            info.detector.pixels,
+            info.detector.angular_step_mrad,
+            info.scan_step,
+            info.scan_shape,
+            float(info.attributes["electrons_per_pattern"]),
+            slices=self.slices,
+            modes=self.config.probe.modes,
+            thickness_angstrom=self.thickness,
+            positions=positions_of(info).reshape(*info.scan_shape, 2) if compared else None,
+        )
+        return replace(report, facts=dataset_facts(info))
+
+    # -- object ------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _placed(self) -> tuple[Canvas, np.ndarray]:
+        pixels, wavelength = self.info.detector.pixels, self.microscope.wavelength
+        return make_canvas(positions_of(self.info), pixels, self.info.detector.pixel_angstrom(wavelength))
+
+    @property
+    def canvas(self) -> Canvas:
+        """The object's canvas."""
+        return self._placed[0]
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Positions [J, 2] in canvas pixels."""
+        return self._placed[1]
+
+    @property
+    def object_dtype(self) -> np.dtype:
+        """Real or complex phases."""
+        return np.dtype(np.float32 if self.config.object.kind == "phase" else np.complex64)
+
+    @cached_property
+    def tile_side(self) -> int | None:
+        """Side of the object's tiles in pixels, None where the object stays whole: from the scan and the job alone.
+
+        With a bound on memory, the largest side whose tile with its halo takes a quarter of it, so that a worker can
+        hold some tiles besides what is on its way.
+        """
+        bound, n = self.config.engine.object_gib, self.info.detector.pixels
+        if self.config.engine.tile_pixels is not None or bound is None:
+            return self.config.engine.tile_pixels
+        # object and anchor of the state that is looked at, of the next and of the best; gradient and direction;
+        # illumination and weight, which are real, and as much in a merge; benchmarks/tiles.py: 49 bytes for phases
+        pixel_bytes = self.slices * (8 * self.object_dtype.itemsize + 4 * 4)
+        if math.prod(self.canvas.shape) * pixel_bytes <= bound * 2**30:
+            return None
+        halo = n + 2 * blur_reach(self.config.object.blur_angstrom / self.canvas.pixel)
+        side = int(math.sqrt(bound * 2**30 / 4 / pixel_bytes)) - halo
+        if side < n:
+            least = 4 * (n + halo) ** 2 * pixel_bytes / 2**30
+            raise InputError(f"engine.object_gib = {bound:g} holds no tile of {n} pixels: use at least {least:.3g}")
+        return min(side, LARGEST_TILE)
+
+    # -- scan --------------------------------------------------------------------------------------------------------
+
+    @property
+    def excluded(self) -> tuple[Box, ...]:
+        """Positions that the job lists as not to be used, by their numbers in the store; in the scan of a selection."""
+        listed, selection = self.config.data.exclude, self.info.selection
+        boxes = () if listed is None or listed == "misfired" else boxes_of(listed)
+        return boxes if selection is None else selection.places(boxes)
+
+    @cached_property
+    def blocks(self) -> tuple[Block, ...]:
+        """The scan's blocks, without what the job leaves out."""
+        return self.blocks_without(())
+
+    def blocks_without(self, left_out: tuple[Box, ...]) -> tuple[Block, ...]:
+        """The scan's blocks, the job's or else whole shards of the dataset, without what is left out by the job or
+        besides.
+
+        Of a selection, the job's are counted within it, and the shards in the store: a shard is read by one block.
+        """
+        info, left_out = self.info, self.excluded + left_out
+        if self.config.engine.block is not None:
+            return make_blocks(info.scan_shape, self.config.engine.block, left_out)
+        tile = joined_tile(info.scan_shape, info.tile)
+        if info.selection is not None:
+            tile = info.selection.tile(tile)
+        return make_blocks(info.scan_shape, tile, left_out, info.selection)
+
+    def windows(self, blocks: tuple[Block, ...]) -> list[Rect]:
+        """Part of the canvas that every block touches."""
+        n, found = self.info.detector.pixels, []
+        for block in blocks:
+            y, x = window(split_positions(self.centres[block.flat(self.info.scan_shape)], n)[0], n)
+            found.append(Rect(y.start, y.stop, x.start, x.stop))
+        return found
+
+    # -- method ------------------------------------------------------------------------------------------------------
+
+    @property
+    def counts_are_whole(self) -> bool:
+        """Only whole electrons can be thinned for validation."""
+        return np.dtype(self.info.dtype).kind == "u"
+
+    @property
+    def train_fraction(self) -> float | None:
+        """Share of the electrons to train on, None where nothing is held out."""
+        held = self.config.solver.validation_fraction
+        return None if held is None or not self.counts_are_whole else 1 - held
+
+    @cached_property
+    def searches_line(self) -> bool:
+        """Does every iteration search along its direction (the tangent step) instead of taking the pooled step over S?
+
+        Pooled steps are the more pessimistic the more slices move independently; slices that are tied together move as
+        one, and there the pooled step is right. A Gaussian coupling leaves about one free slice to two sigma.
+        """
+        if self.config.solver.step_rule != "auto":
+            return self.config.solver.step_rule == "tangent"
+        rules = self.config.object
+        free: float = 1 if rules.coupling == "identical" else self.slices
+        if rules.coupling == "gaussian":
+            free = min(self.slices, (self.thickness or 0.0) / (2 * rules.coupling_sigma_angstrom))
+        return free > TANGENT_ABOVE

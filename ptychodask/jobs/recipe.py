@@ -1,0 +1,104 @@
+"""From which any worker builds the same problem: a few kilobytes, which also lie in the run folder."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .._array import backend_module, cupy_available
+from .._processor import processor
+from ..distributed.machine import cores
+from ..io.dataset import dataset_info
+from ..io.selected import select
+from ..model.blocks import Box
+from ..model.config import EngineConfig, JobConfig
+from ..model.selection import Selection
+from ..solver.workspace_gpu import choose_device
+from .experiment import Experiment
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a worker needs to build the algorithm: a few kilobytes.
+
+    ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
+    data; ``hold_out`` is off while all electrons are used. ``backend``, ``chains`` and ``device_batch`` are what a
+    worker chose at the start, so that all workers, and a resumed run, compute the same bits; they do on ``processor``,
+    the kind that this worker has. ``damaged`` are the chunks
+    that the survey found unreadable and that are left out, where the job wants that; ``excluded`` are positions that
+    are left out because the job says so, or because they misfired; ``suspicions`` are warnings. ``container`` and
+    ``pattern_bytes`` say how it found counts to be cached: as ``events`` or in a dense type, in how many bytes per
+    pattern. ``selection`` is what is used of the dataset, None for all of it; its files lie in the run folder.
+    """
+
+    path: str
+    config: str
+    mean_counts: float = math.nan
+    hold_out: bool = True
+    backend: str = "numpy"
+    processor: str = ""
+    chains: bool = False
+    device_batch: int = 0
+    damaged: tuple[Box, ...] = ()
+    excluded: tuple[Box, ...] = ()
+    suspicions: tuple[str, ...] = ()
+    container: str = ""
+    pattern_bytes: float = math.nan
+    selection: Selection | None = None
+
+    @classmethod
+    def load(cls, values: dict[str, Any]) -> Recipe:
+        """From the dictionary that JSON made of it, which keeps every bit of a float but knows no tuples."""
+        boxes = {name: tuple(tuple(box) for box in values.get(name, ())) for name in ("damaged", "excluded")}
+        chosen = Selection.load(values.get("selection"))
+        return cls(**{**values, **boxes, "suspicions": tuple(values.get("suspicions", ())), "selection": chosen})
+
+    @property
+    def left_out(self) -> tuple[Box, ...]:
+        """What no block holds."""
+        return self.damaged + self.excluded
+
+    @property
+    def job(self) -> JobConfig:
+        """The configuration."""
+        return JobConfig.model_validate_json(self.config)
+
+    @property
+    def experiment(self) -> Experiment:
+        """What is used of the dataset, and the job on it; read anew every time."""
+        return Experiment(select(dataset_info(self.path, whole=False), self.selection), self.job)
+
+
+def kernels(engine: EngineConfig) -> str:
+    """Backend that this process would compute with."""
+    backend: str = engine.backend
+    if backend == "auto":  # who asks for GPUs wants an error where there are none
+        backend = "cupy" if engine.gpus is not None or cupy_available() else "cpu"
+    backend_module(backend)  # refuses a missing device now
+    return backend
+
+
+def choose_kernels(recipe: Recipe) -> Recipe:
+    """The recipe with its backend; run on a worker, which may have a device the client lacks."""
+    backend = kernels(recipe.job.engine)
+    chosen = replace(recipe, backend=backend, processor=processor(backend))
+    if backend != "cupy":
+        return chosen
+    chains, batch = _choose_device(recipe)
+    return replace(chosen, chains=chains, device_batch=batch)
+
+
+def _choose_device(recipe: Recipe) -> tuple[bool, int]:
+    """Way through the slices and mini-batch for this worker's device, which local workers and their threads share."""
+    experiment = recipe.experiment
+    patterns = max(block.size for block in experiment.blocks)
+    shape = (experiment.slices, experiment.config.probe.modes, experiment.info.detector.pixels)
+    return choose_device(*shape, patterns, _sharing_device(experiment.config.engine))
+
+
+def _sharing_device(engine: EngineConfig) -> int:
+    """Threads that share a device: too many would mean mini-batches too small to fill it, too few no memory."""
+    if engine.gpus is not None:
+        return engine.threads or 1  # one worker each, as ``distributed.cluster`` starts them
+    return engine.threads * (engine.workers or 1) if engine.threads else cores()
