@@ -67,7 +67,7 @@ def test_slices_thinner_than_an_atom_are_refused(info):
     assert Experiment(with_thickness(info, 0.3), job(object={"slices": 1})).slices == 1
     assert Experiment(with_thickness(info, 0.3), job()).slices == 1
     with pytest.raises(InputError, match=r"to at most 1, "):
-        Experiment(with_thickness(info, 0.3), job(object={"slices": 2})).slices
+        check(Experiment(with_thickness(info, 0.3), job(object={"slices": 2})))
 
 
 def test_defocus_is_replaced_and_nothing_else(info):
