@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import product
 from pathlib import Path
 
 from record import arguments, save
 
 import ptychodask
 
-QUESTION = "infinite dose: correlation with the truth after 5, 10 and 20 iterations without any blur"
+QUESTION = (
+    "infinite dose: correlation with the truth after 5, 10 and 20 iterations without any blur, for both kinds of object"
+)
 
 
 if __name__ == "__main__":
@@ -22,13 +25,13 @@ if __name__ == "__main__":
             dose_per_square_angstrom=float("inf"), slice_thickness_angstrom=4.0 if options.tiny else 2.0,
             detector_pixels=64 if options.tiny else 128,
         )  # fmt: skip
-        for iterations in (2,) if options.tiny else (5, 10, 20):
+        for kind, iterations in product(("phase", "complex"), (2,) if options.tiny else (5, 10, 20)):
             job = {
-                "object": {"slices": 4, "blur_angstrom": 0.0, "positivity": False},
+                "object": {"slices": 4, "blur_angstrom": 0.0, "positivity": False, "kind": kind},
                 "solver": {"iterations": iterations, "epsilon": 0.01},
             }
             result = ptychodask.reconstruct(data, job)
             figures = ptychodask.report(result)
             names = ("correlation_2.5A", "correlation_2.0A", "nrmse", "ssim", "frc_resolution_angstrom")
-            rows.append({"iterations": iterations, **{n: figures[n] for n in names}})
+            rows.append({"kind": kind, "iterations": iterations, **{n: figures[n] for n in names}})
     save("infinite_dose", QUESTION, rows, options)
