@@ -15,7 +15,7 @@ from record import RESULTS
 
 from ptychodask.distributed import iterate, tiled
 from ptychodask.io.dataset import dataset_info
-from ptychodask.io.tiles import Layout, TileSummary, create_skeleton, seal
+from ptychodask.io.writer import Layout, ShardSummary, create_skeleton, seal
 from ptychodask.jobs.experiment import Experiment
 from ptychodask.jobs.footprint import Footprint
 from ptychodask.model.blocks import Block
@@ -85,7 +85,7 @@ def skeleton(folder: Path, scan: tuple[int, int], pixels: int = 128, step: float
         microscope = Microscope(300e3, 10.0, {"C10": -600.0})
         layout = Layout(scan, Detector(pixels, 0.47), microscope, (step, step), "uint8", (16, 16))
         create_skeleton(path, layout, raster(scan, (step, step)), None)
-        seal(path, layout, [TileSummary("", ELECTRONS * math.prod(scan), 1.0)], {})
+        seal(path, layout, [ShardSummary("", ELECTRONS * math.prod(scan), 1.0)], {})
     return path
 
 

@@ -18,7 +18,7 @@ import ptychodask
 from ptychodask import InputError, JobConfig
 from ptychodask import _arguments as arguments
 from ptychodask.io.dataset import dataset_info
-from ptychodask.io.tiles import RESERVED
+from ptychodask.io.writer import RESERVED
 
 COUNTS = np.random.default_rng(0).integers(0, 5, (4, 4, N, N)).astype(np.uint8)
 
@@ -251,7 +251,7 @@ def test_simulate_takes_numpys_kinds(tmp_path):
     )  # fmt: skip
     info = dataset_info(path)
     assert (info.attributes["seed"], info.attributes["tilt_mrad"]) == (3, [1.0, 2.0])
-    assert info.scan_step == (0.9, 0.9) and info.tile == (1, 2)
+    assert info.scan_step == (0.9, 0.9) and info.shard == (1, 2)
 
 
 # -- the other functions -------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
-"""Counts of any source, tile by tile, such that every chunk of the source is read once and few are held.
+"""Counts of any source, shard by shard, such that every chunk of the source is read once and few are held.
 
-Where chunks end at the borders of tiles, a tile is read with the chunks in it and nothing else is held. Where they do
-not (a detector writes whole rows of the scan), the chunks that reach into a row of tiles are read together, and what
+Where chunks end at the borders of shards, a shard is read with the chunks in it and nothing else is held. Where they do
+not (a detector writes whole rows of the scan), the chunks that reach into a row of shards are read together, and what
 the next row needs of them is kept.
 """
 
@@ -17,10 +17,10 @@ import dask.array as da
 import numpy as np
 
 from .._errors import InputError
-from ..model.blocks import Block, default_tile, make_blocks
+from ..model.blocks import Block, default_shard, make_blocks
 
 BAND_BYTES = 2**30
-"""Bytes of counts that are held at most, but for a tile and for what is one chunk of the source. Where rows of tiles
+"""Bytes of counts that are held at most, but for a shard and for what is one chunk of the source. Where rows of shards
 take more, they are read in strips, and each chunk once for every strip that it reaches into."""
 
 
@@ -72,19 +72,19 @@ class Source:
         return found
 
 
-def fitting_tile(source: Source) -> tuple[int, int]:
-    """The default tile of the scan, lower where rows of such tiles could not be held."""
+def fitting_shard(source: Source) -> tuple[int, int]:
+    """The default shard of the scan, lower where rows of such shards could not be held."""
     scan_shape = source.array.shape[:2]
-    height, width = default_tile(scan_shape)
+    height, width = default_shard(scan_shape)
     while height > 1 and _most_bytes(source, (height, width)) > BAND_BYTES:
         height = -(-height // 2)
     return height, width
 
 
-def tiles_of(source: Source, tile: tuple[int, int]) -> Iterator[tuple[Block, np.ndarray]]:
-    """Every tile of the scan with its counts, in the order in which the source is best read."""
-    blocks = {(block.y0, block.x0): block for block in make_blocks(source.array.shape[:2], tile)}
-    for borders in _regions(source, tile):
+def shards_in(source: Source, shard: tuple[int, int]) -> Iterator[tuple[Block, np.ndarray]]:
+    """Every shard of the scan with its counts, in the order in which the source is best read."""
+    blocks = {(block.y0, block.x0): block for block in make_blocks(source.array.shape[:2], shard)}
+    for borders in _regions(source, shard):
         axis, held = _way(source, borders)
         for strip in _strips(borders, axis, held * source.pattern_bytes):
             for corner, counts in _streamed(source, strip, axis):
@@ -92,13 +92,13 @@ def tiles_of(source: Source, tile: tuple[int, int]) -> Iterator[tuple[Block, np.
 
 
 Borders = tuple[tuple[int, ...], tuple[int, ...]]
-"""Borders of tiles along both axes, of a part of the scan."""
+"""Borders of shards along both axes, of a part of the scan."""
 
 
-def _regions(source: Source, tile: tuple[int, int]) -> list[Borders]:
+def _regions(source: Source, shard: tuple[int, int]) -> list[Borders]:
     """Parts of the scan that share no chunk, each as small as it can be."""
     axes = []
-    for n, side, cuts in zip(source.array.shape, tile, source.cuts, strict=False):
+    for n, side, cuts in zip(source.array.shape, shard, source.cuts, strict=False):
         ends = (*range(0, n, side), n)
         common = sorted(set(ends) & set(cuts))
         axes.append([tuple(end for end in ends if a <= end <= b) for a, b in pairwise(common)])
@@ -113,9 +113,9 @@ def _way(source: Source, borders: Borders) -> tuple[int, int]:
     return axis, held[axis]
 
 
-def _most_bytes(source: Source, tile: tuple[int, int]) -> int:
+def _most_bytes(source: Source, shard: tuple[int, int]) -> int:
     most = 0
-    for borders in _regions(source, tile):
+    for borders in _regions(source, shard):
         axis, held = _way(source, borders)
         across = borders[1 - axis]
         most = max(most, held * (across[-1] - across[0]) * source.pattern_bytes)
@@ -123,7 +123,7 @@ def _most_bytes(source: Source, tile: tuple[int, int]) -> int:
 
 
 def _pieces(cuts: tuple[int, ...], ends: tuple[int, ...]) -> list[int]:
-    """Borders of what is read at once: up to the first chunk that completes the next tile."""
+    """Borders of what is read at once: up to the first chunk that completes the next shard."""
     pieces = [ends[0]]
     for end in ends[1:]:
         cut = next(cut for cut in cuts if cut >= end)
@@ -142,18 +142,18 @@ def _held(pieces: list[int], ends: tuple[int, ...]) -> int:
 
 
 def _strips(borders: Borders, axis: int, bytes_across: int) -> list[Borders]:
-    """A part of the scan cut across ``axis`` into as few strips as can be held; a strip is a tile wide at least."""
+    """A part of the scan cut across ``axis`` into as few strips as can be held; a strip is a shard wide at least."""
     across = borders[1 - axis]
-    tiles = [0]
+    shards = [0]
     for i in range(1, len(across)):
-        if (across[i] - across[tiles[-1]]) * bytes_across > BAND_BYTES and i - 1 > tiles[-1]:
-            tiles.append(i - 1)
-    strips = [across[a : b + 1] for a, b in pairwise([*tiles, len(across) - 1])]
+        if (across[i] - across[shards[-1]]) * bytes_across > BAND_BYTES and i - 1 > shards[-1]:
+            shards.append(i - 1)
+    strips = [across[a : b + 1] for a, b in pairwise([*shards, len(across) - 1])]
     return [(borders[0], strip) if axis == 0 else (strip, borders[1]) for strip in strips]
 
 
 def _streamed(source: Source, borders: Borders, axis: int) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
-    """Corner and counts of every tile, reading along ``axis``."""
+    """Corner and counts of every shard, reading along ``axis``."""
     along, across = borders[axis], borders[1 - axis]
     parts: list[tuple[int, np.ndarray]] = []
     waiting = list(pairwise(along))
@@ -172,6 +172,6 @@ def _streamed(source: Source, borders: Borders, axis: int) -> Iterator[tuple[tup
 
 
 def _cut(part: np.ndarray, at: int, along: tuple[int, int], across: tuple[int, int], axis: int) -> np.ndarray:
-    """What of a part, which starts ``at``, belongs to a tile."""
+    """What of a part, which starts ``at``, belongs to a shard."""
     inside = slice(max(along[0] - at, 0), max(along[1] - at, 0))
     return part[inside, across[0] : across[1]] if axis == 0 else part[across[0] : across[1], inside]

@@ -40,7 +40,7 @@ def content_digest(path: str | Path, lost: Collection[str] = ()) -> str:
     Counts are known by the checksums that are stored with every chunk, so they are not read: a look at every shard and
     four bytes of every chunk. Neither the time of writing nor the place count, so a copy of the files has the same
     digest. Two things cannot be seen: a chunk whose bytes were damaged after it was written, which its checksum tells
-    when it is read; and, in shards that were not written by :mod:`ptychodask.io.tiles`, the content: there size, inode
+    when it is read; and, in shards that were not written by :mod:`ptychodask.io.writer`, the content: there size, inode
     and time of every file stand for it, and a copy is another dataset. In a zip file size and checksum of a shard stand
     for it, at an address its size alone.
 

@@ -18,22 +18,22 @@ from ..model.blocks import Block
 from ..model.optics import Microscope, with_defocus
 from ..model.scan import Detector, check_disk, make_canvas, raster, scan_step
 from .atomic import check_output, writing
-from .bands import Source, fitting_tile, tiles_of
+from .bands import Source, fitting_shard, shards_in
 from .dataset import DIMS
 from .kinds import DATASET
-from .tiles import (
+from .truth import a_truth
+from .writer import (
     SHARD,
     Layout,
-    TileSummary,
+    ShardSummary,
     check_counts,
     create_skeleton,
     refuse_reserved,
     seal,
     widen,
-    write_tile,
+    write_shard,
     write_truth,
 )
-from .truth import a_truth
 
 TYPES = ("uint8", "uint16", "float32")
 """Of stored counts, from the smallest."""
@@ -130,13 +130,13 @@ def create_dataset(
     make_canvas(positions.reshape(-1, 2), detector.pixels, detector.pixel_angstrom(microscope.wavelength))
     used = _used(mask, hidden, counts.shape[2:])
     source = Source.of(counts)
-    tile = fitting_tile(source) if chunks is None else arguments.whole_pair(chunks, "chunks", SHARD)
+    shard = fitting_shard(source) if chunks is None else arguments.whole_pair(chunks, "chunks", SHARD)
     fixed = counts.dtype in (np.uint8, np.uint16)
-    layout = Layout(scan_shape, detector, microscope, step, str(counts.dtype) if fixed else TYPES[0], tile)
+    layout = Layout(scan_shape, detector, microscope, step, str(counts.dtype) if fixed else TYPES[0], shard)
     with writing(target, DATASET, overwrite) as temporary:
         create_skeleton(temporary, layout, positions, used)
-        layout, tiles = _write_counts(temporary, layout, source, used, fixed)
-        seal(temporary, layout, tiles, kept)
+        layout, shards = _write_counts(temporary, layout, source, used, fixed)
+        seal(temporary, layout, shards, kept)
         if known is not None:
             write_truth(temporary, known)
     return target
@@ -208,15 +208,15 @@ def _attributes(attributes: Any) -> dict[str, Any]:
 
 def _write_counts(
     path: Path, layout: Layout, source: Source, used: np.ndarray | None, fixed: bool
-) -> tuple[Layout, list[TileSummary]]:
-    """Write all tiles in the smallest type that holds the counts exactly.
+) -> tuple[Layout, list[ShardSummary]]:
+    """Write all shards in the smallest type that holds the counts exactly.
 
     Types other than uint8 and uint16 (``fixed``) start with the smallest. What is written already is written again
-    from here where a later tile needs a larger one, and the source is still read once.
+    from here where a later shard needs a larger one, and the source is still read once.
     """
-    tiles: dict[int, TileSummary] = {}
+    shards: dict[int, ShardSummary] = {}
     written: list[Block] = []
-    for block, found in tiles_of(source, layout.tile):
+    for block, found in shards_in(source, layout.shard):
         # what a pixel that is not used holds (NaN of a gap, 65535 of a dead one) is no count
         counts = found if used is None else np.where(used, found, np.zeros((), found.dtype))
         del found
@@ -225,11 +225,11 @@ def _write_counts(
             needed = _smallest_type(counts, block)
             if TYPES.index(needed) > TYPES.index(layout.dtype):
                 layout = replace(layout, dtype=needed)
-                tiles = widen(path, layout, written)
-        tiles[block.index] = write_tile(path, block, counts)
+                shards = widen(path, layout, written)
+        shards[block.index] = write_shard(path, block, counts)
         written.append(block)
         del counts
-    return layout, [tiles[index] for index in sorted(tiles)]
+    return layout, [shards[index] for index in sorted(shards)]
 
 
 def _smallest_type(counts: np.ndarray, block: Block) -> str:

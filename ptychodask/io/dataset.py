@@ -53,7 +53,7 @@ class DatasetInfo:
     detector: Detector
     scan_shape: tuple[int, int]
     scan_step: tuple[float, float]
-    tile: tuple[int, int]
+    shard: tuple[int, int]
     dtype: str
     fingerprint: str
     attributes: dict[str, Any]
@@ -145,7 +145,7 @@ def dataset_facts(info: DatasetInfo) -> tuple[Row, ...]:
     shape = " x ".join(str(n) for n in (*info.scan_shape, info.detector.pixels, info.detector.pixels))
     rows: list[Row] = [
         ("counts", shape, f"{info.dtype}, scan_y x scan_x x ky x kx", None),
-        ("shards", f"{info.tile[0]} x {info.tile[1]}", "scan positions", None),
+        ("shards", f"{info.shard[0]} x {info.shard[1]}", "scan positions", None),
         ("energy", f"{scope.energy_ev / 1e3:g}", "keV", None),
         ("semi-angle", f"{scope.semi_angle_mrad:g}", "mrad", None),
         ("defocus", f"{scope.defocus_angstrom:g}", "angstrom, positive is underfocus", None),
@@ -207,10 +207,10 @@ def labelled(info: DatasetInfo) -> xr.Dataset:
         }
     # Dask names what is computed by what it is: the same in every process that opens the same dataset
     token = f"{info.path} {info.fingerprint}"
-    tile = dict(zip(DIMS[:2], info.tile, strict=True))
-    chunks = {"counts": tile, "positions": {}, "mask": {}}  # the small ones whole: else each is read once per shard
+    shard = dict(zip(DIMS[:2], info.shard, strict=True))
+    chunks = {"counts": shard, "positions": {}, "mask": {}}  # the small ones whole: else each is read once per shard
     variables = {
-        name: variables[name].chunk(chunks[name], name=f"ptychodask-{name}-{tokenize(token, tile)}")
+        name: variables[name].chunk(chunks[name], name=f"ptychodask-{name}-{tokenize(token, shard)}")
         for name in variables
     }
     data = xr.Dataset(variables, attrs=dict(root.attributes))

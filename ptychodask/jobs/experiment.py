@@ -12,7 +12,7 @@ from .._errors import InputError
 from ..analysis.sampling import SamplingReport, sampling_report
 from ..io.dataset import DatasetInfo, dataset_facts
 from ..io.selected import positions_of
-from ..model.blocks import Block, Box, boxes_of, joined_tile, make_blocks
+from ..model.blocks import Block, Box, boxes_of, joined_shards, make_blocks
 from ..model.config import LARGEST_TILE, JobConfig
 from ..model.optics import Microscope, defocus_of
 from ..model.scan import Canvas, make_canvas
@@ -172,10 +172,10 @@ class Experiment:
         info, left_out = self.info, self.excluded + left_out
         if self.config.engine.block is not None:
             return make_blocks(info.scan_shape, self.config.engine.block, left_out)
-        tile = joined_tile(info.scan_shape, info.tile)
+        sides = joined_shards(info.scan_shape, info.shard)
         if info.selection is not None:
-            tile = info.selection.tile(tile)
-        return make_blocks(info.scan_shape, tile, left_out, info.selection)
+            sides = info.selection.stored_sides(sides)
+        return make_blocks(info.scan_shape, sides, left_out, info.selection)
 
     def windows(self, blocks: tuple[Block, ...]) -> list[Rect]:
         """Part of the canvas that every block touches."""

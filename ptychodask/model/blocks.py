@@ -21,9 +21,9 @@ FEW_BLOCKS = 16
 
 @dataclass(frozen=True)
 class Block:
-    """A contiguous tile of the scan: rows ``y0 <= y < y1``, columns ``x0 <= x < x1``, less what is left out.
+    """A contiguous piece of the scan: rows ``y0 <= y < y1``, columns ``x0 <= x < x1``, less what is left out.
 
-    ``skip`` are the patterns that are left out, rising, counted row by row within the tile.
+    ``skip`` are the patterns that are left out, rising, counted row by row within it.
     """
 
     index: int
@@ -88,30 +88,33 @@ class BlockSource(Protocol):
 
 
 def make_blocks(
-    scan_shape: tuple[int, int], tile: tuple[int, int], left_out: Iterable[Box] = (), selection: Selection | None = None
+    scan_shape: tuple[int, int],
+    sides: tuple[int, int],
+    left_out: Iterable[Box] = (),
+    selection: Selection | None = None,
 ) -> tuple[Block, ...]:
-    """All tiles of a scan in row-major order, less positions that are left out; tiles of which nothing is left are not
+    """All blocks of a scan in row-major order, less positions that are left out; those of which nothing is left are not
     there.
 
-    With a selection, the tiles are those of the stored scan, and a block is what is selected of one.
+    With a selection, ``sides`` are of the stored scan, and a block is what is selected of such a piece of it.
     """
-    y_runs = runs(range(scan_shape[0]) if selection is None else selection.rows, tile[0])
-    x_runs = runs(range(scan_shape[1]) if selection is None else selection.columns, tile[1])
+    y_runs = runs(range(scan_shape[0]) if selection is None else selection.rows, sides[0])
+    x_runs = runs(range(scan_shape[1]) if selection is None else selection.columns, sides[1])
     blocks = (Block(i, *y, *x) for i, (y, x) in enumerate(product(y_runs, x_runs)))
     boxes = tuple(left_out)
     return tuple(b for b in (block.without(boxes) if boxes else block for block in blocks) if b.size)
 
 
-def joined_tile(scan_shape: tuple[int, int], shard: tuple[int, int]) -> tuple[int, int]:
-    """Scan tile of a block: as many whole shards as come near the default tile, because every block is a task.
+def joined_shards(scan_shape: tuple[int, int], shard: tuple[int, int]) -> tuple[int, int]:
+    """Sides of a block: as many whole shards as come near the default one, because every block is a task.
 
-    Shards of the default tile and larger ones stay alone, and so do few small ones: they cost little, and workers share
+    Shards of the default size and larger ones stay alone, and so do few small ones: they cost little, and workers share
     them. Only the dataset decides, so that any workers give the same bits.
     """
     shards = math.prod(-(-n // side) for n, side in zip(scan_shape, shard, strict=True))
     if shards <= FEW_BLOCKS:
         return shard
-    height, width = default_tile(scan_shape)
+    height, width = default_shard(scan_shape)
     room = height * width // math.prod(shard)
     columns = max(1, min(width // shard[1], room))
     rows = max(1, min(height // shard[0], room // columns))
@@ -129,8 +132,8 @@ def boxes_of(positions: Iterable[tuple[int, int]]) -> tuple[Box, ...]:
     return tuple(boxes)
 
 
-def default_tile(scan_shape: tuple[int, int], side: int = 16) -> tuple[int, int]:
-    """Scan tile of a shard: about ``side`` positions square, in an even number of nearly equal pieces per axis.
+def default_shard(scan_shape: tuple[int, int], side: int = 16) -> tuple[int, int]:
+    """Sides of a shard: about ``side`` positions square, in an even number of nearly equal pieces per axis.
 
     Equal pieces keep two workers equally busy, which ragged ones at the rim would not.
     """

@@ -72,9 +72,9 @@ class Selection:
         """Rows of the selection at which runs of ``rows`` rows of the store begin."""
         return frozenset(first for first, _ in runs(self.rows, rows))
 
-    def tile(self, tile: tuple[int, int]) -> tuple[int, int]:
-        """Several tiles of the stored scan, of which about as many positions are selected as one tile has in all."""
-        return tile[0] * round(self.strides[0]), tile[1] * round(self.strides[1])
+    def stored_sides(self, sides: tuple[int, int]) -> tuple[int, int]:
+        """Sides of a block of the stored scan, of which as many positions are selected as ``sides`` hold, about."""
+        return sides[0] * round(self.strides[0]), sides[1] * round(self.strides[1])
 
     def in_folder(self, folder: Path) -> Selection:
         """The same with its files in a folder."""

@@ -1,4 +1,4 @@
-"""Simulate a dataset on Dask: the potential once, then scan tiles in parallel, each written as one shard."""
+"""Simulate a dataset on Dask: the potential once, then the shards of the dataset in parallel."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from ..distributed.cluster import a_place, connect
 from ..distributed.maps import run_all
 from ..io.atomic import check_output, remove, writing
 from ..io.kinds import DATASET
-from ..io.tiles import SHARD, Layout, TileSummary, create_skeleton, seal, write_tile, write_truth
-from ..model.blocks import Block, default_tile
+from ..io.writer import SHARD, Layout, ShardSummary, create_skeleton, seal, write_shard, write_truth
+from ..model.blocks import Block, default_shard
 from ..model.optics import Microscope, with_defocus
 from ..model.scan import CANVAS_LIMIT, Detector, check_disk, raster, scan_step
 from ..physics.probe import frame_power, make_probe
@@ -153,7 +153,7 @@ def simulate(
     lean = arguments.pair(tilt_mrad, "tilt_mrad", "the lean of the columns in mrad", -200, 200)
     if workers is not None:
         workers = arguments.whole(workers, "workers", "the number of processes, or leave it out for threads", 1, 10_000)
-    tile = default_tile(scan_shape) if chunks is None else arguments.whole_pair(chunks, "chunks", SHARD)
+    shard = default_shard(scan_shape) if chunks is None else arguments.whole_pair(chunks, "chunks", SHARD)
     client = a_place(client)
     pixel, extents = detector.pixel_angstrom(microscope.wavelength), zip(scan_shape, step, strict=True)
     sides = [1.5 * (detector.pixels + (n - 1) * s / pixel) for n, s in extents]
@@ -182,7 +182,7 @@ def simulate(
     tilt = (lean[0] * 1e-3, lean[1] * 1e-3)
     experiment = Experiment(specimen, microscope, detector, true.reshape(-1, 2), electrons, slice_thickness, tilt)
     dtype = ("uint16" if in_disk > 20 else "uint8") if noisy else "float32"
-    layout = Layout(scan_shape, detector, microscope, step, dtype, tile)
+    layout = Layout(scan_shape, detector, microscope, step, dtype, shard)
     attributes = {
         "source": "ptychodask.simulate",
         "specimen": material,
@@ -205,22 +205,22 @@ def simulate(
                 potentials.append((_store_transmission, (still, count, str(scratch))))
             *_, truth = run_all(dask_client, potentials, lambda done, of: report("potential", done, of))
             noise = seed if noisy else None
-            tiles = run_all(
+            shards = run_all(
                 dask_client,
                 [
-                    (_write_tile, (str(temporary), b, experiment, str(scratch), count, noise, layout))
+                    (_write_shard, (str(temporary), b, experiment, str(scratch), count, noise, layout))
                     for b in layout.blocks()
                 ],
                 lambda done, of: report("patterns", done, of),
             )
         remove(scratch)
-        seal(temporary, layout, tiles, attributes)
+        seal(temporary, layout, shards, attributes)
         write_truth(temporary, truth)
     return target
 
 
 def _store_transmission(experiment: Experiment, configuration: int, folder: str) -> xr.Dataset:
-    """Keep the transmission of one configuration on disk, where tiles map only the window that they need.
+    """Keep the transmission of one configuration on disk, of which every shard maps only the window that they need.
 
     Returns the truth that belongs to these atoms.
     """
@@ -235,7 +235,7 @@ def _store_transmission(experiment: Experiment, configuration: int, folder: str)
     return _truth(experiment, np.asarray(projected))
 
 
-def _write_tile(
+def _write_shard(
     path: str,
     block: Block,
     experiment: Experiment,
@@ -243,7 +243,7 @@ def _write_tile(
     configurations: int,
     seed: int | None,
     layout: Layout,
-) -> TileSummary:
+) -> ShardSummary:
     indices = block.flat(layout.scan_shape)
     intensities: Any = 0
     for c in range(configurations):
@@ -252,7 +252,7 @@ def _write_tile(
         intensities = intensities + diffraction_patterns(experiment, indices, slices, thicknesses)
     intensities = intensities / configurations
     counts = intensities.astype(np.float32) if seed is None else poisson_counts(intensities, indices, seed)
-    return write_tile(Path(path), block, counts.reshape(block.y1 - block.y0, block.x1 - block.x0, *counts.shape[1:]))
+    return write_shard(Path(path), block, counts.reshape(block.y1 - block.y0, block.x1 - block.x0, *counts.shape[1:]))
 
 
 def _truth(experiment: Experiment, projected: np.ndarray) -> xr.Dataset:

@@ -173,7 +173,7 @@ def test_a_full_disk_is_one_line_and_the_old_output_stays(run, work, name, monke
     assert tree(work) == before
 
 
-@pytest.mark.parametrize("stage", ["create_skeleton", "write_tile", "seal"])
+@pytest.mark.parametrize("stage", ["create_skeleton", "write_shard", "seal"])
 def test_create_dataset_on_a_full_disk(work, stage, monkeypatch):
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -57,7 +57,7 @@ PLACES = [zipped, zipped_with_its_folder, in_memory, by_file_address]
 def test_a_dataset_elsewhere_is_that_of_the_folder(place, scan, tmp_path):
     address, here = place(scan, tmp_path), dataset_info(scan)
     info = dataset_info(address)
-    assert (info.fingerprint, info.scan_shape, info.tile) == (here.fingerprint, here.scan_shape, here.tile)
+    assert (info.fingerprint, info.scan_shape, info.shard) == (here.fingerprint, here.scan_shape, here.shard)
     np.testing.assert_array_equal(read_positions(address), read_positions(scan))
     np.testing.assert_array_equal(read_mask(address), read_mask(scan))
     np.testing.assert_array_equal(

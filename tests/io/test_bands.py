@@ -13,11 +13,11 @@ import xarray as xr
 
 from ptychodask._errors import InputError
 from ptychodask.io import bands
-from ptychodask.io.bands import Source, fitting_tile, tiles_of
+from ptychodask.io.bands import Source, fitting_shard, shards_in
 from ptychodask.io.create import create_dataset
 from ptychodask.io.dataset import dataset_info, open_dataset, read_mask
 from ptychodask.io.source import ZarrBlocks
-from ptychodask.model.blocks import default_tile, make_blocks
+from ptychodask.model.blocks import default_shard, make_blocks
 
 N = 8
 OPTICS = dict(
@@ -60,7 +60,7 @@ def test_every_chunk_is_read_once(chunks, tile, lazy):
     stored = Stored(counts, chunks)
     with dask.config.set(scheduler="sync"):
         array = da.from_array(stored, chunks=(*chunks, N, N), meta=counts[:0, :0]) if lazy else stored
-        found = {block.index: (block, part.copy()) for block, part in tiles_of(Source.of(array), tile)}
+        found = {block.index: (block, part.copy()) for block, part in shards_in(Source.of(array), tile)}
     assert set(stored.reads.values()) == {1}
     assert len(stored.reads) == -(-40 // chunks[0]) * -(-37 // chunks[1])
     assert [found[i][0] for i in sorted(found)] == list(make_blocks((40, 37), tile))
@@ -95,11 +95,11 @@ def test_a_fraction_at_the_end_makes_all_counts_floats(tmp_path):
 
 def test_nothing_but_the_row_of_tiles_is_held():
     stored = Stored(some_counts((64, 64)), (1, 64))
-    for _ in tiles_of(Source.of(stored), (16, 16)):
+    for _ in shards_in(Source.of(stored), (16, 16)):
         pass
     assert stored.most == 16 * 64
     aligned = Stored(some_counts((64, 64)), (8, 16))
-    for _ in tiles_of(Source.of(aligned), (16, 16)):
+    for _ in shards_in(Source.of(aligned), (16, 16)):
         pass
     assert aligned.most == 16 * 16
 
@@ -108,13 +108,13 @@ def test_what_cannot_be_held_is_read_in_strips(monkeypatch):
     counts = some_counts((32, 64))
     monkeypatch.setattr(bands, "BAND_BYTES", 16 * 32 * N * N)  # half a row of shards
     stored = Stored(counts, (1, 64))
-    tiles = list(tiles_of(Source.of(stored), (16, 16)))
+    tiles = list(shards_in(Source.of(stored), (16, 16)))
     assert len(tiles) == 8 and stored.most == 16 * 32 and set(stored.reads.values()) == {2}
     for block, part in tiles:
         np.testing.assert_array_equal(part, counts[block.y0 : block.y1, block.x0 : block.x1])
     # shards that nobody asked for are made lower instead
-    assert fitting_tile(Source.of(stored)) == (8, 16)
-    assert fitting_tile(Source.of(counts)) == default_tile((32, 64)) == (16, 16)
+    assert fitting_shard(Source.of(stored)) == (8, 16)
+    assert fitting_shard(Source.of(counts)) == default_shard((32, 64)) == (16, 16)
 
 
 @pytest.mark.parametrize("make", [

@@ -173,7 +173,7 @@ def test_one_dask_chunk_per_shard(store):
     data = open_dataset(store)
     assert data.counts.chunks == ((3, 3), (4, 4), (N,), (N,))
     assert len(shard_files(store)) == 4
-    assert dataset_info(store).tile == (3, 4)
+    assert dataset_info(store).shard == (3, 4)
 
 
 def test_ragged_shards_at_the_rim(tmp_path):
@@ -184,7 +184,7 @@ def test_ragged_shards_at_the_rim(tmp_path):
 
 
 def test_shards_larger_than_the_scan_are_cut_to_it(tmp_path):
-    assert dataset_info(write(tmp_path / "scan.zarr", chunks=(64, 4))).tile == (6, 4)
+    assert dataset_info(write(tmp_path / "scan.zarr", chunks=(64, 4))).shard == (6, 4)
 
 
 class Live:

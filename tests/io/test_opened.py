@@ -38,8 +38,8 @@ def counts_of(found):
     """All counts as blocks give them, centred, in the selection's order."""
     source, n = pickle.loads(pickle.dumps(source_of(found))), found.detector.pixels  # as it travels to workers
     counts = np.empty((found.scan_shape[0] * found.scan_shape[1], n, n), found.dtype)
-    tile = found.tile if found.selection is None else found.selection.tile(found.tile)
-    for block in make_blocks(found.scan_shape, tile, (), found.selection):
+    sides = found.shard if found.selection is None else found.selection.stored_sides(found.shard)
+    for block in make_blocks(found.scan_shape, sides, (), found.selection):
         for strip in block.strips(source.rows):
             counts[strip.flat(found.scan_shape)] = source.dense(strip)
             if isinstance(direct := source.read(strip), Events):

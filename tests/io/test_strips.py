@@ -11,7 +11,7 @@ from ptychodask import create_dataset
 from ptychodask.counts.patterns import Events, prepare
 from ptychodask.io.dataset import dataset_info
 from ptychodask.io.source import ZarrBlocks
-from ptychodask.io.tiles import inner_side
+from ptychodask.io.writer import inner_side
 from ptychodask.model.blocks import Block, make_blocks
 
 N = 48
@@ -35,7 +35,7 @@ def store(tmp_path_factory):
 def test_a_shard_is_never_there_whole(store):
     path, counts = store
     info = dataset_info(path)
-    (block,) = make_blocks(info.scan_shape, info.tile)
+    (block,) = make_blocks(info.scan_shape, info.shard)
     source, weights = ZarrBlocks(info.path, info.fingerprint), np.ones((N, N), np.float32)
 
     def pack(of: Block):

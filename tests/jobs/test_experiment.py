@@ -101,7 +101,7 @@ def test_modes_that_leave_nothing_to_the_first_are_refused(info):
 
 
 def test_blocks_are_joined_shards_unless_the_job_says_other(info):
-    small = replace(info, scan_shape=(24, 24), tile=(2, 1))
+    small = replace(info, scan_shape=(24, 24), shard=(2, 1))
     assert {block.size for block in Experiment(small, job()).blocks} == {144}
     assert {block.size for block in Experiment(small, job(engine={"block": [2, 1]})).blocks} == {2}
 

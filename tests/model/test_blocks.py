@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ptychodask.model.blocks import FEW_BLOCKS, Block, default_tile, joined_tile, make_blocks
+from ptychodask.model.blocks import FEW_BLOCKS, Block, default_shard, joined_shards, make_blocks
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 8, 100])
@@ -39,13 +39,13 @@ def test_blocks_cover_the_scan_once():
     ],
 )
 def test_small_shards_are_joined_to_blocks(scan, shard, block):
-    assert joined_tile(scan, shard) == block
+    assert joined_shards(scan, shard) == block
     assert block[0] % shard[0] == block[1] % shard[1] == 0
 
 
 @pytest.mark.parametrize("scan", [(n, m) for n in range(1, 140, 9) for m in (1, 16, 17, 66, 130)])
-def test_shards_of_the_default_tile_stay_blocks(scan):
-    tile = default_tile(scan)
-    assert joined_tile(scan, tile) == tile
+def test_shards_of_the_default_shard_stay_blocks(scan):
+    tile = default_shard(scan)
+    assert joined_shards(scan, tile) == tile
     if scan[0] * scan[1] > FEW_BLOCKS:
-        assert joined_tile(scan, (1, 1)) == tile
+        assert joined_shards(scan, (1, 1)) == tile

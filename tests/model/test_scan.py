@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ptychodask._errors import InputError
-from ptychodask.model.blocks import default_tile, make_blocks
+from ptychodask.model.blocks import default_shard, make_blocks
 from ptychodask.model.scan import Detector, make_canvas, raster
 from ptychodask.physics.views import split_positions
 
@@ -82,13 +82,13 @@ def test_order_within_a_block_is_that_of_the_scan():
     ("shape", "tile"),
     [((16, 16), (16, 16)), ((64, 64), (16, 16)), ((48, 40), (12, 10)), ((3, 5), (3, 5)), ((17, 33), (9, 9))],
 )
-def test_default_tile(shape, tile):
-    assert default_tile(shape) == tile
+def test_default_shard(shape, tile):
+    assert default_shard(shape) == tile
 
 
 @pytest.mark.parametrize("n", range(1, 200, 7))
-def test_default_tile_gives_even_and_nearly_equal_pieces(n):
-    side = default_tile((n, n))[0]
+def test_default_shard_gives_even_and_nearly_equal_pieces(n):
+    side = default_shard((n, n))[0]
     starts = range(0, n, side)
     assert side <= 16
     assert len(starts) == 1 or len(starts) % 2 == 0

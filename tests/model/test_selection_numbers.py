@@ -28,7 +28,7 @@ def test_runs_share_a_piece():
 
 @pytest.mark.parametrize("selection", PARTS)
 def test_blocks_of_a_selection_cover_it_once_and_share_no_tile(selection):
-    tile = selection.tile((4, 2))
+    tile = selection.stored_sides((4, 2))
     blocks = make_blocks(selection.scan_shape, tile, (), selection)
     rows, columns = selection.scan_shape
     np.testing.assert_array_equal(
@@ -48,8 +48,8 @@ def test_blocks_of_everything_are_those_of_the_scan():
 
 def test_blocks_of_a_stride_hold_as_many_patterns_as_a_tile():
     sparse = Selection(tuple(range(0, 64, 4)), tuple(range(1, 64, 3)))
-    assert sparse.tile((8, 8)) == (32, 24)
-    assert {b.size for b in make_blocks(sparse.scan_shape, sparse.tile((8, 8)), (), sparse)} <= {8 * 8, 8 * 5}
+    assert sparse.stored_sides((8, 8)) == (32, 24)
+    assert {b.size for b in make_blocks(sparse.scan_shape, sparse.stored_sides((8, 8)), (), sparse)} <= {8 * 8, 8 * 5}
 
 
 def test_a_selection_survives_json():

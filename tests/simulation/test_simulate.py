@@ -66,7 +66,7 @@ def test_a_dataset_with_its_description(reference, crystal):
 
 def test_counts_do_not_depend_on_the_chunks(tmp_path, client, crystal, reference):
     path = simulate(tmp_path / "scan.zarr", crystal, chunks=(2, 3), client=client, **TINY)
-    assert dataset_info(path).tile == (2, 3)
+    assert dataset_info(path).shard == (2, 3)
     np.testing.assert_array_equal(counts_of(path), counts_of(reference))
 
 
@@ -204,7 +204,7 @@ def test_bad_input_is_refused_before_anything_runs(tmp_path, crystal, name, monk
         (OSError(errno.ENOSPC, "No space left on device"), r"scan\.zarr cannot be written \(No space left on device\)"),
     ],
 )
-@pytest.mark.parametrize("stage", ["create_skeleton", "_store_transmission", "write_tile", "seal", "write_truth"])
+@pytest.mark.parametrize("stage", ["create_skeleton", "_store_transmission", "write_shard", "seal", "write_truth"])
 def test_a_failure_leaves_nothing_but_what_was_there(tmp_path, client, crystal, monkeypatch, stage, error, line):
     def fail(*arguments):
         raise error

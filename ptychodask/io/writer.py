@@ -1,4 +1,4 @@
-"""Write a dataset shard by shard: a skeleton, then the scan tiles in any order and from any process, then the seal."""
+"""Write a dataset shard by shard: a skeleton, then the shards in any order and from any process, then the seal."""
 
 from __future__ import annotations
 
@@ -68,21 +68,21 @@ class Layout:
     microscope: Microscope
     scan_step: tuple[float, float]
     dtype: str
-    tile: tuple[int, int]
+    shard: tuple[int, int]
 
     def __post_init__(self) -> None:
         # a shard larger than the scan would only be padded
-        tile = tuple(int(min(side, n)) for side, n in zip(self.tile, self.scan_shape, strict=True))
-        object.__setattr__(self, "tile", tile)
+        shard = tuple(int(min(side, n)) for side, n in zip(self.shard, self.scan_shape, strict=True))
+        object.__setattr__(self, "shard", shard)
 
     def blocks(self) -> tuple[Block, ...]:
-        """The tiles, one shard each."""
-        return make_blocks(self.scan_shape, self.tile)
+        """What the shards hold."""
+        return make_blocks(self.scan_shape, self.shard)
 
 
 @dataclass(frozen=True)
-class TileSummary:
-    """What the seal needs to know of a written tile."""
+class ShardSummary:
+    """What the seal needs to know of a written shard."""
 
     digest: str
     electrons: float
@@ -121,13 +121,13 @@ def _create(group: zarr.Group, layout: Layout, positions: np.ndarray, mask: np.n
 
 def _create_counts(group: zarr.Group, layout: Layout) -> None:
     n = layout.detector.pixels
-    inner = tuple(inner_side(side) for side in layout.tile)
+    inner = tuple(inner_side(side) for side in layout.shard)
     group.create_array(
         "counts",
         shape=(*layout.scan_shape, n, n),
         dtype=layout.dtype,
         chunks=(*inner, n, n),
-        shards=(*layout.tile, n, n),
+        shards=(*layout.shard, n, n),
         # the checksum finds a flipped bit, which a codec alone may decode to wrong counts
         compressors=[
             BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=np.dtype(layout.dtype).itemsize),
@@ -138,23 +138,23 @@ def _create_counts(group: zarr.Group, layout: Layout) -> None:
     )
 
 
-def widen(path: Path, layout: Layout, written: Iterable[Block]) -> dict[int, TileSummary]:
-    """Write the tiles that are there once more, in the type of a new layout; their summaries by number."""
+def widen(path: Path, layout: Layout, written: Iterable[Block]) -> dict[int, ShardSummary]:
+    """Write the shards that are there once more, in the type of a new layout; their summaries by number."""
     narrow = path / "narrow"
     (path / "counts").rename(narrow)
     with writable(path) as store:
         _create_counts(zarr.open_group(store, mode="r+"), layout)
     stored = zarr.open_array(str(narrow), mode="r")
-    tiles = {
-        block.index: write_tile(path, block, np.asarray(stored[block.y0 : block.y1, block.x0 : block.x1]))
+    shards = {
+        block.index: write_shard(path, block, np.asarray(stored[block.y0 : block.y1, block.x0 : block.x1]))
         for block in written
     }
     shutil.rmtree(narrow)
-    return tiles
+    return shards
 
 
-def write_tile(path: Path, block: Block, counts: np.ndarray) -> TileSummary:
-    """Write one tile [rows, columns, N, N], zero angle in the centre. Safe in parallel: a tile is a shard."""
+def write_shard(path: Path, block: Block, counts: np.ndarray) -> ShardSummary:
+    """Write one shard [rows, columns, N, N], zero angle in the centre. Safe in parallel: a shard is a file."""
     with writable(path) as store:
         array = zarr.open_group(store, mode="r+")["counts"]
         assert isinstance(array, zarr.Array)
@@ -166,7 +166,7 @@ def write_tile(path: Path, block: Block, counts: np.ndarray) -> TileSummary:
         counts = counts.astype(array.dtype, copy=False)
         array[block.y0 : block.y1, block.x0 : block.x1] = counts
     digest = hashlib.blake2b(np.ascontiguousarray(counts).data, digest_size=16).hexdigest()
-    return TileSummary(digest, float(counts.sum(dtype=np.float64)), float(counts.max(initial=0)))
+    return ShardSummary(digest, float(counts.sum(dtype=np.float64)), float(counts.max(initial=0)))
 
 
 def check_counts(counts: np.ndarray, block: Block) -> None:
@@ -199,10 +199,10 @@ def refuse_reserved(attributes: Mapping[str, Any]) -> None:
         )
 
 
-def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mapping[str, Any]) -> None:
+def seal(path: Path, layout: Layout, shards: list[ShardSummary], attributes: Mapping[str, Any]) -> None:
     """Write the attributes that make the group a dataset; without them it does not open."""
     refuse_reserved(attributes)
-    total = sum(tile.electrons for tile in tiles)
+    total = sum(shard.electrons for shard in shards)
     if total <= 0:
         raise InputError(
             "the counts are all zero: there is nothing to reconstruct (wrong file, or the beam was blanked)"
@@ -218,7 +218,7 @@ def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mappi
         "scan_step_angstrom": list(layout.scan_step),
         "electrons_per_pattern": per_pattern,
         "dose_per_square_angstrom": per_pattern / (layout.scan_step[0] * layout.scan_step[1]),
-        "brightest_pixel": max(tile.brightest for tile in tiles),
+        "brightest_pixel": max(shard.brightest for shard in shards),
         **attributes,
     }
     try:  # nothing is written that would not open
@@ -228,8 +228,8 @@ def seal(path: Path, layout: Layout, tiles: list[TileSummary], attributes: Mappi
             f"the dataset cannot be described ({damage}): give numbers in the units of their names"
         ) from None
     digest = hashlib.blake2b(digest_size=16)
-    for tile in tiles:
-        digest.update(tile.digest.encode())
+    for shard in shards:
+        digest.update(shard.digest.encode())
     group = zarr.open_group(str(path), mode="r+")
     for name in ("positions", "mask"):
         digest.update(np.ascontiguousarray(group[name][...]).tobytes())  # type: ignore[index]
