@@ -25,6 +25,7 @@ from ptychodask.model.optics import Microscope
 from ptychodask.model.scan import make_canvas, raster
 from ptychodask.model.state import Model
 from ptychodask.physics.chain import NOTHING
+from ptychodask.physics.constraints import PositivePhase
 from ptychodask.physics.fft import fft
 from ptychodask.physics.modes import hermite_modes
 from ptychodask.physics.probe import make_probe
@@ -32,7 +33,7 @@ from ptychodask.physics.propagation import fresnel_propagator
 from ptychodask.physics.vectors import compiled
 from ptychodask.solver.lsqml import LsqMl
 from ptychodask.solver.problem import Problem
-from ptychodask.solver.settings import ObjectRules, ProbeRules, Settings
+from ptychodask.solver.settings import ProbeRules, Settings
 from ptychodask.solver.workspace import groups_of, workspace
 
 QUESTION = "microseconds per pattern of a partial update on one thread, and the share of it that the FFTs take"
@@ -52,7 +53,7 @@ def case(slices: int, modes: int, n: int, backend: str, side: int = SIDE) -> tup
     propagators[:] = fresnel_propagator(n, PIXEL, WAVELENGTH, 10.0)
     settings = Settings(
         "poisson", 0.1, 1.0, 1.0, 0.1, 0, True, False, 0.9, False, 0, 8,
-        ObjectRules(None, 0.0, True, False, 0.0), ProbeRules(None, True, None),
+        (PositivePhase(),), ProbeRules(None, True, None),
     )  # fmt: skip
     weights = np.ones((n, n), np.float32)
     problem = Problem(canvas, (side, side), weights, propagators, 90.0, settings, backend)

@@ -23,7 +23,7 @@ from ptychodask.model.config import JobConfig
 from ptychodask.model.optics import Microscope
 from ptychodask.model.scan import Canvas, Detector, raster
 from ptychodask.model.tiles import Rect, Tile, hull, make_tiles
-from ptychodask.physics.constraints import blur_reach
+from ptychodask.physics.constraints import reach_of
 
 ELECTRONS, EVENTS_BYTES = 100.0, 300.0
 """ASSUMED: electrons of a pattern, and their bytes as events."""
@@ -125,7 +125,7 @@ def count(scan: Scan, workers: int, tile_pixels: int | None = None) -> Counts:
     object_bytes = shapes.state_bytes - shapes.result_bytes  # two objects less one
     tiles: tuple[Tile, ...] = ()
     if tile_pixels is not None:
-        margin = blur_reach(shapes.config.object.blur_angstrom / scan.canvas.pixel)
+        margin = reach_of(shapes.experiment.constraints)
         tiles = make_tiles(scan.canvas.shape, tile_pixels, scan.windows, margin)
     notes, places = _submitted(shapes, workers, tiles)
 

@@ -18,10 +18,9 @@ from ptychodask.physics.probe import make_probe
 from ptychodask.physics.propagation import fresnel_propagator
 from ptychodask.solver.lsqml import LsqMl
 from ptychodask.solver.problem import Problem
-from ptychodask.solver.settings import ObjectRules, ProbeRules, Settings
+from ptychodask.solver.settings import ProbeRules, Settings
 from ptychodask.solver.update import Update, place
 
-FREE = ObjectRules(amplitude_max=None, blur_pixels=0.0, positive=False, identical=False, coupling_slices=0.0)
 PIXEL = 0.4
 
 
@@ -129,7 +128,7 @@ def small_problem(
     options = dict(
         residual=residual, epsilon=0.1, object_step=1.0, probe_step=1.0, precondition=0.1, tangent_stride=0,
         accelerate=False, background=background > 0, train_fraction=None, use_all=False, seed=3, batch=4,
-        object_rules=FREE, probe_rules=ProbeRules(0, False, None),
+        constraints=(), probe_rules=ProbeRules(0, False, None),
     )  # fmt: skip
     options.update(settings)
     share = options["train_fraction"] or 1.0

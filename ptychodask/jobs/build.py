@@ -16,7 +16,7 @@ from ..physics.probe import make_probe
 from ..physics.propagation import fresnel_propagator
 from ..solver.lsqml import LsqMl
 from ..solver.problem import Problem
-from ..solver.settings import ObjectRules, ProbeRules, Settings
+from ..solver.settings import ProbeRules, Settings
 from ..solver.tiled import TiledLsqMl
 from .experiment import Experiment
 from .recipe import Recipe
@@ -61,17 +61,8 @@ def _aperture(microscope: Microscope, n: int, pixel: float) -> np.ndarray:
 
 def _settings(experiment: Experiment, hold_out: bool) -> Settings:
     config, pixel = experiment.config, experiment.canvas.pixel
-    solver, rules, probe = config.solver, config.object, config.probe
-    slices, thickness = experiment.slices, experiment.thickness
+    solver, probe = config.solver, config.probe
     aperture = _aperture(experiment.microscope, experiment.info.detector.pixels, pixel)
-    coupled = rules.coupling == "gaussian" and slices > 1 and thickness is not None
-    object_rules = ObjectRules(
-        amplitude_max=rules.amplitude_max if rules.kind == "complex" else None,
-        blur_pixels=rules.blur_angstrom / pixel,
-        positive=rules.positivity,
-        identical=rules.coupling == "identical",
-        coupling_slices=rules.coupling_sigma_angstrom * slices / thickness if coupled else 0.0,  # type: ignore[operator]
-    )
     probe_rules = ProbeRules(probe.update_start, probe.keep_power, aperture if probe.keep_aperture else None)
     return Settings(
         residual=solver.residual,
@@ -86,7 +77,7 @@ def _settings(experiment: Experiment, hold_out: bool) -> Settings:
         use_all=not hold_out,
         seed=solver.seed,
         batch=solver.batch,
-        object_rules=object_rules,
+        constraints=experiment.constraints,
         probe_rules=probe_rules,
         rounds=solver.rounds_per_iteration,
     )

@@ -17,7 +17,15 @@ from ..model.config import LARGEST_TILE, JobConfig
 from ..model.optics import Microscope, defocus_of
 from ..model.scan import Canvas, make_canvas
 from ..model.tiles import Rect
-from ..physics.constraints import blur_reach
+from ..physics.constraints import (
+    AmplitudeBound,
+    Constraint,
+    CoupledSlices,
+    IdenticalSlices,
+    LateralBlur,
+    PositivePhase,
+    reach_of,
+)
 from ..physics.views import split_positions, window
 
 THINNEST = 0.5
@@ -128,6 +136,22 @@ class Experiment:
         return np.dtype(np.float32 if self.config.object.kind == "phase" else np.complex64)
 
     @cached_property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """On the object after every update: amplitude bound, positivity, lateral blur, then coupling of the slices."""
+        rules, found = self.config.object, list[Constraint]()
+        if rules.kind == "complex" and rules.amplitude_max is not None:
+            found.append(AmplitudeBound(rules.amplitude_max))
+        if rules.positivity:
+            found.append(PositivePhase())
+        if rules.blur_angstrom > 0:
+            found.append(LateralBlur(rules.blur_angstrom / self.canvas.pixel))
+        if rules.coupling == "identical":
+            found.append(IdenticalSlices())
+        elif rules.coupling == "gaussian" and self.slices > 1 and self.thickness and rules.coupling_sigma_angstrom > 0:
+            found.append(CoupledSlices(rules.coupling_sigma_angstrom * self.slices / self.thickness))
+        return tuple(found)
+
+    @cached_property
     def tile_side(self) -> int | None:
         """Side of the object's tiles in pixels, None where the object stays whole: from the scan and the job alone.
 
@@ -142,7 +166,7 @@ class Experiment:
         pixel_bytes = self.slices * (8 * self.object_dtype.itemsize + 4 * 4)
         if math.prod(self.canvas.shape) * pixel_bytes <= bound * 2**30:
             return None
-        halo = n + 2 * blur_reach(self.config.object.blur_angstrom / self.canvas.pixel)
+        halo = n + 2 * reach_of(self.constraints)
         side = int(math.sqrt(bound * 2**30 / 4 / pixel_bytes)) - halo
         if side < n:
             least = 4 * (n + halo) ** 2 * pixel_bytes / 2**30

@@ -16,7 +16,7 @@ from ..io.dataset import DatasetInfo
 from ..model.blocks import Block
 from ..model.config import JobConfig
 from ..model.tiles import Rect, Tile, hull, make_tiles
-from ..physics.constraints import blur_reach
+from ..physics.constraints import reach_of
 from ..physics.vectors import LANES
 from ..solver.workspace import RUN
 from ..solver.workspace_gpu import bytes_per_pattern
@@ -69,10 +69,10 @@ class Footprint:
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
         """Tiles of the object; none where it stays whole."""
-        side, pixel = self.experiment.tile_side, self.experiment.canvas.pixel
+        side = self.experiment.tile_side
         if side is None:
             return ()
-        return make_tiles(self.canvas, side, self.windows, blur_reach(self.config.object.blur_angstrom / pixel))
+        return make_tiles(self.canvas, side, self.windows, reach_of(self.experiment.constraints))
 
     def in_tiles(self, side: int) -> Footprint:
         """The same job with its object in tiles of at most ``side`` pixels."""

@@ -1,16 +1,102 @@
-"""Constraints on the object, one function each; all but the coupling of slices act slice by slice.
+"""Constraints on the object: values that a job lists, applied one after the other after every step.
 
-An object is a phase phi in rad, transmission ``exp(i phi)`` (see ``model.state``). Where it is complex, functions that
-speak of the phase act on its real part and leave the modulus ``exp(-Im phi)`` alone.
+An object is a phase phi in rad, transmission ``exp(i phi)`` (see ``model.state``). Where it is complex, constraints
+that speak of the phase act on its real part and leave the modulus ``exp(-Im phi)`` alone. A constraint says how far it
+looks sideways: tiles need a margin as wide as all of them together.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from .._array import Array, namespace
+
+
+class Constraint(Protocol):
+    """A frozen value that maps objects [S, Oy, Ox] to such that fulfil it."""
+
+    @property
+    def reach(self) -> int:
+        """How many pixels away it looks in y and x."""
+        ...
+
+    @property
+    def pointwise(self) -> bool:
+        """Does it look at nothing but the pixel itself? Then it holds of what is extrapolated, too."""
+        ...
+
+    def __call__(self, object_: Array) -> Array: ...
+
+
+def reach_of(constraints: Iterable[Constraint]) -> int:
+    """How far all of them together look."""
+    return sum(constraint.reach for constraint in constraints)
+
+
+@dataclass(frozen=True)
+class AmplitudeBound:
+    """The modulus of a complex object is at most ``largest``; a pure phase object has modulus 1."""
+
+    largest: float
+    reach: ClassVar[int] = 0
+    pointwise: ClassVar[bool] = True
+
+    def __call__(self, object_: Array) -> Array:
+        return amplitude_bound(object_, self.largest)
+
+
+@dataclass(frozen=True)
+class PositivePhase:
+    """The phase is at or above 0, which is that of vacuum: a positive potential gives a positive phase."""
+
+    reach: ClassVar[int] = 0
+    pointwise: ClassVar[bool] = True
+
+    def __call__(self, object_: Array) -> Array:
+        return positive_phase(object_)
+
+
+@dataclass(frozen=True)
+class LateralBlur:
+    """Gaussian blur of the phase in y and x; ``sigma`` in pixels."""
+
+    sigma: float
+    pointwise: ClassVar[bool] = False
+
+    @property
+    def reach(self) -> int:
+        return blur_reach(self.sigma)
+
+    def __call__(self, object_: Array) -> Array:
+        return lateral_blur(object_, self.sigma)
+
+
+@dataclass(frozen=True)
+class IdenticalSlices:
+    """Every slice is the mean of all."""
+
+    reach: ClassVar[int] = 0
+    pointwise: ClassVar[bool] = False
+
+    def __call__(self, object_: Array) -> Array:
+        return identical_slices(object_)
+
+
+@dataclass(frozen=True)
+class CoupledSlices:
+    """Gaussian blur of the phase along the beam; ``sigma`` in slices."""
+
+    sigma: float
+    reach: ClassVar[int] = 0
+    pointwise: ClassVar[bool] = False
+
+    def __call__(self, object_: Array) -> Array:
+        return coupled_slices(object_, self.sigma)
 
 
 def phase_of(object_: Array) -> Array:

@@ -8,9 +8,9 @@ import numpy as np
 
 from .._array import held_bytes
 from ..model.state import State
-from ..physics import constraints, modes
+from ..physics import modes
+from ..physics.constraints import Constraint
 from .problem import Problem
-from .settings import ObjectRules
 from .update import ProbeSums, Sums, Update, place
 
 LINE_CLIP = 1.5
@@ -91,13 +91,13 @@ def _power(move: np.ndarray, light: np.ndarray) -> float:
 
 def advance(problem: Problem, state: State, move: Direction, line: Update | None = None) -> State:
     """The next state, with the steps of :func:`lengths`."""
-    rules = problem.settings.object_rules
+    constraints = problem.settings.constraints
     steps, _ = lengths(problem, state.damping, move, line)
-    anchor = constrain(stepped(state.model.object, steps, move.object), rules)
+    anchor = constrain(stepped(state.model.object, steps, move.object), constraints)
     rate, _ = inertia(state.momentum, move.ascent)
     object_ = anchor
     if rate is not None:
-        object_ = extrapolate(anchor, state.anchor, rate * move.weight, rules)
+        object_ = extrapolate(anchor, state.anchor, rate * move.weight, constraints)
     following = advance_shared(problem, state, move, line)
     return replace(following, model=replace(following.model, object=object_), anchor=anchor)
 
@@ -147,26 +147,22 @@ def inertia(momentum: int, ascent: float) -> tuple[np.floating | None, int]:
     return np.float32((momentum + 1) / (momentum + 3)), momentum + 1
 
 
-def extrapolate(anchor: np.ndarray, before: np.ndarray, rate: np.ndarray, rules: ObjectRules) -> np.ndarray:
-    """Nesterov's point ``x + b w (x - x_before)``, ``rate = b w``; local constraints hold."""
+def extrapolate(
+    anchor: np.ndarray, before: np.ndarray, rate: np.ndarray, constraints: tuple[Constraint, ...]
+) -> np.ndarray:
+    """Nesterov's point ``x + b w (x - x_before)``, ``rate = b w``; pointwise constraints hold."""
     ahead = anchor + rate * (anchor - before)
-    if rules.positive:
-        ahead = constraints.positive_phase(ahead)
-    if rules.amplitude_max is not None:
-        ahead = constraints.amplitude_bound(ahead, rules.amplitude_max)
+    for constraint in constraints:
+        if constraint.pointwise:
+            ahead = constraint(ahead)
     return ahead.astype(anchor.dtype)
 
 
-def constrain(object_: np.ndarray, rules: ObjectRules) -> np.ndarray:
-    """Amplitude bound, positivity, lateral blur, then coupling of the slices."""
-    if rules.amplitude_max is not None:
-        object_ = constraints.amplitude_bound(object_, rules.amplitude_max)
-    if rules.positive:
-        object_ = constraints.positive_phase(object_)
-    object_ = constraints.lateral_blur(object_, rules.blur_pixels)
-    if rules.identical:
-        return constraints.identical_slices(object_)
-    return constraints.coupled_slices(object_, rules.coupling_slices)
+def constrain(object_: np.ndarray, constraints: tuple[Constraint, ...]) -> np.ndarray:
+    """The object after all constraints, one after the other."""
+    for constraint in constraints:
+        object_ = constraint(object_)
+    return object_
 
 
 def _next_probe(problem: Problem, state: State, move: Direction, step: float) -> np.ndarray:

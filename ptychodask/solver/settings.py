@@ -6,18 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..physics.constraints import Constraint
 from ..physics.likelihood import Residual
-
-
-@dataclass(frozen=True)
-class ObjectRules:
-    """Constraints on the object after every update, in the order in which they are applied."""
-
-    amplitude_max: float | None
-    blur_pixels: float
-    positive: bool
-    identical: bool
-    coupling_slices: float
 
 
 @dataclass(frozen=True)
@@ -52,7 +42,8 @@ class Settings:
     """The finish: the held-out electrons are fitted too, and nothing validates any more."""
     seed: int
     batch: int
-    object_rules: ObjectRules
+    constraints: tuple[Constraint, ...]
+    """On the object after every update, in the order in which they are applied."""
     probe_rules: ProbeRules
     rounds: int = 1
     """Updates per iteration, each from its own share of the blocks."""

@@ -20,7 +20,7 @@ from ..counts.patterns import Patterns
 from ..model.blocks import Block
 from ..model.state import Model, State, TileState
 from ..model.tiles import Rect, Tile, make_tiles
-from ..physics.constraints import blur_reach
+from ..physics.constraints import reach_of
 from ..physics.views import split_positions, window
 from .apply import (
     Direction,
@@ -83,7 +83,7 @@ def tiles_of(problem: Problem, blocks: tuple[Block, ...], positions: np.ndarray,
         corners, _ = split_positions(positions[block.flat(problem.scan_shape)], problem.pixels)
         y, x = window(corners, problem.pixels)
         windows.append(Rect(y.start, y.stop, x.start, x.stop))
-    return make_tiles(problem.canvas.shape, side, windows, blur_reach(problem.settings.object_rules.blur_pixels))
+    return make_tiles(problem.canvas.shape, side, windows, reach_of(problem.settings.constraints))
 
 
 @dataclass(frozen=True)
@@ -205,17 +205,19 @@ class TiledLsqMl:
         line: Update | None = None,
     ) -> TileState:
         """Next object and anchor on a core."""
-        problem, rules = self.problem, self.problem.settings.object_rules
+        problem, constraints = self.problem, self.problem.settings.constraints
         work = self.tiles[index].work
         steps, _ = lengths(problem, shared.damping, move, line)
         along = precondition(problem, sums.gradient, sums.illumination, brightest)
         rows, columns = work.inside(model.corner)
-        anchor = self._on_core(index, constrain(stepped(model.object[:, rows, columns], steps, along), rules)).copy()
+        anchor = self._on_core(
+            index, constrain(stepped(model.object[:, rows, columns], steps, along), constraints)
+        ).copy()
         rate, _ = inertia(shared.momentum, move.ascent)
         if rate is None:
             return TileState(anchor, anchor)
         weight = lit_weight(self._on_core(index, sums.illumination), brightest)
-        return TileState(extrapolate(anchor, state.anchor, rate * weight, rules), anchor)
+        return TileState(extrapolate(anchor, state.anchor, rate * weight, constraints), anchor)
 
     def advance_shared(self, shared: State, move: Direction, line: Update | None = None) -> State:
         """Next probe, background and counters."""

@@ -18,6 +18,7 @@ from ptychodask.jobs.build import build_algorithm, initial_state
 from ptychodask.jobs.checks import check, doubts
 from ptychodask.jobs.experiment import Experiment
 from ptychodask.jobs.recipe import Recipe, choose_kernels
+from ptychodask.physics.constraints import AmplitudeBound, CoupledSlices, LateralBlur, PositivePhase
 
 
 @pytest.fixture(scope="module")
@@ -203,14 +204,13 @@ def test_settings_are_in_the_solvers_units(info):
     config = job(object={"blur_angstrom": 0.8, "kind": "phase", "coupling": "gaussian", "slices": 4,
                          "thickness_angstrom": 100.0, "coupling_sigma_angstrom": 50.0})  # fmt: skip
     problem = build_algorithm(recipe(info, config)).problem
-    rules = problem.settings.object_rules
-    assert rules.blur_pixels == pytest.approx(0.8 / problem.canvas.pixel)
-    assert rules.coupling_slices == pytest.approx(2.0)
-    assert rules.amplitude_max is None and not rules.identical
+    positive, blur, coupled = problem.settings.constraints
+    assert positive == PositivePhase() and coupled == CoupledSlices(pytest.approx(2.0))
+    assert blur == LateralBlur(pytest.approx(0.8 / problem.canvas.pixel))
     complex_ = build_algorithm(
         recipe(info, job(object={"kind": "complex", "amplitude_max": 1.2, "positivity": False}))
     ).problem
-    assert complex_.settings.object_rules.amplitude_max == 1.2
+    assert complex_.settings.constraints[0] == AmplitudeBound(1.2)
     aperture = problem.settings.probe_rules.aperture
     assert aperture is not None and aperture[0, 0] == 1 and aperture[N // 2, N // 2] == 0
     disk = math.pi * (12.0 / info.detector.angular_step_mrad) ** 2

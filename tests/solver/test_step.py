@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from helpers import (
-    FREE,
     random_like,
     reference_intensities,
     reference_loss,
@@ -19,7 +18,7 @@ from helpers import (
 
 from ptychodask.counts.subset import subset
 from ptychodask.model.state import Model, State, transmission
-from ptychodask.physics import constraints
+from ptychodask.physics import constraints as c
 from ptychodask.solver.apply import LINE_CLIP, advance, constrain
 from ptychodask.solver.settings import ProbeRules
 from ptychodask.solver.update import Sums, Update
@@ -228,8 +227,8 @@ def test_extrapolation():
 @pytest.mark.parametrize("accelerate", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_pure_phase_stays_pure(accelerate, dtype):
-    rules = replace(FREE, positive=True, blur_pixels=0.6, amplitude_max=None, identical=True)
-    case = small_problem(3, 1, dtype, accelerate=accelerate, object_rules=rules)
+    rules = (c.PositivePhase(), c.LateralBlur(0.6), c.IdenticalSlices())
+    case = small_problem(3, 1, dtype, accelerate=accelerate, constraints=rules)
     state = case.start()
     for _ in range(4):
         state, _ = case.step(state)
@@ -244,8 +243,7 @@ def test_pure_phase_stays_pure(accelerate, dtype):
 
 @pytest.mark.parametrize("accelerate", [True, False])
 def test_complex_object_keeps_its_bounds(accelerate):
-    rules = replace(FREE, amplitude_max=1.05)
-    case = small_problem(2, 1, np.float32, "complex", accelerate=accelerate, object_rules=rules)
+    case = small_problem(2, 1, np.float32, "complex", accelerate=accelerate, constraints=(c.AmplitudeBound(1.05),))
     state = case.start()
     for _ in range(4):
         state, _ = case.step(state)
@@ -254,16 +252,15 @@ def test_complex_object_keeps_its_bounds(accelerate):
     assert np.abs(transmission(state.anchor)).max() <= 1.05 * (1 + 1e-6)
 
 
-def test_order_of_the_constraints():
+def test_constraints_are_applied_in_their_order():
     object_ = random_like(np.zeros((3, 12, 12), complex))
-    rules = replace(FREE, amplitude_max=1.2, positive=True, blur_pixels=0.8, coupling_slices=0.7)
-    expected = constraints.positive_phase(constraints.amplitude_bound(object_, 1.2))
-    expected = constraints.lateral_blur(expected, 0.8)
-    coupled = constraints.coupled_slices(expected, 0.7)
-    np.testing.assert_allclose(constrain(object_, rules), coupled, atol=1e-13)
-    identical = constrain(object_, replace(rules, identical=True))
-    np.testing.assert_allclose(identical, constraints.identical_slices(expected), atol=1e-13)
-    assert constrain(object_, FREE) is object_
+    first = (c.AmplitudeBound(1.2), c.PositivePhase(), c.LateralBlur(0.8))
+    expected = c.lateral_blur(c.positive_phase(c.amplitude_bound(object_, 1.2)), 0.8)
+    coupled = constrain(object_, (*first, c.CoupledSlices(0.7)))
+    np.testing.assert_allclose(coupled, c.coupled_slices(expected, 0.7), atol=1e-13)
+    identical = constrain(object_, (*first, c.IdenticalSlices()))
+    np.testing.assert_allclose(identical, c.identical_slices(expected), atol=1e-13)
+    assert constrain(object_, ()) is object_
 
 
 def test_recover_halves_the_steps():
@@ -387,8 +384,8 @@ def test_full_dose_scales_probe_and_background():
 
 
 def test_nothing_of_the_state_is_changed_in_place():
-    rules = replace(FREE, positive=True, blur_pixels=0.5, identical=True)
-    case = small_problem(2, 2, accelerate=True, object_rules=rules, probe_rules=ProbeRules(0, True, None))
+    rules = (c.PositivePhase(), c.LateralBlur(0.5), c.IdenticalSlices())
+    case = small_problem(2, 2, accelerate=True, constraints=rules, probe_rules=ProbeRules(0, True, None))
     state, _ = case.step(case.start())
     before = [a.copy() for a in (state.model.object, state.model.probe, state.anchor)]
     case.step(state)
@@ -399,7 +396,7 @@ def test_nothing_of_the_state_is_changed_in_place():
 @pytest.mark.parametrize("positive", [True, False])
 def test_extrapolation_does_not_leave_positivity(positive):
     """Momentum that points far below zero is clipped where the rule asks for it."""
-    case = small_problem(1, 1, accelerate=True, object_rules=replace(FREE, positive=positive), probe_rules=FIXED)
+    case = small_problem(1, 1, accelerate=True, constraints=(c.PositivePhase(),) if positive else (), probe_rules=FIXED)
     state = replace(case.start(), anchor=case.model.object + 5.0)
     move = replace(case.algorithm.direction(state, case.update(state.model)), ascent=1.0)
     ahead = advance(case.problem, state, move).model.object

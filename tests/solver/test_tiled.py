@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import FREE, small_problem
+from helpers import small_problem
 
 from ptychodask.model.state import State, TileState
 from ptychodask.model.tiles import Rect, deal
-from ptychodask.physics.constraints import blur_reach
+from ptychodask.physics import constraints as c
 from ptychodask.solver.settings import ProbeRules
 from ptychodask.solver.tiled import TiledLsqMl, tiles_of
 
@@ -70,22 +70,23 @@ def together(case, tiles, parts):
     return out
 
 
-BLUR = replace(FREE, blur_pixels=1.3, positive=True)
+BLUR = (c.PositivePhase(), c.LateralBlur(1.3))
+BOUND = (c.AmplitudeBound(1.05), c.LateralBlur(1.3))
 CASES = {
     "free": {"accelerate": True},
-    "blurred": {"object_rules": BLUR, "accelerate": True, "probe_rules": ProbeRules(1, True, None), "M": 2},
-    "identical": {"object_rules": replace(BLUR, identical=True), "S": 3, "accelerate": True},
-    "coupled": {"object_rules": replace(BLUR, coupling_slices=0.8), "S": 3, "background": 0.5, "mask": True},
+    "blurred": {"constraints": BLUR, "accelerate": True, "probe_rules": ProbeRules(1, True, None), "M": 2},
+    "identical": {"constraints": (*BLUR, c.IdenticalSlices()), "S": 3, "accelerate": True},
+    "coupled": {"constraints": (*BLUR, c.CoupledSlices(0.8)), "S": 3, "background": 0.5, "mask": True},
     "complex": {
-        "object_rules": replace(BLUR, amplitude_max=1.05, positive=False), "kind": "complex", "S": 2,
+        "constraints": BOUND, "kind": "complex", "S": 2,
         "accelerate": True, "probe_rules": ProbeRules(0, False, None),
     },
     "tangent": {
-        "object_rules": BLUR, "S": 3, "M": 2, "accelerate": True, "probe_rules": ProbeRules(2, True, None),
+        "constraints": BLUR, "S": 3, "M": 2, "accelerate": True, "probe_rules": ProbeRules(2, True, None),
         "tangent_stride": 3,
     },
     "tangent, complex": {
-        "object_rules": replace(BLUR, amplitude_max=1.05, positive=False), "kind": "complex", "S": 2,
+        "constraints": BOUND, "kind": "complex", "S": 2,
         "tangent_stride": 2, "background": 0.5, "probe_rules": ProbeRules(None, False, None),
     },
 }  # fmt: skip
@@ -124,7 +125,7 @@ def test_iterations_in_tiles_equal_those_of_the_whole_object(name, side, backend
 @pytest.mark.parametrize("side", [11, 24])
 def test_rounds_in_tiles_equal_those_of_the_whole_object(side, stride):
     """Four rounds of nine blocks: tiles without a block in a round are there too."""
-    rules = {"object_rules": BLUR, "accelerate": True, "probe_rules": ProbeRules(1, True, None)}
+    rules = {"constraints": BLUR, "accelerate": True, "probe_rules": ProbeRules(1, True, None)}
     case = small_problem(scan=(5, 6), tile=(2, 2), M=2, S=2, rounds=4, tangent_stride=stride, **rules)
     algorithm, states, shared = in_tiles(case, side)
     whole = case.start()
@@ -176,7 +177,7 @@ def test_the_direction_that_is_lent_is_needed():
 
 def test_the_margin_is_needed():
     """Without it the blur at the rim of a core would look at mirrored pixels: the test above would fail."""
-    case = small_problem(scan=(5, 6), tile=(2, 2), object_rules=BLUR)
+    case = small_problem(scan=(5, 6), tile=(2, 2), constraints=BLUR)
     algorithm, states, shared = in_tiles(case, 24)
     short = tuple(replace(t, work=t.core) for t in algorithm.tiles)
     algorithm = replace(algorithm, tiles=short)
@@ -215,7 +216,7 @@ def test_frames_hold_nothing_but_the_common_pixels():
 
 
 def test_windows_of_the_blocks_are_those_that_their_updates_have():
-    case = small_problem(scan=(5, 6), tile=(2, 2), object_rules=BLUR)
+    case = small_problem(scan=(5, 6), tile=(2, 2), constraints=BLUR)
     tiles = tiles_of(case.problem, case.blocks, case.model.positions, 1000)
     assert len(tiles) == 1 and len(tiles[0].blocks) == len(case.blocks)
     merged = case.update().object
@@ -223,6 +224,6 @@ def test_windows_of_the_blocks_are_those_that_their_updates_have():
     (y, x) = merged.corner
     assert tiles[0].lit == Rect(y, y + height, x, x + width)
     assert tiles[0].work == tiles[0].core
-    assert blur_reach(1.3) == 6 and blur_reach(0.0) == 0
+    assert c.reach_of(BLUR) == c.blur_reach(1.3) == 6 and c.reach_of(()) == c.blur_reach(0.0) == 0
     small = tiles_of(case.problem, case.blocks, case.model.positions, 24)
     assert small[0].work.shape == (small[0].core.shape[0] + 6, small[0].core.shape[1] + 6)
