@@ -49,6 +49,7 @@ def partial_cpu(
     problem: Problem, block: Block, patterns: Patterns, model: Model, *, evaluate_only: bool = False
 ) -> Update:
     """Sums of one block; see :func:`ptychodask.solver.partial.partial`."""
+    problem.check(model)
     n, slices = problem.pixels, problem.slices
     positions = np.asarray(model.positions)[block.flat(problem.scan_shape)]
     corners, fractions = split_positions(positions, n)

@@ -81,6 +81,7 @@ def partial_gpu(
 
 def _begin(problem: Problem, block: Block, model: Model, space: GpuWorkspace, evaluate_only: bool) -> _Pass:
     """Cut the block's window out of the object and send it with the probe and the positions."""
+    problem.check(model)
     n, device = problem.pixels, space.device
     corners, fractions = split_positions(np.asarray(model.positions)[block.flat(problem.scan_shape)], n)
     view = window(corners, n)

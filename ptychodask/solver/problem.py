@@ -9,6 +9,7 @@ import numpy as np
 
 from .._array import Array, fft2, ifft2, namespace
 from ..model.scan import Canvas
+from ..model.state import Model
 from ..physics.likelihood import Likelihood
 from ..physics.views import shift_ramps
 from .settings import Settings
@@ -79,6 +80,22 @@ class Problem:
     def likelihood(self) -> Likelihood:
         """The likelihood with epsilon in electrons per pixel; asked for once per pattern."""
         return Likelihood(self.settings.residual, self.settings.epsilon * (self.mean_counts / self.used_pixels))
+
+    def check(self, model: Model) -> None:
+        """Compiled kernels trust shapes: a model of another problem would make them read and write beyond it.
+
+        Raises
+        ------
+        ValueError
+            If slices, pixels or positions are not those of the problem.
+        """
+        n, count = self.pixels, self.scan_shape[0] * self.scan_shape[1]
+        found = (model.object.shape[0], *model.probe.shape[1:], len(model.positions))
+        if found != (self.slices, n, n, count):
+            raise ValueError(
+                f"a model of {found[0]} slices, {found[1]} x {found[2]} pixels and {found[3]} positions is not of this"
+                f" problem, which has {self.slices}, {n} x {n} and {count}"
+            )
 
     def probe_moves(self, updates: int) -> bool:
         """Does the update after so many change the probe?"""

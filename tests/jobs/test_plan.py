@@ -217,7 +217,9 @@ def test_workers_on_gpus_do_not_share_the_measured_one(scan, monkeypatch, gpus, 
     plan = plan_of(Experiment(dataset_info(scan), JobConfig.parse({"engine": {"gpus": gpus}})), None, True)
     assert (plan.site.workers, plan.site.threads, plan.site.in_process) == (workers, 1, False)
     assert measured == [1]
-    one = replace(plan, footprint=replace(plan.footprint, experiment=Experiment(plan.footprint.info, JobConfig.parse({}))))
+    one = replace(
+        plan, footprint=replace(plan.footprint, experiment=Experiment(plan.footprint.info, JobConfig.parse({})))
+    )
     tasks = 9 * plan_module.BLOCK_SECONDS  # of nine blocks, however many workers there are
     assert one.seconds_per_iteration - tasks == pytest.approx(workers * (plan.seconds_per_iteration - tasks))
 

@@ -196,3 +196,14 @@ def test_positions_outside_of_the_object_are_an_error(run, wrong):
     bad = dataclasses.replace(case.model, positions=np.full_like(case.model.positions, wrong))
     with np.errstate(invalid="ignore"), pytest.raises(ValueError, match="positions are wrong"):
         run(case.problem, case.blocks[0], case.patterns[0], bad)
+
+
+@pytest.mark.parametrize("change", ["object", "probe", "positions"])
+def test_a_model_of_another_problem_is_an_error(change):
+    """Compiled code would read beyond it."""
+    case = small_problem(2, 1, np.float32)
+    cut = {"object": case.model.object[:1], "probe": case.model.probe[:, 1:, 1:], "positions": case.model.positions[1:]}
+    with pytest.raises(ValueError, match="is not of this problem, which has 2, 16 x 16 and 9"):
+        partial_cpu(
+            case.problem, case.blocks[0], case.patterns[0], dataclasses.replace(case.model, **{change: cut[change]})
+        )
