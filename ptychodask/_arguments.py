@@ -143,7 +143,7 @@ def function(value: Any, name: str, wanted: tuple[str, ...]) -> Any:
         raise InputError(f"{name} = {shown(value)}: {told}")
     try:
         signature = inspect.signature(value)
-    except (TypeError, ValueError):  # of some compiled functions nobody knows it
+    except Exception:  # of some compiled functions nobody knows it, which Python says in several ways
         return value
     try:
         signature.bind(*wanted)
