@@ -17,6 +17,11 @@ def processor(backend: str = "cpu") -> str:
     return f"{host}; {_device()}" if backend == "cupy" else host
 
 
+def cuda_version(number: int) -> str:
+    """12040 is 12.4."""
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
 def _host() -> str:
     from llvmlite import binding
 
@@ -33,7 +38,5 @@ def _device() -> str:
 
     runtime = cupy.cuda.runtime
     found = runtime.getDeviceProperties(cupy.cuda.Device().id)
-    version = runtime.runtimeGetVersion()
-    return (
-        f"{found['name'].decode()} ({found['major']}.{found['minor']}), CUDA {version // 1000}.{version % 1000 // 10}"
-    )
+    version = cuda_version(runtime.runtimeGetVersion())
+    return f"{found['name'].decode()} ({found['major']}.{found['minor']}), CUDA {version}"

@@ -59,9 +59,8 @@ def check_script() -> None:
     frame: FrameType | None = sys._getframe()
     while frame is not None and not (frame.f_globals is vars(main) and frame.f_code.co_name == "<module>"):
         frame = frame.f_back
-    if (
-        frame is None or Path(frame.f_code.co_filename).name != Path(script).name
-    ):  # in a thread, or typed after python -i
+    # in a thread, or typed after python -i
+    if frame is None or Path(frame.f_code.co_filename).name != Path(script).name:
         return
     try:
         statements = ast.parse(Path(script).read_bytes()).body

@@ -19,7 +19,7 @@ from ..io.source import source_of
 from ..model.blocks import Block
 from ..model.state import Model
 from ..model.tiles import Rect, Tile
-from ..physics.views import split_positions, window
+from ..physics.views import windows_of
 from ..solver.apply import Direction
 from ..solver.lsqml import LsqMl
 from ..solver.tiled import TiledLsqMl
@@ -151,10 +151,9 @@ def measure(experiment: Experiment, recipe: Recipe, taken: Sample, threads: int,
 def _seen_by(recipe: Recipe, algorithm: LsqMl, block: Block) -> Model:
     """What a block sees of the start: its window of the object."""
     problem, shared = algorithm.problem, initial_shared(recipe, algorithm)
-    corners, _ = split_positions(np.asarray(shared.model.positions)[block.flat(problem.scan_shape)], problem.pixels)
-    y, x = window(corners, problem.pixels)
-    object_ = np.zeros((problem.slices, y.stop - y.start, x.stop - x.start), shared.anchor.dtype)
-    return replace(shared.model, object=object_, corner=(int(y.start), int(x.start)))
+    (seen,) = windows_of([block], np.asarray(shared.model.positions), problem.scan_shape, problem.pixels)
+    object_ = np.zeros((problem.slices, *seen.shape), shared.anchor.dtype)
+    return replace(shared.model, object=object_, corner=seen.corner)
 
 
 def _whole_step(recipe: Recipe, algorithm: LsqMl, update: Update) -> Callable[[Update | None], Direction]:

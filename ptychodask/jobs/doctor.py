@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 
 from .._errors import InputError
 from .._numba import unusual_places
-from .._processor import processor
+from .._processor import cuda_version, processor
 from .._tables import table
 from ..distributed.cluster import Client, connect, describe, has_dask_cuda, has_ucx
 from ..distributed.machine import cores, cuda_devices, memory_limit, spill_folder, worker_versions
@@ -137,7 +137,7 @@ def _devices(engine: EngineConfig) -> Iterator[Check]:
     devices, why = cuda_devices()
     for number, device in enumerate(devices):
         memory = f"{device.free / 2**30:.1f} of {device.memory / 2**30:.1f} GiB free"
-        versions = f"driver for CUDA {_cuda(device.driver)}, runtime {_cuda(device.runtime)}"
+        versions = f"driver for CUDA {cuda_version(device.driver)}, runtime {cuda_version(device.runtime)}"
         yield Check("device", f"GPU {number}", device.name, True, f"{memory}; {versions}")
     if devices:
         why = device_trouble()
@@ -154,10 +154,6 @@ def _devices(engine: EngineConfig) -> Iterator[Check]:
     if engine.protocol == "ucx":
         found = has_ucx()
         yield Check("device", "UCX", "distributed-ucxx" if found else "absent", found, "needs distributed-ucxx")
-
-
-def _cuda(version: int) -> str:
-    return f"{version // 1000}.{version % 1000 // 10}"
 
 
 def _use_here(engine: EngineConfig) -> tuple[str, str]:
@@ -217,7 +213,10 @@ def _same_versions(client: Client) -> Iterator[Check]:
 
 def _same_processors(client: Client, backends: dict[str, str]) -> Check:
     """Do all workers compute the same bits?"""
-    kinds = {place: client.run(processor, backend, workers=[place])[place] for place, backend in backends.items()}
-    different = sorted(set(kinds.values()))
+    kinds: set[str] = set()
+    for backend in set(backends.values()):
+        workers = [place for place, its in backends.items() if its == backend]
+        kinds |= set(client.run(processor, backend, workers=workers).values())
+    different = sorted(kinds)
     remark = "" if len(different) == 1 else f"{len(different)} kinds: a result's bits depend on who computes what"
     return Check("cluster", "processor", " / ".join(different), None, remark)

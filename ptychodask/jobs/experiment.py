@@ -16,7 +16,7 @@ from ..model.blocks import Block, Box, boxes_of, joined_shards, make_blocks
 from ..model.config import LARGEST_TILE, JobConfig
 from ..model.optics import Microscope, defocus_of
 from ..model.scan import Canvas, make_canvas
-from ..model.tiles import Rect
+from ..model.tiles import Rect, Tile, make_tiles
 from ..physics.constraints import (
     AmplitudeBound,
     Constraint,
@@ -26,7 +26,7 @@ from ..physics.constraints import (
     PositivePhase,
     reach_of,
 )
-from ..physics.views import split_positions, window
+from ..physics.views import windows_of
 
 THINNEST = 0.5
 """Angstrom. The potential of an atom is about 1 angstrom deep: thinner slices divide atoms, and are work and unknowns
@@ -147,7 +147,7 @@ class Experiment:
             found.append(LateralBlur(rules.blur_angstrom / self.canvas.pixel))
         if rules.coupling == "identical":
             found.append(IdenticalSlices())
-        elif rules.coupling == "gaussian" and self.slices > 1 and self.thickness and rules.coupling_sigma_angstrom > 0:
+        elif rules.coupling == "gaussian" and self.slices > 1 and self.thickness:
             found.append(CoupledSlices(rules.coupling_sigma_angstrom * self.slices / self.thickness))
         return tuple(found)
 
@@ -203,11 +203,12 @@ class Experiment:
 
     def windows(self, blocks: tuple[Block, ...]) -> list[Rect]:
         """Part of the canvas that every block touches."""
-        n, found = self.info.detector.pixels, []
-        for block in blocks:
-            y, x = window(split_positions(self.centres[block.flat(self.info.scan_shape)], n)[0], n)
-            found.append(Rect(y.start, y.stop, x.start, x.stop))
-        return found
+        return windows_of(blocks, self.centres, self.info.scan_shape, self.info.detector.pixels)
+
+    def tiles(self, blocks: tuple[Block, ...]) -> tuple[Tile, ...]:
+        """The object's tiles for a scan in blocks; a whole object is one."""
+        shape = self.canvas.shape
+        return make_tiles(shape, self.tile_side or max(shape), self.windows(blocks), reach_of(self.constraints))
 
     # -- method ------------------------------------------------------------------------------------------------------
 

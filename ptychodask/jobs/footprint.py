@@ -15,8 +15,7 @@ from ..distributed.rounds import tile_places
 from ..io.dataset import DatasetInfo
 from ..model.blocks import Block
 from ..model.config import JobConfig
-from ..model.tiles import Rect, Tile, hull, make_tiles
-from ..physics.constraints import reach_of
+from ..model.tiles import Rect, Tile, hull
 from ..physics.vectors import LANES
 from ..solver.workspace import RUN
 from ..solver.workspace_gpu import bytes_per_pattern
@@ -69,10 +68,7 @@ class Footprint:
     @cached_property
     def tiles(self) -> tuple[Tile, ...]:
         """Tiles of the object; none where it stays whole."""
-        side = self.experiment.tile_side
-        if side is None:
-            return ()
-        return make_tiles(self.canvas, side, self.windows, reach_of(self.experiment.constraints))
+        return () if self.experiment.tile_side is None else self.experiment.tiles(self.blocks)
 
     def in_tiles(self, side: int) -> Footprint:
         """The same job with its object in tiles of at most ``side`` pixels."""

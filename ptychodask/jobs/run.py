@@ -68,8 +68,8 @@ class Run:
 
     @cached_property
     def states(self) -> States:
-        """How states are kept, known once a worker has made the plan of their tiles."""
-        return states_of(self.client, self.recipe, self.blocks)
+        """How states are kept."""
+        return states_of(self.client, self.experiment, self.blocks)
 
     @cached_property
     def blocks(self) -> tuple[Block, ...]:

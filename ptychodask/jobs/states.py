@@ -16,14 +16,16 @@ from ..io.checkpoint import load_shared, load_tile
 from ..io.kinds import RESULT
 from ..model.blocks import Block
 from . import tasks
+from .experiment import Experiment
 from .recipe import Recipe
 
 Cut = Callable[[int, Any], Any]
 
 
-def states_of(client: Any, recipe: Recipe, blocks: Sequence[Block]) -> States:
-    """As the job says; a worker makes the plan."""
-    return States(client, client.submit(tasks.plan_tiles, recipe, pure=False).result(), tuple(blocks))
+def states_of(client: Any, experiment: Experiment, blocks: tuple[Block, ...]) -> States:
+    """As the job says."""
+    tiles, shape = experiment.tiles(blocks), (experiment.slices, *experiment.canvas.shape)
+    return States(client, tasks.TilePlan(tiles, shape, experiment.object_dtype, tiles[0].core.shape), blocks)
 
 
 @dataclass(frozen=True)

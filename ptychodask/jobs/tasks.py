@@ -22,7 +22,7 @@ from ..model.blocks import Block, Box
 from ..model.state import State, TileState
 from ..model.tiles import Rect, Tile
 from ..solver.lsqml import LsqMl
-from ..solver.tiled import TiledLsqMl, as_whole, tiles_of
+from ..solver.tiled import TiledLsqMl, as_whole
 from .build import build_algorithm, initial_shared
 from .criteria import survey_of
 from .recipe import Recipe
@@ -35,7 +35,6 @@ __all__ = [
     "initial_shared",
     "initial_tile",
     "merge_surveyed",
-    "plan_tiles",
     "recover",
     "recover_tile",
     "store_checkpoint",
@@ -193,16 +192,8 @@ class TilePlan:
 def build_tiled(recipe: Recipe) -> TiledLsqMl:
     """The solver with its problem, the object in tiles or, where it stays whole, in one."""
     experiment, solver = recipe.experiment, build_algorithm(recipe)
-    side = experiment.tile_side or max(solver.problem.canvas.shape)
-    tiles = tiles_of(solver.problem, experiment.blocks_without(recipe.left_out), experiment.centres, side)
+    tiles = experiment.tiles(experiment.blocks_without(recipe.left_out))
     return TiledLsqMl(solver, tiles, experiment.object_dtype)
-
-
-def plan_tiles(recipe: Recipe) -> TilePlan:
-    """The plan of a job's tiles: it depends on the scan and the job alone."""
-    algorithm = build_tiled(recipe)
-    shape = (algorithm.problem.slices, *algorithm.problem.canvas.shape)
-    return TilePlan(algorithm.tiles, shape, algorithm.object_dtype, algorithm.tiles[0].core.shape)
 
 
 def initial_tile(algorithm: TiledLsqMl, index: int) -> TileState:

@@ -6,11 +6,14 @@ at most half a pixel, shifts the probe: ``T_f = F^-1 exp(-2 pi i f.q) F`` moves 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from .._array import Array, namespace
+from ..model.blocks import Block
+from ..model.tiles import Rect
 
 
 def split_positions(positions: np.ndarray, pixels: int) -> tuple[np.ndarray, np.ndarray]:
@@ -23,6 +26,15 @@ def window(corners: np.ndarray, pixels: int) -> tuple[slice, slice]:
     """The smallest part of the canvas that holds all views."""
     low, high = corners.min(axis=0), corners.max(axis=0) + pixels
     return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
+
+
+def windows_of(blocks: Iterable[Block], positions: np.ndarray, scan_shape: tuple[int, int], pixels: int) -> list[Rect]:
+    """Part of the canvas that every block touches; ``positions`` [J, 2] in canvas pixels."""
+    found = []
+    for block in blocks:
+        y, x = window(split_positions(positions[block.flat(scan_shape)], pixels)[0], pixels)
+        found.append(Rect(y.start, y.stop, x.start, x.stop))
+    return found
 
 
 def gather(canvas: Array, corners: np.ndarray, pixels: int) -> Array:

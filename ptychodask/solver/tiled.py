@@ -19,9 +19,7 @@ from .._array import held_bytes
 from ..counts.patterns import Patterns
 from ..model.blocks import Block
 from ..model.state import Model, State, TileState
-from ..model.tiles import Rect, Tile, make_tiles
-from ..physics.constraints import reach_of
-from ..physics.views import split_positions, window
+from ..model.tiles import Rect, Tile
 from .apply import (
     Direction,
     advance_shared,
@@ -74,16 +72,6 @@ class Both:
 def as_whole(tile: TileState, shared: State) -> State:
     """The state of a whole object from its one tile and what is shared."""
     return replace(shared, model=replace(shared.model, object=tile.object), anchor=tile.anchor)
-
-
-def tiles_of(problem: Problem, blocks: tuple[Block, ...], positions: np.ndarray, side: int) -> tuple[Tile, ...]:
-    """Tiles of at most ``side`` pixels for a scan in blocks; ``positions`` [J, 2] in canvas pixels."""
-    windows = []
-    for block in blocks:
-        corners, _ = split_positions(positions[block.flat(problem.scan_shape)], problem.pixels)
-        y, x = window(corners, problem.pixels)
-        windows.append(Rect(y.start, y.stop, x.start, x.stop))
-    return make_tiles(problem.canvas.shape, side, windows, reach_of(problem.settings.constraints))
 
 
 @dataclass(frozen=True)

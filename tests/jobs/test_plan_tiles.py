@@ -23,7 +23,7 @@ from ptychodask.distributed.site import Site
 from ptychodask.jobs import calibrate, memory
 from ptychodask.jobs.plan import refuse
 from ptychodask.jobs.recipe import Recipe
-from ptychodask.jobs.tasks import plan_tiles
+from ptychodask.jobs.tasks import build_tiled
 
 SOLVER = {**JOB["solver"], "iterations": 3}
 TILES = {"solver": SOLVER, "engine": {"tile_pixels": 30, "threads": 2}}
@@ -70,7 +70,7 @@ def test_bytes_are_those_of_the_history(scan, changes):
 @pytest.mark.parametrize("changes", CASES.values(), ids=CASES)
 def test_the_tiles_are_those_of_the_run(scan, changes):
     config = JobConfig.parse({**TILES, **changes})
-    made = plan_tiles(Recipe(str(scan), config.model_dump_json()))
+    made = build_tiled(Recipe(str(scan), config.model_dump_json()))
     assert made.tiles == planned(scan, {**TILES, **changes}).footprint.tiles
 
 

@@ -9,15 +9,22 @@ import pytest
 from helpers import small_problem
 
 from ptychodask.model.state import State, TileState
-from ptychodask.model.tiles import Rect, deal
+from ptychodask.model.tiles import Rect, deal, make_tiles
 from ptychodask.physics import constraints as c
+from ptychodask.physics.views import windows_of
 from ptychodask.solver.settings import ProbeRules
-from ptychodask.solver.tiled import TiledLsqMl, tiles_of
+from ptychodask.solver.tiled import TiledLsqMl
+
+
+def tiles_of(case, side):
+    problem = case.problem
+    windows = windows_of(case.blocks, case.model.positions, problem.scan_shape, problem.pixels)
+    return make_tiles(problem.canvas.shape, side, windows, c.reach_of(problem.settings.constraints))
 
 
 def in_tiles(case, side):
     """The algorithm, and the start cut into tiles and what they share."""
-    tiles = tiles_of(case.problem, case.blocks, case.model.positions, side)
+    tiles = tiles_of(case, side)
     algorithm = TiledLsqMl(case.algorithm, tiles, case.model.object.dtype)
     whole = case.start()
     states = []
@@ -217,7 +224,7 @@ def test_frames_hold_nothing_but_the_common_pixels():
 
 def test_windows_of_the_blocks_are_those_that_their_updates_have():
     case = small_problem(scan=(5, 6), tile=(2, 2), constraints=BLUR)
-    tiles = tiles_of(case.problem, case.blocks, case.model.positions, 1000)
+    tiles = tiles_of(case, 1000)
     assert len(tiles) == 1 and len(tiles[0].blocks) == len(case.blocks)
     merged = case.update().object
     height, width = merged.gradient.shape[1:]
@@ -225,5 +232,5 @@ def test_windows_of_the_blocks_are_those_that_their_updates_have():
     assert tiles[0].lit == Rect(y, y + height, x, x + width)
     assert tiles[0].work == tiles[0].core
     assert c.reach_of(BLUR) == c.blur_reach(1.3) == 6 and c.reach_of(()) == c.blur_reach(0.0) == 0
-    small = tiles_of(case.problem, case.blocks, case.model.positions, 24)
+    small = tiles_of(case, 24)
     assert small[0].work.shape == (small[0].core.shape[0] + 6, small[0].core.shape[1] + 6)
