@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .expected_loss import FAINTEST, TOP
 from .vectors import LANES
 from .vectors import compiled_loops as compiled
 
@@ -158,6 +159,37 @@ def amplitude(
         expected += row_i
         loss += row_l
     return electrons, expected, 2 * loss
+
+
+@compiled
+def compare(counts: Any, intensity: Any, weights: Any, table: Any, poisson: bool, epsilon: Any, sums: Any) -> None:
+    """Add ``sum w l`` and the mean and variance that Poisson noise around the intensity gives it to ``sums`` [3].
+
+    ``table`` is :func:`ptychodask.physics.expected_loss.table` of the likelihood, whose ``epsilon`` is given.
+    """
+    faintest, low = np.float32(FAINTEST), np.float32(math.log(FAINTEST))
+    top, last = np.float32(TOP), table.shape[0] - 2
+    steps = np.float32((table.shape[0] - 1) / (math.log(TOP) - math.log(FAINTEST)))
+    for y in range(counts.shape[0]):
+        row_l: Any = np.float32(0)  # float32 within a row, so that the loop is vectorised
+        row_m: Any = np.float32(0)
+        row_v: Any = np.float32(0)
+        for x in range(counts.shape[1]):
+            n, i, w = counts[y, x], intensity[y, x], weights[y, x]
+            if poisson:
+                row_l += w * ((n + epsilon) * _log((n + epsilon) / (i + epsilon)) - n + i)
+            else:
+                away = np.sqrt(i) - np.sqrt(n)
+                row_l += w * np.float32(2) * away * away
+            at = (_log(min(max(i, faintest), top)) - low) * steps
+            k = min(max(np.int32(at), np.int32(0)), np.int32(last))
+            between = at - np.float32(k)
+            share = w * min(i / faintest, np.float32(1))
+            row_m += share * (table[k, 0] + between * (table[k + 1, 0] - table[k, 0]))
+            row_v += share * (table[k, 1] + between * (table[k + 1, 1] - table[k, 1]))
+        sums[0] += row_l
+        sums[1] += row_m
+        sums[2] += row_v
 
 
 @compiled

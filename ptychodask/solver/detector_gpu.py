@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from .._array import Array
-from ..counts.patterns import Events, Patterns
+from ..counts.events import Events
+from ..counts.patterns import Patterns
 from ..model.state import Model
 from ..physics import cuda
 from ..physics.likelihood import AMPLITUDE_FLOOR
@@ -25,6 +25,11 @@ class DeviceEvents:
     start: Array
     pixel: Array
     count: Array
+
+
+def sent(counts: Events | np.ndarray, device: Device) -> DeviceEvents | np.ndarray:
+    """Events go to the device at once; dense counts with the mini-batch that wants them."""
+    return _send(counts, device) if isinstance(counts, Events) else counts
 
 
 def _send(events: Events, device: Device) -> DeviceEvents:
@@ -65,19 +70,16 @@ class Detector:
     @classmethod
     def of(cls, problem: Problem, patterns: Patterns, model: Model, device: Device, size: int, scale: bool) -> Detector:
         """Send the block's events; ``scale`` turns psi into the residual."""
-
-        def sent(counts: Any) -> Any:
-            return _send(counts, device) if isinstance(counts, Events) else counts
-
         fraction = problem.settings.train_fraction
         held = patterns.held if fraction is not None else None
         share = fraction if fraction is not None and patterns.train is not None else 1.0
         ratio = (1 - fraction) / fraction if fraction is not None and held is not None else 0.0
         sums = device.empty((size, cuda.CHUNKS, cuda.TERMS), np.float64)
-        train = sent(patterns.train) if fraction is not None else None
+        fitted, train = sent(patterns.fitted, device), patterns.train if fraction is not None else None
         return cls(
-            problem, sent(patterns.fitted), train, sent(held), float(model.background), share, ratio, scale, sums
-        )
+            problem, fitted, None if train is None else sent(train, device),
+            None if held is None else _send(held, device), float(model.background), share, ratio, scale, sums,
+        )  # fmt: skip
 
     def measure(self, space: GpuWorkspace, modes: int, part: slice) -> None:
         """Sums of a mini-batch, and psi times the residual factor."""
@@ -100,3 +102,22 @@ class Detector:
         if not self.problem.settings.background:
             values[4:] = 0.0, 0.0
         return Sums(float(len(sums)), *values)
+
+
+def compare(
+    problem: Problem,
+    counts: DeviceEvents | np.ndarray,
+    part: slice,
+    space: GpuWorkspace,
+    model: Model,
+    expected: Array,
+    sums: Array,
+) -> None:
+    """Of a mini-batch whose waves are on the detector, the sums that say how well the model fits."""
+    likelihood = problem.likelihood
+    dense = _dense(counts, part, space, space.counts)
+    space.device.launch(
+        "compare", (cuda.CHUNKS, part.stop - part.start), (cuda.DETECTOR_THREADS,), cuda.compare_bytes(), space.psi,
+        dense, space.weights, len(model.probe), likelihood.residual == "poisson", float(model.background),
+        float(likelihood.epsilon), expected, sums,
+    )  # fmt: skip

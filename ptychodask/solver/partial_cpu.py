@@ -45,24 +45,33 @@ class Totals(NamedTuple):
     sums: np.ndarray
 
 
+def see(
+    problem: Problem, block: Block, model: Model, places: Any = slice(None)
+) -> tuple[Window, tuple[int, int], np.ndarray | None]:
+    """What a block's patterns see, or those of them at the given places; the window's corner on the canvas; and its
+    transmission, of an object that is not of pure phase."""
+    problem.check(model)
+    n = problem.pixels
+    corners, fractions = split_positions(np.asarray(model.positions)[block.flat(problem.scan_shape)], n)
+    view = window(corners, n)
+    corner = (int(view[0].start), int(view[1].start))
+    rows, columns = np.ascontiguousarray((corners[places] - np.array(corner)).T.astype(np.int64))
+    views = transmission(model.object[model.part(view)])
+    spectra = to_tiles(probe_spectra(model.probe) / np.float32(n))
+    objects = planes(views, views.shape[2] + LANES)
+    seen = Window(objects, rows, columns, _ramps(fractions[places], n), spectra)
+    return seen, corner, None if is_pure_phase(model.object) else views
+
+
 def partial_cpu(
     problem: Problem, block: Block, patterns: Patterns, model: Model, *, evaluate_only: bool = False
 ) -> Update:
     """Sums of one block; see :func:`ptychodask.solver.partial.partial`."""
-    problem.check(model)
     n, slices = problem.pixels, problem.slices
-    positions = np.asarray(model.positions)[block.flat(problem.scan_shape)]
-    corners, fractions = split_positions(positions, n)
-    view = window(corners, n)
-    corner = (int(view[0].start), int(view[1].start))
-    rows, columns = np.ascontiguousarray((corners - np.array(corner)).T.astype(np.int64))
-    pure = is_pure_phase(model.object)
-    views = transmission(model.object[model.part(view)])
-    height, width = views.shape[1:]
-    spectra = to_tiles(probe_spectra(model.probe) / np.float32(n))
-    seen = Window(planes(views, width + LANES), rows, columns, _ramps(fractions, n), spectra)
-    if pure:
-        del views
+    seen, corner, views = see(problem, block, model)
+    pure = views is None
+    height, width = seen.objects.shape[2], seen.objects.shape[3] - LANES
+    spectra = seen.spectra
     total = Totals(
         np.zeros((slices, 1 if pure else 2, height, width + LANES), np.float32),
         np.zeros((slices, height, width + LANES), np.float32),
@@ -86,7 +95,7 @@ def partial_cpu(
         # the residual's spectrum is unnormalised; ifft2 brings 1/N^2
         probe = ProbeSums(np.fft.ifft2(from_tiles(total.probe_gradient, n)).astype(np.complex64), total.probe_light)
     gradient, light = total.gradient[..., :width], np.ascontiguousarray(total.light[..., :width])
-    if pure:
+    if views is None:
         on_object = np.ascontiguousarray(gradient[:, 0])
     else:
         on_object, light = on_phase(views, gradient[:, 0] + 1j * gradient[:, 1], light)

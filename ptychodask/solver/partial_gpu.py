@@ -68,24 +68,27 @@ def partial_gpu(
     """
     space = space or gpu_workspace(problem, len(model.probe))
     with space.device as device:
-        run = _begin(problem, block, model, space, evaluate_only)
+        run = begin(problem, block, model, space, evaluate_only)
         detector = Detector.of(problem, patterns, model, device, block.size, not evaluate_only)
         for low in range(0, block.size, space.room):
             part = slice(low, min(low + space.room, block.size))
-            _forward(run, part, evaluate_only)
+            forward(run, part, evaluate_only)
             detector.measure(space, len(model.probe), part)
             if not evaluate_only:
                 _backward(run, part)
         return _finish(run, detector, evaluate_only)
 
 
-def _begin(problem: Problem, block: Block, model: Model, space: GpuWorkspace, evaluate_only: bool) -> _Pass:
-    """Cut the block's window out of the object and send it with the probe and the positions."""
+def begin(
+    problem: Problem, block: Block, model: Model, space: GpuWorkspace, evaluate_only: bool, places: Any = slice(None)
+) -> _Pass:
+    """Cut the block's window out of the object and send it with the probe and the positions, or those at ``places``."""
     problem.check(model)
     n, device = problem.pixels, space.device
     corners, fractions = split_positions(np.asarray(model.positions)[block.flat(problem.scan_shape)], n)
     view = window(corners, n)
     corner = (int(view[0].start), int(view[1].start))
+    corners, fractions = corners[places], fractions[places]
     pure = is_pure_phase(model.object)
     objects = model.object[model.part(view)]
     maps = (0, 0, 0) if evaluate_only else objects.shape
@@ -114,7 +117,7 @@ def _begin(problem: Problem, block: Block, model: Model, space: GpuWorkspace, ev
     )
 
 
-def _forward(run: _Pass, part: slice, evaluate_only: bool) -> None:
+def forward(run: _Pass, part: slice, evaluate_only: bool) -> None:
     """Waves through the object to the detector: ``space.waves`` and ``space.psi``."""
     space, device, modes = run.space, run.space.device, run.modes
     corners, ramps = run.corners[part], run.ramps[part]

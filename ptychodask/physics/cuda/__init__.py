@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from ..expected_loss import ENTRIES, FAINTEST, TOP
 from ..likelihood import FISHER_STEP, LOG_FLOOR
 
 CHUNKS = 8
@@ -15,12 +16,14 @@ CHUNKS = 8
 DETECTOR_THREADS = 256
 TERMS = 6
 """Sums that the detector makes: electrons, intensity, loss, held-out loss, background numerator and denominator."""
+FIT_TERMS = 3
+"""Sums that say how well the model fits: loss, its expectation, its variance."""
 
 TILES = (64, 128)
 """Sides N of patterns whose whole multislice chain runs in one kernel, with the wave in shared memory."""
 KERNELS = (
     "expand_phase", "make_ramps", "spread", "widen_u8", "widen_u16", "shift", "transmit", "propagate", "adjoint",
-    "detector", "add_light", "add_gradient", "add_phase_terms", "add_probe", "add_probe_light",
+    "detector", "compare", "add_light", "add_gradient", "add_phase_terms", "add_probe", "add_probe_light",
 )  # fmt: skip
 CHAINS = ("chain_forward", "chain_backward")
 
@@ -48,12 +51,20 @@ def options(pixels: int) -> tuple[str, ...]:
         f"-DDETECTOR_THREADS={DETECTOR_THREADS}",
         f"-DLOG_FLOOR={LOG_FLOOR!r}",
         f"-DFISHER_STEP={FISHER_STEP!r}f",
+        f"-DEXPECTED_ENTRIES={ENTRIES}",
+        f"-DEXPECTED_FAINTEST={FAINTEST!r}f",
+        f"-DEXPECTED_TOP={TOP!r}f",
     )
 
 
 def detector_bytes() -> int:
     """Dynamic shared memory of the kernel ``detector``."""
     return 8 * TERMS * DETECTOR_THREADS
+
+
+def compare_bytes() -> int:
+    """Dynamic shared memory of the kernel ``compare``."""
+    return 8 * FIT_TERMS * DETECTOR_THREADS
 
 
 def chain_threads(pixels: int) -> int:

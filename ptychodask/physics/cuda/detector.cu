@@ -83,3 +83,45 @@ extern "C" __global__ void __launch_bounds__(DETECTOR_THREADS) detector(
     if (t == 0)
         for (int k = 0; k < TERMS; k++) sums[(size_t(b) * CHUNKS + blockIdx.x) * TERMS + k] = tree[k * DETECTOR_THREADS];
 }
+
+// How well the model fits: per chunk the sums of the loss of `counts`, and of the mean and the variance that Poisson
+// noise around the intensity gives it: [B][CHUNKS][FIT_TERMS]. `table` is expected_loss.table, (mean, variance) at
+// EXPECTED_ENTRIES intensities, uniform in log I.
+
+enum Fit { FIT_LOSS, FIT_MEAN, FIT_VARIANCE, FIT_TERMS };
+
+__device__ inline float2 expected_loss(float i, const float2* table) {
+    const float low = logf(EXPECTED_FAINTEST), steps = (EXPECTED_ENTRIES - 1) / (logf(EXPECTED_TOP) - low);
+    const float at = (logf(fminf(fmaxf(i, EXPECTED_FAINTEST), EXPECTED_TOP)) - low) * steps;
+    const float share = fminf(i / EXPECTED_FAINTEST, 1.0f);
+    const int k = at <= 0.0f ? 0 : at < EXPECTED_ENTRIES - 2 ? int(at) : EXPECTED_ENTRIES - 2;
+    const float2 a = table[k], b = table[k + 1];
+    return make_float2(share * (a.x + (at - k) * (b.x - a.x)), share * (a.y + (at - k) * (b.y - a.y)));
+}
+
+extern "C" __global__ void __launch_bounds__(DETECTOR_THREADS) compare(
+    const float2* psi, const float* counts, const float* weights, int modes, int poisson, float background, float e,
+    const float2* table, double* sums) {
+    extern __shared__ double tree[];  // [FIT_TERMS][DETECTOR_THREADS]
+    const int t = threadIdx.x, b = blockIdx.y;
+    const int low = int(size_t(AREA) * blockIdx.x / CHUNKS), high = int(size_t(AREA) * (blockIdx.x + 1) / CHUNKS);
+    double own[FIT_TERMS] = {0.0};
+    psi += size_t(b) * modes * AREA;
+    counts += size_t(b) * AREA;
+    for (int p = low + t; p < high; p += DETECTOR_THREADS) {
+        const float w = weights[p], n = counts[p], i = predicted(psi, modes, p, background);
+        const float2 expected = expected_loss(i, table);
+        own[FIT_LOSS] += double(w * (poisson ? poisson_loss(n, i, e) : amplitude_loss(n, i)));
+        own[FIT_MEAN] += double(w * expected.x);
+        own[FIT_VARIANCE] += double(w * expected.y);
+    }
+    for (int k = 0; k < FIT_TERMS; k++) tree[k * DETECTOR_THREADS + t] = own[k];
+    for (int half = DETECTOR_THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (t < half)
+            for (int k = 0; k < FIT_TERMS; k++) tree[k * DETECTOR_THREADS + t] += tree[k * DETECTOR_THREADS + t + half];
+    }
+    if (t == 0)
+        for (int k = 0; k < FIT_TERMS; k++)
+            sums[(size_t(b) * CHUNKS + blockIdx.x) * FIT_TERMS + k] = tree[k * DETECTOR_THREADS];
+}
