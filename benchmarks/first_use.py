@@ -36,7 +36,7 @@ def one_kernel() -> Callable[[], Any]:
     """All that a tiny run compiles: the update's kernels take 20 s."""
     import numpy as np
 
-    from ptychodask.physics.fused import add_intensity
+    from ptychodask.kernels.cpu.fused import add_intensity
 
     return lambda: add_intensity(np.ones((2, 8, 8), np.float32), 0, 0, np.zeros((8, 8), np.float32))
 

@@ -24,10 +24,11 @@ from per_pattern import case
 from record import arguments, save
 
 from ptychodask._array import cupy_available
+from ptychodask.kernels.gpu import Gpu, cuda
+from ptychodask.kernels.gpu.workspace import choose_device
+from ptychodask.kernels.plain import Plain
 from ptychodask.model.blocks import Block
-from ptychodask.physics import cuda
 from ptychodask.solver.lsqml import LsqMl
-from ptychodask.solver.workspace_gpu import choose_device
 
 QUESTION = "microseconds per pattern of a partial update on a CUDA device, against the bytes that must pass"
 REPEATS = 9
@@ -102,16 +103,17 @@ def row(slices: int, modes: int, n: int, side: int, bandwidth: float) -> list[di
     rows = []
     for way in ("chain", "cufft") if chains else ("cufft",):
         choose_device(*device)  # gives the workspaces of the way before back
-        fast = LsqMl(replace(solver.problem, chains=way == "chain", device_batch=batch))
+        fast = LsqMl(solver.problem, Gpu(solver.problem, way == "chain", batch))
         took = seconds(lambda fast=fast: fast.partial(block, patterns, model, False), lambda: None) / block.size
         moved = bytes_of(way, slices, modes, n)
         result: dict[str, Any] = {"S": slices, "M": modes, "N": n, "way": way, "patterns": block.size, "batch": batch}
         two = at_once(lambda fast=fast: fast.partial(block, patterns, model, False), 2) / block.size
-        searching = LsqMl(replace(fast.problem, settings=replace(fast.problem.settings, tangent_stride=8)))
+        tangent = replace(fast.problem, settings=replace(fast.problem.settings, tangent_stride=8))
+        searching = LsqMl(tangent, Gpu(tangent, way == "chain", batch))
         line = seconds(lambda its=searching: its.line_search(block, patterns, model, along), lambda: None)
         result.update(microseconds_of_two_threads=two * 1e6, line_search_microseconds=line / block.size * 1e6)
         result.update(microseconds=took * 1e6, megabytes=moved / 1e6, share_of_copy_bandwidth=moved / took / bandwidth)
-        reference = LsqMl(replace(solver.problem, backend="numpy")).partial(few, patterns, model, False)
+        reference = Plain(solver.problem).partial(few, patterns, model, False)
         found = fast.partial(few, patterns, model, False)
         error = np.abs(found.object.gradient - reference.object.gradient).max()
         result["gradient_error"] = float(error / np.abs(reference.object.gradient).max())

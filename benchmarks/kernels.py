@@ -14,9 +14,9 @@ import numpy as np
 from per_pattern import case, transforms
 from record import arguments, save
 
-from ptychodask.physics import chain, fused
-from ptychodask.solver.detector_cpu import counted, measure, parts_of, rules_of
-from ptychodask.solver.workspace import aligned, groups_of, workspace
+from ptychodask.kernels.cpu import chain, fused
+from ptychodask.kernels.cpu.detector import counted, measure, parts_of, rules_of
+from ptychodask.kernels.cpu.workspace import aligned, groups_of, workspace
 
 QUESTION = "microseconds of every step of a pattern on one thread, and their shares"
 
@@ -41,7 +41,7 @@ def steps(slices: int, modes: int, n: int) -> list[tuple[str, int, Callable[[], 
     length, tiles, waves, chi = space.transforms, space.tiles, space.waves, space.chi
     window, gradient, light = aligned((2, side, side)), aligned((1, side, side)), aligned((side, side))
     table, ramp = aligned((groups, 2, 64 * groups)), aligned((2, 8 * groups))
-    rules, weights = rules_of(solver.problem, patterns), solver.problem.tiles.weights
+    rules, weights = rules_of(solver.problem, patterns), solver.kernels.tables.weights
     counts = counted(parts_of(patterns, 0, 1), 1, n, space).__enter__()  # they stay in the buffers
     sums = np.zeros(6)
     between = 2 * (slices - 1) * modes

@@ -13,28 +13,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from statistics import median
 from typing import Any
 
 import numpy as np
 from record import arguments, save
 
+from ptychodask.kernels import kernels_for
+from ptychodask.kernels.cpu.chain import NOTHING
+from ptychodask.kernels.cpu.fft import fft
+from ptychodask.kernels.cpu.vectors import compiled
+from ptychodask.kernels.cpu.workspace import groups_of, workspace
+from ptychodask.kernels.plain import Plain
 from ptychodask.model.blocks import Block
 from ptychodask.model.optics import Microscope
 from ptychodask.model.scan import make_canvas, raster
 from ptychodask.model.state import Model
-from ptychodask.physics.chain import NOTHING
 from ptychodask.physics.constraints import PositivePhase
-from ptychodask.physics.fft import fft
 from ptychodask.physics.modes import hermite_modes
 from ptychodask.physics.probe import make_probe
 from ptychodask.physics.propagation import fresnel_propagator
-from ptychodask.physics.vectors import compiled
 from ptychodask.solver.lsqml import LsqMl
 from ptychodask.solver.problem import Problem
 from ptychodask.solver.settings import ProbeRules, Settings
-from ptychodask.solver.workspace import groups_of, workspace
 
 QUESTION = "microseconds per pattern of a partial update on one thread, and the share of it that the FFTs take"
 PIXEL, WAVELENGTH, SIDE, REPEATS = 0.3273, 0.019687, 16, 5
@@ -56,8 +57,8 @@ def case(slices: int, modes: int, n: int, backend: str, side: int = SIDE) -> tup
         (PositivePhase(),), ProbeRules(None, True, None),
     )  # fmt: skip
     weights = np.ones((n, n), np.float32)
-    problem = Problem(canvas, (side, side), weights, propagators, 90.0, settings, backend)
-    solver, block = LsqMl(problem), Block(0, 0, side, 0, side)
+    problem = Problem(canvas, (side, side), weights, propagators, 90.0, settings)
+    solver, block = LsqMl(problem, kernels_for(problem, backend)), Block(0, 0, side, 0, side)
     object_ = (0.1 * rng.random((slices, *canvas.shape))).astype(np.float32)
     return solver, block, solver.prepare(block, counts), Model(object_, probe, centres)
 
@@ -117,8 +118,7 @@ def row(slices: int, modes: int, n: int, backend: str) -> dict[str, Any]:
         result.update(copy_microseconds=copy, copy_share=copy / whole)
         result.update(fft_microseconds=fft, fft_share=fft / whole, gflop_per_second=result["gflop"] / whole * 1e6)
         solver, block, patterns, model = case(slices, modes, n, backend, SIDE // 2)
-        bare = replace(solver.problem, backend="numpy")
-        reference = LsqMl(bare).partial(block, patterns, model, False)
+        reference = Plain(solver.problem).partial(block, patterns, model, False)
         fast = solver.partial(block, patterns, model, False)
         error = np.abs(fast.object.gradient - reference.object.gradient).max()
         result["gradient_error"] = float(error / np.abs(reference.object.gradient).max())

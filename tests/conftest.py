@@ -22,7 +22,7 @@ SOURCE = str(Path(ptychodask.__file__).parents[1])
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
 
 
-IMPORTED = ["distributed", "ptychodask.io.source", "ptychodask.solver.lsqml", "ptychodask.jobs.tasks"]
+IMPORTED = ["distributed", "ptychodask.io.source", "ptychodask.kernels.cpu", "ptychodask.jobs.tasks"]
 
 
 def pytest_sessionstart():

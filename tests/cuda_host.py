@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from ptychodask.physics import cuda
-from ptychodask.solver.device import typed
+from ptychodask.kernels.gpu import cuda
+from ptychodask.kernels.gpu.device import typed
 
 TYPES = {
     "float2*": "complex64", "Complex*": "complex64", "float*": "float32", "double*": "float64", "int*": "int32",

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from ptychodask.counts.patterns import Patterns, reunited
+from ptychodask.kernels import kernels_for
+from ptychodask.kernels.cpu import Cpu
+from ptychodask.kernels.plain import Plain
 from ptychodask.model.blocks import Block, make_blocks
 from ptychodask.model.optics import Microscope
 from ptychodask.model.scan import make_canvas, raster
@@ -34,10 +37,17 @@ class Case:
     patterns: list[Patterns]
     truth: Model
     model: Model
+    backend: str = "numpy"
+    chains: bool = False
+    batch: int = 0
+    """The last two are those of a device."""
 
     @property
     def algorithm(self) -> LsqMl:
-        return LsqMl(self.problem)
+        return self.solver(self.problem)
+
+    def solver(self, problem: Problem) -> LsqMl:
+        return LsqMl(problem, kernels_for(problem, self.backend, self.chains, self.batch))
 
     def block_counts(self, block: Block) -> np.ndarray:
         return self.counts[block.flat(self.problem.scan_shape)]
@@ -48,7 +58,7 @@ class Case:
 
     def of(self, problem: Problem, blocks: tuple[Block, ...]) -> Case:
         """The same data in another problem or other blocks."""
-        prepared = [LsqMl(problem).prepare(b, self.counts[b.flat(problem.scan_shape)]) for b in blocks]
+        prepared = [self.solver(problem).prepare(b, self.counts[b.flat(problem.scan_shape)]) for b in blocks]
         prepared = [reunited(p) for p in prepared] if problem.settings.use_all else prepared
         return replace(self, problem=problem, blocks=blocks, patterns=prepared)
 
@@ -79,6 +89,16 @@ class Case:
             pairs = zip(self.blocks, self.patterns, strict=True)
             line = self.algorithm.merge([self.algorithm.line_search(b, p, state.model, move) for b, p in pairs])
         return self.algorithm.advance(state, move, line), update
+
+
+def partial(problem: Problem, block: Block, patterns: Patterns, model: Model, **options: Any) -> Update:
+    """The reference."""
+    return Plain(problem).partial(block, patterns, model, **options)
+
+
+def partial_cpu(problem: Problem, block: Block, patterns: Patterns, model: Model, **options: Any) -> Update:
+    """The compiled kernels."""
+    return Cpu(problem).partial(block, patterns, model, **options)
 
 
 def smooth(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -132,7 +152,7 @@ def small_problem(
     )  # fmt: skip
     options.update(settings)
     share = options["train_fraction"] or 1.0
-    problem = Problem(canvas, scan, weights, propagators, electrons * share, Settings(**options), backend)
+    problem = Problem(canvas, scan, weights, propagators, electrons * share, Settings(**options))
     complex_type = np.result_type(dtype, np.complex64)
 
     def transmissions(amplitude: float) -> np.ndarray:
@@ -151,7 +171,7 @@ def small_problem(
     used = float((counts * weights).sum() / len(counts)) * share
     problem = replace(problem, mean_counts=used)
     blocks = make_blocks(scan, tile or scan)
-    return Case(problem, (), counts, [], truth, model).of(problem, blocks)
+    return Case(problem, (), counts, [], truth, model, backend).of(problem, blocks)
 
 
 def reference_waves(

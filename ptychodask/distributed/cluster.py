@@ -72,7 +72,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 import ptychodask.io.source
-import ptychodask.solver.lsqml
+import ptychodask.kernels.cpu
 """
 """Workers of our own ignore Ctrl-C, a batch system's SIGTERM and a closed terminal's SIGHUP, which go to all processes:
 the state to be stored is on them. And they join when they have imported what they need: until then nobody waits for

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._errors import InputError
 from ..io.selected import mask_of
+from ..kernels import kernels_for
 from ..model.optics import Microscope
 from ..model.state import Model, State
 from ..physics.modes import hermite_modes
@@ -25,19 +26,11 @@ from .recipe import Recipe
 def build_algorithm(recipe: Recipe) -> LsqMl:
     """The solver with its problem."""
     experiment = recipe.experiment
-    return LsqMl(
-        Problem(
-            experiment.canvas,
-            experiment.info.scan_shape,
-            mask_of(experiment.info),
-            _propagators(experiment),
-            recipe.mean_counts,
-            _settings(experiment, recipe.hold_out),
-            recipe.backend,
-            chains=recipe.chains,
-            device_batch=recipe.device_batch,
-        )
-    )
+    problem = Problem(
+        experiment.canvas, experiment.info.scan_shape, mask_of(experiment.info), _propagators(experiment),
+        recipe.mean_counts, _settings(experiment, recipe.hold_out),
+    )  # fmt: skip
+    return LsqMl(problem, kernels_for(problem, recipe.backend, recipe.chains, recipe.device_batch))
 
 
 def _propagators(experiment: Experiment) -> np.ndarray:

@@ -18,8 +18,8 @@ from .._processor import cuda_version, processor
 from .._tables import table
 from ..distributed.cluster import Client, connect, describe, has_dask_cuda, has_ucx
 from ..distributed.machine import cores, cuda_devices, memory_limit, spill_folder, worker_versions
+from ..kernels.gpu.device import device_trouble
 from ..model.config import EngineConfig
-from ..solver.device import device_trouble
 from .recipe import kernels
 
 OPTIONAL = {

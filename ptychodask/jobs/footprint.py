@@ -13,12 +13,12 @@ from ..distributed.iterate import IN_FLIGHT
 from ..distributed.placement import FAN_IN
 from ..distributed.rounds import tile_places
 from ..io.dataset import DatasetInfo
+from ..kernels.cpu.vectors import LANES
+from ..kernels.cpu.workspace import RUN
+from ..kernels.gpu.workspace import bytes_per_pattern
 from ..model.blocks import Block
 from ..model.config import JobConfig
 from ..model.tiles import Rect, Tile, hull
-from ..physics.vectors import LANES
-from ..solver.workspace import RUN
-from ..solver.workspace_gpu import bytes_per_pattern
 from .experiment import Experiment
 from .log import MOST_STATES
 

@@ -11,10 +11,10 @@ from .._processor import processor
 from ..distributed.machine import cores
 from ..io.dataset import dataset_info
 from ..io.selected import select
+from ..kernels.gpu.workspace import choose_device
 from ..model.blocks import Box
 from ..model.config import EngineConfig, JobConfig
 from ..model.selection import Selection
-from ..solver.workspace_gpu import choose_device
 from .experiment import Experiment
 
 

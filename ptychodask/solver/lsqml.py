@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -19,20 +17,18 @@ from ..counts.patterns import Counts, Patterns, prepare, reunited
 from ..model.blocks import Block
 from ..model.state import Model, State
 from .apply import Direction, advance, direction, recover
+from .door import Kernels
 from .goodness import goodness
-from .partial import line_search, partial
-from .partial_cpu import partial_cpu
-from .partial_gpu import partial_gpu
 from .problem import Problem
 from .update import Sums, Update, merge
-from .workspace_gpu import gpu_workspace
 
 
 @dataclass(frozen=True)
 class LsqMl:
-    """The solver over a fixed problem."""
+    """The solver over a fixed problem, with the kernels that were made for it."""
 
     problem: Problem
+    kernels: Kernels
 
     @property
     def data_key(self) -> str:
@@ -58,14 +54,11 @@ class LsqMl:
 
     def partial(self, block: Block, patterns: Patterns, model: Model, evaluate_only: bool) -> Update:
         """Update of one block; of a state that is only looked at, how well it fits besides."""
-        run = {"cpu": partial_cpu, "numpy": partial, "cupy": partial_gpu}[self.problem.backend]
         roles = self._roles(patterns)
-        update = run(self.problem, block, roles, model, evaluate_only=evaluate_only)
+        update = self.kernels.partial(block, roles, model, evaluate_only)
         if not evaluate_only:
             return update
-        with self._queue(model):
-            compared = goodness(self.problem, block, roles, model)
-        return replace(update, sums=update.sums + compared)
+        return replace(update, sums=update.sums + goodness(self.problem, self.kernels, block, roles, model))
 
     def merge(self, updates: list[Update]) -> Update:
         """Sum in the order given."""
@@ -81,12 +74,7 @@ class LsqMl:
 
     def line_search(self, block: Block, patterns: Patterns, model: Model, move: Direction) -> Update:
         """Tangent sums of one block along a direction."""
-        with self._queue(model):
-            return line_search(self.problem, block, self._roles(patterns), model, move.object, move.probe)
-
-    def _queue(self, model: Model) -> AbstractContextManager[Any]:
-        """This thread's queue, where a device waits for no other thread."""
-        return gpu_workspace(self.problem, len(model.probe)).device if self.problem.backend == "cupy" else nullcontext()
+        return self.kernels.line_search(block, self._roles(patterns), model, move.object, move.probe)
 
     def advance(self, state: State, move: Direction, line: Update | None) -> State:
         """Next state."""

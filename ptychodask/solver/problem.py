@@ -13,7 +13,6 @@ from ..model.state import Model
 from ..physics.likelihood import Likelihood
 from ..physics.views import shift_ramps
 from .settings import Settings
-from .workspace import ProblemTiles, problem_tiles
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,6 @@ class Problem:
     mean_counts : float
         Mean training electrons per pattern in the pixels in use.
     settings : Settings
-    backend : 'cpu', 'numpy' or 'cupy'
-        Compiled kernels, plain NumPy (their reference), or a CUDA device.
-    chains : bool
-        Backend 'cupy': a wave passes all slices in shared memory, with transforms of our own, and not cuFFT's.
-    device_batch : int
-        Backend 'cupy': patterns computed together; 0 for ``settings.batch``.
     """
 
     canvas: Canvas
@@ -44,9 +37,6 @@ class Problem:
     propagators: np.ndarray
     mean_counts: float
     settings: Settings
-    backend: str = "numpy"
-    chains: bool = False
-    device_batch: int = 0
 
     @property
     def pixels(self) -> int:
@@ -58,23 +48,10 @@ class Problem:
         """Number of slices S."""
         return len(self.propagators) + 1
 
-    @property
-    def line_batch(self) -> int:
-        """Patterns of a line search computed together: on a device many, since each step waits for Python.
-
-        A quarter of a mini-batch, because the plain code holds up to three times as many waves per pattern.
-        """
-        return max(1, self.device_batch // 4)
-
     @cached_property
     def used_pixels(self) -> float:
         """Number of detector pixels that the mask uses."""
         return float(self.weights.sum(dtype=np.float64))
-
-    @cached_property
-    def tiles(self) -> ProblemTiles:
-        """What the compiled kernels read in every pattern."""
-        return problem_tiles(self.propagators, self.weights)
 
     @cached_property
     def likelihood(self) -> Likelihood:

@@ -6,12 +6,10 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from helpers import small_problem
+from helpers import partial, partial_cpu, small_problem
 
 from ptychodask.counts.events import Events, events_below, gather_events, join_events, pick
 from ptychodask.counts.patterns import Patterns, dense, prepare, reunited, to_events
-from ptychodask.solver.partial import partial
-from ptychodask.solver.partial_cpu import partial_cpu
 
 N = 16
 ONES = np.ones((N, N), np.float32)

@@ -13,7 +13,7 @@ from tiny_scan import MICROSCOPE, PIXEL, Recorder, bits, write_scan
 
 import ptychodask
 from ptychodask._array import cupy_available
-from ptychodask.physics.cuda import TILES
+from ptychodask.kernels.gpu.cuda import TILES
 
 pytestmark = [
     pytest.mark.gpu,

@@ -26,7 +26,7 @@ from ptychodask.jobs import plan as plan_module
 from ptychodask.jobs.calibrate import Speed
 from ptychodask.jobs.experiment import Experiment
 from ptychodask.jobs.plan import _problems, make_plan, plan_of, refuse, size
-from ptychodask.solver.workspace_gpu import bytes_per_pattern
+from ptychodask.kernels.gpu.workspace import bytes_per_pattern
 
 HERE = Site(1, 2, None, True, True)
 JOB = {"solver": {"iterations": 5, "finish": 0, "patience": 100}}
@@ -257,7 +257,7 @@ def test_bytes_for_people(count, text):
 
 MEASURE = """
 import json, sys
-import ptychodask, ptychodask.api, ptychodask.solver.lsqml
+import ptychodask, ptychodask.api, ptychodask.kernels.cpu
 from ptychodask.distributed import stream
 from ptychodask.distributed.cache import BlockCache
 from ptychodask.distributed.site import resident_bytes

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._array import Array
-from ..counts.events import Events
-from ..counts.patterns import Patterns
-from ..model.state import Model
-from ..physics import cuda
-from ..physics.likelihood import AMPLITUDE_FLOOR
+from ..._array import Array
+from ...counts.events import Events
+from ...counts.patterns import Patterns
+from ...model.state import Model
+from ...physics.likelihood import AMPLITUDE_FLOOR
+from ...solver.problem import Problem
+from ...solver.update import Sums
+from . import cuda
 from .device import Device
-from .problem import Problem
-from .update import Sums
-from .workspace_gpu import THREADS, GpuWorkspace
+from .workspace import THREADS, GpuWorkspace
 
 
 @dataclass(frozen=True)

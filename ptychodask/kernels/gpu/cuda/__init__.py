@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from ..expected_loss import ENTRIES, FAINTEST, TOP
-from ..likelihood import FISHER_STEP, LOG_FLOOR
+from ....physics.expected_loss import ENTRIES, FAINTEST, TOP
+from ....physics.likelihood import FISHER_STEP, LOG_FLOOR
 
 CHUNKS = 8
 """Thread blocks that share a pattern on the detector."""

@@ -7,9 +7,9 @@ from math import prod
 import numpy as np
 import pytest
 
-from ptychodask.physics.chain import NOTHING
-from ptychodask.physics.fft import fft, radices, tables, transform
-from ptychodask.physics.vectors import LANES, compiled, load, store, transpose
+from ptychodask.kernels.cpu.chain import NOTHING
+from ptychodask.kernels.cpu.fft import fft, radices, tables, transform
+from ptychodask.kernels.cpu.vectors import LANES, compiled, load, store, transpose
 
 
 @compiled

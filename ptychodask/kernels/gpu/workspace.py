@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from .._array import Array
-from .._errors import InputError
-from ..physics import cuda
+from ..._array import Array
+from ..._errors import InputError
+from ...solver.problem import Problem
+from . import cuda
 from .device import CupyDevice, Device, free_memory, release, shared_memory
-from .problem import Problem
 
 THREADS = 256
 """Threads per block of the kernels that work pixel by pixel."""
 WAVES_IN_FLIGHT = 1024
 """Waves after which more at a time no longer help: several per multiprocessor of the largest devices."""
 
-_kept: dict[int, tuple[Problem, int, GpuWorkspace]] = {}
+_kept: dict[int, tuple[Problem, tuple[int, bool, int], GpuWorkspace]] = {}
 """By thread."""
 
 
@@ -34,6 +34,8 @@ class GpuWorkspace:
     Parameters
     ----------
     device : Device
+    chains : bool
+        A wave passes all slices in shared memory, with transforms of our own, and not cuFFT's.
     room : int
         Patterns of a mini-batch, B.
     weights : float32 array [N, N]
@@ -50,6 +52,7 @@ class GpuWorkspace:
     """
 
     device: Device
+    chains: bool
     room: int
     weights: Array
     propagators: Array
@@ -75,13 +78,13 @@ class GpuWorkspace:
         return out
 
 
-def make_workspace(problem: Problem, modes: int, device: Device) -> GpuWorkspace:
-    """Tables and buffers of a problem on a device."""
+def make_workspace(problem: Problem, modes: int, device: Device, chains: bool, room: int) -> GpuWorkspace:
+    """Tables and buffers of a problem on a device, for ``room`` patterns together."""
     n, slices, settings = problem.pixels, problem.slices, problem.settings
-    room = problem.device_batch or settings.batch
     with device:
         return GpuWorkspace(
             device,
+            chains,
             room,
             device.upload(problem.weights.astype(np.float32)),
             device.upload((problem.propagators / (n * n)).astype(np.complex64)),
@@ -94,16 +97,17 @@ def make_workspace(problem: Problem, modes: int, device: Device) -> GpuWorkspace
         )
 
 
-def gpu_workspace(problem: Problem, modes: int) -> GpuWorkspace:
+def gpu_workspace(problem: Problem, modes: int, chains: bool, room: int) -> GpuWorkspace:
     """This thread's workspace on the present device; only that of the last problem is kept."""
+    made_for = (modes, chains, room)
     thread = threading.get_ident()
     kept = _kept.get(thread)
-    if kept is None or kept[0] is not problem or kept[1] != modes:
+    if kept is None or kept[0] is not problem or kept[1] != made_for:
         if kept is not None:  # its memory first, which the new one's queue could not have
             kept = None
             _kept.pop(thread, None)
             release()
-        kept = (problem, modes, make_workspace(problem, modes, CupyDevice(problem.pixels, problem.chains)))
+        kept = (problem, made_for, make_workspace(problem, modes, CupyDevice(problem.pixels, chains), chains, room))
         _kept[thread] = kept
     return kept[2]
 

@@ -1,25 +1,64 @@
-"""The partial update of one block: forward model, residual, back-propagation, sums (equations of LSQ-ML).
+"""The plain kernels, which read like the equations of LSQ-ML and are the reference of all others.
 
-Mini-batches of fixed size run through in the order of the block, so the bits depend on the block alone.
+The partial update of one block: forward model, residual, back-propagation, sums. Mini-batches of fixed size run through
+in the order of the block, so the bits depend on the block alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 import numpy as np
 
 from .._array import Array, backend_module, fft2, ifft2, to_host, total
-from ..counts.patterns import Patterns, dense
+from ..counts.patterns import Counts, Patterns, dense
 from ..counts.subset import subset, taken
 from ..model.blocks import Block
 from ..model.state import Model, is_pure_phase, on_phase, transmission
+from ..physics.expected_loss import expected_loss
 from ..physics.likelihood import fisher_weight, held_out_loss, loss, residual_factor
 from ..physics.multislice import backward, forward, intensity, tangent
 from ..physics.views import gather, scatter_add, split_positions, window
-from .problem import Problem, probe_spectra, shifted_probes
-from .update import ObjectSums, ProbeSums, Sums, Update
+from ..solver.problem import Problem, probe_spectra, shifted_probes
+from ..solver.update import ObjectSums, ProbeSums, Sums, Update
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Array code for a problem, on NumPy arrays or on those of CuPy (``library``).
+
+    ``line_batch`` patterns of a line search are computed together: on a device many, since each step waits for Python.
+    """
+
+    problem: Problem
+    library: str = "numpy"
+    line_batch: int = 1
+
+    def partial(self, block: Block, patterns: Patterns, model: Model, evaluate_only: bool = False) -> Update:
+        """See :func:`partial`."""
+        return partial(self, block, patterns, model, evaluate_only)
+
+    def line_search(
+        self,
+        block: Block,
+        patterns: Patterns,
+        model: Model,
+        object_direction: np.ndarray,
+        probe_direction: np.ndarray | None,
+    ) -> Update:
+        """See :func:`line_search`."""
+        return line_search(self, block, patterns, model, object_direction, probe_direction)
+
+    def compare(self, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> tuple[float, float, float]:
+        """See :func:`compare`."""
+        return compare(self, block, counts, model, chosen)
+
+    @property
+    def xp(self) -> ModuleType:
+        """The array library."""
+        return backend_module(self.library)
 
 
 @dataclass(frozen=True)
@@ -36,8 +75,8 @@ class _Local:
     weights: Array
 
 
-def localise(problem: Problem, block: Block, model: Model) -> _Local:
-    xp = backend_module(problem.backend)
+def _localise(kernels: Plain, block: Block, model: Model) -> _Local:
+    problem, xp = kernels.problem, kernels.xp
     positions = np.asarray(model.positions)[block.flat(problem.scan_shape)]
     corners, fractions = split_positions(positions, problem.pixels)
     view = window(corners, problem.pixels)
@@ -58,12 +97,12 @@ def batches(size: int, batch: int) -> Iterator[slice]:
     return (slice(low, min(low + batch, size)) for low in range(0, size, batch))
 
 
-def partial(problem: Problem, block: Block, patterns: Patterns, model: Model, *, evaluate_only: bool = False) -> Update:
+def partial(kernels: Plain, block: Block, patterns: Patterns, model: Model, evaluate_only: bool) -> Update:
     """Sums of one block for the model it is given.
 
     Parameters
     ----------
-    problem : Problem
+    kernels : Plain
     block : Block
     patterns : Patterns
         The block's counts.
@@ -72,8 +111,8 @@ def partial(problem: Problem, block: Block, patterns: Patterns, model: Model, *,
     evaluate_only : bool
         Only losses, no gradients: for the state after the last update.
     """
-    xp = backend_module(problem.backend)
-    local = localise(problem, block, model)
+    problem, xp = kernels.problem, kernels.xp
+    local = _localise(kernels, block, model)
     likelihood = problem.likelihood
     dtype = local.weights.dtype
     n = problem.pixels
@@ -90,7 +129,7 @@ def partial(problem: Problem, block: Block, patterns: Patterns, model: Model, *,
         views = gather(local.transmission, corners, n)
         waves, psi = forward(views, probes, local.propagators)
         predicted = intensity(psi) + dtype.type(model.background)
-        sums += _measure(problem, patterns, part, counts, predicted, local.weights)
+        sums += _measure(kernels, patterns, part, counts, predicted, local.weights)
         if evaluate_only:
             continue
         psi *= residual_factor(likelihood, counts, predicted, local.weights)[:, None]
@@ -113,12 +152,10 @@ def partial(problem: Problem, block: Block, patterns: Patterns, model: Model, *,
     return Update(sums, object_sums, probe_sums)
 
 
-def _measure(
-    problem: Problem, patterns: Patterns, part: slice, counts: Array, predicted: Array, weights: Array
-) -> Sums:
+def _measure(kernels: Plain, patterns: Patterns, part: slice, counts: Array, predicted: Array, weights: Array) -> Sums:
     """Losses and totals of one mini-batch."""
+    problem, xp = kernels.problem, kernels.xp
     settings, likelihood = problem.settings, problem.likelihood
-    xp = backend_module(problem.backend)
     expected = total(weights * predicted)
     measured, share, held = counts, 1.0, 0.0
     if patterns.train is not None and settings.train_fraction is not None:
@@ -146,7 +183,7 @@ def _measure(
 
 
 def line_search(
-    problem: Problem,
+    kernels: Plain,
     block: Block,
     patterns: Patterns,
     model: Model,
@@ -158,17 +195,17 @@ def line_search(
     ``a = sum w (n - I) dI / (I + e) / sum w dI^2 / (I + e)``, ``dI = 2 Re sum_m conj(psi) dpsi``. The subset is one
     pattern of ``tangent_stride``, another one in every iteration; of a small block it may be none.
     """
+    problem, xp = kernels.problem, kernels.xp
     chosen = subset(block.flat(problem.scan_shape), problem.settings.tangent_stride, model.iteration)
     if not len(chosen):
         return Update(Sums())
-    xp = backend_module(problem.backend)
-    local = localise(problem, block, model)
+    local = _localise(kernels, block, model)
     likelihood = problem.likelihood
     d_transmission = 1j * local.transmission * xp.asarray(object_direction[model.part(local.views_of)])
     d_spectra = None if probe_direction is None else probe_spectra(xp.asarray(probe_direction))
     numerator = denominator = 0.0
     fitted = taken(patterns.fitted, chosen)
-    for part in batches(len(chosen), problem.line_batch):
+    for part in batches(len(chosen), kernels.line_batch):
         corners, fractions = local.corners[chosen[part]], local.fractions[chosen[part]]
         counts = dense(fitted, part.start, part.stop, problem.pixels, xp, local.weights.dtype)
         views = gather(local.transmission, corners, problem.pixels)
@@ -182,3 +219,24 @@ def line_search(
         numerator += total(fisher * (counts - predicted) * d_intensity)
         denominator += total(fisher * d_intensity**2)
     return Update(Sums(line_numerator=numerator, line_denominator=denominator))
+
+
+def compare(
+    kernels: Plain, block: Block, counts: Counts, model: Model, chosen: np.ndarray
+) -> tuple[float, float, float]:
+    """Loss of the patterns at the ``chosen`` places of a block, whose counts are given, and what Poisson noise around
+    the model gives: its mean and its variance."""
+    problem, local = kernels.problem, _localise(kernels, block, model)
+    weights = problem.weights.astype(np.float64)
+    found = expected = variance = 0.0
+    for part in batches(len(chosen), problem.settings.batch):
+        views = gather(local.transmission, local.corners[chosen[part]], problem.pixels)
+        probes, _ = shifted_probes(local.spectra, local.fractions[chosen[part]])
+        _, psi = forward(views, probes, local.propagators)
+        predicted = intensity(psi) + local.weights.dtype.type(model.background)
+        measured = dense(counts, part.start, part.stop, problem.pixels, kernels.xp, local.weights.dtype)
+        mean, spread = expected_loss(problem.likelihood, to_host(predicted))
+        found += loss(problem.likelihood, measured, predicted, local.weights)
+        expected += float((weights * mean).sum())
+        variance += float((weights * spread).sum())
+    return found, expected, variance

@@ -9,7 +9,7 @@ import pytest
 import scipy.fft
 from cuda_host import COMPILER, HostDevice, library
 
-from ptychodask.physics import cuda
+from ptychodask.kernels.gpu import cuda
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no g++")
 

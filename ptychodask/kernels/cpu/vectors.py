@@ -20,7 +20,7 @@ from numba.core import cgutils
 from numba.core.caching import IndexDataCacheFile
 from numba.extending import models, overload, register_model
 
-from .._numba import njit
+from ..._numba import njit
 
 LANES = 8
 _FLOAT = ir.FloatType()
@@ -40,8 +40,8 @@ _options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 def _sources() -> str:
     """Hash of all files with compiled code."""
-    package = Path(__file__).parents[1]
-    files = sorted([*package.glob("physics/*.py"), *package.glob("*/*_cpu.py")])
+    constants = [Path(__file__).parents[2] / "physics" / name for name in ("likelihood.py", "expected_loss.py")]
+    files = sorted([*Path(__file__).parent.glob("*.py"), *constants])
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 

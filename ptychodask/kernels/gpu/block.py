@@ -1,9 +1,8 @@
 """The partial update on a CUDA device: mini-batches queued one after the other, one wait at the end of the block.
 
-The same sums as :func:`ptychodask.solver.partial.partial`, which is its reference (to float32 rounding). The kernels
-are in ``physics.cuda``, with what they leave to the tables: 1/N of an inverse FFT. With ``problem.chains`` a wave stays
+The same sums as :func:`ptychodask.kernels.plain.partial`, which is its reference (to float32 rounding). The kernels
+are in ``cuda``, with what they leave to the tables: 1/N of an inverse FFT. With ``space.chains`` a wave stays
 in shared memory through all slices; otherwise it passes through device memory, and cuFFT, at every step.
-The line search of the tangent step, a small part of the patterns, is the plain code on CuPy arrays.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from .._array import Array
-from ..counts.patterns import Patterns
-from ..model.blocks import Block
-from ..model.state import Model, is_pure_phase, on_phase, transmission
-from ..physics import cuda
-from ..physics.views import split_positions, window
-from .detector_gpu import Detector
-from .problem import Problem, probe_spectra
-from .update import ObjectSums, ProbeSums, Update
-from .workspace_gpu import THREADS, GpuWorkspace, gpu_workspace
+from ..._array import Array
+from ...counts.patterns import Patterns
+from ...model.blocks import Block
+from ...model.state import Model, is_pure_phase, on_phase, transmission
+from ...physics.views import split_positions, window
+from ...solver.problem import Problem, probe_spectra
+from ...solver.update import ObjectSums, ProbeSums, Update
+from . import cuda
+from .detector import Detector
+from .workspace import THREADS, GpuWorkspace
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,6 @@ class _Pass:
     """One block on the device: what its mini-batches read, and the sums that they add to."""
 
     space: GpuWorkspace
-    chains: bool
     pure: bool
     moves: bool
     corner: tuple[int, int]
@@ -50,23 +48,16 @@ class _Pass:
         return len(self.spectra)
 
 
-def partial_gpu(
-    problem: Problem,
-    block: Block,
-    patterns: Patterns,
-    model: Model,
-    *,
-    evaluate_only: bool = False,
-    space: GpuWorkspace | None = None,
+def partial(
+    problem: Problem, space: GpuWorkspace, block: Block, patterns: Patterns, model: Model, evaluate_only: bool
 ) -> Update:
-    """Sums of one block; see :func:`ptychodask.solver.partial.partial`.
+    """Sums of one block; see :func:`ptychodask.kernels.plain.partial`.
 
     Parameters
     ----------
-    space : GpuWorkspace, optional
-        Device and buffers; this thread's on the present CUDA device by default.
+    space : GpuWorkspace
+        Device and buffers.
     """
-    space = space or gpu_workspace(problem, len(model.probe))
     with space.device as device:
         run = begin(problem, block, model, space, evaluate_only)
         detector = Detector.of(problem, patterns, model, device, block.size, not evaluate_only)
@@ -101,7 +92,6 @@ def begin(
     modes = len(model.probe) if moves else 0
     return _Pass(
         space=space,
-        chains=problem.chains,
         pure=pure,
         moves=moves,
         corner=corner,
@@ -123,7 +113,7 @@ def forward(run: _Pass, part: slice, evaluate_only: bool) -> None:
     corners, ramps = run.corners[part], run.ramps[part]
     slices, height, width = run.object.shape
     items = (part.stop - part.start) * modes
-    if run.chains:
+    if run.space.chains:
         device.launch(
             "chain_forward", (items,), (cuda.chain_threads(space.pixels),), cuda.chain_bytes(space.pixels), run.spectra,
             ramps, corners, run.object, height, width, space.propagators, space.roots, slices, space.room, modes,
@@ -172,7 +162,7 @@ def _back_propagate(run: _Pass, corners: Array, batch: int) -> None:
     space, device, modes = run.space, run.space.device, run.modes
     slices, height, width = run.object.shape
     items = batch * modes
-    if run.chains:
+    if run.space.chains:
         device.launch(
             "chain_backward", (items,), (cuda.chain_threads(space.pixels),), cuda.chain_bytes(space.pixels), space.psi,
             space.waves, corners, run.object, height, width, space.propagators, space.roots, slices, space.room, modes,

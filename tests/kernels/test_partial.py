@@ -18,9 +18,9 @@ from helpers import (
 
 from ptychodask._array import cupy_available
 from ptychodask.counts.patterns import Events, Patterns, dense, to_events
+from ptychodask.kernels.plain import Plain
 from ptychodask.model.blocks import Block, make_blocks
 from ptychodask.physics.likelihood import FISHER_STEP
-from ptychodask.solver.partial import partial
 from ptychodask.solver.settings import ProbeRules
 from ptychodask.solver.update import merge
 
@@ -318,6 +318,6 @@ def test_a_device_gives_the_same():
     if not cupy_available():
         pytest.skip("no CUDA device with CuPy")
     options = {"mask": True, "kind": "complex", "train_fraction": 0.8, "background": 0.02}
-    case = small_problem(2, 2, backend="cupy", **options)
-    found = partial(case.problem, case.blocks[0], case.patterns[0], case.model)
+    case = small_problem(2, 2, **options)
+    found = Plain(case.problem, "cupy").partial(case.blocks[0], case.patterns[0], case.model)
     close(found, small_problem(2, 2, **options).update(), 1e-10)

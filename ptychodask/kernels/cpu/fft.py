@@ -24,7 +24,7 @@ import numpy as np
 from numba import types
 from numba.core.ccallback import CFunc
 
-from .._numba import keep
+from ..._numba import keep
 from .butterflies import PLAIN, Others, eight, four, last_eight, last_four, last_none, odd, plain, two
 from .vectors import LANES, call, compiled, load, load_integer, of_these_sources
 

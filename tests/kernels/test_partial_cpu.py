@@ -7,14 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from helpers import small_problem
+from helpers import partial, partial_cpu, small_problem
 
 from ptychodask.counts.events import to_events
 from ptychodask.counts.patterns import dense as as_dense
 from ptychodask.counts.patterns import prepare, reunited
-from ptychodask.solver.partial import partial
-from ptychodask.solver.partial_cpu import partial_cpu
-from ptychodask.solver.workspace import RUN, from_tiles, map_to_tiles, to_tiles, workspace
+from ptychodask.kernels.cpu.workspace import RUN, from_tiles, map_to_tiles, to_tiles, workspace
 
 TOLERANCE = 1e-5
 
@@ -163,7 +161,7 @@ def test_an_interrupt_leaves_nothing_behind(monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("ptychodask.solver.partial_cpu._run", interrupted)
+        patch.setattr("ptychodask.kernels.cpu.block._run", interrupted)
         partial_cpu(case.problem, case.blocks[0], case.patterns[0], case.model)
     after = partial_cpu(case.problem, case.blocks[1], case.patterns[1], case.model)
     assert np.array_equal(before.object.gradient, after.object.gradient) and before.sums == after.sums

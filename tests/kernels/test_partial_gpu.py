@@ -8,25 +8,23 @@ import threading
 import numpy as np
 import pytest
 from cuda_host import COMPILER, HostDevice
-from helpers import small_problem
+from helpers import partial, small_problem
 
 from ptychodask._array import cupy_available
 from ptychodask._errors import InputError
 from ptychodask.counts.patterns import Events
-from ptychodask.physics import cuda
-from ptychodask.solver import workspace_gpu
-from ptychodask.solver.device import CupyDevice, device_trouble
-from ptychodask.solver.lsqml import LsqMl
-from ptychodask.solver.partial import partial
-from ptychodask.solver.partial_gpu import partial_gpu
-from ptychodask.solver.settings import ProbeRules
-from ptychodask.solver.workspace_gpu import (
+from ptychodask.kernels import gpu
+from ptychodask.kernels.gpu import cuda
+from ptychodask.kernels.gpu import workspace as workspace_gpu
+from ptychodask.kernels.gpu.device import CupyDevice, device_trouble
+from ptychodask.kernels.gpu.workspace import (
     bytes_per_pattern,
     choose_device,
     gpu_workspace,
     make_workspace,
     mini_batch,
 )
+from ptychodask.solver.settings import ProbeRules
 
 TOLERANCE = 1e-5
 no_device = pytest.mark.skipif(not cupy_available(), reason="no CUDA device with CuPy")
@@ -49,14 +47,18 @@ def small(S=1, M=1, kind="phase", residual="poisson", **options):
     return small_problem(S, M, np.float32, kind, residual, scan=(3, 5), tile=(2, 3), **options)
 
 
+def partial_gpu(problem, block, patterns, model, *, space, evaluate_only=False):
+    return gpu.block.partial(problem, space, block, patterns, model, evaluate_only)
+
+
 def workspace_of(case, way, device, batch=4):
-    problem = dataclasses.replace(case.problem, chains=way == "chain", device_batch=batch)
-    return make_workspace(problem, len(case.model.probe), device(problem.pixels, way))
+    n, chains = case.problem.pixels, way == "chain"
+    return make_workspace(case.problem, len(case.model.probe), device(n, way), chains, batch)
 
 
 def updates(case, way, device, *, batch=4, **changes):
     """Reference and GPU update of every block."""
-    problem = dataclasses.replace(case.problem, chains=way == "chain", device_batch=batch)
+    problem = case.problem
     space = workspace_of(case, way, device, batch)
     for block, patterns in zip(case.blocks, case.patterns, strict=True):
         yield (
@@ -160,7 +162,7 @@ def test_dense_counts_of_any_type(device, dtype, electrons):
 def test_events_after_dense_counts(device):
     """Buffers are kept between blocks; what one block left in them does not reach the next."""
     case = small(1, 1, n=16, electrons=30.0)
-    problem = dataclasses.replace(case.problem, device_batch=4)
+    problem = case.problem
     space = workspace_of(case, "cufft", device)
     block, events = case.blocks[0], case.patterns[0]
     assert isinstance(events.fitted, Events)
@@ -250,13 +252,12 @@ def test_the_present_device_is_chosen_for_and_used():
     chains, batch = choose_device(2, 2, 64, 15, 1)
     assert chains and batch == 15
     case = small(2, 2, n=64, train_fraction=0.8, backend="cupy")
-    case = case.of(dataclasses.replace(case.problem, chains=chains, device_batch=batch), case.blocks)
-    kept = gpu_workspace(case.problem, 2)
+    case = dataclasses.replace(case, chains=chains, batch=batch)
+    kept = gpu_workspace(case.problem, 2, chains, batch)
     found = case.updates()
-    assert gpu_workspace(case.problem, 2) is kept
-    reference = dataclasses.replace(case.problem, backend="numpy")
+    assert gpu_workspace(case.problem, 2, chains, batch) is kept
     for block, patterns, update in zip(case.blocks, case.patterns, found, strict=True):
-        assert_same(update, partial(reference, block, patterns, case.model))
+        assert_same(update, partial(case.problem, block, patterns, case.model))
 
 
 @pytest.mark.gpu
@@ -267,9 +268,9 @@ def test_the_line_search_on_a_device(kind, batch):
     """The plain code on CuPy arrays, in one and in several patterns at a time."""
     case = small(3, 2, kind, n=16, mask=True, tangent_stride=1)
     move = case.algorithm.direction(case.start(), case.update())
-    problem = dataclasses.replace(case.problem, backend="cupy", device_batch=batch)
+    on_device_ = dataclasses.replace(case, backend="cupy", batch=batch).algorithm
     for block, patterns in zip(case.blocks, case.patterns, strict=True):
-        on_device = LsqMl(problem).line_search(block, patterns, case.model, move)
+        on_device = on_device_.line_search(block, patterns, case.model, move)
         assert_same_sums(on_device, case.algorithm.line_search(block, patterns, case.model, move))
 
 
@@ -277,7 +278,7 @@ def test_the_line_search_on_a_device(kind, batch):
 @no_device
 def test_threads_have_their_own_streams_and_the_same_bits():
     case = small(2, 2, n=64, train_fraction=0.8, backend="cupy")
-    case = case.of(dataclasses.replace(case.problem, chains=True, device_batch=4), case.blocks)
+    case = dataclasses.replace(case, chains=True, batch=4)
     results: list[list[list[bytes]]] = []
     threads = [threading.Thread(target=lambda: results.append([bits(u) for u in case.updates()])) for _ in range(4)]
     for thread in threads:

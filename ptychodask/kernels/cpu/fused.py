@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .expected_loss import FAINTEST, TOP
+from ...physics.expected_loss import FAINTEST, TOP
 from .vectors import LANES
 from .vectors import compiled_loops as compiled
 

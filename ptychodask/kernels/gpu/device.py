@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .._array import Array, backend_module
-from .._errors import InputError
-from ..physics import cuda
+from ..._array import Array, backend_module
+from ..._errors import InputError
+from . import cuda
 
 Grid = tuple[int, ...]
 

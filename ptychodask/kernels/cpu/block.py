@@ -1,6 +1,6 @@
 """The partial update on the CPU at full speed: pattern by pattern, so that all waves of a pattern stay in the cache.
 
-The same sums as :func:`ptychodask.solver.partial.partial`, which is its reference (to float32 rounding). Transforms are
+The same sums as :func:`ptychodask.kernels.plain.partial`, which is its reference (to float32 rounding). Transforms are
 unnormalised; with N the side of the pattern the factors are folded into the tables: 1/N into the probe's spectra, 1/N^2
 into the propagators, 1/N^2 into intensity and into the residual factor.
 """
@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..counts.patterns import Patterns
-from ..model.blocks import Block
-from ..model.state import Model, is_pure_phase, on_phase, transmission
-from ..physics import chain, fused
-from ..physics.vectors import LANES, compiled
-from ..physics.views import split_positions, window
-from .detector_cpu import counted, measure, own_entropy, parts_of, rules_of
-from .problem import Problem, probe_spectra
-from .update import ObjectSums, ProbeSums, Sums, Update
-from .workspace import RUN, from_tiles, groups_of, planes, to_tiles, workspace
+from ...counts.patterns import Patterns
+from ...model.blocks import Block
+from ...model.state import Model, is_pure_phase, on_phase, transmission
+from ...physics.views import split_positions, window
+from ...solver.problem import Problem, probe_spectra
+from ...solver.update import ObjectSums, ProbeSums, Sums, Update
+from . import chain, fused
+from .detector import counted, measure, own_entropy, parts_of, rules_of
+from .vectors import LANES, compiled
+from .workspace import RUN, ProblemTiles, from_tiles, groups_of, planes, to_tiles, workspace
 
 
 class Window(NamedTuple):
@@ -63,10 +63,10 @@ def see(
     return seen, corner, None if is_pure_phase(model.object) else views
 
 
-def partial_cpu(
-    problem: Problem, block: Block, patterns: Patterns, model: Model, *, evaluate_only: bool = False
+def partial(
+    problem: Problem, tables: ProblemTiles, block: Block, patterns: Patterns, model: Model, evaluate_only: bool
 ) -> Update:
-    """Sums of one block; see :func:`ptychodask.solver.partial.partial`."""
+    """Sums of one block; see :func:`ptychodask.kernels.plain.partial`."""
     n, slices = problem.pixels, problem.slices
     seen, corner, views = see(problem, block, model)
     pure = views is None
@@ -85,8 +85,8 @@ def partial_cpu(
         parts = parts_of(patterns, low, high)
         with counted(parts, high - low, n, space) as counts:
             if rules.poisson:
-                total.sums[2] += own_entropy(problem, rules, parts.measured, counts.measured)
-            _run(space, problem.tiles, seen, low, high, rules, counts, background, moves, evaluate_only, total)
+                total.sums[2] += own_entropy(problem, tables.weights, rules, parts.measured, counts.measured)
+            _run(space, tables, seen, low, high, rules, counts, background, moves, evaluate_only, total)
     sums = Sums(float(block.size), *total.sums.tolist())
     if evaluate_only:
         return Update(sums)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from ptychodask.physics import chain, fft, fused
-from ptychodask.physics.vectors import SOURCES
-from ptychodask.solver import partial_cpu
+from ptychodask.kernels.cpu import block, chain, fft, fused
+from ptychodask.kernels.cpu.vectors import SOURCES
 
 
 @pytest.mark.parametrize(
     "kernel",
-    [chain.enter, fused.poisson, partial_cpu._run, fft._function(128, 8, 8, 0)],
+    [chain.enter, fused.poisson, block._run, fft._function(128, 8, 8, 0)],
     ids=["vectors", "loops", "solver", "transform"],
 )
 def test_machine_code_on_disk_is_that_of_all_sources(kernel):

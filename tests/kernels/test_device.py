@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from cuda_host import COMPILER, HostDevice
 from helpers import small_problem
-from test_partial_gpu import bits
+from test_partial_gpu import bits, partial_gpu
 
 from ptychodask._errors import InputError
-from ptychodask.solver import device, workspace_gpu
-from ptychodask.solver.device import CupyDevice
-from ptychodask.solver.goodness import compare_gpu
-from ptychodask.solver.partial_gpu import partial_gpu
+from ptychodask.kernels.gpu import device
+from ptychodask.kernels.gpu import workspace as workspace_gpu
+from ptychodask.kernels.gpu.device import CupyDevice
+from ptychodask.kernels.gpu.fit import compare as compare_gpu
+from ptychodask.kernels.gpu.workspace import choose_device, gpu_workspace, make_workspace
 from ptychodask.solver.update import Sums
-from ptychodask.solver.workspace_gpu import choose_device, gpu_workspace, make_workspace
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no g++")
 
@@ -38,22 +38,22 @@ def case_of(n, kind="phase", **changes):
     case = small_problem(2, 2, np.float32, kind, scan=(3, 5), tile=(2, 3), n=n, **options)
     chains, batch = choose_device(2, 2, n, 6, 64)
     assert chains == (n == 64)
-    return case.of(replace(case.problem, chains=chains, device_batch=min(batch, 4)), case.blocks)
+    return replace(case, chains=chains, batch=min(batch, 4))
 
 
 def on_the_host(case, **options):
     """What the same kernels give without CuPy's ways."""
-    space = make_workspace(case.problem, 2, HostDevice(case.problem.pixels))
+    space = make_workspace(case.problem, 2, HostDevice(case.problem.pixels), case.chains, case.batch)
     pairs = zip(case.blocks, case.patterns, strict=True)
     return [partial_gpu(case.problem, b, p, case.model, space=space, **options) for b, p in pairs]
 
 
 def fits_on_the_host(case):
     """How well it fits: of so few patterns all are compared."""
-    space = make_workspace(case.problem, 2, HostDevice(case.problem.pixels))
+    space = make_workspace(case.problem, 2, HostDevice(case.problem.pixels), case.chains, case.batch)
     for block, patterns in zip(case.blocks, case.patterns, strict=True):
         every = np.arange(block.size)
-        fit = compare_gpu(case.problem, block, patterns.fitted, case.model, every, space)
+        fit = compare_gpu(case.problem, space, block, patterns.fitted, case.model, every)
         names = ("tested", "tested_loss", "expected_loss", "expected_variance")
         yield Sums(**dict(zip(names, (float(block.size), *fit), strict=True)))
 
@@ -79,7 +79,7 @@ def test_dense_counts_pass(dtype):
 
 def test_one_slice_and_no_electrons_send_empty_arrays():
     case = small_problem(1, 1, np.float32, n=16, backend="cupy", electrons=1e-6)
-    (update,) = case.of(replace(case.problem, device_batch=4), case.blocks).updates()
+    (update,) = replace(case, batch=4).updates()
     assert update.sums.electrons == 0 and np.isfinite(update.object.gradient).all()
 
 
@@ -98,10 +98,11 @@ def test_the_workspace_before_is_gone_when_the_next_is_made(monkeypatch):
     case = case_of(16)
     found = []
     pool = device.backend_module("cupy").get_default_memory_pool()
-    before = weakref.ref(gpu_workspace(case.problem, 2))
+    shape = (2, case.chains, case.batch)
+    before = weakref.ref(gpu_workspace(case.problem, *shape))
     monkeypatch.setattr(pool, "free_all_blocks", lambda: found.append(before() is None))
-    assert gpu_workspace(case.problem, 2) is before() and not found
-    gpu_workspace(replace(case.problem), 2)
+    assert gpu_workspace(case.problem, *shape) is before() and not found
+    gpu_workspace(replace(case.problem), *shape)
     assert found == [True]
 
 

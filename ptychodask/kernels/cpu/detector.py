@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..counts.events import Events
-from ..counts.patterns import Counts, Patterns
-from ..physics import fused
-from ..physics.likelihood import AMPLITUDE_FLOOR, FISHER_STEP, LOG_FLOOR
-from ..physics.vectors import inlined
-from .problem import Problem
+from ...counts.events import Events
+from ...counts.patterns import Counts, Patterns
+from ...physics.likelihood import AMPLITUDE_FLOOR, FISHER_STEP, LOG_FLOOR
+from ...solver.problem import Problem
+from . import fused
+from .vectors import inlined
 from .workspace import Workspace
 
 _FLOOR = np.float32(AMPLITUDE_FLOOR)
@@ -108,10 +108,10 @@ def counted(parts: Parts, patterns: int, n: int, space: Workspace) -> Iterator[C
                 buffer.fill(0)  # the next patterns may come as events
 
 
-def own_entropy(problem: Problem, rules: Rules, part: Part, tiles: np.ndarray) -> float:
+def own_entropy(problem: Problem, weights: np.ndarray, rules: Rules, part: Part, tiles: np.ndarray) -> float:
     """``sum w (m + small) log(m + small)`` of the counts m that the loss is measured on, which are also there in tiles;
     see ``fused.poisson``."""
-    weights, small = problem.tiles.weights, rules.epsilon * rules.share
+    small = rules.epsilon * rules.share
     if isinstance(part, Events):
         used = (len(part.start) - 1) * problem.used_pixels
         return fused.self_entropy(part.pixel, part.count, weights, problem.pixels, small, used)

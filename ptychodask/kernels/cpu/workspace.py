@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..physics.chain import Transforms, transforms
-from ..physics.vectors import LANES
+from .chain import Transforms, transforms
+from .vectors import LANES
 
 RUN = 8
 """Patterns R that compiled code takes at once, so that calls cost nothing, while their counts stay in the cache."""
@@ -23,7 +23,7 @@ _local = threading.local()
 class Workspace(NamedTuple):
     """Waves in front of every slice [S, M, ..], on their way back [M, ..] and on the detector, tiles for transforms,
     counts of a run of patterns [R, ..] in two roles, and a pattern's maps; all float32 in the layouts of
-    ``physics.chain``."""
+    ``chain``."""
 
     transforms: Transforms
     ahead: bool
@@ -106,7 +106,7 @@ def planes(values: Any, columns: int) -> np.ndarray:
 
 class ProblemTiles(NamedTuple):
     """Detector mask [L, 64 L], and propagators with their conjugates [P, L, 2, 64 L] and which of them follows every
-    slice but the last: P = 1 where all are the same. Their scale is that of ``physics.chain``."""
+    slice but the last: P = 1 where all are the same. Their scale is that of ``chain``."""
 
     weights: np.ndarray
     propagators: np.ndarray

@@ -7,7 +7,7 @@ import re
 import pytest
 from nvrtc import compile_cubin, nvrtc
 
-from ptychodask.physics import cuda
+from ptychodask.kernels.gpu import cuda
 
 pytestmark = pytest.mark.skipif(nvrtc() is None, reason="no NVRTC: pip install nvidia-cuda-nvrtc-cu12")
 # with what CuPy adds

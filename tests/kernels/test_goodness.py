@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from helpers import small_problem
@@ -11,12 +9,14 @@ from test_partial_gpu import DEVICES, HostDevice
 
 from ptychodask.counts.patterns import dense
 from ptychodask.counts.subset import taken
-from ptychodask.physics import fused
+from ptychodask.kernels.cpu import Cpu, fused
+from ptychodask.kernels.gpu.device import CupyDevice
+from ptychodask.kernels.gpu.fit import compare as compare_gpu
+from ptychodask.kernels.gpu.workspace import make_workspace
+from ptychodask.kernels.plain import Plain
 from ptychodask.physics.expected_loss import expected_loss, table
 from ptychodask.physics.likelihood import Likelihood, loss
-from ptychodask.solver.device import CupyDevice
-from ptychodask.solver.goodness import compare_cpu, compare_gpu, compare_plain, goodness
-from ptychodask.solver.workspace_gpu import make_workspace
+from ptychodask.solver.goodness import goodness
 
 LIKELIHOODS = [Likelihood("poisson", 0.005), Likelihood("poisson", 2.0), Likelihood("amplitude", 0.0)]
 
@@ -60,9 +60,9 @@ def cases(kind, residual, n, **options):
 @pytest.mark.parametrize("n", [16, 20, 64])
 def test_compiled_kernels_agree(kind, residual, electrons, n):
     for case, block, counts, chosen in cases(kind, residual, n, electrons=electrons):
-        reference = compare_plain(case.problem, block, counts, case.model, chosen)
+        reference = Plain(case.problem).compare(block, counts, case.model, chosen)
         assert min(reference) > 0
-        fast = compare_cpu(case.problem, block, counts, case.model, chosen)
+        fast = Cpu(case.problem).compare(block, counts, case.model, chosen)
         np.testing.assert_allclose(fast, reference, rtol=2e-5)
 
 
@@ -73,16 +73,16 @@ def test_compiled_kernels_agree(kind, residual, electrons, n):
 @pytest.mark.parametrize("as_events", [True, False])
 def test_kernels_on_a_device_agree(device, kind, residual, n, electrons, as_events):
     for case, block, counts, chosen in cases(kind, residual, n, electrons=electrons):
-        problem = dataclasses.replace(case.problem, chains=n == 64, device_batch=2)
-        space = make_workspace(problem, 2, HostDevice(n) if device == "host" else CupyDevice(n, n == 64))
+        chains = n == 64
+        space = make_workspace(case.problem, 2, HostDevice(n) if device == "host" else CupyDevice(n, chains), chains, 2)
         given = counts if as_events else dense(counts, 0, len(chosen), n, np, np.float32)
-        reference = compare_plain(case.problem, block, counts, case.model, chosen)
-        found = compare_gpu(problem, block, given, case.model, chosen, space)
+        reference = Plain(case.problem).compare(block, counts, case.model, chosen)
+        found = compare_gpu(case.problem, space, block, given, case.model, chosen)
         np.testing.assert_allclose(found, reference, rtol=2e-5)
 
 
 def test_patterns_compared_are_counted():
     case = small_problem(1, 1, np.float32, backend="cpu")
-    found = goodness(case.problem, case.blocks[0], case.patterns[0], case.model)
+    found = goodness(case.problem, Cpu(case.problem), case.blocks[0], case.patterns[0], case.model)
     assert found.tested == case.blocks[0].size and found.tested_loss > 0
     assert found.patterns == found.loss == found.line_denominator == 0

@@ -1,0 +1,49 @@
+"""Kernels compiled by numba, pattern by pattern, so that all waves of a pattern stay in the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ...counts.patterns import Counts, Patterns
+from ...model.blocks import Block
+from ...model.state import Model
+from ...solver.problem import Problem
+from ...solver.update import Update
+from ..plain import Plain
+from .block import partial
+from .fit import compare
+from .workspace import ProblemTiles, problem_tiles
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """The kernels for a problem; the line search, a small part of the patterns, is the plain code."""
+
+    problem: Problem
+
+    @cached_property
+    def tables(self) -> ProblemTiles:
+        """What is read in every pattern."""
+        return problem_tiles(self.problem.propagators, self.problem.weights)
+
+    def partial(self, block: Block, patterns: Patterns, model: Model, evaluate_only: bool = False) -> Update:
+        """See :func:`ptychodask.kernels.plain.partial`."""
+        return partial(self.problem, self.tables, block, patterns, model, evaluate_only)
+
+    def line_search(
+        self,
+        block: Block,
+        patterns: Patterns,
+        model: Model,
+        object_direction: np.ndarray,
+        probe_direction: np.ndarray | None,
+    ) -> Update:
+        """See :func:`ptychodask.kernels.plain.line_search`."""
+        return Plain(self.problem).line_search(block, patterns, model, object_direction, probe_direction)
+
+    def compare(self, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> tuple[float, float, float]:
+        """See :func:`ptychodask.kernels.plain.compare`."""
+        return compare(self.problem, self.tables, block, counts, model, chosen)
