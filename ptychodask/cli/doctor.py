@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from ..model.config import JobConfig
 from . import show
 from .solve import Gpus, Scheduler, Settings, Workers, engine_overrides
 
@@ -34,6 +33,7 @@ def doctor(
     from rich.text import Text
 
     from .. import api
+    from ..model.config import JobConfig
 
     job = JobConfig.load(overrides=[*(settings or []), *engine_overrides(workers, gpus, scheduler)])
     found = api.doctor(job)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .._errors import InputError
-from ..model.config import JobConfig, commented_default
 from . import show
+
+if TYPE_CHECKING:
+    from ..model.config import JobConfig
 
 Settings = Annotated[
     list[str] | None,
@@ -45,6 +47,8 @@ def config(
 
         ptychodask config --schema
     """
+    from ..model.config import JobConfig, commented_default
+
     JobConfig.parse({"preset": preset})
     typer.echo(json.dumps(JobConfig.model_json_schema(), indent=2) if schema else commented_default(preset).rstrip())
 
@@ -59,6 +63,8 @@ def load_job(
     mask_damaged: bool = False,
 ) -> JobConfig:
     """The job that options describe."""
+    from ..model.config import JobConfig  # half a second, for which no help text has to wait
+
     overrides = [*(settings or []), *engine_overrides(workers, gpus, scheduler)]
     overrides += ["data.on_damage=mask"] if mask_damaged else []
     return JobConfig.load(config, overrides, preset)
@@ -225,6 +231,8 @@ def demo(
             slice_thickness_angstrom=4.0 if quick else 2.0,
             progress=progress,
         )
+    from ..model.config import JobConfig
+
     job = JobConfig.parse(
         {
             "object": {"slices": 2},
