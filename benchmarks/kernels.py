@@ -1,7 +1,7 @@
 """Where does the time of a pattern go? The compiled steps one by one, N = 128, on one thread.
 
 Microseconds of every step of ``kernels.cpu.chain`` and of the measurement, the shortest of several repetitions on
-buffers that stay as warm as a pattern leaves them, and what they add up to for S slices and M modes with the probe held.
+buffers that stay as warm as a pattern leaves them, and their sum for S slices and M modes with the probe held.
 """
 
 from __future__ import annotations
