@@ -27,14 +27,10 @@ from ..solver.update import ObjectSums, ProbeSums, Sums, Update
 
 @dataclass(frozen=True)
 class Plain:
-    """Array code for a problem, on NumPy arrays or on those of CuPy (``library``).
-
-    ``line_batch`` patterns of a line search are computed together: on a device many, since each step waits for Python.
-    """
+    """Array code for a problem, on NumPy arrays or on those of CuPy (``library``)."""
 
     problem: Problem
     library: str = "numpy"
-    line_batch: int = 1
 
     def partial(self, block: Block, patterns: Patterns, model: Model, evaluate_only: bool = False) -> Update:
         """See :func:`partial`."""
@@ -205,7 +201,7 @@ def line_search(
     d_spectra = None if probe_direction is None else probe_spectra(xp.asarray(probe_direction))
     numerator = denominator = 0.0
     fitted = taken(patterns.fitted, chosen)
-    for part in batches(len(chosen), kernels.line_batch):
+    for part in batches(len(chosen), problem.settings.batch):
         corners, fractions = local.corners[chosen[part]], local.fractions[chosen[part]]
         counts = dense(fitted, part.start, part.stop, problem.pixels, xp, local.weights.dtype)
         views = gather(local.transmission, corners, problem.pixels)

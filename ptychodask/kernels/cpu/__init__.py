@@ -12,15 +12,15 @@ from ...model.blocks import Block
 from ...model.state import Model
 from ...solver.problem import Problem
 from ...solver.update import Update
-from ..plain import Plain
 from .block import partial
 from .fit import compare
+from .line import line_search
 from .workspace import ProblemTiles, problem_tiles
 
 
 @dataclass(frozen=True)
 class Cpu:
-    """The kernels for a problem; the line search, a small part of the patterns, is the plain code."""
+    """The kernels for a problem."""
 
     problem: Problem
 
@@ -42,7 +42,7 @@ class Cpu:
         probe_direction: np.ndarray | None,
     ) -> Update:
         """See :func:`ptychodask.kernels.plain.line_search`."""
-        return Plain(self.problem).line_search(block, patterns, model, object_direction, probe_direction)
+        return line_search(self.problem, self.tables, block, patterns, model, object_direction, probe_direction)
 
     def compare(self, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> tuple[float, float, float]:
         """See :func:`ptychodask.kernels.plain.compare`."""

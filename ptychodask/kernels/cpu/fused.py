@@ -193,6 +193,22 @@ def compare(counts: Any, intensity: Any, weights: Any, table: Any, poisson: bool
 
 
 @compiled
+def line(counts: Any, here: Any, ahead: Any, behind: Any, weights: Any, epsilon: Any, scale: Any, sums: Any) -> None:
+    """Add ``sum f (n - I) dI`` and ``sum f dI^2`` to ``sums``; f = w / (I + epsilon), dI = scale (ahead - behind)."""
+    for y in range(counts.shape[0]):
+        row_n: Any = np.float32(0)  # float32 within a row, so that the loop is vectorised
+        row_d: Any = np.float32(0)
+        for x in range(counts.shape[1]):
+            i = here[y, x]
+            slope = scale * (ahead[y, x] - behind[y, x])
+            fisher = weights[y, x] / (i + epsilon)
+            row_n += fisher * (counts[y, x] - i) * slope
+            row_d += fisher * slope * slope
+        sums[0] += row_n
+        sums[1] += row_d
+
+
+@compiled
 def loss_held(
     pixels: Any, electrons: Any, intensity: Any, n: int, ratio: float, expected: float, floor: float
 ) -> float:

@@ -11,15 +11,15 @@ from ...model.blocks import Block
 from ...model.state import Model
 from ...solver.problem import Problem
 from ...solver.update import Update
-from ..plain import Plain
 from .block import partial
 from .fit import compare
+from .line import line_search
 from .workspace import GpuWorkspace, gpu_workspace
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """The kernels for a problem; the line search of the tangent step is the plain code on CuPy arrays.
+    """The kernels for a problem.
 
     Parameters
     ----------
@@ -47,10 +47,8 @@ class Gpu:
         probe_direction: np.ndarray | None,
     ) -> Update:
         """See :func:`ptychodask.kernels.plain.line_search`."""
-        # a quarter of a mini-batch, because the plain code holds up to three times as many waves per pattern
-        plain = Plain(self.problem, "cupy", max(1, self.batch // 4))
-        with self._space(model).device:  # this thread's queue, where a device waits for no other thread
-            return plain.line_search(block, patterns, model, object_direction, probe_direction)
+        space = self._space(model)
+        return line_search(self.problem, space, block, patterns, model, object_direction, probe_direction)
 
     def compare(self, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> tuple[float, float, float]:
         """See :func:`ptychodask.kernels.plain.compare`."""

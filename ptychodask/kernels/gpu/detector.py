@@ -40,7 +40,7 @@ def _send(events: Events, device: Device) -> DeviceEvents:
     )
 
 
-def _dense(source: DeviceEvents | np.ndarray, part: slice, space: GpuWorkspace, buffer: Array) -> Array:
+def dense(source: DeviceEvents | np.ndarray, part: slice, space: GpuWorkspace, buffer: Array) -> Array:
     """Counts of a mini-batch as float32 [B, N, N] on the device, in the buffer unless they come as such."""
     device, batch = space.device, part.stop - part.start
     if isinstance(source, DeviceEvents):
@@ -85,12 +85,12 @@ class Detector:
         """Sums of a mini-batch, and psi times the residual factor."""
         likelihood = self.problem.likelihood
         poisson = likelihood.residual == "poisson"
-        counts = measured = _dense(self.fitted, part, space, space.counts)
+        counts = measured = dense(self.fitted, part, space, space.counts)
         if self.train is not None:
-            measured = _dense(self.train, part, space, space.measured)
+            measured = dense(self.train, part, space, space.measured)
         held = self.held or DeviceEvents(None, None, None)  # null pointers, not read where nothing is held out
         space.device.launch(
-            "detector", (cuda.CHUNKS, part.stop - part.start), (cuda.DETECTOR_THREADS,), cuda.detector_bytes(),
+            "detector", (cuda.CHUNKS, part.stop - part.start), (cuda.DETECTOR_THREADS,), cuda.sums_bytes(cuda.TERMS),
             space.psi, counts, measured, held.start, held.pixel, held.count, part.start, space.weights, modes, poisson,
             self.scale, self.background, float(likelihood.epsilon) if poisson else AMPLITUDE_FLOOR, self.share,
             self.ratio, self.sums[part],
@@ -115,9 +115,9 @@ def compare(
 ) -> None:
     """Of a mini-batch whose waves are on the detector, the sums that say how well the model fits."""
     likelihood = problem.likelihood
-    dense = _dense(counts, part, space, space.counts)
+    measured = dense(counts, part, space, space.counts)
     space.device.launch(
-        "compare", (cuda.CHUNKS, part.stop - part.start), (cuda.DETECTOR_THREADS,), cuda.compare_bytes(), space.psi,
-        dense, space.weights, len(model.probe), likelihood.residual == "poisson", float(model.background),
+        "compare", (cuda.CHUNKS, part.stop - part.start), (cuda.DETECTOR_THREADS,), cuda.sums_bytes(cuda.FIT_TERMS),
+        space.psi, measured, space.weights, len(model.probe), likelihood.residual == "poisson", float(model.background),
         float(likelihood.epsilon), expected, sums,
     )  # fmt: skip

@@ -19,11 +19,15 @@ TERMS = 6
 FIT_TERMS = 3
 """Sums that say how well the model fits: loss, its expectation, its variance."""
 
+LINE_TERMS = 2
+"""Sums of the line search: numerator and denominator."""
+
 TILES = (64, 128)
 """Sides N of patterns whose whole multislice chain runs in one kernel, with the wave in shared memory."""
 KERNELS = (
     "expand_phase", "make_ramps", "spread", "widen_u8", "widen_u16", "shift", "transmit", "propagate", "adjoint",
-    "detector", "compare", "add_light", "add_gradient", "add_phase_terms", "add_probe", "add_probe_light",
+    "detector", "compare", "predict", "line", "add_light", "add_gradient", "add_phase_terms", "add_probe",
+    "add_probe_light",
 )  # fmt: skip
 CHAINS = ("chain_forward", "chain_backward")
 
@@ -57,14 +61,9 @@ def options(pixels: int) -> tuple[str, ...]:
     )
 
 
-def detector_bytes() -> int:
-    """Dynamic shared memory of the kernel ``detector``."""
-    return 8 * TERMS * DETECTOR_THREADS
-
-
-def compare_bytes() -> int:
-    """Dynamic shared memory of the kernel ``compare``."""
-    return 8 * FIT_TERMS * DETECTOR_THREADS
+def sums_bytes(terms: int) -> int:
+    """Dynamic shared memory of a kernel that makes so many sums on the detector."""
+    return 8 * terms * DETECTOR_THREADS
 
 
 def chain_threads(pixels: int) -> int:

@@ -27,6 +27,20 @@ __device__ inline float amplitude_loss(float n, float i) {
     return 2.0f * d * d;
 }
 
+// Sums of the threads of a chunk, added in a tree, to its place in sums [B][CHUNKS][N].
+template <int N> __device__ void add_up(const double (&own)[N], double* tree, double* sums) {
+    const int t = threadIdx.x;
+    for (int k = 0; k < N; k++) tree[k * DETECTOR_THREADS + t] = own[k];
+    for (int half = DETECTOR_THREADS / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (t < half)
+            for (int k = 0; k < N; k++) tree[k * DETECTOR_THREADS + t] += tree[k * DETECTOR_THREADS + t + half];
+    }
+    if (t == 0)
+        for (int k = 0; k < N; k++)
+            sums[(size_t(blockIdx.y) * CHUNKS + blockIdx.x) * N + k] = tree[k * DETECTOR_THREADS];
+}
+
 // Sum of n log(n / I) - n over the held-out events of this chunk, before psi is overwritten.
 __device__ double held_events(
     const float2* psi, const int* start, const unsigned int* pixel, const float* count, int first, int low, int high,
@@ -74,14 +88,7 @@ extern "C" __global__ void __launch_bounds__(DETECTOR_THREADS) detector(
         }
     }
     own[HELD] += double(ratio) * own[EXPECTED];
-    for (int k = 0; k < TERMS; k++) tree[k * DETECTOR_THREADS + t] = own[k];
-    for (int half = DETECTOR_THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (t < half)
-            for (int k = 0; k < TERMS; k++) tree[k * DETECTOR_THREADS + t] += tree[k * DETECTOR_THREADS + t + half];
-    }
-    if (t == 0)
-        for (int k = 0; k < TERMS; k++) sums[(size_t(b) * CHUNKS + blockIdx.x) * TERMS + k] = tree[k * DETECTOR_THREADS];
+    add_up(own, tree, sums);
 }
 
 // How well the model fits: per chunk the sums of the loss of `counts`, and of the mean and the variance that Poisson
@@ -115,13 +122,31 @@ extern "C" __global__ void __launch_bounds__(DETECTOR_THREADS) compare(
         own[FIT_MEAN] += double(w * expected.x);
         own[FIT_VARIANCE] += double(w * expected.y);
     }
-    for (int k = 0; k < FIT_TERMS; k++) tree[k * DETECTOR_THREADS + t] = own[k];
-    for (int half = DETECTOR_THREADS / 2; half > 0; half /= 2) {
-        __syncthreads();
-        if (t < half)
-            for (int k = 0; k < FIT_TERMS; k++) tree[k * DETECTOR_THREADS + t] += tree[k * DETECTOR_THREADS + t + half];
+    add_up(own, tree, sums);
+}
+
+// Intensities [B][AREA] of the waves on the detector.
+extern "C" __global__ void predict(const float2* psi, int modes, float background, float* intensity) {
+    const int p = blockIdx.x * blockDim.x + threadIdx.x, b = blockIdx.y;
+    if (p < AREA) intensity[size_t(b) * AREA + p] = predicted(psi + size_t(b) * modes * AREA, modes, p, background);
+}
+
+// The line search: per chunk the sums of f (n - I) dI and f dI^2, f = w / (I + e), dI = scale (ahead - behind):
+// [B][CHUNKS][LINE_TERMS].
+enum Along { LINE_NUMERATOR, LINE_DENOMINATOR, LINE_TERMS };
+
+extern "C" __global__ void __launch_bounds__(DETECTOR_THREADS) line(
+    const float* counts, const float* here, const float* ahead, const float* behind, const float* weights, float e,
+    float scale, double* sums) {
+    extern __shared__ double tree[];  // [LINE_TERMS][DETECTOR_THREADS]
+    const int low = int(size_t(AREA) * blockIdx.x / CHUNKS), high = int(size_t(AREA) * (blockIdx.x + 1) / CHUNKS);
+    const size_t first = size_t(blockIdx.y) * AREA;
+    double own[LINE_TERMS] = {0.0};
+    for (int p = low + threadIdx.x; p < high; p += DETECTOR_THREADS) {
+        const float i = here[first + p], slope = scale * (ahead[first + p] - behind[first + p]);
+        const float fisher = weights[p] / (i + e);
+        own[LINE_NUMERATOR] += double(fisher * (counts[first + p] - i) * slope);
+        own[LINE_DENOMINATOR] += double(fisher * slope * slope);
     }
-    if (t == 0)
-        for (int k = 0; k < FIT_TERMS; k++)
-            sums[(size_t(b) * CHUNKS + blockIdx.x) * FIT_TERMS + k] = tree[k * DETECTOR_THREADS];
+    add_up(own, tree, sums);
 }

@@ -1,0 +1,59 @@
+"""Intensities along a direction by central differences: what the compiled line searches share.
+
+The tangent dI of the plain code is exact; ``(I(x + h d) - I(x - h d)) / 2h`` needs nothing but forward models. It is
+off by h^2/6 of the third derivative, in which d, the way to the least-squares solution, is of the order of 1 rad: about
+1e-3 of dI; and by the rounding of I over h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..counts.patterns import Counts, Patterns
+from ..counts.subset import subset, taken
+from ..model.blocks import Block
+from ..model.state import Model
+from ..physics.likelihood import AMPLITUDE_FLOOR
+from ..physics.views import split_positions, window
+from ..solver.problem import Problem
+
+STEP = 1 / 64
+"""h, in units of the direction, whose natural step is 1."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Patterns of a block that take part in a line search: their places, their counts, and epsilon of the Fisher
+    weight; None of them where the subset has none in this block."""
+
+    chosen: np.ndarray
+    counts: Counts
+    epsilon: float
+
+
+def line_of(problem: Problem, block: Block, patterns: Patterns, model: Model) -> Line | None:
+    """The subset of :func:`ptychodask.kernels.plain.line_search`."""
+    chosen = subset(block.flat(problem.scan_shape), problem.settings.tangent_stride, model.iteration)
+    if not len(chosen):
+        return None
+    likelihood = problem.likelihood
+    epsilon = likelihood.epsilon if likelihood.residual == "poisson" else AMPLITUDE_FLOOR
+    return Line(chosen, taken(patterns.fitted, chosen), float(epsilon))
+
+
+def three(
+    problem: Problem, block: Block, model: Model, object_direction: np.ndarray, probe_direction: np.ndarray | None
+) -> Iterator[Model]:
+    """The model, and h ahead and behind on the direction; of the object only what the block sees."""
+    positions = np.asarray(model.positions)[block.flat(problem.scan_shape)]
+    view = window(split_positions(positions, problem.pixels)[0], problem.pixels)
+    part, corner = model.part(view), (int(view[0].start), int(view[1].start))
+    here = replace(model, object=model.object[part], corner=corner)
+    yield here
+    for h in (STEP, -STEP):
+        object_ = (here.object + h * object_direction[part]).astype(here.object.dtype)
+        probe = model.probe if probe_direction is None else model.probe + h * probe_direction
+        yield replace(here, object=object_, probe=probe.astype(model.probe.dtype))

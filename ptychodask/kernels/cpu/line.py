@@ -1,0 +1,75 @@
+"""The line search of the tangent step with compiled kernels: three forward models of every pattern."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...counts.patterns import Patterns
+from ...model.blocks import Block
+from ...model.state import Model
+from ...solver.problem import Problem
+from ...solver.update import Sums, Update
+from ..along import STEP, line_of, three
+from ..plain import batches
+from . import chain, fused
+from .block import see
+from .detector import counted, parts_of
+from .vectors import compiled
+from .workspace import RUN, ProblemTiles, aligned, workspace
+
+
+def line_search(
+    problem: Problem,
+    tables: ProblemTiles,
+    block: Block,
+    patterns: Patterns,
+    model: Model,
+    object_direction: np.ndarray,
+    probe_direction: np.ndarray | None,
+) -> Update:
+    """See :func:`ptychodask.kernels.plain.line_search`; dI is a central difference, see ``along``."""
+    line = line_of(problem, block, patterns, model)
+    if line is None:
+        return Update(Sums())
+    models = three(problem, block, model, object_direction, probe_direction)
+    looks = [see(problem, block, its, line.chosen) for its in models]
+    seen, n = tuple(window for window, _, _ in looks), problem.pixels
+    space = workspace(problem.slices, len(model.probe), n, looks[0][2] is None)
+    maps = tuple(aligned(space.intensity.shape) for _ in seen)
+    sums, used = np.zeros(2), Patterns(line.counts, None, None, n)
+    for part in batches(len(line.chosen), RUN):
+        with counted(parts_of(used, part.start, part.stop), part.stop - part.start, n, space) as laid:
+            _line(
+                space, tables, seen, part.start, part.stop, laid.fitted, np.float32(1 / n**2),
+                np.float32(model.background), np.float32(line.epsilon), np.float32(0.5 / STEP), maps, sums,
+            )  # fmt: skip
+    return Update(Sums(line_numerator=float(sums[0]), line_denominator=float(sums[1])))
+
+
+@compiled
+def _line(
+    space: Any,
+    tables: Any,
+    seen: Any,
+    low: int,
+    high: int,
+    counts: Any,
+    scale: Any,
+    background: Any,
+    epsilon: Any,
+    slope: Any,
+    maps: Any,
+    sums: Any,
+) -> None:
+    for b in range(low, high):
+        for its in range(3):
+            window = seen[its]
+            ramp = window.ramps[b]
+            chain.forward(
+                space.transforms, window.spectra, ramp[0], ramp[1], window.objects, window.rows[b], window.columns[b],
+                tables.propagators, tables.following, space.tiles, space.waves, space.chi, space.psi, space.ahead,
+            )  # fmt: skip
+            fused.predict(space.psi, scale, background, maps[its])
+        fused.line(counts[b - low], maps[0], maps[1], maps[2], tables.weights, epsilon, slope, sums)
