@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ._warnings import *  # noqa: F403
     from .api import *  # noqa: F403
     from .model.config import JobConfig as JobConfig
+    from .model.optics import Microscope as Microscope
+    from .model.scan import Detector as Detector
 
 _FUNCTIONS = (
     "create_dataset",
@@ -32,6 +34,8 @@ _HOMES = {
     **dict.fromkeys(("InputError", "DivergenceError", "StoppedError"), "_errors"),
     "PtychodaskWarning": "_warnings",
     "JobConfig": "model.config",
+    "Microscope": "model.optics",
+    "Detector": "model.scan",
 }
 __all__ = [*_HOMES]
 

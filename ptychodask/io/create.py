@@ -15,7 +15,7 @@ import xarray as xr
 from .. import _arguments as arguments
 from .._errors import InputError
 from ..model.blocks import Block
-from ..model.optics import Microscope, with_defocus
+from ..model.optics import Microscope
 from ..model.scan import Detector, check_disk, make_canvas, raster, scan_step
 from .atomic import check_output, writing
 from .bands import Source, fitting_shard, shards_in
@@ -116,7 +116,7 @@ def create_dataset(
     target = check_output(arguments.path(path, "path"), DATASET, arguments.switch(overwrite, "overwrite"))
     counts, hidden = _counts(counts)
     scan_shape = (int(counts.shape[0]), int(counts.shape[1]))
-    microscope = Microscope(energy_ev, semi_angle_mrad, with_defocus(defocus_angstrom, aberrations))
+    microscope = Microscope.of(energy_ev, semi_angle_mrad, defocus_angstrom, aberrations)
     detector = Detector(counts.shape[2], angular_step_mrad)
     check_disk(detector, microscope)
     step = scan_step(scan_step_angstrom, detector, microscope)

@@ -22,7 +22,7 @@ from ..io.atomic import check_output, remove, writing
 from ..io.kinds import DATASET
 from ..io.writer import SHARD, Layout, ShardSummary, create_skeleton, seal, write_shard, write_truth
 from ..model.blocks import Block, default_shard
-from ..model.optics import Microscope, with_defocus
+from ..model.optics import Microscope
 from ..model.scan import CANVAS_LIMIT, Detector, check_disk, raster, scan_step
 from ..physics.probe import frame_power, make_probe
 from .materials import materials
@@ -131,7 +131,7 @@ def simulate(
         material = str(arguments.path(material, "material"))
     material = arguments.text(material, "material", "a material's name or the path of a structure file")
     scan_shape = arguments.whole_pair(scan_shape, "scan_shape", "positions (y, x)", 1, CANVAS_LIMIT)
-    microscope = Microscope(energy_ev, semi_angle_mrad, with_defocus(defocus_angstrom, aberrations))
+    microscope = Microscope.of(energy_ev, semi_angle_mrad, defocus_angstrom, aberrations)
     detector = Detector(detector_pixels, angular_step_mrad)
     check_disk(detector, microscope)
     step = scan_step(scan_step_angstrom, detector, microscope)
