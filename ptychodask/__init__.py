@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ._errors import *  # noqa: F403
     from ._warnings import *  # noqa: F403
     from .api import *  # noqa: F403
+    from .io.writer import DatasetWriter as DatasetWriter
     from .model.config import JobConfig as JobConfig
     from .model.optics import Microscope as Microscope
     from .model.scan import Detector as Detector
@@ -34,6 +35,7 @@ _HOMES = {
     **dict.fromkeys(("InputError", "DivergenceError", "StoppedError"), "_errors"),
     "PtychodaskWarning": "_warnings",
     "JobConfig": "model.config",
+    "DatasetWriter": "io.writer",
     "Microscope": "model.optics",
     "Detector": "model.scan",
 }
