@@ -15,13 +15,14 @@ from record import RESULTS
 
 from ptychodask.distributed import iterate, tiled
 from ptychodask.io.dataset import dataset_info
-from ptychodask.io.writer import Layout, ShardSummary, create_skeleton, seal
+from ptychodask.io.writer import DatasetWriter
+from ptychodask.io.written import ShardSummary
 from ptychodask.jobs.experiment import Experiment
 from ptychodask.jobs.footprint import Footprint
 from ptychodask.model.blocks import Block
 from ptychodask.model.config import JobConfig
 from ptychodask.model.optics import Microscope
-from ptychodask.model.scan import Canvas, Detector, raster
+from ptychodask.model.scan import Canvas, Detector
 from ptychodask.model.tiles import Rect, Tile, hull, make_tiles
 from ptychodask.physics.constraints import reach_of
 
@@ -83,9 +84,9 @@ def skeleton(folder: Path, scan: tuple[int, int], pixels: int = 128, step: float
     path = folder / f"{scan[0]}x{scan[1]}.zarr"
     if not path.exists():
         microscope = Microscope(300e3, 10.0, {"C10": -600.0})
-        layout = Layout(scan, Detector(pixels, 0.47), microscope, (step, step), "uint8", (16, 16))
-        create_skeleton(path, layout, raster(scan, (step, step)), None)
-        seal(path, layout, [ShardSummary("", ELECTRONS * math.prod(scan), 1.0)], {})
+        detector = Detector(pixels, 0.47)
+        with DatasetWriter(path, scan, microscope, detector, step, dtype="uint8", chunks=(16, 16)) as writer:
+            writer.add(ShardSummary(block.index, "", ELECTRONS * block.size, 1.0) for block in writer.blocks)
     return path
 
 

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from ._errors import *  # noqa: F403
     from ._warnings import *  # noqa: F403
     from .api import *  # noqa: F403
+    from .io.writer import DatasetWriter as DatasetWriter
     from .model.config import JobConfig as JobConfig
+    from .model.optics import Microscope as Microscope
+    from .model.scan import Detector as Detector
 
 _FUNCTIONS = (
     "create_dataset",
@@ -32,6 +35,9 @@ _HOMES = {
     **dict.fromkeys(("InputError", "DivergenceError", "StoppedError"), "_errors"),
     "PtychodaskWarning": "_warnings",
     "JobConfig": "model.config",
+    "DatasetWriter": "io.writer",
+    "Microscope": "model.optics",
+    "Detector": "model.scan",
 }
 __all__ = [*_HOMES]
 

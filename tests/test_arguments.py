@@ -18,7 +18,7 @@ import ptychodask
 from ptychodask import InputError, JobConfig
 from ptychodask import _arguments as arguments
 from ptychodask.io.dataset import dataset_info
-from ptychodask.io.writer import RESERVED
+from ptychodask.io.seal import RESERVED
 
 COUNTS = np.random.default_rng(0).integers(0, 5, (4, 4, N, N)).astype(np.uint8)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +13,14 @@ import xarray as xr
 
 from .. import _arguments as arguments
 from .._errors import InputError
-from ..model.blocks import Block
-from ..model.optics import Microscope, with_defocus
-from ..model.scan import Detector, check_disk, make_canvas, raster, scan_step
-from .atomic import check_output, writing
+from ..model.optics import Microscope
+from ..model.scan import Detector
+from .atomic import check_output
 from .bands import Source, fitting_shard, shards_in
 from .dataset import DIMS
 from .kinds import DATASET
 from .truth import a_truth
-from .writer import (
-    SHARD,
-    Layout,
-    ShardSummary,
-    check_counts,
-    create_skeleton,
-    refuse_reserved,
-    seal,
-    widen,
-    write_shard,
-    write_truth,
-)
-
-TYPES = ("uint8", "uint16", "float32")
-"""Of stored counts, from the smallest."""
+from .writer import DatasetWriter, used_pixels
 
 
 def create_dataset(
@@ -115,30 +99,31 @@ def create_dataset(
     """
     target = check_output(arguments.path(path, "path"), DATASET, arguments.switch(overwrite, "overwrite"))
     counts, hidden = _counts(counts)
-    scan_shape = (int(counts.shape[0]), int(counts.shape[1]))
-    microscope = Microscope(energy_ev, semi_angle_mrad, with_defocus(defocus_angstrom, aberrations))
-    detector = Detector(counts.shape[2], angular_step_mrad)
-    check_disk(detector, microscope)
-    step = scan_step(scan_step_angstrom, detector, microscope)
-    kept = _attributes(attributes)
     known = a_truth(truth)
-    positions = raster(scan_shape, step)
-    if positions_angstrom is not None:
-        wanted = "the probe centres (y, x) in angstrom"
-        positions = arguments.real_array(positions_angstrom, "positions_angstrom", positions.shape, wanted)
-        positions = positions.astype(np.float64)
-    make_canvas(positions.reshape(-1, 2), detector.pixels, detector.pixel_angstrom(microscope.wavelength))
-    used = _used(mask, hidden, counts.shape[2:])
+    detector = Detector(counts.shape[2], angular_step_mrad)
+    used = used_pixels(mask, detector.pixels)
+    if hidden is not None:
+        used = ~hidden if used is None else used & ~hidden
     source = Source.of(counts)
-    shard = fitting_shard(source) if chunks is None else arguments.whole_pair(chunks, "chunks", SHARD)
-    fixed = counts.dtype in (np.uint8, np.uint16)
-    layout = Layout(scan_shape, detector, microscope, step, str(counts.dtype) if fixed else TYPES[0], shard)
-    with writing(target, DATASET, overwrite) as temporary:
-        create_skeleton(temporary, layout, positions, used)
-        layout, shards = _write_counts(temporary, layout, source, used, fixed)
-        seal(temporary, layout, shards, kept)
+    writer = DatasetWriter(
+        target,
+        counts.shape[:2],
+        Microscope.of(energy_ev, semi_angle_mrad, defocus_angstrom, aberrations),
+        detector,
+        scan_step_angstrom,
+        dtype=str(counts.dtype) if counts.dtype in (np.uint8, np.uint16) else None,
+        chunks=fitting_shard(source) if chunks is None else chunks,
+        positions_angstrom=positions_angstrom,
+        mask=used,
+        attributes=attributes,
+        overwrite=overwrite,
+    )
+    with writer:
+        for block, found in shards_in(source, writer.shard):
+            writer.write(block, found)
+            del found  # before the next is read
         if known is not None:
-            write_truth(temporary, known)
+            writer.write_truth(known)
     return target
 
 
@@ -179,70 +164,3 @@ def _counts(counts: Any) -> tuple[Any, np.ndarray | None]:
                     " give counts without a mask of their own, and mask = the detector pixels to use"
                 )
     return counts.data, hidden
-
-
-def _used(mask: Any, hidden: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray | None:
-    """Detector pixels to use, or None for all of them."""
-    used = np.ones(shape, bool)
-    if mask is not None:
-        given = arguments.real_array(mask, "mask", tuple(shape), "the detector pixels to use, non-zero for use")
-        if given.dtype.kind == "f" and np.isnan(given).any():
-            raise InputError("mask holds NaN: give 0 for pixels that are not to be used, 1 for all others")
-        used &= given != 0
-    if hidden is not None:
-        used &= ~hidden
-    if not used.any():
-        raise InputError("the mask excludes every detector pixel: non-zero means use")
-    return None if used.all() else used
-
-
-def _attributes(attributes: Any) -> dict[str, Any]:
-    """Free attributes as JSON keeps them."""
-    kept = arguments.plain(arguments.mapping(attributes, "attributes", "what to keep"), "attributes")
-    refuse_reserved(kept)
-    if (thickness := kept.get("thickness_angstrom")) is not None:  # a reconstruction goes by it
-        wanted = "the specimen's thickness in angstrom"
-        arguments.number(thickness, "attributes['thickness_angstrom']", wanted, above=0, high=1e5)
-    return kept
-
-
-def _write_counts(
-    path: Path, layout: Layout, source: Source, used: np.ndarray | None, fixed: bool
-) -> tuple[Layout, list[ShardSummary]]:
-    """Write all shards in the smallest type that holds the counts exactly.
-
-    Types other than uint8 and uint16 (``fixed``) start with the smallest. What is written already is written again
-    from here where a later shard needs a larger one, and the source is still read once.
-    """
-    shards: dict[int, ShardSummary] = {}
-    written: list[Block] = []
-    for block, found in shards_in(source, layout.shard):
-        # what a pixel that is not used holds (NaN of a gap, 65535 of a dead one) is no count
-        counts = found if used is None else np.where(used, found, np.zeros((), found.dtype))
-        del found
-        if not fixed:
-            check_counts(counts, block)
-            needed = _smallest_type(counts, block)
-            if TYPES.index(needed) > TYPES.index(layout.dtype):
-                layout = replace(layout, dtype=needed)
-                shards = widen(path, layout, written)
-        shards[block.index] = write_shard(path, block, counts)
-        written.append(block)
-        del counts
-    return layout, [shards[index] for index in sorted(shards)]
-
-
-def _smallest_type(counts: np.ndarray, block: Block) -> str:
-    brightest = counts.max(initial=0)
-    if counts.dtype.kind == "f" and not (counts == np.rint(counts)).all():
-        return "float32"
-    if brightest <= np.iinfo(np.uint8).max:
-        return "uint8"
-    if brightest <= np.iinfo(np.uint16).max:
-        return "uint16"
-    if counts.dtype.kind in "iu":
-        raise InputError(
-            f"counts up to {brightest} in scan rows {block.y0} to {block.y1 - 1}, columns {block.x0} to {block.x1 - 1}"
-            " exceed uint16 (65535): give float counts, divide by the gain, or mask their pixels with 0"
-        )
-    return "float32"

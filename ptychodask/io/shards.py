@@ -1,7 +1,7 @@
 """Inner chunks of a shard as they are stored: their bytes, checked but not decoded.
 
 Zarr v3's ``sharding_indexed``: a file of chunks in any order, and at its end offset and length of every chunk with a
-CRC-32C; every chunk has a CRC-32C of its own. Only the layout that :mod:`ptychodask.io.writer` writes is read here.
+CRC-32C; every chunk has a CRC-32C of its own. Only the layout that :mod:`ptychodask.io.skeleton` writes is read here.
 """
 
 from __future__ import annotations

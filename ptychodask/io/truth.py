@@ -1,7 +1,8 @@
-"""What may be given as the truth of a dataset: what :func:`ptychodask.read_truth` reads, and a report compares with."""
+"""The truth of a dataset: what may be given as one, which :func:`ptychodask.read_truth` reads, and its writing."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import xarray as xr
 from .. import _arguments as arguments
 from .._errors import InputError
 from .described.dataset import TRUTH_AXES, TRUTH_TYPES
+from .stored import checked_encoding
+from .stores import writable
 
 WANTED = "give an xarray.Dataset with phase (y, x) in rad, on coordinates y and x in angstrom"
 
@@ -39,3 +42,11 @@ def a_truth(truth: Any) -> xr.Dataset | None:
         if np.dtype(found.dtype).kind == "O":
             raise InputError(f"truth: {other} holds Python objects, which are not stored: give numbers or text")
     return truth
+
+
+def write_truth(path: Path, truth: xr.Dataset) -> None:
+    """Add the ground truth as the group ``truth``."""
+    truth = truth.drop_encoding()
+    how: Any = {"consolidated": False, "zarr_format": 3, "write_empty_chunks": True}
+    with writable(path) as store:
+        truth.to_zarr(store, group="truth", mode="a", encoding=checked_encoding(truth), **how)

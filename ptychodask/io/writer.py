@@ -1,245 +1,193 @@
-"""Write a dataset shard by shard: a skeleton, then the shards in any order and from any process, then the seal."""
+"""The one way to a new dataset: a skeleton, then the shards in any order and from any process, then the seal.
+
+Simulation, ``create_dataset`` and importers write through :class:`DatasetWriter`; nobody else lays out a dataset.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import math
-import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
+from .. import _arguments as arguments
 from .._errors import InputError
-from ..model.blocks import Block, make_blocks
+from ..model.blocks import Block, default_shard
 from ..model.optics import Microscope
-from ..model.scan import Detector
-from .dataset import DIMS, SCHEMA
-from .described.dataset import DatasetAttributes
-from .documents import Damage, described
-from .stored import checked_encoding
-from .stores import writable
-
-INNER = 8
-"""Wanted side of the inner chunks in scan positions: what a viewer has to decode to show one pattern.
-
-Every chunk costs Zarr some time of its own: with 4, reading took twice as long.
-"""
-
-_WRITE_ALL: Any = {"write_empty_chunks": True}
-"""Chunks of zeros are written too, so that a missing file means lost data. It holds for the open array only."""
-
-SIGNS = (
-    "Krivanek: chi = 2 pi / lambda sum C_nm theta^(n+1) cos(m (phi - phi_nm)) / (n+1), probe exp(-i chi), "
-    "C10 = -defocus, defocus > 0 is underfocus, phi = atan2(ky, kx); coefficients in angstrom, phi in rad"
-)
-
-SHARD = "the scan positions (y, x) per shard"
-"""What ``chunks`` are."""
-
-RESERVED: dict[str, str] = {
-    "schema": "",
-    "energy_ev": "energy_ev",
-    "semi_angle_mrad": "semi_angle_mrad",
-    "aberrations": "defocus_angstrom and aberrations",
-    "aberration_convention": "",
-    "angular_step_mrad": "angular_step_mrad",
-    "scan_step_angstrom": "scan_step_angstrom",
-    "electrons_per_pattern": "",
-    "dose_per_square_angstrom": "",
-    "brightest_pixel": "",
-    "fingerprint": "",
-    "path": "",
-}
-"""Attributes that every dataset says of itself (``path`` when it is opened), and the argument that each comes from."""
+from ..model.scan import Detector, check_disk, make_canvas, raster, scan_step
+from .atomic import writing
+from .kinds import DATASET
+from .seal import free_attributes, seal
+from .skeleton import Layout, create_skeleton
+from .truth import write_truth
+from .written import TYPES, ShardSummary, check_counts, in_scan, smallest_type, widen, write_shard
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Shape, type and calibration of a dataset to be written."""
+class DatasetWriter:
+    """Writes a dataset shard by shard: whole when the block ends, and nothing at all after an error.
 
-    scan_shape: tuple[int, int]
-    detector: Detector
-    microscope: Microscope
-    scan_step: tuple[float, float]
-    dtype: str
-    shard: tuple[int, int]
+    Parameters
+    ----------
+    path : path
+        Of the new Zarr group; a link means what it leads to.
+    scan_shape : (int, int)
+        Positions (y, x).
+    microscope, detector : Microscope, Detector
+    scan_step_angstrom : float or (float, float)
+        Step (y, x).
+    dtype : str, optional
+        ``uint8``, ``uint16`` or ``float32``; by default the smallest that holds all counts exactly, for which what is
+        written may be written again.
+    chunks : (int, int), optional
+        Scan positions (y, x) per shard, about 16 x 16 by default.
+    positions_angstrom : array (scan_y, scan_x, 2), optional
+        Probe centres (y, x) in detector-aligned axes; a raster of the step by default.
+    mask : array (ky, kx), optional
+        Detector pixels to use (non-zero); in all others :meth:`write` stores 0, whatever their counts are.
+    attributes : mapping, optional
+        More to keep: numbers, text, lists and dictionaries, such as ``source`` and ``thickness_angstrom``.
+    overwrite : bool
+        Replace an existing dataset; nothing else is ever replaced.
 
-    def __post_init__(self) -> None:
-        # a shard larger than the scan would only be padded
-        shard = tuple(int(min(side, n)) for side, n in zip(self.shard, self.scan_shape, strict=True))
-        object.__setattr__(self, "shard", shard)
+    Attributes
+    ----------
+    blocks : tuple of Block
+        What each shard holds: rows ``y0`` to ``y1 - 1``, columns ``x0`` to ``x1 - 1`` of the scan.
+    folder : Path
+        Of the unfinished dataset, inside the block: for :func:`write_shard` in other processes.
 
-    def blocks(self) -> tuple[Block, ...]:
-        """What the shards hold."""
-        return make_blocks(self.scan_shape, self.shard)
+    Raises
+    ------
+    InputError
+        For arguments out of bounds, when it is made; for an output that exists, when the block is entered; at its end
+        if a shard is missing, or all counts are 0.
+    OSError
+        The disk is full, or cannot be written: nothing is left, and an existing dataset is as it was.
 
+    Examples
+    --------
+    >>> scope = ptychodask.Microscope.of(300e3, 10, defocus_angstrom=600)
+    >>> with ptychodask.DatasetWriter("scan.zarr", (64, 64), scope, ptychodask.Detector(128, 0.47), 1.05) as writer:
+    ...     for block in writer.blocks:
+    ...         writer.write(block, camera[block.y0 : block.y1, block.x0 : block.x1])
+    """
 
-@dataclass(frozen=True)
-class ShardSummary:
-    """What the seal needs to know of a written shard."""
+    folder: Path
 
-    digest: str
-    electrons: float
-    brightest: float
+    def __init__(
+        self,
+        path: str | Path,
+        scan_shape: tuple[int, int],
+        microscope: Microscope,
+        detector: Detector,
+        scan_step_angstrom: float | tuple[float, float],
+        *,
+        dtype: str | None = None,
+        chunks: tuple[int, int] | None = None,
+        positions_angstrom: Any = None,
+        mask: Any = None,
+        attributes: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self._path, self._overwrite = arguments.path(path, "path"), arguments.switch(overwrite, "overwrite")
+        scan_shape = arguments.whole_pair(scan_shape, "scan_shape", "positions (y, x)")
+        for name, value, kind in (("microscope", microscope, Microscope), ("detector", detector, Detector)):
+            if not isinstance(value, kind):
+                raise InputError(f"{name} = {arguments.shown(value)}: give a ptychodask.{kind.__name__}")
+        check_disk(detector, microscope)
+        step = scan_step(scan_step_angstrom, detector, microscope)
+        wanted = "the scan positions (y, x) per shard"
+        shard = default_shard(scan_shape) if chunks is None else arguments.whole_pair(chunks, "chunks", wanted)
+        if dtype is not None and dtype not in TYPES:
+            raise InputError(f"dtype = {arguments.shown(dtype)}: give {', '.join(TYPES)}, or leave it out")
+        self._grows = dtype is None
+        self._layout = Layout(scan_shape, detector, microscope, step, dtype or TYPES[0], shard)
+        self._positions = _positions(positions_angstrom, self._layout)
+        self._used = used_pixels(mask, detector.pixels)
+        self._attributes = free_attributes(attributes)
+        self._shards: dict[int, ShardSummary] = {}
+        self.blocks = self._layout.blocks()
 
+    def __enter__(self) -> DatasetWriter:
+        self._whole = self._written()
+        return self._whole.__enter__()
 
-def inner_side(side: int) -> int:
-    """Side of the inner chunks of a shard: the divisor of its side that is closest to :data:`INNER` as a ratio."""
-    divisors = [d for d in range(1, side + 1) if side % d == 0]
-    return min(divisors, key=lambda d: abs(math.log(d / INNER)))
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._whole.__exit__(*error)
 
+    @contextmanager
+    def _written(self) -> Iterator[DatasetWriter]:
+        with writing(self._path, DATASET, self._overwrite) as self.folder:
+            create_skeleton(self.folder, self._layout, self._positions, self._used)
+            yield self
+            if missing := [block for block in self.blocks if block.index not in self._shards]:
+                raise InputError(
+                    f"{len(missing)} of {len(self.blocks)} shards were not written, the first {in_scan(missing[0])}:"
+                    " write every block of the writer"
+                )
+            seal(self.folder, self._layout, [self._shards[block.index] for block in self.blocks], self._attributes)
 
-def create_skeleton(path: Path, layout: Layout, positions: np.ndarray, mask: np.ndarray | None) -> None:
-    """Create all arrays of a dataset but the counts' content."""
-    with writable(path, new=True) as store:
-        _create(zarr.create_group(store), layout, positions, mask)
+    @property
+    def shard(self) -> tuple[int, int]:
+        """Scan positions (y, x) per shard."""
+        return self._layout.shard
 
+    def write(self, block: Block, counts: np.ndarray) -> None:
+        """Write the counts [rows, columns, N, N] of one of :attr:`blocks`, zero angle in the centre; from one thread.
 
-def _create(group: zarr.Group, layout: Layout, positions: np.ndarray, mask: np.ndarray | None) -> None:
-    n = layout.detector.pixels
-    _create_counts(group, layout)
-    shape = (*layout.scan_shape, 2)
-    safe: dict[str, Any] = {"compressors": [ZstdCodec(), Crc32cCodec()], "config": _WRITE_ALL}
-    stored = group.create_array(
-        "positions",
-        shape=shape,
-        dtype="f8",
-        dimension_names=("scan_y", "scan_x", "axis"),
-        attributes={"units": "angstrom"},
-        **safe,
-    )
-    stored[...] = positions.reshape(shape)
-    used = np.ones((n, n), np.uint8) if mask is None else (np.asarray(mask) != 0).astype(np.uint8)
-    group.create_array("mask", shape=(n, n), dtype="u1", dimension_names=DIMS[2:], **safe)[...] = used
+        Raises
+        ------
+        InputError
+            For another shape, for counts that are negative or not finite, or that do not fit the type.
+        """
+        shape = (block.y1 - block.y0, block.x1 - block.x0, *(self._layout.detector.pixels,) * 2)
+        if block not in self.blocks[block.index : block.index + 1] or counts.shape != shape:
+            raise InputError(
+                f"counts of shape {counts.shape} {in_scan(block)}: give whole blocks of the writer, {shape}"
+            )
+        if self._used is not None:
+            # what a pixel that is not used holds (NaN of a gap, 65535 of a dead one) is no count
+            counts = np.where(self._used, counts, np.zeros((), counts.dtype))
+        if self._grows:
+            check_counts(counts, block)
+            needed = smallest_type(counts, block)
+            if TYPES.index(needed) > TYPES.index(self._layout.dtype):
+                self._layout = replace(self._layout, dtype=needed)
+                self.add(widen(self.folder, self._layout, [self.blocks[index] for index in self._shards]))
+        self.add([write_shard(self.folder, block, counts)])
 
+    def add(self, shards: Iterable[ShardSummary]) -> None:
+        """Take note of shards that :func:`write_shard` wrote elsewhere, in :attr:`folder` and in a given ``dtype``."""
+        self._shards |= {shard.index: shard for shard in shards}
 
-def _create_counts(group: zarr.Group, layout: Layout) -> None:
-    n = layout.detector.pixels
-    inner = tuple(inner_side(side) for side in layout.shard)
-    group.create_array(
-        "counts",
-        shape=(*layout.scan_shape, n, n),
-        dtype=layout.dtype,
-        chunks=(*inner, n, n),
-        shards=(*layout.shard, n, n),
-        # the checksum finds a flipped bit, which a codec alone may decode to wrong counts
-        compressors=[
-            BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=np.dtype(layout.dtype).itemsize),
-            Crc32cCodec(),
-        ],
-        dimension_names=DIMS,
-        attributes={"units": "electron"},
-    )
-
-
-def widen(path: Path, layout: Layout, written: Iterable[Block]) -> dict[int, ShardSummary]:
-    """Write the shards that are there once more, in the type of a new layout; their summaries by number."""
-    narrow = path / "narrow"
-    (path / "counts").rename(narrow)
-    with writable(path) as store:
-        _create_counts(zarr.open_group(store, mode="r+"), layout)
-    stored = zarr.open_array(str(narrow), mode="r")
-    shards = {
-        block.index: write_shard(path, block, np.asarray(stored[block.y0 : block.y1, block.x0 : block.x1]))
-        for block in written
-    }
-    shutil.rmtree(narrow)
-    return shards
-
-
-def write_shard(path: Path, block: Block, counts: np.ndarray) -> ShardSummary:
-    """Write one shard [rows, columns, N, N], zero angle in the centre. Safe in parallel: a shard is a file."""
-    with writable(path) as store:
-        array = zarr.open_group(store, mode="r+")["counts"]
-        assert isinstance(array, zarr.Array)
-        array = array.with_config(_WRITE_ALL)
-        check_counts(counts, block)
-        limit = np.iinfo(array.dtype).max if array.dtype.kind == "u" else np.finfo(array.dtype).max
-        if counts.size and counts.max() > limit:
-            raise InputError(f"counts up to {counts.max()} {_in_scan(block)} do not fit {array.dtype}")
-        counts = counts.astype(array.dtype, copy=False)
-        array[block.y0 : block.y1, block.x0 : block.x1] = counts
-    digest = hashlib.blake2b(np.ascontiguousarray(counts).data, digest_size=16).hexdigest()
-    return ShardSummary(digest, float(counts.sum(dtype=np.float64)), float(counts.max(initial=0)))
-
-
-def check_counts(counts: np.ndarray, block: Block) -> None:
-    """Refuse what no detector counts."""
-    if counts.dtype.kind == "f" and not np.isfinite(counts).all():
-        raise InputError(
-            f"{int((~np.isfinite(counts)).sum())} counts are NaN or infinite {_in_scan(block)}: repair them or mask"
-            " their pixels with 0"
-        )
-    if counts.dtype.kind in "fi" and counts.size and counts.min() < 0:
-        raise InputError(
-            f"counts as low as {counts.min()} {_in_scan(block)}: counts cannot be negative (subtract less"
-            " background, clip at 0, or mask their pixels with 0)"
-        )
-
-
-def _in_scan(block: Block) -> str:
-    return f"in scan rows {block.y0} to {block.y1 - 1}, columns {block.x0} to {block.x1 - 1}"
-
-
-def refuse_reserved(attributes: Mapping[str, Any]) -> None:
-    """Refuse attributes that would say of a dataset what it says of itself."""
-    taken = [name for name in RESERVED if name in attributes]
-    arguments = [RESERVED[name] for name in taken if RESERVED[name]]
-    if taken:
-        told = f", and give {', '.join(arguments)} as arguments" if arguments else ""
-        raise InputError(
-            f"attributes hold {', '.join(taken)}, which a dataset says of itself: leave"
-            f" {'them' if len(taken) > 1 else 'it'} out{told}"
-        )
-
-
-def seal(path: Path, layout: Layout, shards: list[ShardSummary], attributes: Mapping[str, Any]) -> None:
-    """Write the attributes that make the group a dataset; without them it does not open."""
-    refuse_reserved(attributes)
-    total = sum(shard.electrons for shard in shards)
-    if total <= 0:
-        raise InputError(
-            "the counts are all zero: there is nothing to reconstruct (wrong file, or the beam was blanked)"
-        )
-    per_pattern = total / math.prod(layout.scan_shape)
-    said = {
-        "schema": SCHEMA,
-        "energy_ev": layout.microscope.energy_ev,
-        "semi_angle_mrad": layout.microscope.semi_angle_mrad,
-        "aberrations": dict(layout.microscope.aberrations),
-        "aberration_convention": SIGNS,
-        "angular_step_mrad": layout.detector.angular_step_mrad,
-        "scan_step_angstrom": list(layout.scan_step),
-        "electrons_per_pattern": per_pattern,
-        "dose_per_square_angstrom": per_pattern / (layout.scan_step[0] * layout.scan_step[1]),
-        "brightest_pixel": max(shard.brightest for shard in shards),
-        **attributes,
-    }
-    try:  # nothing is written that would not open
-        described(DatasetAttributes, {**said, "fingerprint": "to be made"}, "attributes")
-    except Damage as damage:
-        raise InputError(
-            f"the dataset cannot be described ({damage}): give numbers in the units of their names"
-        ) from None
-    digest = hashlib.blake2b(digest_size=16)
-    for shard in shards:
-        digest.update(shard.digest.encode())
-    group = zarr.open_group(str(path), mode="r+")
-    for name in ("positions", "mask"):
-        digest.update(np.ascontiguousarray(group[name][...]).tobytes())  # type: ignore[index]
-    digest.update(repr(sorted((k, v) for k, v in said.items() if k != "source")).encode())
-    group.attrs.update({**said, "fingerprint": digest.hexdigest()})
+    def write_truth(self, truth: xr.Dataset) -> None:
+        """Add the ground truth of a simulation, see :func:`ptychodask.io.truth.a_truth`."""
+        write_truth(self.folder, truth)
 
 
-def write_truth(path: Path, truth: xr.Dataset) -> None:
-    """Add the ground truth as the group ``truth``."""
-    truth = truth.drop_encoding()
-    how: Any = {"consolidated": False, "zarr_format": 3, "write_empty_chunks": True}
-    with writable(path) as store:
-        truth.to_zarr(store, group="truth", mode="a", encoding=checked_encoding(truth), **how)
+def used_pixels(mask: Any, pixels: int) -> np.ndarray | None:
+    """Detector pixels [N, N] to use as bool, or None for all of them; from the argument ``mask``."""
+    if mask is None:
+        return None
+    given = arguments.real_array(mask, "mask", (pixels, pixels), "the detector pixels to use, non-zero for use")
+    if given.dtype.kind == "f" and np.isnan(given).any():
+        raise InputError("mask holds NaN: give 0 for pixels that are not to be used, 1 for all others")
+    used = given != 0
+    if not used.any():
+        raise InputError("the mask excludes every detector pixel: non-zero means use")
+    return None if used.all() else used
+
+
+def _positions(given: Any, layout: Layout) -> np.ndarray:
+    """Probe centres (scan_y, scan_x, 2) in angstrom."""
+    positions = raster(layout.scan_shape, layout.scan_step)
+    if given is not None:
+        wanted = "the probe centres (y, x) in angstrom"
+        positions = arguments.real_array(given, "positions_angstrom", positions.shape, wanted).astype(np.float64)
+    detector = layout.detector
+    make_canvas(positions.reshape(-1, 2), detector.pixels, detector.pixel_angstrom(layout.microscope.wavelength))
+    return positions

@@ -91,6 +91,49 @@ class Microscope:
         checked = {name: _coefficient(name, value) for name, value in aberrations.items()}
         object.__setattr__(self, "aberrations", MappingProxyType(checked))
 
+    @classmethod
+    def of(
+        cls,
+        energy_ev: Any,
+        semi_angle_mrad: Any,
+        defocus_angstrom: Any,
+        aberrations: Mapping[str, float] | None = None,
+    ) -> Microscope:
+        """From what is known at the microscope: the defocus and the further coefficients.
+
+        Parameters
+        ----------
+        energy_ev, semi_angle_mrad : float
+            Beam energy in eV, convergence semi-angle in mrad.
+        defocus_angstrom : float
+            Positive for underfocus; ``C10`` is its negative.
+        aberrations : mapping, optional
+            Further Krivanek coefficients in angstrom and rad; ``C10`` may only repeat the defocus.
+
+        Raises
+        ------
+        InputError
+            For a value out of bounds, a C10 that says another defocus, or an angle without its coefficient.
+
+        Examples
+        --------
+        >>> ptychodask.Microscope.of(300e3, 10, defocus_angstrom=600, aberrations={"C30": 1e7}).depth_of_field
+        """
+        defocus = defocus_of(defocus_angstrom)
+        given = mapping(aberrations, "aberrations", "Krivanek coefficients")
+        further = {name: _coefficient(name, value) for name, value in given.items()}
+        if "C10" in further and further["C10"] != -defocus:
+            raise InputError(
+                f"aberrations hold C10 = {further['C10']:g} beside defocus_angstrom = {defocus:g}, and C10 is minus the"
+                f" defocus: leave C10 out and give defocus_angstrom = {-further['C10']:g}, if that is meant"
+            )
+        for name in further:
+            if name in ANGLES and f"C{name[3:]}" not in further:
+                raise InputError(
+                    f"aberration {name} is the angle of C{name[3:]}, which is not given: give both or neither"
+                )
+        return cls(energy_ev, semi_angle_mrad, {"C10": 0.0 - defocus, **further})
+
     def __reduce__(self):  # a mapping proxy cannot be pickled
         return (Microscope, (self.energy_ev, self.semi_angle_mrad, dict(self.aberrations)))
 
@@ -144,25 +187,3 @@ def defocus_of(value: Any, name: str = "defocus_angstrom") -> float:
             f"{name} = {shown(value)}: give {wanted} (1 nm is 10), 0 or at least {SMALLEST_FOCUS:g}; is this in m?"
         )
     return found
-
-
-def with_defocus(defocus_angstrom: Any, aberrations: Any) -> dict[str, float]:
-    """All aberrations from the defocus, of which C10 is the negative, and the further coefficients.
-
-    Raises
-    ------
-    InputError
-        For a C10 that says another defocus, or an angle without its coefficient.
-    """
-    defocus = defocus_of(defocus_angstrom)
-    given = mapping(aberrations, "aberrations", "Krivanek coefficients")
-    further = {name: _coefficient(name, value) for name, value in given.items()}
-    if "C10" in further and further["C10"] != -defocus:
-        raise InputError(
-            f"aberrations hold C10 = {further['C10']:g} beside defocus_angstrom = {defocus:g}, and C10 is minus the"
-            f" defocus: leave C10 out and give defocus_angstrom = {-further['C10']:g}, if that is meant"
-        )
-    for name in further:
-        if name in ANGLES and f"C{name[3:]}" not in further:
-            raise InputError(f"aberration {name} is the angle of C{name[3:]}, which is not given: give both or neither")
-    return {"C10": 0.0 - defocus, **further}

@@ -22,7 +22,7 @@ SMALLEST_ANGULAR_STEP = 1e-3
 
 @dataclass(frozen=True)
 class Detector:
-    """A square detector, corner-centred in memory.
+    """A square detector, its axes those of the scan; corner-centred in memory, zero angle in the centre (N/2) on disk.
 
     Parameters
     ----------

@@ -18,11 +18,12 @@ from .._errors import InputError
 from ..counts.streams import JITTER, generator
 from ..distributed.cluster import a_place, connect
 from ..distributed.maps import run_all
-from ..io.atomic import check_output, remove, writing
+from ..io.atomic import check_output, remove
 from ..io.kinds import DATASET
-from ..io.writer import SHARD, Layout, ShardSummary, create_skeleton, seal, write_shard, write_truth
-from ..model.blocks import Block, default_shard
-from ..model.optics import Microscope, with_defocus
+from ..io.writer import DatasetWriter
+from ..io.written import ShardSummary, write_shard
+from ..model.blocks import Block
+from ..model.optics import Microscope
 from ..model.scan import CANVAS_LIMIT, Detector, check_disk, raster, scan_step
 from ..physics.probe import frame_power, make_probe
 from .materials import materials
@@ -131,7 +132,7 @@ def simulate(
         material = str(arguments.path(material, "material"))
     material = arguments.text(material, "material", "a material's name or the path of a structure file")
     scan_shape = arguments.whole_pair(scan_shape, "scan_shape", "positions (y, x)", 1, CANVAS_LIMIT)
-    microscope = Microscope(energy_ev, semi_angle_mrad, with_defocus(defocus_angstrom, aberrations))
+    microscope = Microscope.of(energy_ev, semi_angle_mrad, defocus_angstrom, aberrations)
     detector = Detector(detector_pixels, angular_step_mrad)
     check_disk(detector, microscope)
     step = scan_step(scan_step_angstrom, detector, microscope)
@@ -153,7 +154,6 @@ def simulate(
     lean = arguments.pair(tilt_mrad, "tilt_mrad", "the lean of the columns in mrad", -200, 200)
     if workers is not None:
         workers = arguments.whole(workers, "workers", "the number of processes, or leave it out for threads", 1, 10_000)
-    shard = default_shard(scan_shape) if chunks is None else arguments.whole_pair(chunks, "chunks", SHARD)
     client = a_place(client)
     pixel, extents = detector.pixel_angstrom(microscope.wavelength), zip(scan_shape, step, strict=True)
     sides = [1.5 * (detector.pixels + (n - 1) * s / pixel) for n, s in extents]
@@ -177,12 +177,11 @@ def simulate(
             f"dose_per_square_angstrom = {dose:g} are {in_disk:.3g} electrons per pixel of the bright-field disk, and"
             f" uint16 holds little more than {BRIGHTEST:g}: give less, or inf for no noise"
         )
-    recorded = raster(scan_shape, step)
+    recorded = raster(scan_shape, step)  # as the writer makes it
     true = recorded + jitter * generator(seed, JITTER).normal(size=recorded.shape)
     tilt = (lean[0] * 1e-3, lean[1] * 1e-3)
     experiment = Experiment(specimen, microscope, detector, true.reshape(-1, 2), electrons, slice_thickness, tilt)
     dtype = ("uint16" if in_disk > 20 else "uint8") if noisy else "float32"
-    layout = Layout(scan_shape, detector, microscope, step, dtype, shard)
     attributes = {
         "source": "ptychodask.simulate",
         "specimen": material,
@@ -193,9 +192,18 @@ def simulate(
         "phonons": phonons,
     }
     report = progress if callable(progress) else (lambda label, done, of: None)
-    with writing(target, DATASET, overwrite) as temporary:
-        create_skeleton(temporary, layout, recorded, None)
-        scratch = temporary / "potential"
+    with DatasetWriter(
+        target,
+        scan_shape,
+        microscope,
+        detector,
+        step,
+        dtype=dtype,
+        chunks=chunks,
+        attributes=attributes,
+        overwrite=overwrite,
+    ) as writer:
+        scratch = writer.folder / "potential"
         scratch.mkdir()
         with connect(client=client, workers=workers) as dask_client:
             count = max(1, phonons)
@@ -205,17 +213,13 @@ def simulate(
                 potentials.append((_store_transmission, (still, count, str(scratch))))
             *_, truth = run_all(dask_client, potentials, lambda done, of: report("potential", done, of))
             noise = seed if noisy else None
-            shards = run_all(
-                dask_client,
-                [
-                    (_write_shard, (str(temporary), b, experiment, str(scratch), count, noise, layout))
-                    for b in layout.blocks()
-                ],
-                lambda done, of: report("patterns", done, of),
-            )
+            shards = [
+                (_write_shard, (str(writer.folder), b, experiment, str(scratch), count, noise, scan_shape))
+                for b in writer.blocks
+            ]
+            writer.add(run_all(dask_client, shards, lambda done, of: report("patterns", done, of)))
         remove(scratch)
-        seal(temporary, layout, shards, attributes)
-        write_truth(temporary, truth)
+        writer.write_truth(truth)
     return target
 
 
@@ -242,9 +246,9 @@ def _write_shard(
     folder: str,
     configurations: int,
     seed: int | None,
-    layout: Layout,
+    scan_shape: tuple[int, int],
 ) -> ShardSummary:
-    indices = block.flat(layout.scan_shape)
+    indices = block.flat(scan_shape)
     intensities: Any = 0
     for c in range(configurations):
         slices = np.load(Path(folder) / f"transmission-{c}.npy", mmap_mode="r")

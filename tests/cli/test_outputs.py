@@ -146,7 +146,7 @@ def test_a_picture_is_replaced_only_where_that_is_said(work):
 
 
 WRITERS = {
-    "simulate": ("ptychodask.simulation.run.create_skeleton", ["simulate", "old.zarr", *SIMULATE]),
+    "simulate": ("ptychodask.io.writer.create_skeleton", ["simulate", "old.zarr", *SIMULATE]),
     "export": ("PIL.Image.Image.save", ["export", "result.zarr", "-o", "old.tif"]),
     "report": ("matplotlib.figure.Figure.savefig", ["report", "result.zarr", "-o", "old.png"]),
 }
@@ -179,7 +179,7 @@ def test_create_dataset_on_a_full_disk(work, stage, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     before = tree(work)
-    monkeypatch.setattr(f"ptychodask.io.create.{stage}", full)
+    monkeypatch.setattr(f"ptychodask.io.writer.{stage}", full)
     with pytest.raises(OSError, match=r"^output .*scan.zarr cannot be written \(No space left on device\)") as caught:
         write_scan(work / "scan.zarr", (4, 4), overwrite=True)
     assert "\n" not in str(caught.value) and tree(work) == before

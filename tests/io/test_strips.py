@@ -10,8 +10,8 @@ import pytest
 from ptychodask import create_dataset
 from ptychodask.counts.patterns import Events, prepare
 from ptychodask.io.dataset import dataset_info
+from ptychodask.io.skeleton import inner_side
 from ptychodask.io.source import ZarrBlocks
-from ptychodask.io.writer import inner_side
 from ptychodask.model.blocks import Block, make_blocks
 
 N = 48

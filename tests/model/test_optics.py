@@ -60,3 +60,20 @@ def test_pickle_and_frozen():
         microscope.aberrations["C10"] = 1.0  # type: ignore[index]
     given["C10"] = 7.0
     assert microscope.aberrations["C10"] == -150.0
+
+
+def test_from_what_is_known_at_the_microscope():
+    microscope = Microscope.of(300e3, 20.0, 150.0, {"C12": 20.0, "phi12": 0.2})
+    assert microscope == Microscope(300e3, 20.0, {"C10": -150.0, "C12": 20.0, "phi12": 0.2})
+    assert Microscope.of(300e3, 20.0, 150.0, {"C10": -150.0}) == Microscope(300e3, 20.0, {"C10": -150.0})
+    with pytest.raises(InputError, match="give defocus_angstrom = 100"):
+        Microscope.of(300e3, 20.0, 150.0, {"C10": -100.0})
+    with pytest.raises(InputError, match="angle of C12, which is not given"):
+        Microscope.of(300e3, 20.0, 150.0, {"phi12": 0.2})
+
+
+def test_both_facts_of_a_scan_are_public():
+    import ptychodask
+
+    scope, detector = ptychodask.Microscope.of(300e3, 10, defocus_angstrom=600), ptychodask.Detector(128, 0.47)
+    assert detector.pixel_angstrom(scope.wavelength) == pytest.approx(0.019687 / (128 * 0.47e-3), rel=1e-4)

@@ -1,0 +1,194 @@
+"""Files of counts are known by ending or content, read row by row, and a new format is one line."""
+
+from __future__ import annotations
+
+import shutil
+import tracemalloc
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ptychodask
+from ptychodask._errors import InputError
+from ptychodask.io.dataset import dataset_info, open_dataset
+from ptychodask.readers import registry
+from ptychodask.readers.reader import CALIBRATION, FileCounts
+from ptychodask.readers.registry import Format, open_counts
+
+N = 16
+COUNTS = np.random.default_rng(0).integers(0, 500, (5, 7, N, N)).astype(np.uint16)
+FACTS = {
+    "energy_ev": 300e3, "semi_angle_mrad": 8.0, "defocus_angstrom": 150.0, "angular_step_mrad": 1.6,
+    "scan_step_angstrom": [1.5, 1.25],
+}  # fmt: skip
+FACTS_GIVEN = {"npy": {}, "npz": FACTS, "packed.npz": FACTS, "h5": FACTS}
+
+
+def save(folder: Path, kind: str) -> Path:
+    path = folder / f"scan.{kind}"
+    if kind == "npy":
+        np.save(path, COUNTS)
+    elif kind == "npz":
+        np.savez(path, counts=COUNTS, **FACTS)
+    elif kind == "packed.npz":
+        np.savez_compressed(path, counts=COUNTS, **FACTS)
+    else:
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(path, "w") as file:
+            file.create_dataset("entry/counts", data=COUNTS, chunks=(2, 3, N, N)).attrs.update({**FACTS, "gain": 3})
+    return path
+
+
+@pytest.mark.parametrize("kind", FACTS_GIVEN)
+@pytest.mark.parametrize("renamed", [False, True])
+def test_rows_in_any_order(tmp_path, kind, renamed):
+    path = save(tmp_path, kind)
+    if renamed:
+        path = Path(shutil.move(path, tmp_path / "scan.of_mine"))
+    reader = open_counts(path)
+    assert (reader.shape, reader.dtype) == (COUNTS.shape, COUNTS.dtype)
+    assert dict(reader.metadata) == FACTS_GIVEN[kind]
+    for low, high in ((3, 5), (0, 1), (1, 4), (0, 5)):
+        np.testing.assert_array_equal(reader.rows(low, high), COUNTS[low:high])
+
+
+@pytest.mark.parametrize("kind", FACTS_GIVEN)
+def test_a_file_becomes_a_dataset_with_what_it_says(tmp_path, kind):
+    reader = open_counts(save(tmp_path, kind))
+    options = {**FACTS, **reader.metadata, "chunks": (3, 2)}
+    path = ptychodask.create_dataset(tmp_path / "scan.zarr", FileCounts(reader), **options)
+    np.testing.assert_array_equal(open_dataset(path).counts.values, COUNTS)
+    assert dataset_info(path).scan_step == (1.5, 1.25)
+
+
+def test_all_facts_are_arguments_of_create_dataset():
+    import inspect
+
+    assert set(CALIBRATION) == set(FACTS) < set(inspect.signature(ptychodask.create_dataset).parameters)
+
+
+@pytest.mark.parametrize("kind", ["npy", "h5"])
+def test_files_larger_than_memory_are_opened(tmp_path, kind):
+    shape, path = (4096, 4096, 128, 128), tmp_path / f"scan.{kind}"  # 256 GiB, of which nothing is stored
+    if kind == "npy":
+        with path.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            start = file.tell()
+            file.truncate(start + 4096 * 4096 * 128 * 128)
+    else:
+        with pytest.importorskip("h5py").File(path, "w") as file:
+            file.create_dataset("counts", shape, "u1", chunks=(1, 16, 128, 128))
+    reader = open_counts(path)
+    assert reader.shape == shape
+    assert reader.rows(4000, 4001)[0, -1].sum() == 0
+
+
+def test_an_archive_is_never_there_whole(tmp_path):
+    counts = np.ones((64, 8, 128, 128), np.uint8)  # 8 MiB
+    np.savez_compressed(tmp_path / "scan.npz", counts=counts)
+    tracemalloc.start()
+    try:
+        reader = open_counts(tmp_path / "scan.npz")
+        total = sum(int(reader.rows(y, y + 1).sum()) for y in range(64))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert total == counts.size and peak < counts.nbytes / 4
+
+
+@pytest.mark.parametrize("kind", ["npz", "h5"])
+def test_one_of_several_arrays_is_named(tmp_path, kind):
+    path, arrays = tmp_path / f"scan.{kind}", {"first": COUNTS, "second": COUNTS[:2], "flat": COUNTS[0]}
+    if kind == "npz":
+        np.savez(path, **arrays)
+    else:
+        with pytest.importorskip("h5py").File(path, "w") as file:
+            for name, values in arrays.items():
+                file[name] = values
+    for given, told in (("", "has 2 arrays of counts"), (":/third", "no array 'third'")):
+        with pytest.raises(InputError, match=f"{told}.*flat .*name one, as .*:/first"):
+            open_counts(f"{path}{given}")
+    reader = open_counts(f"{path}:/second")
+    np.testing.assert_array_equal(reader.rows(0, 2), COUNTS[:2])
+    assert reader.notes == ("not read: first, flat",)
+    with pytest.raises(InputError, match=r"uint16 of shape \(7, 16, 16\)"):
+        open_counts(f"{path}:/flat")
+
+
+def _cut(path: Path) -> Path:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return path
+
+
+def _text(path: Path) -> Path:
+    path.write_text("scan")
+    return path
+
+
+def _columns(path: Path) -> Path:
+    np.savez(path, counts=np.asfortranarray(COUNTS))
+    return path
+
+
+BAD = {
+    "no file": (lambda folder: folder / "none.npy", "is no file"),
+    "a folder": (lambda folder: folder, "is no file"),
+    "no format": (
+        lambda folder: _text(folder / "scan.txt"),
+        r"no format that is read here: give NumPy array \(\.npy\)",
+    ),
+    "another content": (lambda folder: _text(folder / "scan.npy"), "cannot be read as NumPy array"),
+    "cut npy": (lambda folder: _cut(save(folder, "npy")), "cannot be read as NumPy array"),
+    "cut npz": (lambda folder: _cut(save(folder, "npz")), "cannot be read as NumPy archive"),
+    "cut h5": (lambda folder: _cut(save(folder, "h5")), "cannot be read as HDF5"),
+    "a name in npy": (lambda folder: f"{save(folder, 'npy')}:/counts", "leave :/counts out"),
+    "columns first": (lambda folder: _columns(folder / "scan.npz"), "column by column"),
+    "no path": (lambda folder: 3, "give a path"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_read_is_one_line(tmp_path, name):
+    make, message = BAD[name]
+    with pytest.raises(InputError, match=message) as caught:
+        open_counts(make(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_python_objects_are_not_loaded(tmp_path):
+    np.save(tmp_path / "scan.npy", np.array([[[[{}]]]], object), allow_pickle=True)
+    np.savez(tmp_path / "scan.npz", counts=COUNTS, energy_ev=np.array({}, object))
+    for name in ("scan.npy", "scan.npz"):
+        with pytest.raises(InputError, match=name):
+            open_counts(tmp_path / name)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A reader of raw frames, as an importer would bring one."""
+
+    path: Path
+    shape: tuple[int, ...] = COUNTS.shape
+    dtype: np.dtype = COUNTS.dtype
+    together: int = 2
+    metadata: dict = field(default_factory=lambda: {"energy_ev": 300e3})
+    notes: tuple[str, ...] = ()
+
+    def rows(self, low: int, high: int) -> np.ndarray:
+        assert low % 2 == 0 and (high % 2 == 0 or high == 5), "rows that are stored together are read together"
+        data = np.memmap(self.path, self.dtype, "r", shape=self.shape)
+        return np.asarray(data[low:high])
+
+
+def test_a_format_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "scan.raw").write_bytes(COUNTS.tobytes())
+    with pytest.raises(InputError, match="no format"):
+        open_counts(tmp_path / "scan.raw")
+    line = Format("raw frames", (".raw",), b"", lambda path, inside: Frames(path))
+    monkeypatch.setattr(registry, "FORMATS", (*registry.FORMATS, line))
+    reader = open_counts(tmp_path / "scan.raw")
+    options = {**FACTS, **reader.metadata, "chunks": (1, 3)}  # shards end within what is stored together
+    path = ptychodask.create_dataset(tmp_path / "scan.zarr", FileCounts(reader), **options)
+    np.testing.assert_array_equal(open_dataset(path).counts.values, COUNTS)
