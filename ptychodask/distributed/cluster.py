@@ -51,6 +51,7 @@ from ..model.config import EngineConfig, JobConfig
 from .machine import cores
 from .port import knock
 from .process import check_script
+from .prompt import speak_promptly
 
 CONNECT_SECONDS = 10
 """For a scheduler to answer."""
@@ -134,7 +135,9 @@ def connect(client: Any = None, waiting: Waiting | None = None, **options: Any) 
         folders = [getattr(server, "local_directory", "") for server in servers]
         stack.callback(_let_go, cluster.scheduler, folders)
         stack.enter_context(cluster)
-        yield stack.enter_context(Client(cluster, set_as_default=False))
+        started = stack.enter_context(Client(cluster, set_as_default=False))
+        speak_promptly(cluster.scheduler, started)
+        yield started
 
 
 def _let_go(scheduler: Any, folders: list[str]) -> None:

@@ -20,6 +20,7 @@ from .._array import held_bytes
 from ..model.blocks import Block, BlockSource
 from .placement import FAN_IN
 from .stream import supplies
+from .together import Together
 
 IN_FLIGHT = 2
 
@@ -52,7 +53,7 @@ class Job:
 
     Parameters
     ----------
-    client : distributed.Client
+    client : distributed.Client or Together
     algorithm : Future of an Algorithm, see :mod:`ptychodask.distributed.tiled`
         Rooted in a task, so that it is rebuilt where a worker is lost.
     searches_line : bool
@@ -65,7 +66,7 @@ class Job:
         Updates per pass, each from its own share of the blocks.
     """
 
-    client: Client
+    client: Any
     algorithm: Future
     searches_line: bool
     source: BlockSource
@@ -86,8 +87,8 @@ def _merge(algorithm: Any, parcels: list[Parcel]) -> Parcel:
     return Parcel(update, sum(p.bytes_read for p in parcels), sum(p.bytes_merged for p in parcels), exchanged)
 
 
-def workers_of(client: Client) -> dict[str, int]:
-    """Addresses of the workers now, and their threads; asked for every map, so that new ones are used from the next
+def workers_of(client: Client | Together) -> dict[str, int]:
+    """Addresses of the workers now, and their threads; asked for every pass, so that new ones are used from the next
     iteration on."""
     workers = client.scheduler_info(n_workers=-1).get("workers", {})  # empty where the scheduler is gone
     return {name: worker["nthreads"] for name, worker in workers.items()}

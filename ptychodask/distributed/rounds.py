@@ -17,6 +17,7 @@ from ..model.tiles import Tile
 from .iterate import Job, Parcel, map_blocks, workers_of
 from .placement import placement
 from .stream import Supply, block_data
+from .together import Together
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Places:
     blocks: list[str]
 
 
-def places_of(client: Client, tiles: Sequence[Tile], blocks: Sequence[Block]) -> Places:
+def places_of(client: Client | Together, tiles: Sequence[Tile], blocks: Sequence[Block]) -> Places:
     """Tiles in contiguous runs, and blocks where their tile is. A lone tile is nowhere in particular, and its blocks
     are dealt out to all workers."""
     workers = list(workers_of(client)) or [""]

@@ -23,6 +23,7 @@ from ..model.blocks import Block
 from ..model.tiles import Tile, deal
 from .iterate import Job, Parcel, Pass, merge_tree, passes, scalars_of, share
 from .rounds import Round, metrics_of, places_of, totals_of
+from .together import Together
 
 
 class Algorithm(Protocol):
@@ -72,8 +73,10 @@ class InTiles:
 def _submit_pass(
     tiles: Sequence[Tile], job: Job, label: str, state: InTiles, last: bool
 ) -> tuple[Future, InTiles | None]:
-    """Futures of the pass's metrics and of the next state; the last pass only looks, at one state."""
-    run = Round(job, label, tiles, places_of(job.client, tiles, job.blocks))
+    """Futures of the pass's metrics and of the next state; the last pass only looks, at one state. All its tasks are
+    sent together, in which what stands for them takes the part of futures."""
+    together = Together(job.client)
+    run = Round(replace(job, client=together), label, tiles, places_of(together, tiles, job.blocks))
     submit_round = _submit_alone if len(tiles) == 1 else _submit_round
     following: InTiles | None = state
     if last or job.rounds == 1:
@@ -86,8 +89,12 @@ def _submit_pass(
             its = replace(run, label=f"{label}-{turn}", tiles=deal(tiles, numbers))
             totals, following = submit_round(its, following, False, False)
             parts.append(its.task(scalars_of, "scalars", totals))
-        totals = merge_tree(job, f"{label}-scalars", parts)
-    return run.task(metrics_of, "metrics", totals), following
+        totals = merge_tree(run.job, f"{label}-scalars", parts)
+    wanted = [run.task(metrics_of, "metrics", totals)]
+    if following is not None:
+        wanted += [following.shared, *following.tiles]
+    metrics, *state_parts = together.send(f"{job.name}-{label}", wanted)
+    return metrics, InTiles(tuple(state_parts[1:]), state_parts[0]) if state_parts else None
 
 
 def _submit_alone(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool) -> tuple[Future, InTiles | None]:

@@ -19,6 +19,7 @@ from tiny_scan import Recorder, bits, write_scan
 import ptychodask
 from ptychodask.distributed import rounds, stream
 from ptychodask.distributed.cache import BlockCache
+from ptychodask.distributed.together import Together
 from ptychodask.io.checkpoint import RunFolder
 from ptychodask.io.source import ZarrBlocks
 
@@ -307,12 +308,15 @@ def _arrays(value):
 
 def test_no_array_passes_through_the_client(scan, monkeypatch):
     seen = {"sent": 0, "received": 0}
-    submit, result, gather = Client.submit, Future.result, Client.gather
+    result, gather = Future.result, Client.gather
 
-    def checked_submit(self, function, *arguments, **options):
-        assert not _arrays(arguments), (function, _arrays(arguments))
-        seen["sent"] += 1
-        return submit(self, function, *arguments, **options)
+    def checked_submit(submit):
+        def call(self, function, *arguments, **options):
+            assert not _arrays(arguments), (function, _arrays(arguments))
+            seen["sent"] += 1
+            return submit(self, function, *arguments, **options)
+
+        return call
 
     def checked(function):
         def call(*arguments, **options):
@@ -323,7 +327,8 @@ def test_no_array_passes_through_the_client(scan, monkeypatch):
 
         return call
 
-    monkeypatch.setattr(Client, "submit", checked_submit)
+    for taker in (Client, Together):
+        monkeypatch.setattr(taker, "submit", checked_submit(taker.submit))
     monkeypatch.setattr(Client, "gather", checked(gather))
     monkeypatch.setattr(Future, "result", checked(result))
     ptychodask.reconstruct(scan, JOB)

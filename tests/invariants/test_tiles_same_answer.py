@@ -13,6 +13,7 @@ from tiny_scan import Recorder, bits, write_scan
 
 import ptychodask
 from ptychodask import InputError
+from ptychodask.distributed.together import Together
 from ptychodask.io.checkpoint import RunFolder, load_state
 from ptychodask.jobs import tasks
 
@@ -262,10 +263,10 @@ def test_nobody_ever_holds_the_object(scan, reference, changes, monkeypatch):
     """No task gets or returns a map of the canvas, and the client gets none at all."""
     canvas = reference[0].object.shape[1:]
     received = []
-    submit, result = Client.submit, Future.result
+    result = Future.result
 
-    def watching(self, function, *arguments, **options):
-        return submit(self, Watched(function), *arguments, **options)
+    def watching(submit):
+        return lambda self, function, *arguments, **options: submit(self, Watched(function), *arguments, **options)
 
     def checked(self, *arguments, **options):
         value = result(self, *arguments, **options)
@@ -276,7 +277,8 @@ def test_nobody_ever_holds_the_object(scan, reference, changes, monkeypatch):
         return value
 
     SHAPES.clear()
-    monkeypatch.setattr(Client, "submit", watching)
+    for taker in (Client, Together):
+        monkeypatch.setattr(taker, "submit", watching(taker.submit))
     monkeypatch.setattr(Future, "result", checked)
     found = ptychodask.reconstruct(scan, {**TILED, **changes})
     assert (bits(found) == reference[1]) == (not changes) and received
