@@ -187,16 +187,17 @@ class Experiment:
         """The scan's blocks, without what the job leaves out."""
         return self.blocks_without(())
 
-    def blocks_without(self, left_out: tuple[Box, ...]) -> tuple[Block, ...]:
+    def blocks_without(self, left_out: tuple[Box, ...], on_device: bool = False) -> tuple[Block, ...]:
         """The scan's blocks, the job's or else whole shards of the dataset, without what is left out by the job or
-        besides.
+        besides; larger ones for a device.
 
         Of a selection, the job's are counted within it, and the shards in the store: a shard is read by one block.
         """
         info, left_out = self.info, self.excluded + left_out
         if self.config.engine.block is not None:
             return make_blocks(info.scan_shape, self.config.engine.block, left_out)
-        sides = joined_shards(info.scan_shape, info.shard)
+        least = max(1, self.config.solver.rounds_per_iteration) if on_device else 0
+        sides = joined_shards(info.scan_shape, info.shard, least)
         if info.selection is not None:
             sides = info.selection.stored_sides(sides)
         return make_blocks(info.scan_shape, sides, left_out, info.selection)

@@ -34,7 +34,7 @@ class Footprint:
     ----------
     experiment : Experiment
     backend : str
-        Where its kernels run; see :class:`ptychodask.solver.problem.Problem`.
+        Where its kernels run; see :func:`ptychodask.kernels.kernels_for`.
     pattern_bytes : float
         Mean size of a pattern in its container.
     """
@@ -55,10 +55,10 @@ class Footprint:
         """The configuration."""
         return self.experiment.config
 
-    @property
+    @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """Blocks of the job."""
-        return self.experiment.blocks
+        return self.experiment.blocks_without((), self.backend == "cupy")
 
     @cached_property
     def windows(self) -> list[Rect]:

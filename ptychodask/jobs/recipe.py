@@ -12,7 +12,7 @@ from ..distributed.machine import cores
 from ..io.dataset import dataset_info
 from ..io.selected import select
 from ..kernels.gpu.workspace import choose_device
-from ..model.blocks import Box
+from ..model.blocks import Block, Box
 from ..model.config import EngineConfig, JobConfig
 from ..model.selection import Selection
 from .experiment import Experiment
@@ -69,6 +69,11 @@ class Recipe:
         """What is used of the dataset, and the job on it; read anew every time."""
         return Experiment(select(dataset_info(self.path, whole=False), self.selection), self.job)
 
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks that its kernels compute."""
+        return self.experiment.blocks_without(self.left_out, self.backend == "cupy")
+
 
 def kernels(engine: EngineConfig) -> str:
     """Backend that this process would compute with."""
@@ -85,14 +90,14 @@ def choose_kernels(recipe: Recipe) -> Recipe:
     chosen = replace(recipe, backend=backend, processor=processor(backend))
     if backend != "cupy":
         return chosen
-    chains, batch = _choose_device(recipe)
+    chains, batch = _choose_device(chosen)
     return replace(chosen, chains=chains, device_batch=batch)
 
 
 def _choose_device(recipe: Recipe) -> tuple[bool, int]:
     """Way through the slices and mini-batch for this worker's device, which local workers and their threads share."""
     experiment = recipe.experiment
-    patterns = max(block.size for block in experiment.blocks)
+    patterns = max(block.size for block in recipe.blocks)
     shape = (experiment.slices, experiment.config.probe.modes, experiment.info.detector.pixels)
     return choose_device(*shape, patterns, _sharing_device(experiment.config.engine))
 

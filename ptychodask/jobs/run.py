@@ -74,7 +74,7 @@ class Run:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """The scan's blocks without what is left out."""
-        return self.experiment.blocks_without(self.recipe.left_out)
+        return self.experiment.blocks_without(self.recipe.left_out, self.recipe.backend == "cupy")
 
     # -- the stages ----------------------------------------------------------------------------------------------
 

@@ -192,7 +192,7 @@ class TilePlan:
 def build_tiled(recipe: Recipe) -> TiledLsqMl:
     """The solver with its problem, the object in tiles or, where it stays whole, in one."""
     experiment, solver = recipe.experiment, build_algorithm(recipe)
-    tiles = experiment.tiles(experiment.blocks_without(recipe.left_out))
+    tiles = experiment.tiles(recipe.blocks)
     return TiledLsqMl(solver, tiles, experiment.object_dtype)
 
 

@@ -17,6 +17,9 @@ Box = tuple[int, int, int, int]
 
 FEW_BLOCKS = 16
 """So many shards are blocks of their own, whatever their size."""
+DEVICE_SIDE, DEVICE_BLOCKS = 32, 8
+"""A device computes a block of 16 x 16 positions in less time than Python takes to send it: on a device blocks are
+about so many positions square, where at least so many blocks are left."""
 
 
 @dataclass(frozen=True)
@@ -105,16 +108,27 @@ def make_blocks(
     return tuple(b for b in (block.without(boxes) if boxes else block for block in blocks) if b.size)
 
 
-def joined_shards(scan_shape: tuple[int, int], shard: tuple[int, int]) -> tuple[int, int]:
+def joined_shards(scan_shape: tuple[int, int], shard: tuple[int, int], least: int = 0) -> tuple[int, int]:
     """Sides of a block: as many whole shards as come near the default one, because every block is a task.
 
     Shards of the default size and larger ones stay alone, and so do few small ones: they cost little, and workers share
-    them. Only the dataset decides, so that any workers give the same bits.
+    them. For a device, which is said by the ``least`` number of blocks, they are larger. Only the dataset and the kind
+    of kernels decide, so that any workers give the same bits.
     """
-    shards = math.prod(-(-n // side) for n, side in zip(scan_shape, shard, strict=True))
-    if shards <= FEW_BLOCKS:
-        return shard
-    height, width = default_shard(scan_shape)
+    if least:
+        sides = _joined((DEVICE_SIDE, DEVICE_SIDE), shard)
+        if _pieces(scan_shape, sides) >= max(least, DEVICE_BLOCKS):
+            return sides
+    return shard if _pieces(scan_shape, shard) <= FEW_BLOCKS else _joined(default_shard(scan_shape), shard)
+
+
+def _pieces(scan_shape: tuple[int, int], sides: tuple[int, int]) -> int:
+    return math.prod(-(-n // side) for n, side in zip(scan_shape, sides, strict=True))
+
+
+def _joined(sides: tuple[int, int], shard: tuple[int, int]) -> tuple[int, int]:
+    """Whole shards that come near the given sides."""
+    height, width = sides
     room = height * width // math.prod(shard)
     columns = max(1, min(width // shard[1], room))
     rows = max(1, min(height // shard[0], room // columns))

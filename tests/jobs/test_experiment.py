@@ -235,8 +235,8 @@ def test_the_devices_choices_travel_with_the_recipe(info, monkeypatch):
     chosen = choose_kernels(recipe(info, config))
     assert seen == [(1, 2, N, 12, 6)]  # slices, modes, pixels, patterns of a block, threads of all workers
     stored = Recipe(**json.loads(json.dumps(asdict(chosen))))
-    problem = build_algorithm(stored).problem
-    assert (problem.backend, problem.chains, problem.device_batch) == ("cupy", True, 7)
+    kernels = build_algorithm(stored).kernels
+    assert isinstance(kernels, Gpu) and (kernels.chains, kernels.batch) == (True, 7)
     assert stored.processor == "that of cupy"
 
 

@@ -43,6 +43,20 @@ def test_small_shards_are_joined_to_blocks(scan, shard, block):
     assert block[0] % shard[0] == block[1] % shard[1] == 0
 
 
+@pytest.mark.parametrize(
+    ("scan", "shard", "least", "block"),
+    [
+        ((256, 256), (16, 16), 1, (32, 32)),
+        ((96, 96), (16, 16), 1, (32, 32)),
+        ((96, 96), (16, 16), 12, (16, 16)),  # as many rounds want as many blocks
+        ((48, 48), (12, 12), 1, (12, 12)),  # too few would be left
+        ((256, 256), (64, 64), 1, (64, 64)),
+    ],
+)
+def test_a_device_is_given_larger_blocks(scan, shard, least, block):
+    assert joined_shards(scan, shard, least) == block
+
+
 @pytest.mark.parametrize("scan", [(n, m) for n in range(1, 140, 9) for m in (1, 16, 17, 66, 130)])
 def test_shards_of_the_default_shard_stay_blocks(scan):
     tile = default_shard(scan)

@@ -120,18 +120,19 @@ def forward(run: _Pass, part: slice, evaluate_only: bool) -> None:
             not evaluate_only, space.waves, space.psi,
         )  # fmt: skip
         return
+    used = space.rows(part.stop - part.start)
     space.per_pixel("shift", items, run.spectra, ramps, modes, space.waves[0])
-    device.transform(space.waves[0], inverse=True)
+    device.transform(space.waves[0][:used], inverse=True)
     for s in range(slices - 1):
         leaving = space.waves[s + 1]
         space.per_pixel("transmit", items, space.waves[s], run.object[s], corners, width, modes, leaving)
-        device.transform(leaving, inverse=False)
+        device.transform(leaving[:used], inverse=False)
         space.per_pixel("propagate", items, leaving, space.propagators[s], False)
-        device.transform(leaving, inverse=True)
+        device.transform(leaving[:used], inverse=True)
     space.per_pixel(
         "transmit", items, space.waves[slices - 1], run.object[slices - 1], corners, width, modes, space.psi
     )
-    device.transform(space.psi, inverse=False)
+    device.transform(space.psi[:used], inverse=False)
 
 
 def _backward(run: _Pass, part: slice) -> None:
@@ -169,7 +170,7 @@ def _back_propagate(run: _Pass, corners: Array, batch: int) -> None:
             run.pure, run.moves,
         )  # fmt: skip
         return
-    chi = space.psi
+    chi = space.psi[: space.rows(batch)]
     device.transform(chi, inverse=True)
     for s in range(slices - 1, -1, -1):
         space.per_pixel("adjoint", items, space.waves[s], chi, run.object[s], corners, width, modes, run.pure)

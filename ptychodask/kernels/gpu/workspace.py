@@ -67,6 +67,12 @@ class GpuWorkspace:
         """Side N of the pattern."""
         return int(self.weights.shape[-1])
 
+    def rows(self, batch: int) -> int:
+        """Patterns that are transformed where ``batch`` are there: whole quarters of the room, so that few plans of
+        cuFFT are made. What is beyond the batch is never read."""
+        quarter = -(-self.room // 4)
+        return min(self.room, -(-batch // quarter) * quarter)
+
     def per_pixel(self, kernel: str, rows: int, *arguments: Any) -> None:
         """Launch one thread per pixel of ``rows`` patterns, waves or modes."""
         self.device.launch(kernel, (-(-(self.pixels**2) // THREADS), rows), (THREADS,), 0, *arguments)
@@ -89,7 +95,6 @@ def make_workspace(problem: Problem, modes: int, device: Device, chains: bool, r
             device.upload(problem.weights.astype(np.float32)),
             device.upload((problem.propagators / (n * n)).astype(np.complex64)),
             device.upload(np.exp(-2j * np.pi * np.arange(n) / n).astype(np.complex64)),
-            # what a short mini-batch leaves unused is transformed too, and never read
             device.empty((slices, room, modes, n, n), np.complex64),
             device.empty((room, modes, n, n), np.complex64),
             device.empty((room, n, n), np.float32),
