@@ -18,6 +18,7 @@ from ptychodask.jobs.build import build_algorithm, initial_state
 from ptychodask.jobs.checks import check, doubts
 from ptychodask.jobs.experiment import Experiment
 from ptychodask.jobs.recipe import Recipe, choose_kernels
+from ptychodask.kernels.gpu import Gpu
 from ptychodask.physics.constraints import AmplitudeBound, CoupledSlices, LateralBlur, PositivePhase
 
 
