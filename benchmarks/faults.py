@@ -28,6 +28,7 @@ from record import arguments, save
 
 import ptychodask
 from ptychodask.distributed.cluster import connect
+from ptychodask.model.place import Place
 
 QUESTION = "a worker killed at a random moment in 20 runs: same bits, seconds lost"
 SEED = 7
@@ -95,7 +96,7 @@ if __name__ == "__main__":
     rng = np.random.default_rng(SEED)
     side, pixels, iterations, kills = (16, 64, 4, 1) if options.tiny else (32, 128, 8, 20)
     runs = 1 if options.tiny else 2  # of which the last counts
-    with tempfile.TemporaryDirectory() as name, connect(workers=2, threads=1) as client:
+    with tempfile.TemporaryDirectory() as name, connect(place=Place(workers=2, threads=1)) as client:
         bench = Bench(Path(name), client, side, pixels, iterations)
         undisturbed = [[bench.run() for _ in range(runs)][-1]]
         span, bits = undisturbed[0]["span"], undisturbed[0]["bits"]

@@ -44,6 +44,7 @@ from scaling_counts import ELECTRONS, EVENTS_BYTES, Counts, Scan, count, scan_of
 from scaling_rates import Rates, advance_pixel, advance_tile_pixel, measure, star
 
 from ptychodask.distributed.cluster import connect
+from ptychodask.model.place import Place
 
 QUESTION = "a model of strong and weak scaling to 64 GPUs, of measured costs and counted bytes; no GPU was run"
 N, SHARE, PCIE = 128, 0.5, 25e9
@@ -267,7 +268,7 @@ def markdown(found: list[dict[str, Any]]) -> str:
 def everything(folder: Path, tiny: bool) -> dict[str, Any]:
     base = skeleton(folder, (16, 16) if tiny else (128, 128))
     one, sides = scan_at(base, 20, 6, 16), ((16, 16),) if tiny else ((128, 128), (128, 256), (256, 256), (256, 512))
-    with connect(workers=2, threads=1) as client:
+    with connect(place=Place(workers=2, threads=1)) as client:
         rates = measure(client, tiny)
         advance = {
             f"{mode}, S = {s}": advance_of(client, scan_at(base, s, 6, 16), tile, 1 if tiny else 3)
@@ -275,7 +276,7 @@ def everything(folder: Path, tiny: bool) -> dict[str, Any]:
         }
         checked = check(folder, client, 2, rates, tiny)
     if not tiny:
-        with connect(workers=1, threads=1) as client:
+        with connect(place=Place(workers=1, threads=1)) as client:
             checked = [*check(folder, client, 1, rates, tiny), *checked]
     here = advance_pixel(one.shapes.info.path, one.shapes.config.model_dump_json(), 3)
     if not tiny:

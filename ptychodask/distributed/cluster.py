@@ -47,7 +47,7 @@ from distributed.security import Security
 
 from .._arguments import shown
 from .._errors import InputError
-from ..model.config import EngineConfig, JobConfig
+from ..model.place import Place
 from .machine import cores
 from .port import knock
 from .process import check_script
@@ -100,7 +100,7 @@ Waiting = Callable[[str], None]
 
 
 @contextmanager
-def connect(client: Any = None, waiting: Waiting | None = None, **options: Any) -> Iterator[Client]:
+def connect(client: Any = None, waiting: Waiting | None = None, place: Place | None = None) -> Iterator[Client]:
     """A Dask client for one job; what is started here is closed again.
 
     Parameters
@@ -109,10 +109,9 @@ def connect(client: Any = None, waiting: Waiting | None = None, **options: Any) 
         Used as it is and left open.
     waiting : callable, optional
         Told if there are no workers yet.
-    **options
-        Of :class:`ptychodask.model.config.EngineConfig`: ``workers`` processes or one per device of ``gpus``, on
-        ``host`` (a script that starts them needs ``if __name__ == "__main__":``); or a running ``scheduler``. Without
-        any, threads in this process serve; only the dashboard listens, on a free port of 127.0.0.1.
+    place : Place, optional
+        Workers to start (a script that starts processes needs ``if __name__ == "__main__":``), or a running scheduler.
+        By default threads in this process serve; only the dashboard listens, on a free port of 127.0.0.1.
 
     Raises
     ------
@@ -124,13 +123,13 @@ def connect(client: Any = None, waiting: Waiting | None = None, **options: Any) 
             _wait_for_workers(usable, waiting)
             yield usable
         return
-    engine = JobConfig.parse({"engine": options}).engine
-    if engine.scheduler is not None:
-        with _quiet(), _attach(engine.scheduler, _security(engine)) as attached:
+    place = place or Place()
+    if place.scheduler is not None:
+        with _quiet(), _attach(place.scheduler, _security(place)) as attached:
             yield attached
         return
     with dask.config.set(SETTINGS), ExitStack() as stack:
-        cluster = _cluster(engine)
+        cluster = _cluster(place)
         servers = (cluster.scheduler, *cluster.workers.values())
         folders = [getattr(server, "local_directory", "") for server in servers]
         stack.callback(_let_go, cluster.scheduler, folders)
@@ -233,7 +232,7 @@ def _start_tracker() -> None:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _cluster(engine: EngineConfig) -> LocalCluster:
+def _cluster(place: Place) -> LocalCluster:
     """A started cluster on this machine."""
     options: dict[str, Any] = {
         "dashboard_address": f"{LOOPBACK}:0",
@@ -241,25 +240,19 @@ def _cluster(engine: EngineConfig) -> LocalCluster:
         "silence_logs": 50,
     }
     kind: Any = LocalCluster
-    if engine.workers is None and engine.gpus is None:
-        options |= {
-            "n_workers": 1,
-            "processes": False,
-            "memory_limit": 0,
-            "threads_per_worker": engine.threads or cores(),
-        }
+    options["threads_per_worker"] = place.threads_each(cores())
+    if place.kind == "threads":
+        options |= {"n_workers": 1, "processes": False, "memory_limit": 0}
     else:
         if dask.config.get("distributed.worker.multiprocessing-method") != "fork":
             check_script()
         _start_tracker()
-        options |= {"host": engine.host, "preload": [PRELOAD], **_protocol(engine)}
-    if engine.workers is not None:
-        threads = engine.threads or max(1, cores() // engine.workers)
-        options |= {"n_workers": engine.workers, "processes": True, "threads_per_worker": threads}
-    if engine.gpus is not None:
+        options |= {"host": place.host, "preload": [PRELOAD], **_protocol(place)}
+    if place.kind == "processes":
+        options |= {"n_workers": place.workers, "processes": True}
+    if place.gpus is not None:
         kind = _gpu_cluster()
-        devices = None if engine.gpus == "all" else list(engine.gpus)
-        options |= {"CUDA_VISIBLE_DEVICES": devices, "threads_per_worker": engine.threads or 1}
+        options["CUDA_VISIBLE_DEVICES"] = None if place.gpus == "all" else list(place.gpus)
     try:
         return kind(**options)
     except Exception as error:
@@ -290,27 +283,29 @@ def has_ucx() -> bool:
     return importlib.util.find_spec("distributed_ucxx") is not None
 
 
-def _protocol(engine: EngineConfig) -> dict[str, Any]:
-    if engine.protocol == "ucx" and not has_ucx():
+def _protocol(place: Place) -> dict[str, Any]:
+    if place.protocol == "ucx" and not has_ucx():
         raise InputError(
             "engine.protocol = 'ucx' needs distributed-ucxx: pip install distributed-ucxx-cu12 (or -cu13), or leave"
             " engine.protocol unset for tcp"
         )
-    security = _security(engine)
-    return {"protocol": engine.protocol} if security is None else {"protocol": "tls", "security": security}
+    security = _security(place)
+    return {"protocol": place.protocol} if security is None else {"protocol": "tls", "security": security}
 
 
-def _security(engine: EngineConfig) -> Security | None:
+def _security(place: Place) -> Security | None:
     """Dask's TLS settings; None leaves it to Dask's own configuration."""
-    if engine.tls_ca_file is None:
+    if place.tls is None:
         return None
-    roles = {f"tls_{role}_{part}": getattr(engine, f"tls_{part}") for role in ROLES for part in ("cert", "key")}
-    security = Security(require_encryption=True, tls_ca_file=engine.tls_ca_file, **roles)
+    authority, certificate, key = place.tls
+    files = {"cert": certificate, "key": key}
+    roles = {f"tls_{role}_{part}": files[part] for role in ROLES for part in files}
+    security = Security(require_encryption=True, tls_ca_file=authority, **roles)
     try:
         security.get_connection_args("client")
     except (OSError, ValueError) as error:
         raise InputError(
-            f"the TLS files {engine.tls_ca_file}, {engine.tls_cert} and {engine.tls_key} cannot be used ({error}):"
+            f"the TLS files {authority}, {certificate} and {key} cannot be used ({error}):"
             " give PEM files that belong together"
         ) from None
     return security

@@ -162,26 +162,22 @@ def _use_here(engine: EngineConfig) -> tuple[str, str]:
         backend = kernels(engine)
     except InputError as error:
         return "nothing", str(error)
-    if engine.gpus is not None:
-        count = len(cuda_devices()[0]) if engine.gpus == "all" else len(engine.gpus)
-        threads, place = engine.threads or 1, f"{count} worker(s), one per GPU, each"
-    elif engine.workers is not None:
-        threads, place = (
-            engine.threads or max(1, cores() // engine.workers),
-            f"{engine.workers} worker process(es), each",
-        )
-    else:
-        threads, place = engine.threads or cores(), "this process"
-    where = engine.host if engine.workers is not None or engine.gpus is not None else "127.0.0.1 (dashboard only)"
-    encrypted = "tls" if engine.tls_ca_file is not None else engine.protocol or "tcp"
-    protocol = "in memory" if place == "this process" else encrypted
-    return f"backend {backend}, {place} with {threads} thread(s), {protocol}, listening on {where}", ""
+    place = engine.place
+    threads, count = place.threads_each(cores()), place.count(len(cuda_devices()[0]) if place.gpus == "all" else 0)
+    if place.kind == "threads":
+        return (
+            f"backend {backend}, this process with {threads} thread(s), in memory, listening on 127.0.0.1"
+            " (dashboard only)"
+        ), ""
+    workers = f"{count} worker(s), one per GPU" if place.kind == "devices" else f"{count} worker process(es)"
+    protocol = "tls" if place.tls is not None else place.protocol or "tcp"
+    return f"backend {backend}, {workers}, each with {threads} thread(s), {protocol}, listening on {place.host}", ""
 
 
 def _cluster(engine: EngineConfig) -> tuple[list[Check], str, str]:
     """Checks of a running cluster, what would be used there, and why it cannot be."""
     try:
-        with connect(**engine.model_dump()) as client:
+        with connect(place=engine.place) as client:
             checks = list(_same_versions(client))
             about = describe(client)
             try:

@@ -84,7 +84,7 @@ class Launch:
         def waiting(text: str) -> None:
             self.report("waiting", {"text": text})
 
-        return connect(client, waiting, **self.job.engine.model_dump())
+        return connect(client, waiting, self.job.engine.place)
 
 
 def start(
@@ -210,7 +210,7 @@ def _stored_recipe(folder: RunFolder, dataset: DatasetInfo, job: JobConfig) -> R
 
 def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:
     """The job with other options of the engine, of which none may change the bits."""
-    if fixed := EngineConfig.CHANGES_BITS & set(engine):
+    if fixed := EngineConfig.changing_bits() & set(engine):
         raise InputError(f"engine.{min(fixed)} cannot change in a resumed run: it would change the bits")
     here = job.engine.model_dump()
     if PLACES & set(engine):  # another place to run replaces the old one

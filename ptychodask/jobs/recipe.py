@@ -99,11 +99,5 @@ def _choose_device(recipe: Recipe) -> tuple[bool, int]:
     experiment = recipe.experiment
     patterns = max(block.size for block in recipe.blocks)
     shape = (experiment.slices, experiment.config.probe.modes, experiment.info.detector.pixels)
-    return choose_device(*shape, patterns, _sharing_device(experiment.config.engine))
-
-
-def _sharing_device(engine: EngineConfig) -> int:
-    """Threads that share a device: too many would mean mini-batches too small to fill it, too few no memory."""
-    if engine.gpus is not None:
-        return engine.threads or 1  # one worker each, as ``distributed.cluster`` starts them
-    return engine.threads * (engine.workers or 1) if engine.threads else cores()
+    # too many threads would mean mini-batches too small to fill a device, too few no memory
+    return choose_device(*shape, patterns, experiment.config.engine.place.threads_per_device(cores()))

@@ -8,13 +8,14 @@ import reprlib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, Literal, get_args
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .._arguments import mapping, python, shown
 from .._errors import InputError
+from .place import Place
 from .presets import fill_from_preset
 
 SMALLEST_TILE = 16
@@ -157,10 +158,12 @@ class DataConfig(_Section):
         return pairs or None
 
 
-class EngineConfig(_Section):
-    """Where and how it runs; only backend, block, tile_pixels and object_gib change bits of the result."""
+_CHANGES_BITS: dict[str, Any] = {"changes_bits": True}
+"""Marks an option of the engine that a resumed run must not change."""
 
-    CHANGES_BITS: ClassVar[frozenset[str]] = frozenset({"backend", "block", "tile_pixels", "object_gib"})
+
+class EngineConfig(_Section):
+    """Where and how it runs. Options that are marked so change bits of the result; all others do not."""
 
     workers: int | None = Field(None, ge=1, le=10_000, description="worker processes; unset: threads in this process")
     threads: int | None = Field(None, ge=1, le=4096, description="threads per worker; unset: all cores shared out")
@@ -180,10 +183,15 @@ class EngineConfig(_Section):
     tls_cert: str | None = Field(None, description="TLS: file of our certificate (PEM)")
     tls_key: str | None = Field(None, description="TLS: file of its private key (PEM)")
     backend: Literal["auto", "cpu", "numpy", "cupy"] = Field(
-        "auto", description="kernels: compiled (cpu), plain NumPy, or a CUDA device; auto: cupy if a device is found"
+        "auto",
+        description="kernels: compiled (cpu), plain NumPy, or a CUDA device; auto: cupy if a device is found",
+        json_schema_extra=_CHANGES_BITS,
     )
     block: tuple[int, int] | None = Field(
-        None, description="scan positions (y, x) per block; unset: shards of the dataset, small ones joined"
+        None,
+        description="scan positions (y, x) per block; unset: shards of the dataset, small ones joined (for a device to"
+        " about 32 x 32)",
+        json_schema_extra=_CHANGES_BITS,
     )
     tile_pixels: int | None = Field(
         None,
@@ -191,15 +199,30 @@ class EngineConfig(_Section):
         le=LARGEST_TILE,
         description="keep the object in tiles of at most so many pixels a side, spread over the workers, which"
         " exchange frames; unset: as object_gib says",
+        json_schema_extra=_CHANGES_BITS,
     )
     object_gib: float | None = Field(
         None,
         gt=0,
         description="memory of a worker for the object and what is computed of it, GiB; an object that takes more is"
         " kept in tiles; unset: every worker gets the whole object",
+        json_schema_extra=_CHANGES_BITS,
     )
     cache_gib: float = Field(4.0, ge=0, description="counts that one worker may keep or read ahead, GiB; 0: neither")
     checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")
+
+    @property
+    def place(self) -> Place:
+        """Where to run."""
+        files = (self.tls_ca_file, self.tls_cert, self.tls_key)
+        tls = None if None in files else (str(files[0]), str(files[1]), str(files[2]))
+        return Place(self.workers, self.threads, self.gpus, self.scheduler, self.host, self.protocol, tls)
+
+    @classmethod
+    def changing_bits(cls) -> frozenset[str]:
+        """Names of the options that change bits of the result."""
+        marked = ((name, field.json_schema_extra) for name, field in cls.model_fields.items())
+        return frozenset(name for name, extra in marked if isinstance(extra, dict) and extra.get("changes_bits"))
 
     @field_validator("gpus", mode="before")
     @classmethod

@@ -24,6 +24,7 @@ from ..io.writer import DatasetWriter
 from ..io.written import ShardSummary, write_shard
 from ..model.blocks import Block
 from ..model.optics import Microscope
+from ..model.place import Place
 from ..model.scan import CANVAS_LIMIT, Detector, check_disk, raster, scan_step
 from ..physics.probe import frame_power, make_probe
 from .materials import materials
@@ -205,7 +206,7 @@ def simulate(
     ) as writer:
         scratch = writer.folder / "potential"
         scratch.mkdir()
-        with connect(client=client, workers=workers) as dask_client:
+        with connect(client, place=Place(workers=workers)) as dask_client:
             count = max(1, phonons)
             potentials = [(_store_transmission, (experiment, c, str(scratch))) for c in range(count)]
             if phonons:  # the truth is the crystal at rest

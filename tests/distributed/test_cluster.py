@@ -21,6 +21,7 @@ from distributed import Client, KilledWorker, LocalCluster, Scheduler, Worker
 from ptychodask import InputError
 from ptychodask.distributed import cluster
 from ptychodask.distributed.cluster import connect, describe
+from ptychodask.model.place import Place
 
 
 def listeners() -> set[tuple[str, int]]:
@@ -54,7 +55,7 @@ def test_by_default_threads_serve_and_only_loopback_listens():
 @pytest.mark.distributed
 def test_worker_processes_listen_on_loopback_only_and_ignore_control_c():
     before = listeners()
-    with connect(workers=2, threads=1) as client:
+    with connect(place=Place(workers=2, threads=1)) as client:
         new = listeners() - before
         pids = client.run(os.getpid)
         about = describe(client)
@@ -69,7 +70,7 @@ def test_worker_processes_listen_on_loopback_only_and_ignore_control_c():
 
 
 def test_threads_are_as_asked():
-    with connect(threads=3) as client:
+    with connect(place=Place(threads=3)) as client:
         assert describe(client)["threads"] == 3
 
 
@@ -81,7 +82,7 @@ def test_blocks_stay_where_they_were_put():
 
 def test_a_given_client_is_used_and_left_open():
     with Client(processes=False, dashboard_address="127.0.0.1:0", n_workers=1, threads_per_worker=1) as mine:
-        with connect(client=mine, workers=5) as client:
+        with connect(mine, place=Place(workers=5)) as client:
             assert client is mine
         assert mine.status == "running"
         assert mine.submit(int, 3).result() == 3
@@ -94,18 +95,21 @@ def test_a_running_scheduler_is_attached_to_and_left_running():
     with LocalCluster(
         1, processes=False, protocol="tcp", host="127.0.0.1", threads_per_worker=2, dashboard_address="127.0.0.1:0"
     ) as running:
-        with connect(scheduler=running.scheduler_address) as client:
+        with connect(place=Place(scheduler=running.scheduler_address)) as client:
             assert client.submit(int, 3).result() == 3
             assert describe(client)["threads"] == 2
         assert client.status == "closed"
-        with connect(scheduler=running.scheduler_address) as again:
+        with connect(place=Place(scheduler=running.scheduler_address)) as again:
             assert again.submit(int, 4).result() == 4
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", "127.0.0.1:port"])
 def test_an_unreachable_scheduler_is_one_line(monkeypatch, address):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
-    with pytest.raises(InputError, match="no Dask scheduler answers at") as error, connect(scheduler=address):
+    with (
+        pytest.raises(InputError, match="no Dask scheduler answers at") as error,
+        connect(place=Place(scheduler=address)),
+    ):
         pass
     assert address in str(error.value) and "dask scheduler" in str(error.value) and "\n" not in str(error.value)
 
@@ -133,7 +137,7 @@ def test_a_port_behind_which_nobody_speaks_is_not_waited_for_for_ever(monkeypatc
         address = f"tcp://127.0.0.1:{held.getsockname()[1]}"
         with (
             pytest.raises(InputError, match=r"no Dask scheduler answers at .* \(TimeoutError\)"),
-            connect(scheduler=address),
+            connect(place=Place(scheduler=address)),
         ):
             pass
 
@@ -145,7 +149,7 @@ def test_dask_itself_is_left_as_it_was(monkeypatch):
     with connect():
         assert dask.config.get("scheduler", None) == before
     for address in ("tcp://127.0.0.1:9", "nonsense://x"):
-        with pytest.raises(InputError), connect(scheduler=address):
+        with pytest.raises(InputError), connect(place=Place(scheduler=address)):
             pass
     assert dask.config.get("scheduler", None) == before
     assert dask.delayed(int)(3).compute() == 3

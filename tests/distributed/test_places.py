@@ -36,7 +36,7 @@ def gpu_clusters(monkeypatch):
 
 @pytest.mark.parametrize(("asked", "devices"), [("all", None), ([0, 1], [0, 1]), ("0,1", [0, 1]), ("3", [3]), (2, [2])])
 def test_one_worker_per_gpu_on_loopback(gpu_clusters, asked, devices):
-    with connect(gpus=asked) as client:
+    with connect(place=place_of(gpus=asked)) as client:
         assert client.submit(int, 3).result() == 3
     (call,) = gpu_clusters
     assert call["devices"] == devices and call["threads"] == 1 and call["host"] == "127.0.0.1"
@@ -46,20 +46,26 @@ def test_one_worker_per_gpu_on_loopback(gpu_clusters, asked, devices):
 
 def test_ucx_is_used_where_it_is_installed_and_asked_for(gpu_clusters, monkeypatch):
     monkeypatch.setattr(cluster_module, "has_ucx", lambda: True)
-    with connect(gpus="all", protocol="ucx", host="10.0.0.1", threads=2):
+    with connect(place=place_of(gpus="all", protocol="ucx", host="10.0.0.1", threads=2)):
         pass
     assert (gpu_clusters[0]["protocol"], gpu_clusters[0]["host"], gpu_clusters[0]["threads"]) == ("ucx", "10.0.0.1", 2)
 
 
 def test_ucx_that_is_not_installed_is_one_line(monkeypatch):
     monkeypatch.setattr(cluster_module, "has_ucx", lambda: False)
-    with pytest.raises(InputError, match="needs distributed-ucxx: pip install"), connect(workers=1, protocol="ucx"):
+    with (
+        pytest.raises(InputError, match="needs distributed-ucxx: pip install"),
+        connect(place=place_of(workers=1, protocol="ucx")),
+    ):
         pass
 
 
 def test_dask_cuda_that_is_not_installed_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask_cuda", None)
-    with pytest.raises(InputError, match=r"dask-cuda.*pip install 'ptychodask\[cuda12\]'"), connect(gpus="all"):
+    with (
+        pytest.raises(InputError, match=r"dask-cuda.*pip install 'ptychodask\[cuda12\]'"),
+        connect(place=place_of(gpus="all")),
+    ):
         pass
 
 
@@ -74,6 +80,11 @@ def test_gpus_without_a_device_are_an_error_and_not_slow(monkeypatch):
     engine = JobConfig.parse({"engine": {"gpus": "all"}}).engine
     with pytest.raises(InputError, match="no CUDA device"):
         kernels(engine)
+
+
+def place_of(**options):
+    """As a job says it."""
+    return JobConfig.parse({"engine": options}).engine.place
 
 
 BAD = [
@@ -97,7 +108,7 @@ BAD = [
 
 @pytest.mark.parametrize(("options", "message"), BAD, ids=[message for _, message in BAD])
 def test_what_cannot_be_is_one_line(options, message):
-    with pytest.raises(InputError, match=message) as error, connect(**options):
+    with pytest.raises(InputError, match=message) as error, connect(place=place_of(**options)):
         pass
     assert "\n" not in str(error.value)
 
@@ -124,19 +135,19 @@ def test_an_encrypted_scheduler_takes_those_with_a_certificate(tls, tmp_path, mo
     options = [f"--tls-ca-file={ours['tls_ca_file']}", f"--tls-cert={ours['tls_cert']}", f"--tls-key={ours['tls_key']}"]
     with dask_processes(tmp_path, 1, ("--protocol", "tls", *options)) as running:
         assert running.address.startswith("tls://127.0.0.1:")
-        with connect(scheduler=running.address, **ours) as client:
+        with connect(place=place_of(scheduler=running.address, **ours)) as client:
             assert client.submit(os.getpid).result() == running.workers[0].pid
         monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 1)
         for wrong in (theirs, {}):
             with (
                 pytest.raises(InputError, match=r"no Dask scheduler answers.*certificates"),
-                connect(scheduler=running.address, **wrong),
+                connect(place=place_of(scheduler=running.address, **wrong)),
             ):
                 pass
 
 
 @pytest.mark.distributed
 def test_workers_of_our_own_speak_tls(tls):
-    with connect(workers=1, threads=1, **tls[0]) as client:
+    with connect(place=place_of(workers=1, threads=1, **tls[0])) as client:
         assert client.scheduler_info(n_workers=-1)["address"].startswith("tls://127.0.0.1:")
         assert client.submit(int, 3).result() == 3

@@ -10,6 +10,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from ptychodask.distributed.cluster import connect
+from ptychodask.model.place import Place
 
 
 def intervals(client, scheduler):
@@ -26,7 +27,7 @@ def test_in_threads():
 
 @pytest.mark.distributed
 def test_in_processes_also_after_one_was_replaced():
-    with connect(workers=2, threads=1) as client:
+    with connect(place=Place(workers=2, threads=1)) as client:
         scheduler = client.cluster.scheduler
         assert intervals(client, scheduler) == ({0}, 2)
         before = set(scheduler.workers)
