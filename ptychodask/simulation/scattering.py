@@ -1,7 +1,7 @@
 """Scattering: slices of projected potential from abTEM, and diffraction patterns of probes in windows of them.
 
 abTEM gives the potential (Lobato parametrisation, infinite projections) on the whole canvas once. Each probe then goes
-through its own window of the canvas by the multislice kernels of this package, because abTEM propagates every probe
+through its own window of the canvas by the compiled kernels of this package, because abTEM propagates every probe
 over the full potential, which for a scan much larger than the probe wastes nearly all of the work. A test holds the
 result against abTEM's own wave functions.
 
@@ -21,18 +21,16 @@ import numpy as np
 
 from .._array import fft2, ifft2
 from .._errors import InputError
+from ..kernels.cpu.scatter import diffract
 from ..model.optics import Microscope, interaction_constant
 from ..model.scan import Canvas, Detector, make_canvas
-from ..physics.multislice import intensity
 from ..physics.probe import make_probe
 from ..physics.propagation import fresnel_propagator
-from ..physics.views import gather, shift_ramps, split_positions, window
 from .specimen import Specimen, fill_box
 
 BAND_LIMIT = 2 / 3
 MARGIN_ANGSTROM = 5.0
 """Rim of the canvas beyond the outermost window: the potential wraps around at the canvas' edge."""
-BATCH = 4
 
 
 @dataclass(frozen=True)
@@ -130,28 +128,11 @@ def diffraction_patterns(
     """
     n, big = experiment.detector.pixels, experiment.pixels
     _, centres = experiment.canvas()
-    corners, fractions = split_positions(centres[indices], big)
-    y, x = window(corners, big)
-    local = np.ascontiguousarray(transmission[:, y, x])
-    corners = corners - np.array([y.start, x.start])
     wavelength = experiment.microscope.wavelength
-    propagators = [
-        fresnel_propagator(big, experiment.pixel, wavelength, dz, experiment.tilt, BAND_LIMIT).astype(np.complex64)
-        for dz in thicknesses[:-1]
-    ]
-    spectrum = fft2(make_probe(experiment.microscope, big, experiment.pixel, experiment.electrons)[None]).astype(
-        np.complex64
-    )
+    propagators = np.empty((len(thicknesses) - 1, big, big), np.complex64)
+    for s, dz in enumerate(thicknesses[:-1]):
+        propagators[s] = fresnel_propagator(big, experiment.pixel, wavelength, dz, experiment.tilt, BAND_LIMIT)
+    probe = make_probe(experiment.microscope, big, experiment.pixel, experiment.electrons)
+    found = diffract(transmission, centres[indices], fft2(probe[None]).astype(np.complex64), propagators)
     crop = slice((big - n) // 2, (big + n) // 2)
-    out = np.empty((len(indices), n, n), dtype=np.float32)
-    for low in range(0, len(indices), BATCH):
-        part = slice(low, low + BATCH)
-        wave = ifft2(spectrum * shift_ramps(fractions[part], big)[:, None])
-        # slice by slice rather than physics.multislice.forward, which keeps every wave for its adjoint
-        for s, propagator in enumerate(propagators):
-            spectra = fft2(wave * gather(local[s : s + 1], corners[part], big)[0][:, None], overwrite=True)
-            spectra *= propagator
-            wave = ifft2(spectra, overwrite=True)
-        psi = fft2(wave * gather(local[-1:], corners[part], big)[0][:, None], overwrite=True)
-        out[part] = np.fft.fftshift(intensity(psi), axes=(-2, -1))[:, crop, crop]
-    return out
+    return np.ascontiguousarray(np.fft.fftshift(found, axes=(-2, -1))[:, crop, crop])

@@ -11,7 +11,15 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(p.name for p in FOLDER.glob("*.py") if '__name__ == "__main__"' in p.read_text())
-SIMULATE = {"first_day.py", "gpu_loop.py", "low_dose.py", "infinite_dose.py", "rounds.py", "time_to_image.py"}
+SIMULATE = {
+    "first_day.py",
+    "gpu_loop.py",
+    "low_dose.py",
+    "infinite_dose.py",
+    "rounds.py",
+    "simulation.py",
+    "time_to_image.py",
+}
 WORKERS = {"faults.py", "out_of_core.py"}
 """Their worker processes import the main module again: each is run in a process of its own."""
 

@@ -59,7 +59,7 @@ def see(
     views = transmission(model.object[model.part(view)])
     spectra = to_tiles(probe_spectra(model.probe) / np.float32(n))
     objects = planes(views, views.shape[2] + LANES)
-    seen = Window(objects, rows, columns, _ramps(fractions[places], n), spectra)
+    seen = Window(objects, rows, columns, ramps_of(fractions[places], n), spectra)
     return seen, corner, None if is_pure_phase(model.object) else views
 
 
@@ -139,7 +139,7 @@ def _run(
             fused.add_intensity(seen.objects[0], row, column, total.probe_light)
 
 
-def _ramps(fractions: np.ndarray, n: int) -> np.ndarray:
+def ramps_of(fractions: np.ndarray, n: int) -> np.ndarray:
     """Fourier ramps over y and x of every shift, as planes [B, 2, 2, 8 L]."""
     ramps = np.zeros((len(fractions), 2, 2, LANES * groups_of(n)), np.float32)
     angles = -2 * np.pi * fractions[:, :, None] * np.fft.fftfreq(n)

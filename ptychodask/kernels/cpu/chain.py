@@ -298,20 +298,21 @@ def forward(
 ) -> None:
     """All modes from the probe to the detector: ``waves[s, m]`` in front of every slice, ``psi[m]`` on the detector.
 
-    The view's corner in the object windows [S, 2, H, W] is (row, column). ``tables[table_of[s]]`` follows slice s.
-    ``ahead``: ask for the next slice's view while waves propagate to it, which pays where slices leave the caches.
+    Where nobody asks for them, one place of ``waves`` does for those of all slices, and stays in the cache. The view's
+    corner in the object windows [S, 2, H, W] is (row, column). ``tables[table_of[s]]`` follows slice s. ``ahead``: ask
+    for the next slice's view while waves propagate to it, which pays where slices leave the caches.
     """
-    slices, modes = waves.shape[:2]
+    slices, (kept, modes) = objects.shape[0], waves.shape[:2]
     for m in range(modes):
         enter(t, spectra[m], ramp_y, ramp_x, space, waves[0, m])
     for s in range(slices - 1):
-        transmit(t, waves[s], objects[s], row, column, space, waves[s + 1])
+        transmit(t, waves[s % kept], objects[s], row, column, space, waves[(s + 1) % kept])
         if ahead:
             fetch(objects[s + 1, 0], row, column, t.n)
             fetch(objects[s + 1, 1], row, column, t.n)
         for m in range(modes):
-            propagate(t, waves[s + 1, m], tables[table_of[s]], space)
-    transmit(t, waves[slices - 1], objects[slices - 1], row, column, space, chi)
+            propagate(t, waves[(s + 1) % kept, m], tables[table_of[s]], space)
+    transmit(t, waves[(slices - 1) % kept], objects[slices - 1], row, column, space, chi)
     for m in range(modes):
         detect(t, chi[m], space, psi[m])
 

@@ -83,6 +83,14 @@ def map_to_tiles(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.swapaxes(grouped, -1, -2)).reshape(*values.shape[:-2], groups, LANES**2 * groups)
 
 
+def maps_from_tiles(tiles: np.ndarray, n: int) -> np.ndarray:
+    """Inverse of :func:`map_to_tiles`: [.., N, N]."""
+    groups = tiles.shape[-2]
+    values = tiles.reshape(*tiles.shape[:-2], groups, groups * LANES, LANES)
+    rows = np.swapaxes(values, -1, -2).reshape(*tiles.shape[:-2], groups * LANES, groups * LANES)
+    return np.ascontiguousarray(rows[..., :n, :n])
+
+
 def to_tiles(values: np.ndarray) -> np.ndarray:
     """Complex maps [.., N, N] as tiles [.., L, 2, 64 L]."""
     return np.stack([map_to_tiles(values.real), map_to_tiles(values.imag)], axis=-2)
