@@ -8,6 +8,7 @@ wherever the compiler shall know them, which is worth a third of the time.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numba.extending import overload
 from .vectors import LANES, compiled, load, load_splat, splat, store
 
 _HALF = np.float32(np.sqrt(0.5))
+_HEIGHT = np.float32(math.sqrt(0.75))
 
 
 To = tuple[int, int, int, int]
@@ -226,6 +228,23 @@ def two(re: int, im: int, to: Any, m: int, s: int, twiddles: int) -> None:
             ar, ai, br, bi = load(re, i), load(im, i), load(re, i + far), load(im, i + far)
             plain(q + s * 2 * p, ar + br, ai + bi, to, ())
             _turned(q + s * 2 * p + s, ar - br, ai - bi, to, twiddles, 2 * p)
+
+
+@compiled
+def three(re: int, im: int, step: int, to: Any, m: int, s: int, twiddles: int) -> None:
+    """A pass of radix 3; its table begins with the roots, as that of any odd radix."""
+    half, height = splat(np.float32(0.5)), splat(_HEIGHT)
+    for p in range(m):
+        for q in range(s):
+            i, far = (q + s * p) * step, m * s * step
+            ar, ai = load(re, i), load(im, i)
+            br, bi, cr, ci = load(re, i + far), load(im, i + far), load(re, i + 2 * far), load(im, i + 2 * far)
+            sr, si, dr, di = br + cr, bi + ci, (br - cr) * height, (bi - ci) * height
+            tr, ti = ar - sr * half, ai - si * half
+            o, t = q + s * 3 * p, 2 * (3 + 2 * p)
+            plain(o, ar + sr, ai + si, to, ())
+            _turned(o + s, tr + di, ti - dr, to, twiddles, t)
+            _turned(o + 2 * s, tr - di, ti + dr, to, twiddles, t + 2)
 
 
 @compiled

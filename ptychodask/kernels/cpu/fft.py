@@ -25,7 +25,7 @@ from numba import types
 from numba.core.ccallback import CFunc
 
 from ..._numba import keep
-from .butterflies import PLAIN, Others, eight, four, last_eight, last_four, last_none, odd, plain, two
+from .butterflies import PLAIN, Others, eight, four, last_eight, last_four, last_none, odd, plain, three, two
 from .vectors import LANES, call, compiled, load, load_integer, of_these_sources
 
 _SIGNATURE = types.void(*[types.intp] * 17)
@@ -108,6 +108,24 @@ def _of_64(step: int, out: int, way: int) -> Any:
     return run
 
 
+def _of_96(step: int, out: int, way: int) -> Any:
+    def run(n, t, re, im, a, b, apart, to_re, to_im, c, d, e, f, g, h, i, j):  # type: ignore[no-untyped-def]
+        three(re, im, step, (a, a + apart, LANES), 32, 1, t)
+        eight(a, a + apart, LANES, (b, b + apart, LANES), 4, 3, t + 8 * (3 + 2 * 32))
+        last_four(b, b + apart, (to_re, to_im, out, step), 24, (c, d, e, f, g, h, i, j), way)
+
+    return run
+
+
+def _of_192(step: int, out: int, way: int) -> Any:
+    def run(n, t, re, im, a, b, apart, to_re, to_im, c, d, e, f, g, h, i, j):  # type: ignore[no-untyped-def]
+        three(re, im, step, (a, a + apart, LANES), 64, 1, t)
+        eight(a, a + apart, LANES, (b, b + apart, LANES), 8, 3, t + 8 * (3 + 2 * 64))
+        last_eight(b, b + apart, (to_re, to_im, out, step), 24, (c, d, e, f, g, h, i, j), way)
+
+    return run
+
+
 def _of_128(step: int, out: int, way: int) -> Any:
     def run(n, t, re, im, a, b, apart, to_re, to_im, c, d, e, f, g, h, i, j):  # type: ignore[no-untyped-def]
         eight(re, im, step, (a, a + apart, LANES), 16, 1, t)
@@ -148,6 +166,9 @@ def _of_any(step: int, out: int, way: int) -> Any:
                 eight(re, im, LANES, (to, to + apart, LANES), m, s, t)
             elif r == 4:
                 four(re, im, LANES, (to, to + apart, LANES), m, s, t)
+            elif r == 3:
+                three(re, im, LANES, (to, to + apart, LANES), m, s, t)
+                used += r
             elif r == 2:
                 two(re, im, (to, to + apart, LANES), m, s, t)
             else:
@@ -161,7 +182,7 @@ def _of_any(step: int, out: int, way: int) -> Any:
     return run
 
 
-_LENGTHS = {64: _of_64, 128: _of_128, 256: _of_256}
+_LENGTHS = {64: _of_64, 96: _of_96, 128: _of_128, 192: _of_192, 256: _of_256}
 
 
 @compiled
