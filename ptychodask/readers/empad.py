@@ -29,8 +29,7 @@ def empad_sure(path: Path, begin: bytes) -> float:
         return 0.9 if b"<root" in begin else 0.0
     if path.suffix.lower() != ".raw":
         return 0.0
-    named = 0.3 if _named_scan(path) else 0.0
-    return named + (0.6 if path.stat().st_size % STORED.itemsize == 0 else 0.1)
+    return named_fits(path, STORED.itemsize) + (0.6 if path.stat().st_size % STORED.itemsize == 0 else 0.1)
 
 
 def read_empad(path: Path, asked: Asked) -> Reader:
@@ -38,7 +37,7 @@ def read_empad(path: Path, asked: Asked) -> Reader:
     raw, described = _pair(path)
     facts, scans = _said(described) if described else ({}, [])
     frames, rest = whole_frames(raw, 0, STORED.itemsize, STORED.itemsize)
-    named = _named_scan(raw)
+    named = named_scan(raw)
     # the XML holds the search's size beside that of the scan: the one that the file's size fits is meant
     candidates = [*([named] if named else []), *scans]
     said = next((scan for scan in candidates if scan[0] * scan[1] == frames), candidates[0] if candidates else None)
@@ -56,9 +55,16 @@ def image(values: np.ndarray, _: np.ndarray) -> np.ndarray:
     return values[:, :SIDE]
 
 
-def _named_scan(path: Path) -> tuple[int, int] | None:
+def named_scan(path: Path) -> tuple[int, int] | None:
+    """The scan (y, x) in the name of a file, as in ``scan_x128_y64.raw``."""
     found = re.search(r"_x(\d+)_y(\d+)", path.stem)
     return (int(found[2]), int(found[1])) if found else None
+
+
+def named_fits(path: Path, frame_bytes: int) -> float:
+    """How much surer a format is of a file whose size is that of the scan in its name."""
+    named = named_scan(path)
+    return 0.3 if named and named[0] * named[1] * frame_bytes == path.stat().st_size else 0.0
 
 
 def _pair(path: Path) -> tuple[Path, ElementTree.Element | None]:

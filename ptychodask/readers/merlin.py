@@ -76,7 +76,8 @@ def read_merlin(path: Path, asked: Asked) -> Reader:
     depth = header.bits or _number(described, "Counter Depth")
     layout = _layout(files[0], header, depth)
     used = header.length + layout.stored.itemsize
-    counted, rest = [], 0
+    counted: list[tuple[Path, int]] = []
+    rest = 0
     for file in files:
         if rest:  # of the file before: what follows would be at other positions
             raise InputError(f"{counted[-1][0]} ends within a frame, {rest} bytes after the last: copy it again")

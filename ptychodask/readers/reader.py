@@ -36,7 +36,9 @@ class Asked:
     detector : (int, int), optional
         Pixels (ky, kx) of a raw frame.
     tables : Path, optional
-        Gains and offsets of a detector whose raw values need them.
+        Folder of gains and offsets of a detector whose raw values need them.
+    dark : Path, optional
+        A scan without beam by that detector.
     allow_partial : bool
         Take a file that ends too early as far as it goes.
     """
@@ -48,6 +50,7 @@ class Asked:
     gap: int = 0
     detector: tuple[int, int] | None = None
     tables: Path | None = None
+    dark: Path | None = None
     allow_partial: bool = False
 
 

@@ -12,6 +12,7 @@ from .. import _arguments as arguments
 from .._errors import InputError
 from .._text import first_line
 from .empad import empad_sure, read_empad
+from .empad_g2 import empad_g2_sure, read_empad_g2
 from .hdf5 import read_hdf5
 from .merlin import merlin_sure, read_merlin
 from .numpy_files import read_npy, read_npz
@@ -53,6 +54,7 @@ FORMATS = (
     Format("npz", "NumPy archive", (".npz",), b"PK\x03\x04", read_npz),
     Format("hdf5", "HDF5", (".h5", ".hdf5", ".hdf", ".nxs"), b"\x89HDF\r\n\x1a\n", read_hdf5),
     Format("empad", "EMPAD", (".raw", ".xml"), b"", read_empad, empad_sure),
+    Format("empad-g2", "EMPAD-G2", (".raw",), b"", read_empad_g2, empad_g2_sure),
     Format("merlin", "Merlin", (".mib", ".hdr"), b"MQ1,", read_merlin, merlin_sure),
     Format("raw", "raw frames", (".raw", ".bin", ".dat"), b"", read_raw, lambda path, begin: 0.0),
 )

@@ -58,6 +58,7 @@ def import_data(
     gap: int = 0,
     detector_shape: tuple[int, int] | None = None,
     tables: str | Path | None = None,
+    dark: str | Path | None = None,
     flip: bool = False,
     transpose: bool = False,
     rotate180: bool = False,
@@ -98,8 +99,8 @@ def import_data(
         Name of the array in the file.
     dtype, offset, gap, detector_shape
         Of raw frames: type of the values, bytes before the first frame and between two, pixels (ky, kx).
-    tables : path, optional
-        Folder with the tables of a detector whose raw values need them (EMPAD-G2).
+    tables, dark : path, optional
+        Folder with the tables of a detector whose raw values need them (EMPAD-G2), and its scan without beam.
     flip, transpose, rotate180 : bool
         Done with every pattern, in this order: rows reversed, rows and columns exchanged, turned.
     mask : array (N, N) or path of a .npy file, optional
@@ -141,7 +142,7 @@ def import_data(
     if workers is not None:
         workers = arguments.whole(workers, "workers", "the number of processes, or leave it out for threads", 1, 10_000)
     client = a_place(client)
-    asked = _asked(scan_shape, dataset, dtype, offset, gap, detector_shape, tables, allow_partial)
+    asked = _asked(scan_shape, dataset, dtype, offset, gap, detector_shape, tables, dark, allow_partial)
     form, reader = opened(arguments.path(path, "path"), format, asked)
     given = {
         "energy_ev": energy_ev,
@@ -222,7 +223,7 @@ def _parts(file: Counted, writer: DatasetWriter) -> list[Part]:
 
 
 def _asked(
-    scan: Any, dataset: Any, dtype: Any, offset: Any, gap: Any, detector: Any, tables: Any, allow_partial: Any
+    scan: Any, dataset: Any, dtype: Any, offset: Any, gap: Any, detector: Any, tables: Any, dark: Any, partial: Any
 ) -> Asked:
     """What is asked of the file, checked."""
     return Asked(
@@ -232,8 +233,9 @@ def _asked(
         offset=arguments.whole(offset, "offset", "bytes before the first frame", 0),
         gap=arguments.whole(gap, "gap", "bytes between two frames", 0),
         detector=None if detector is None else arguments.whole_pair(detector, "detector_shape", "pixels (ky, kx)"),
-        tables=None if tables is None else arguments.path(tables, "tables"),
-        allow_partial=arguments.switch(allow_partial, "allow_partial"),
+        tables=None if tables is None else arguments.path(tables, "tables").absolute(),
+        dark=None if dark is None else arguments.path(dark, "dark").absolute(),
+        allow_partial=arguments.switch(partial, "allow_partial"),
     )
 
 
