@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from .._errors import InputError
-from .frames import Frames, scanned, whole_frames
+from .frames import Frames, Part, scanned, whole_frames
 from .reader import About, Asked, Reader
 
 SIDE, ROWS = 128, 130
@@ -45,7 +45,7 @@ def read_empad(path: Path, asked: Asked) -> Reader:
         facts["scan_step_angstrom"] = field / max(asked.scan or said)
     about = About(facts, (NOTE,), "ADU")
     found = Frames(
-        ((raw, frames),), 0, STORED.itemsize, 0, STORED, (SIDE, SIDE), np.dtype(np.float32), image, about=about
+        (Part(raw, frames),), STORED.itemsize, 0, STORED, (SIDE, SIDE), np.dtype(np.float32), image, about=about
     )
     return scanned(found, asked, said, rest)
 

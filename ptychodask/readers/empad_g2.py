@@ -19,7 +19,7 @@ import numpy as np
 
 from .._errors import InputError
 from .empad import named_fits, named_scan
-from .frames import Frames, as_stored, scanned, whole_frames
+from .frames import Frames, Part, as_stored, scanned, whole_frames
 from .reader import About, Asked, Reader
 
 SIDE = 128
@@ -86,7 +86,7 @@ def read_empad_g2(path: Path, asked: Asked) -> Reader:
         tables = _tables(asked.tables, asked.dark, tuple(map(_changed, told)))
         notes.append("an offset that all pixels of a frame share is not removed")
         stored, decode = STORED, partial(_decoded, tables)
-    found = Frames(((path, frames),), 0, STORED.itemsize, 0, stored, (SIDE, SIDE), np.dtype(np.float32), decode,
+    found = Frames((Part(path, frames),), STORED.itemsize, 0, stored, (SIDE, SIDE), np.dtype(np.float32), decode,
                    about=About(notes=tuple(notes), unit="ADU"))  # fmt: skip
     return scanned(found, asked, named_scan(path), rest)
 

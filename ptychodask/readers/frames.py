@@ -22,15 +22,26 @@ def as_stored(values: np.ndarray, _: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A file with frames."""
+
+    path: Path
+    frames: int
+    """That are whole."""
+    first: int = 0
+    """Bytes before the first."""
+
+
+@dataclass(frozen=True)
 class Frames:
     """A reader of frames.
 
     Parameters
     ----------
-    files : tuple of (Path, int)
-        Files and how many whole frames each holds, in the order of the scan.
-    first, stride, head : int
-        Bytes before the first frame of a file, from one to the next, and between where one begins and its values.
+    files : tuple of Part
+        In the order of the scan.
+    stride, head : int
+        Bytes from one frame to the next, and between where one begins and its values.
     stored : dtype
         Of the values of a frame, as an array of their shape.
     pattern : (int, int)
@@ -44,8 +55,7 @@ class Frames:
     about : About
     """
 
-    files: tuple[tuple[Path, int], ...]
-    first: int
+    files: tuple[Part, ...]
     stride: int
     head: int
     stored: np.dtype
@@ -72,16 +82,17 @@ class Frames:
 
     def _fill(self, found: np.ndarray, start: int) -> None:
         """Patterns from frame ``start`` on; what no file holds stays 0."""
-        ends = list(accumulate(number for _, number in self.files))
-        for (path, number), end in zip(self.files, ends, strict=True):
-            low, high = max(start, end - number), min(start + len(found), end)
+        ends = list(accumulate(part.frames for part in self.files))
+        for part, end in zip(self.files, ends, strict=True):
+            begin = end - part.frames
+            low, high = max(start, begin), min(start + len(found), end)
             if low >= high:
                 continue
             step = max(1, AT_ONCE // self.stride)
-            with path.open("rb") as file:
+            with part.path.open("rb") as file:
                 for a in range(low, high, step):
                     b = min(a + step, high)
-                    file.seek(self.first + (a - end + number) * self.stride)
+                    file.seek(part.first + (a - begin) * self.stride)
                     values = self._records(file.read((b - a) * self.stride), b - a)
                     found[a - start : b - start] = self.decode(values, np.arange(a, b) % self.scan[1])
 
@@ -103,8 +114,8 @@ def whole_frames(path: Path, first: int, stride: int, used: int) -> tuple[int, i
 
 def scanned(frames: Frames, asked: Asked, said: tuple[int, int] | None, rest: int = 0) -> Frames:
     """The same with the scan that was asked for, or else that the file says; the file's size is held against it."""
-    total = sum(number for _, number in frames.files)
-    scan, missing = a_scan(frames.files[0][0], total, asked.scan, said, asked.allow_partial, rest)
+    total = sum(part.frames for part in frames.files)
+    scan, missing = a_scan(frames.files[0].path, total, asked.scan, said, asked.allow_partial, rest)
     notes = (*frames.about.notes, *partial_note(missing, scan, asked.scan or said))
     return replace(frames, scan=scan, about=replace(frames.about, missing=missing, notes=notes))
 
@@ -117,5 +128,5 @@ def plain_frames(
     stride = stored.itemsize + gap
     number, rest = whole_frames(path, first, stride, stored.itemsize)
     pattern = (int(shape[0]), int(shape[1]))
-    frames = Frames(((path, number),), first, stride, 0, stored, pattern, dtype.newbyteorder("="), about=about)
+    frames = Frames((Part(path, number, first),), stride, 0, stored, pattern, dtype.newbyteorder("="), about=about)
     return frames, rest

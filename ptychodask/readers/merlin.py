@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError
-from .frames import Frames, as_stored, scanned, whole_frames
+from .frames import Frames, Part, as_stored, scanned, whole_frames
 from .medipix import CHIP, Raw
 from .reader import About, Asked, Reader
 
@@ -76,17 +76,17 @@ def read_merlin(path: Path, asked: Asked) -> Reader:
     depth = header.bits or _number(described, "Counter Depth")
     layout = _layout(files[0], header, depth)
     used = header.length + layout.stored.itemsize
-    counted: list[tuple[Path, int]] = []
+    counted: list[Part] = []
     rest = 0
     for file in files:
         if rest:  # of the file before: what follows would be at other positions
-            raise InputError(f"{counted[-1][0]} ends within a frame, {rest} bytes after the last: copy it again")
+            raise InputError(f"{counted[-1].path} ends within a frame, {rest} bytes after the last: copy it again")
         number, rest = whole_frames(file, 0, used, used)
-        counted.append((file, number))
+        counted.append(Part(file, number))
     most = None if depth in (None, 1) else float(2**depth - 1)
     facts: dict[str, Any] = {}
     about = About(facts, (NOTE,), "electron", most)
-    frames = Frames(tuple(counted), 0, used, header.length, layout.stored, layout.pattern, layout.dtype,
+    frames = Frames(tuple(counted), used, header.length, layout.stored, layout.pattern, layout.dtype,
                     layout.decode, about=about)  # fmt: skip
     x, y = _number(described, "ScanX"), _number(described, "ScanY")
     return scanned(frames, asked, (y, x) if x and y else None, rest)

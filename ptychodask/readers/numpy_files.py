@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from .._errors import InputError
-from .frames import Frames, plain_frames, scanned
+from .frames import Frames, Part, plain_frames, scanned
 from .reader import CALIBRATION, FURTHER, About, Asked, Reader, Span, chosen
 from .scans import a_scan
 
@@ -88,11 +88,11 @@ def _in_place(path: Path, start: int, shape: tuple[int, ...], dtype: np.dtype, a
     said = (int(shape[0]), int(shape[1])) if len(shape) == 4 else None
     frames, _ = plain_frames(path, start, 0, dtype, shape[-2:], about)
     wanted = math.prod(shape[:-2])
-    held = min(frames.files[0][1], wanted)
+    held = min(frames.files[0].frames, wanted)
     rest = (path.stat().st_size - start) % frames.stride if held < wanted else 0
     if held < wanted and asked.scan is None and said is None:
         said = (wanted, 1)  # a stack that ends too early
-    return scanned(replace(frames, files=((path, held),)), asked, said, rest)
+    return scanned(replace(frames, files=(Part(path, held, start),)), asked, said, rest)
 
 
 def _header(file: IO[bytes], path: Path, name: str) -> tuple[tuple[int, ...], np.dtype]:

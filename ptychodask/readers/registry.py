@@ -11,13 +11,18 @@ from pathlib import Path
 from .. import _arguments as arguments
 from .._errors import InputError
 from .._text import first_line
+from .blockfile import read_blockfile
 from .empad import empad_sure, read_empad
 from .empad_g2 import empad_g2_sure, read_empad_g2
 from .hdf5 import read_hdf5
 from .merlin import merlin_sure, read_merlin
+from .mrc import mrc_sure, read_mrc
 from .numpy_files import read_npy, read_npz
 from .raw import read_raw
 from .reader import Asked, Reader
+from .rosetta import read_dm, read_hspy, read_zspy
+from .tia import read_tia
+from .tvips import read_tvips
 
 BEGIN = 512
 """Bytes at the start of a file by which formats know it."""
@@ -56,6 +61,13 @@ FORMATS = (
     Format("empad", "EMPAD", (".raw", ".xml"), b"", read_empad, empad_sure),
     Format("empad-g2", "EMPAD-G2", (".raw",), b"", read_empad_g2, empad_g2_sure),
     Format("merlin", "Merlin", (".mib", ".hdr"), b"MQ1,", read_merlin, merlin_sure),
+    Format("blockfile", "NanoMegas blockfile", (".blo",), b"IMGBLO", read_blockfile),
+    Format("mrc", "MRC stack", (".mrc", ".mrcs"), b"", read_mrc, mrc_sure),
+    Format("dm4", "DigitalMicrograph", (".dm4", ".dm3"), b"\x00\x00\x00\x04", read_dm),
+    Format("tvips", "TVIPS", (".tvips",), b"", read_tvips),
+    Format("tia", "TIA series", (".ser", ".emi"), b"II\x97\x01", read_tia),
+    Format("hspy", "hyperspy file", (".hspy",), b"", read_hspy, lambda path, begin: float(path.suffix == ".hspy")),
+    Format("zspy", "hyperspy folder", (".zspy",), b"", read_zspy),
     Format("raw", "raw frames", (".raw", ".bin", ".dat"), b"", read_raw, lambda path, begin: 0.0),
 )
 
@@ -105,11 +117,9 @@ def opened(path: str | os.PathLike[str], name: str | None = None, asked: Asked |
             f"{path} holds {reader.dtype} of shape {tuple(reader.shape)}: give numbers of electrons (scan_y, scan_x,"
             " ky, kx)"
         )
-    if asked.scan is not None and reader.shape[1] != asked.scan[1] and not reader.about.missing:
+    if asked.scan is not None and reader.shape[:2] != asked.scan and not asked.allow_partial:
         y, x = reader.shape[:2]
-        raise InputError(
-            f"{path} is a scan of {y} x {x}, --scan {asked.scan[0]} {asked.scan[1]} is another: leave it out"
-        )
+        raise InputError(f"{path} is a scan of {y} x {x}, not of {asked.scan[0]} x {asked.scan[1]}: leave --scan out")
     return form, reader
 
 

@@ -29,7 +29,7 @@ from ...readers.registry import opened
 from .facts import gather
 from .look import look
 from .table import Imported, rows_of, warnings_of
-from .tasks import Order, Part, Seen, together, write_part, write_parts
+from .tasks import Order, Part, Seen, let_go, together, write_part, write_parts
 
 if TYPE_CHECKING:
     from ...distributed.cluster import Client
@@ -210,7 +210,10 @@ def _written(client: Client, order: Order, file: Counted, writer: DatasetWriter,
         return together(found)
     each = max(1, len(parts) // max(TASKS, 8 * threads))
     calls = [(write_parts, (order, folder, parts[i : i + each])) for i in range(0, len(parts), each)]
-    return together(run_all(client, calls, lambda done, of: report("shards", done, of)))
+    try:
+        return together(run_all(client, calls, lambda done, of: report("shards", done, of)))
+    finally:
+        let_go()
 
 
 def _parts(file: Counted, writer: DatasetWriter) -> list[Part]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ...io.bands import Borders, Source, shards_of
 from ...io.written import ShardSummary, in_scan, write_shard
 from ...model.blocks import Block
 from ...readers.counted import Counted, Orientation
-from ...readers.reader import Asked
+from ...readers.reader import Asked, Reader
 from ...readers.registry import open_counts
 from .look import saturation
 
@@ -42,10 +43,6 @@ class Order:
     used: np.ndarray
     most: int
 
-    def open(self) -> Counted:
-        """The file."""
-        return Counted(open_counts(self.path, self.name, self.asked), self.gain, self.orientation)
-
 
 @dataclass(frozen=True)
 class Seen:
@@ -72,8 +69,21 @@ Part = tuple[Borders, tuple[Block, ...]]
 
 def write_parts(order: Order, folder: str, parts: Iterable[Part]) -> Seen:
     """Write the shards of some parts of the scan, each piece of the file read once."""
-    counted = order.open()
+    reader = _opened(order.path, order.name, order.asked, folder)
+    counted = Counted(reader, order.gain, order.orientation)
     return together([write_part(counted, order, folder, part) for part in parts])
+
+
+@lru_cache(
+    maxsize=1
+)  # the description of a file may take long to read; of another import (its folder) it is read again
+def _opened(path: str, name: str, asked: Asked, folder: str) -> Reader:
+    return open_counts(path, name, asked)
+
+
+def let_go() -> None:
+    """Close the file that this process has opened for its tasks."""
+    _opened.cache_clear()
 
 
 def write_part(counted: Counted, order: Order, folder: str, part: Part) -> Seen:
