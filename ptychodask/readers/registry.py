@@ -18,6 +18,7 @@ from .hdf5 import read_hdf5
 from .merlin import merlin_sure, read_merlin
 from .mrc import mrc_sure, read_mrc
 from .numpy_files import read_npy, read_npz
+from .phaser import phaser_sure, read_phaser
 from .raw import read_raw
 from .reader import Asked, Reader
 from .rosetta import read_dm, read_hspy, read_zspy
@@ -68,6 +69,7 @@ FORMATS = (
     Format("tia", "TIA series", (".ser", ".emi"), b"II\x97\x01", read_tia),
     Format("hspy", "hyperspy file", (".hspy",), b"", read_hspy, lambda path, begin: float(path.suffix == ".hspy")),
     Format("zspy", "hyperspy folder", (".zspy",), b"", read_zspy),
+    Format("phaser", "phaser's description", (".json",), b"", read_phaser, phaser_sure),
     Format("raw", "raw frames", (".raw", ".bin", ".dat"), b"", read_raw, lambda path, begin: 0.0),
 )
 
