@@ -124,8 +124,7 @@ def _described(path: Path) -> dict[str, str]:
     """Names and values of the ``.hdr`` file, if there is one."""
     hdr = path if path.suffix.lower() == ".hdr" else path.with_suffix(".hdr")
     if not hdr.is_file():
-        series = re.sub(r"_?\d+$", "", path.stem)
-        hdr = path.with_name(f"{series}.hdr")
+        hdr = path.with_name(f"{re.sub(r'_?[0-9]+$', '', path.stem)}.hdr")
     if not hdr.is_file():
         return {}
     lines = hdr.read_text(encoding="latin1").splitlines()
@@ -140,15 +139,12 @@ def _number(described: dict[str, str], name: str) -> int:
 
 
 def _files(path: Path, described: dict[str, str]) -> list[Path]:
-    """The file, or all files of its series in their order: those whose names differ in the number at the end."""
+    """The file, or all files of its series in their order: numbered ones that share a ``.hdr`` without a number."""
     single = path.with_suffix(".mib") if path.suffix.lower() == ".hdr" else path
-    series = path.stem
-    if single.is_file():
-        header, ends = Header.of(single), re.fullmatch(r"(.*?)_?\d+", single.stem)
-        frame = header.length + header.width * header.height * np.dtype(TYPES.get(header.kind, ">u1")).itemsize
-        if not ends or _number(described, "Frames in Acquisition") * frame <= single.stat().st_size:
-            return [single]
-        series = ends[1]
+    ends = re.fullmatch(r"(.*?)_?\d+", single.stem)
+    if single.is_file() and (not described or not ends or single.with_suffix(".hdr").is_file()):
+        return [single]
+    series = ends[1] if single.is_file() and ends else path.stem
     numbered = re.compile(re.escape(series) + r"_?(\d+)\.mib", re.IGNORECASE)
     found = [(int(match[1]), file) for file in path.parent.iterdir() if (match := numbered.fullmatch(file.name))]
     if not found:

@@ -12,6 +12,7 @@ from .. import _arguments as arguments
 from .._errors import InputError
 from .._text import first_line
 from .blockfile import read_blockfile
+from .digitalmicrograph import read_dm
 from .empad import empad_sure, read_empad
 from .empad_g2 import empad_g2_sure, read_empad_g2
 from .hdf5 import read_hdf5
@@ -21,7 +22,7 @@ from .numpy_files import read_npy, read_npz
 from .phaser import phaser_sure, read_phaser
 from .raw import read_raw
 from .reader import Asked, Reader
-from .rosetta import read_dm, read_hspy, read_zspy
+from .rosetta import read_hspy, read_zspy
 from .tia import read_tia
 from .tvips import read_tvips
 

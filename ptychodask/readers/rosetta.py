@@ -1,17 +1,16 @@
-"""Formats that rosettasciio describes: DM3 and DM4, hspy, zspy. Of what it reads, whole patterns are taken lazily."""
+"""What rosettasciio reads or describes: hspy and zspy, and what is said of axes by it."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .._errors import InputError
-from .frames import plain_frames, scanned
 from .reader import About, Asked, Reader, Sliced, Span, chosen
 from .scans import a_scan
 
@@ -46,69 +45,6 @@ def read_zspy(path: Path, asked: Asked) -> Reader:
     return _signal(path, asked, file_reader("zspy")(str(path), lazy=True, mode="r"))
 
 
-def read_dm(path: Path, asked: Asked) -> Reader:
-    """The images of a DigitalMicrograph file, read where they lie.
-
-    Old files hold the scan within every detector pixel; the units of the axes tell it.
-    """
-    signals = file_reader("digitalmicrograph")(str(path), lazy=True, optimize=False)
-    signal = signals[_which(path, asked, signals)]
-    tags = signal["original_metadata"]["ImageList"]["TagGroup0"]
-    shape, offset = signal["data"].shape, int(tags["ImageData"]["Data"]["offset"])
-    dtype, facts = signal["data"].dtype, {}
-    if volt := _within(tags, "ImageTags", "Microscope Info", "Voltage"):
-        facts["energy_ev"] = float(volt)
-    brightness = _within(tags, "ImageData", "Calibrations", "Brightness") or {}
-    counted = brightness.get("Units") == "e-" and brightness.get("Scale", 1) == 1
-    axes = [str(axis["units"]) for axis in signal["axes"]]
-    swapped = len(shape) == 4 and all(_reciprocal(unit) for unit in axes[:2]) and not any(map(_reciprocal, axes[2:]))
-    ordered = [*signal["axes"][2:], *signal["axes"][:2]] if swapped else signal["axes"]
-    about = About({**facts, **calibration(ordered, asked.scan)}, (), "electron" if counted else "ADU")
-    if swapped:
-        room = path.stat().st_size - offset
-        wanted = int(np.prod(shape)) * dtype.itemsize
-        if room < wanted:
-            raise InputError(
-                f"{path} ends {wanted - room} bytes too early, and every pattern lacks something: copy it again"
-            )
-        note = "the file holds the scan within every detector pixel; other packages exchange scan and detector"
-        return Turned(path, offset, tuple(shape), dtype, replace(about, notes=(note,)))
-    frames, rest = plain_frames(path, offset, 0, dtype, shape[-2:], about)
-    wanted = int(np.prod(shape[:-2]))
-    held = min(frames.files[0].frames, wanted)
-    said = (int(shape[0]), int(shape[1])) if len(shape) == 4 else (wanted, 1) if held < wanted else None
-    files = (replace(frames.files[0], frames=held),)
-    return scanned(replace(frames, files=files), asked, said, rest if held < wanted else 0)
-
-
-@dataclass(frozen=True)
-class Turned:
-    """Counts that are stored (ky, kx, scan_y, scan_x): rows of the scan are read across the whole file."""
-
-    path: Path
-    offset: int
-    stored: tuple[int, ...]
-    values: np.dtype
-    about: About = field(default_factory=About)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (*self.stored[2:], *self.stored[:2])
-
-    @property
-    def dtype(self) -> np.dtype:
-        return self.values.newbyteorder("=")
-
-    @property
-    def chunk(self) -> Span:
-        return (1, self.stored[3])
-
-    def read(self, rows: Span, columns: Span) -> np.ndarray:
-        array = np.memmap(self.path, self.values, "r", self.offset, self.stored)
-        part = array[:, :, slice(*rows), slice(*columns)]
-        return np.ascontiguousarray(part.transpose(2, 3, 0, 1), self.dtype)
-
-
 @dataclass(frozen=True)
 class Lazy:
     """An array that is computed where it is sliced, in this thread."""
@@ -135,8 +71,8 @@ class Lazy:
 
 
 def _signal(path: Path, asked: Asked, signals: list[dict[str, Any]]) -> Reader:
-    signal = signals[_which(path, asked, signals)]
-    data, microscope = signal["data"], _within(signal["metadata"], "Acquisition_instrument", "TEM") or {}
+    signal = signals[which(path, asked, signals)]
+    data, microscope = signal["data"], within(signal["metadata"], "Acquisition_instrument", "TEM") or {}
     names = {"beam_energy": ("energy_ev", 1e3), "convergence_angle": ("semi_angle_mrad", 1.0)}  # keV, mrad
     facts = {name: float(microscope[key]) * scale for key, (name, scale) in names.items() if key in microscope}
     about = About({**facts, **calibration(signal["axes"], asked.scan)})
@@ -146,9 +82,9 @@ def _signal(path: Path, asked: Asked, signals: list[dict[str, Any]]) -> Reader:
     return Sliced(Lazy(data), None, (int(data.chunks[0][0]), int(data.chunks[1][0])), about)
 
 
-def _which(path: Path, asked: Asked, signals: list[dict[str, Any]]) -> int:
+def which(path: Path, asked: Asked, signals: list[dict[str, Any]]) -> int:
     """Which signal is meant: by its title or number."""
-    titles = [str(_within(signal["metadata"], "General", "title") or k) for k, signal in enumerate(signals)]
+    titles = [str(within(signal["metadata"], "General", "title") or k) for k, signal in enumerate(signals)]
     names = [title if titles.count(title) == 1 else str(k) for k, title in enumerate(titles)]
     shapes = {name: signal["data"].shape for name, signal in zip(names, signals, strict=True)}
     return names.index(chosen(path, asked.inside, shapes, (4,) if asked.scan is None else (3, 4)))
@@ -164,7 +100,7 @@ def calibration(axes: list[dict[str, Any]], scan: Span | None) -> dict[str, Any]
     unit, step = units[-1], steps[-1]
     if unit in ANGLES and step > 0:
         found["angular_step_mrad"] = step * ANGLES[unit]
-    elif _reciprocal(unit) and step > 0:
+    elif reciprocal(unit) and step > 0:
         found["reciprocal_step_per_angstrom"] = step / LENGTHS[_inverse(unit)]
     return found
 
@@ -180,11 +116,12 @@ def _inverse(unit: str) -> str:
     return ""
 
 
-def _reciprocal(unit: str) -> bool:
+def reciprocal(unit: str) -> bool:
+    """Is it one of a detector's axis: a spatial frequency or an angle?"""
     return bool(_inverse(unit)) or unit.lower() in ANGLES
 
 
-def _within(tags: Mapping[str, Any], *names: str) -> Any:
+def within(tags: Mapping[str, Any], *names: str) -> Any:
     """What stands in nested groups, or None."""
     for name in names:
         if not isinstance(tags, Mapping) or name not in tags:

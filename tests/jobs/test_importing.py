@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -136,6 +137,42 @@ def test_whole_numbers_in_floats_are_counts(tmp_path):
     with pytest.raises(InputError, match="in scan rows 10 to 19, columns 0 to 8 are no whole numbers: give --gain"):
         ptychodask.import_data(tmp_path / "scan.npy", tmp_path / "other.zarr", **FACTS)
     assert not (tmp_path / "other.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "gain", "message"),
+    [
+        (np.int16, -1, None, "counts as low as -1 in scan rows 10 to 19"),
+        (np.float32, np.nan, 2.0, "1 counts are NaN or infinite in scan rows 10 to 19"),
+        (np.float32, np.inf, None, "counts up to inf in scan rows 10 to 19"),
+        (np.uint32, 70000, None, "counts up to 70000 in scan rows 10 to 19, columns 0 to 8 do not fit uint16"),
+    ],
+)
+def test_what_no_detector_counts_is_found_in_any_frame(tmp_path, dtype, value, gain, message):
+    counts = COUNTS.astype(dtype)
+    counts[11, 3, 2, 2] = value  # in no frame that is looked at
+    np.save(tmp_path / "scan.npy", counts)
+    with pytest.raises(InputError, match=message):
+        ptychodask.import_data(tmp_path / "scan.npy", tmp_path / "scan.zarr", gain_adu=gain, **FACTS)
+    assert not (tmp_path / "scan.zarr").exists()
+    mask = np.ones((N, N))
+    mask[2, 2] = 0  # what stands there is never looked at
+    made = ptychodask.import_data(tmp_path / "scan.npy", tmp_path / "scan.zarr", gain_adu=gain, mask=mask, **FACTS)
+    assert open_dataset(made).counts[11, 3, 2, 2] == 0
+
+
+def test_a_file_is_never_in_memory_whole(tmp_path):
+    counts = np.random.default_rng(0).poisson(0.1, (64, 64, 64, 64)).astype(np.uint16)  # 32 MiB
+    np.save(tmp_path / "scan.npy", counts)
+    options = {**FACTS, "angular_step_mrad": 0.4}
+    ptychodask.import_data(tmp_path / "scan.npy", tmp_path / "first.zarr", **options)  # what is imported counts too
+    tracemalloc.start()
+    try:
+        ptychodask.import_data(tmp_path / "scan.npy", tmp_path / "scan.zarr", **options)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < counts.nbytes / 2
 
 
 def dead(counts):

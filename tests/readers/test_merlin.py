@@ -112,6 +112,14 @@ def test_series_of_files(tmp_path, names):
         open_counts(tmp_path / "scan.hdr")
 
 
+def test_numbered_scans_that_are_no_series(tmp_path):
+    counts = images(4, 1, 1)
+    for k in (0, 1):
+        write(tmp_path / f"scan{k + 1}.mib", counts[2 * k : 2 * k + 2], 1, raw=True)
+        describe(tmp_path / f"scan{k + 1}.hdr", frames=2, x=2, y=1)
+    np.testing.assert_array_equal(open_counts(tmp_path / "scan2.mib").read((0, 1), (0, 2))[0], counts[2:])
+
+
 def test_what_cannot_be_read_is_one_line(tmp_path):
     path = write(tmp_path / "scan.mib", images(3, 1, 12), 12, raw=False)
     with pytest.raises(InputError, match=r"3 whole frames and does not say its scan: .* 1 3, 3 1 fit"):

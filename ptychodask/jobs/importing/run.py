@@ -9,10 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ... import _arguments as arguments
-from ..._errors import InputError
 from ..._warnings import warn
 from ...distributed.cluster import a_place, connect, describe
 from ...distributed.maps import run_all
@@ -24,9 +21,9 @@ from ...model.blocks import Block
 from ...model.optics import Microscope
 from ...model.scan import Detector
 from ...readers.counted import Counted, Orientation
-from ...readers.reader import Asked
 from ...readers.registry import opened
 from .facts import gather
+from .given import asked_of, mask_of
 from .look import look
 from .table import Imported, rows_of, warnings_of
 from .tasks import Order, Part, Seen, let_go, together, write_part, write_parts
@@ -142,7 +139,7 @@ def import_data(
     if workers is not None:
         workers = arguments.whole(workers, "workers", "the number of processes, or leave it out for threads", 1, 10_000)
     client = a_place(client)
-    asked = _asked(scan_shape, dataset, dtype, offset, gap, detector_shape, tables, dark, allow_partial)
+    asked = asked_of(scan_shape, dataset, dtype, offset, gap, detector_shape, tables, dark, allow_partial)
     form, reader = opened(arguments.path(path, "path"), format, asked)
     given = {
         "energy_ev": energy_ev,
@@ -161,7 +158,7 @@ def import_data(
     file = Counted(reader, gain, orientation)
     microscope = Microscope.of(value["energy_ev"], value["semi_angle_mrad"], value["defocus_angstrom"], aberrations)
     detector = Detector(file.pixels, value["angular_step_mrad"])
-    wanted = used_pixels(_mask(mask), file.pixels)
+    wanted = used_pixels(mask_of(mask), file.pixels)
     used = file.used if wanted is None else file.used & wanted
     source = Source.of(file)
     writer_of = partial(
@@ -223,32 +220,3 @@ def _parts(file: Counted, writer: DatasetWriter) -> list[Part]:
         corners = [(y, x) for y in borders[0][:-1] for x in borders[1][:-1]]
         found.append((borders, tuple(at[corner] for corner in corners)))
     return found
-
-
-def _asked(
-    scan: Any, dataset: Any, dtype: Any, offset: Any, gap: Any, detector: Any, tables: Any, dark: Any, partial: Any
-) -> Asked:
-    """What is asked of the file, checked."""
-    return Asked(
-        scan=None if scan is None else arguments.whole_pair(scan, "scan_shape", "positions (y, x)"),
-        inside="" if dataset is None else arguments.text(dataset, "dataset", "the name of an array in the file"),
-        dtype=None if dtype is None else arguments.text(str(dtype), "dtype", "a type, as <u2"),
-        offset=arguments.whole(offset, "offset", "bytes before the first frame", 0),
-        gap=arguments.whole(gap, "gap", "bytes between two frames", 0),
-        detector=None if detector is None else arguments.whole_pair(detector, "detector_shape", "pixels (ky, kx)"),
-        tables=None if tables is None else arguments.path(tables, "tables").absolute(),
-        dark=None if dark is None else arguments.path(dark, "dark").absolute(),
-        allow_partial=arguments.switch(partial, "allow_partial"),
-    )
-
-
-def _mask(given: Any) -> Any:
-    """A mask, or what the .npy file of that path holds."""
-    if not isinstance(given, str | Path):
-        return given
-    try:
-        return np.load(given, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"mask {given} cannot be read ({error}): give a .npy file of (ky, kx), non-zero for use"
-        ) from None

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..._errors import InputError
 from ...io.bands import Borders, Source, shards_of
-from ...io.written import ShardSummary, in_scan, write_shard
+from ...io.written import ShardSummary, check_counts, in_scan, write_shard
 from ...model.blocks import Block
 from ...readers.counted import Counted, Orientation
 from ...readers.reader import Asked, Reader
@@ -90,12 +90,15 @@ def write_part(counted: Counted, order: Order, folder: str, part: Part) -> Seen:
     """Write the shards of a part."""
     borders, blocks = part
     at = {(block.y0, block.x0): block for block in blocks}
-    limit, seen = saturation(counted), []
+    limit, seen, all_used = saturation(counted), [], bool(order.used.all())
     for corner, values in shards_of(Source.of(counted), borders, order.most):
         block = at[corner]
-        used = values[..., order.used]
-        full = 0 if limit is None else int((used >= limit).any(axis=-1).sum())
-        counts = counted.electrons(np.where(order.used, values, np.zeros((), values.dtype)))
+        if not all_used:  # what stands in other pixels is never looked at
+            values = np.where(order.used, values, np.zeros((), values.dtype))
+        full = 0
+        if limit is not None and values.max(initial=0) >= limit:  # a rare case, which takes longer
+            full = int((values >= limit).any(axis=(-2, -1)).sum())
+        counts = counted.electrons(values)
         negative = 0
         if order.gain is not None:
             negative = int((counts < 0).sum())
@@ -107,6 +110,7 @@ def write_part(counted: Counted, order: Order, folder: str, part: Part) -> Seen:
                 f"counts up to {counts.max():g} {in_scan(block)} do not fit {counted.stored}: mask dead pixels with"
                 " --mask, or give --gain"
             )
+        check_counts(counts, block)  # before it is cast: NaN, and negative numbers of a type with a sign
         summary = write_shard(Path(folder), block, counts.astype(counted.stored))
         seen.append(Seen((summary,), int((counts.max(axis=(-2, -1)) == 0).sum()), full, negative))
     return together(seen)
