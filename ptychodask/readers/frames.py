@@ -116,7 +116,7 @@ def scanned(frames: Frames, asked: Asked, said: tuple[int, int] | None, rest: in
     """The same with the scan that was asked for, or else that the file says; the file's size is held against it."""
     total = sum(part.frames for part in frames.files)
     scan, missing = a_scan(frames.files[0].path, total, asked.scan, said, asked.allow_partial, rest)
-    notes = (*frames.about.notes, *partial_note(missing, scan, asked.scan or said))
+    notes = (*frames.about.notes, *partial_note(total, rest, missing, scan, asked.scan or said))
     return replace(frames, scan=scan, about=replace(frames.about, missing=missing, notes=notes))
 
 

@@ -37,7 +37,7 @@ def a_scan(
     given, said : (int, int) or None
         Scan (y, x) of the person, which comes first, and of the file.
     allow_partial : bool
-        Are fewer frames than positions taken?
+        Is another number of frames than positions taken?
     rest : int
         Bytes of a further frame.
 
@@ -62,20 +62,31 @@ def a_scan(
         raise InputError(f"{holds} and does not say its scan: give --scan Y X (scan_shape), {fit} fit")
     (y, x), who = scan, "--scan" if given else "its header"
     wanted = y * x
-    if frames > wanted or (rest and not allow_partial and frames == wanted):
-        raise InputError(f"{holds}, {who} says {y} x {x} = {wanted}: give --scan Y X (scan_shape), {fit} fit")
+    if frames > wanted and not allow_partial:
+        raise InputError(
+            f"{holds}, {who} says {y} x {x} = {wanted}: give --scan Y X (scan_shape), {fit} fit, or --allow-partial to"
+            f" take the first {wanted}"
+        )
     if frames < wanted and not allow_partial:
         raise InputError(
             f"{holds}, {who} says {y} x {x} = {wanted}: it ends too early (copy it again, or --allow-partial leaves"
             f" the {wanted - frames} missing positions out), or the scan is another, --scan {fit} fit"
         )
-    rows = -(-frames // x)
-    return (rows, x), rows * x - frames
+    rows = min(y, -(-frames // x))
+    return (rows, x), max(0, rows * x - frames)
 
 
-def partial_note(missing: int, scan: tuple[int, int], whole: tuple[int, int] | None) -> tuple[str, ...]:
-    """What is to be said of a scan that a file does not hold whole."""
+def partial_note(
+    frames: int, rest: int, missing: int, scan: tuple[int, int], whole: tuple[int, int] | None
+) -> tuple[str, ...]:
+    """What is to be said of a scan that a file does not hold whole, or of what else it holds."""
     lines = []
+    over = max(0, frames - scan[0] * scan[1])
+    if over or (rest and frames == scan[0] * scan[1]):
+        more = f"{counted(over, 'frame')} " if over else ""
+        lines.append(
+            f"not read: {more}{'and ' if over and rest else ''}{f'{rest} bytes ' if rest else ''}after the scan"
+        )
     if whole is not None and whole[0] > scan[0]:
         lines.append(
             f"the file ends too early: {scan[0]} of {whole[0]} rows of the scan are there, the rest is left out"

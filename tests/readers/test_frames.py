@@ -77,6 +77,20 @@ def test_a_file_that_ends_too_early(tmp_path):
         open_counts(path, asked=Asked(allow_partial=True))
 
 
+def test_a_file_that_holds_more(tmp_path):
+    path = raw(tmp_path / "scan.bin")
+    asked = {"dtype": "<u2", "detector": (N, N)}
+    with pytest.raises(InputError, match=r"24 whole frames.* 3 x 7 = 21: .*or --allow-partial to take the first 21"):
+        open_counts(path, asked=Asked((3, 7), **asked))
+    reader = open_counts(path, asked=Asked((3, 7), allow_partial=True, **asked))
+    np.testing.assert_array_equal(everything(reader), COUNTS.reshape(24, N, N)[:21].reshape(3, 7, N, N))
+    assert reader.about.notes == ("not read: 3 frames after the scan",) and reader.about.missing == 0
+    path.write_bytes(path.read_bytes() + b"a footer")
+    reader = open_counts(path, asked=Asked((4, 6), **asked))
+    np.testing.assert_array_equal(everything(reader), COUNTS)
+    assert reader.about.notes == ("not read: 8 bytes after the scan",)
+
+
 @pytest.mark.parametrize("kind", ["npy", "npz", "packed"])
 def test_a_stack_needs_a_scan(tmp_path, kind):
     stack = COUNTS.reshape(24, N, N)

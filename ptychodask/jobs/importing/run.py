@@ -19,6 +19,7 @@ from ...io.kinds import DATASET
 from ...io.writer import DatasetWriter, used_pixels
 from ...model.blocks import Block
 from ...model.optics import Microscope
+from ...model.place import Place
 from ...model.scan import Detector
 from ...readers.counted import Counted, Orientation
 from ...readers.registry import opened
@@ -180,7 +181,7 @@ def import_data(
     location = str(Path(arguments.path(path, "path")).absolute())
     order = Order(location, form.name, asked, gain, orientation, used, BAND_BYTES)
     report: Steps = progress or (lambda label, done, of: None)
-    with connect(client=client, workers=workers) as dask_client:
+    with connect(client, place=Place(workers=workers)) as dask_client:
         place = describe(dask_client)
         order = replace(order, most=BAND_BYTES * place["workers"] // max(1, place["threads"]))
         shard = fitting_shard(source, order.most) if chunks is None else chunks
