@@ -20,6 +20,7 @@ _FUNCTIONS = (
     "create_dataset",
     "doctor",
     "export",
+    "import_data",
     "info",
     "open_dataset",
     "open_result",

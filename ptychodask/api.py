@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .io.create import create_dataset
     from .io.result import Result, open_result
     from .jobs.doctor import Diagnosis
+    from .jobs.importing.table import Imported
     from .jobs.plan import Plan
     from .jobs.progress import Report
     from .simulation.run import Steps
@@ -42,6 +43,7 @@ __all__ = [
     "create_dataset",
     "doctor",
     "export",
+    "import_data",
     "info",
     "open_dataset",
     "open_result",
@@ -160,6 +162,28 @@ def simulate(path: str | Path, material: str, *, progress: Steps | bool | None =
 
     with live.steps(f"simulate {material}") as shown:
         return simulation.simulate(path, material, progress=shown, **options)
+
+
+def import_data(
+    path: str | Path, output: str | Path, *, progress: Steps | bool | None = None, **options: Any
+) -> Imported:
+    """See :func:`ptychodask.jobs.importing.run.import_data`; ``progress`` may be True for a bar, or False for nothing.
+
+    Examples
+    --------
+    >>> made = ptychodask.import_data("scan.mib", "scan.zarr", scan_shape=(256, 256), energy_ev=300e3,
+    ...                               semi_angle_mrad=10, angular_step_mrad=0.2, scan_step_angstrom=1.05)
+    >>> print(made)
+    """
+    from .jobs.importing import run as importing
+
+    check_process()
+    if callable(progress) or not _shows(progress):
+        return importing.import_data(path, output, progress=progress if callable(progress) else None, **options)
+    from .viz import live
+
+    with live.steps("import") as shown:
+        return importing.import_data(path, output, progress=shown, **options)
 
 
 def _as_result(result: Result | str | Path) -> Result:

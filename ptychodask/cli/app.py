@@ -12,7 +12,7 @@ import typer
 
 from .._errors import DivergenceError, InputError, StoppedError
 from .._warnings import PtychodaskWarning
-from . import data, doctor, plan, solve
+from . import data, doctor, importing, plan, solve
 
 app = typer.Typer(
     name="ptychodask",
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(solve.demo)
 app.command()(data.simulate)
+app.command("import")(importing.import_file)
 app.command()(data.info)
 app.command()(solve.config)
 app.command()(plan.plan)

@@ -54,7 +54,7 @@ def simulate(
     """
     from .. import api
 
-    coefficients = _coefficients(aberration or [])
+    found = coefficients(aberration or [])
     with show.steps("simulate") as progress:
         api.simulate(
             output,
@@ -63,7 +63,7 @@ def simulate(
             energy_ev=energy * 1e3,
             semi_angle_mrad=semi_angle,
             defocus_angstrom=defocus,
-            aberrations=coefficients,
+            aberrations=found,
             scan_shape=scan,
             scan_step_angstrom=step,
             detector_pixels=detector,
@@ -87,7 +87,8 @@ def simulate(
     )
 
 
-def _coefficients(texts: list[str]) -> dict[str, float]:
+def coefficients(texts: list[str]) -> dict[str, float]:
+    """Aberrations from ``NAME=VALUE``."""
     found: dict[str, float] = {}
     for text in texts:
         name, _, value = (part.strip() for part in text.partition("="))

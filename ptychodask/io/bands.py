@@ -72,31 +72,38 @@ class Source:
         return found
 
 
-def fitting_shard(source: Source) -> tuple[int, int]:
-    """The default shard of the scan, lower where rows of such shards could not be held."""
+def fitting_shard(source: Source, most: int | None = None) -> tuple[int, int]:
+    """The default shard of the scan, lower where rows of such shards take more than so many bytes."""
     scan_shape = source.array.shape[:2]
     height, width = default_shard(scan_shape)
-    while height > 1 and _most_bytes(source, (height, width)) > BAND_BYTES:
+    while height > 1 and _most_bytes(source, (height, width)) > (most or BAND_BYTES):
         height = -(-height // 2)
     return height, width
-
-
-def shards_in(source: Source, shard: tuple[int, int]) -> Iterator[tuple[Block, np.ndarray]]:
-    """Every shard of the scan with its counts, in the order in which the source is best read."""
-    blocks = {(block.y0, block.x0): block for block in make_blocks(source.array.shape[:2], shard)}
-    for borders in _regions(source, shard):
-        axis, held = _way(source, borders)
-        for strip in _strips(borders, axis, held * source.pattern_bytes):
-            for corner, counts in _streamed(source, strip, axis):
-                yield blocks[corner], counts
 
 
 Borders = tuple[tuple[int, ...], tuple[int, ...]]
 """Borders of shards along both axes, of a part of the scan."""
 
 
-def _regions(source: Source, shard: tuple[int, int]) -> list[Borders]:
-    """Parts of the scan that share no chunk, each as small as it can be."""
+def shards_in(source: Source, shard: tuple[int, int]) -> Iterator[tuple[Block, np.ndarray]]:
+    """Every shard of the scan with its counts, in the order in which the source is best read."""
+    blocks = {(block.y0, block.x0): block for block in make_blocks(source.array.shape[:2], shard)}
+    for borders in regions(source, shard):
+        for corner, counts in shards_of(source, borders):
+            yield blocks[corner], counts
+
+
+def shards_of(
+    source: Source, borders: Borders, most: int | None = None
+) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Corner (y, x) and counts of every shard of one of the :func:`regions`; ``most`` bytes of it are held."""
+    axis, held = _way(source, borders)
+    for strip in _strips(borders, axis, held * source.pattern_bytes, most or BAND_BYTES):
+        yield from _streamed(source, strip, axis)
+
+
+def regions(source: Source, shard: tuple[int, int]) -> list[Borders]:
+    """Parts of the scan that share no chunk, each as small as it can be: what can be read by different processes."""
     axes = []
     for n, side, cuts in zip(source.array.shape, shard, source.cuts, strict=False):
         ends = (*range(0, n, side), n)
@@ -115,7 +122,7 @@ def _way(source: Source, borders: Borders) -> tuple[int, int]:
 
 def _most_bytes(source: Source, shard: tuple[int, int]) -> int:
     most = 0
-    for borders in _regions(source, shard):
+    for borders in regions(source, shard):
         axis, held = _way(source, borders)
         across = borders[1 - axis]
         most = max(most, held * (across[-1] - across[0]) * source.pattern_bytes)
@@ -141,12 +148,12 @@ def _held(pieces: list[int], ends: tuple[int, ...]) -> int:
     return most
 
 
-def _strips(borders: Borders, axis: int, bytes_across: int) -> list[Borders]:
+def _strips(borders: Borders, axis: int, bytes_across: int, limit: int) -> list[Borders]:
     """A part of the scan cut across ``axis`` into as few strips as can be held; a strip is a shard wide at least."""
     across = borders[1 - axis]
     shards = [0]
     for i in range(1, len(across)):
-        if (across[i] - across[shards[-1]]) * bytes_across > BAND_BYTES and i - 1 > shards[-1]:
+        if (across[i] - across[shards[-1]]) * bytes_across > limit and i - 1 > shards[-1]:
             shards.append(i - 1)
     strips = [across[a : b + 1] for a, b in pairwise([*shards, len(across) - 1])]
     return [(borders[0], strip) if axis == 0 else (strip, borders[1]) for strip in strips]

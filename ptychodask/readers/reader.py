@@ -5,78 +5,155 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from .._errors import InputError
 
 CALIBRATION = ("energy_ev", "semi_angle_mrad", "defocus_angstrom", "angular_step_mrad", "scan_step_angstrom")
-"""What :attr:`Reader.metadata` may hold: arguments of ``create_dataset``, each with its unit in its name."""
+"""What :attr:`About.metadata` may hold: arguments of ``create_dataset``, each with its unit in its name."""
+FURTHER = ("reciprocal_step_per_angstrom", "gain_adu")
+"""And what becomes one of them: the step of the detector as a spatial frequency, ADU per electron."""
+Span = tuple[int, int]
+"""From the first to the one after the last."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a person says of a file, which it may not say itself.
+
+    Parameters
+    ----------
+    scan : (int, int), optional
+        Positions (y, x).
+    inside : str
+        Which array of the file.
+    dtype : str, optional
+        Of raw values, as NumPy writes it: ``<u2``, ``float32``.
+    offset, gap : int
+        Bytes before the first raw frame, and between two of them.
+    detector : (int, int), optional
+        Pixels (ky, kx) of a raw frame.
+    tables : Path, optional
+        Folder of gains and offsets of a detector whose raw values need them.
+    dark : Path, optional
+        A scan without beam by that detector.
+    allow_partial : bool
+        Take a file that ends too early as far as it goes.
+    """
+
+    scan: tuple[int, int] | None = None
+    inside: str = ""
+    dtype: str | None = None
+    offset: int = 0
+    gap: int = 0
+    detector: tuple[int, int] | None = None
+    tables: Path | None = None
+    dark: Path | None = None
+    allow_partial: bool = False
+
+
+@dataclass(frozen=True)
+class About:
+    """What a file says beside its counts.
+
+    Parameters
+    ----------
+    metadata : mapping
+        Of :data:`CALIBRATION` and :data:`FURTHER`; what the file does not say is absent.
+    notes : tuple of str
+        Lines for people: what was not read, how other packages treat the format.
+    unit : str
+        ``electron`` where a detector counts, ``ADU`` where it measures; empty where nobody knows.
+    most : float, optional
+        The largest count that can be stored: electrons are lost there.
+    missing : int
+        Frames at the end of the scan that the file lacks, and that are read as 0.
+    in_order : bool
+        Are rows cheap to read in their order only?
+    """
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    unit: Literal["electron", "ADU", ""] = ""
+    most: float | None = None
+    missing: int = 0
+    in_order: bool = False
 
 
 class Reader(Protocol):
-    """An open file; opening reads its description only."""
+    """A file whose description was read, and no counts."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(scan_y, scan_x, ky, kx)."""
+        """(scan_y, scan_x, ky, kx), patterns in the order of rows and columns in which the file stores them."""
         ...
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the counts, as they are stored."""
+        """Of the counts that :meth:`read` gives, in the byte order of this machine."""
         ...
 
     @property
-    def together(self) -> int:
-        """Scan rows that the file stores together: read so, nothing is unpacked twice."""
+    def chunk(self) -> tuple[int, int]:
+        """Scan positions (y, x) that the file stores together: read so, nothing is unpacked twice."""
         ...
 
     @property
-    def metadata(self) -> Mapping[str, Any]:
-        """What the file says of :data:`CALIBRATION`; what it does not say is absent."""
+    def about(self) -> About:
+        """What the file says beside its counts."""
         ...
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Lines for people: what was not read, what takes long."""
-        ...
-
-    def rows(self, low: int, high: int) -> np.ndarray:
-        """Counts (high - low, scan_x, ky, kx) of scan rows ``low`` to ``high - 1``, and nothing else of the file."""
+    def read(self, rows: Span, columns: Span) -> np.ndarray:
+        """Counts [rows, columns, ky, kx] of a box of the scan, and nothing else of the file."""
         ...
 
 
 @dataclass(frozen=True)
 class Sliced:
-    """A reader of what is sliced from the file as it is: a memory map, an HDF5 dataset."""
+    """A reader of what is sliced as it is, such as an HDF5 dataset: of four dimensions, or of three with a scan.
+
+    Parameters
+    ----------
+    array : array (scan_y, scan_x, ky, kx) or (frames, ky, kx)
+    scan : (int, int), optional
+        Positions (y, x) of the frames of three dimensions.
+    chunk : (int, int)
+    about : About
+    """
 
     array: Any
-    together: int = 1
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    scan: tuple[int, int] | None = None
+    chunk: tuple[int, int] = (1, 1)
+    about: About = field(default_factory=About)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.array.shape
+        return (*(self.scan or self.array.shape[:2]), *self.array.shape[-2:])
 
     @property
     def dtype(self) -> np.dtype:
-        return self.array.dtype
+        return self.array.dtype.newbyteorder("=")
 
-    def rows(self, low: int, high: int) -> np.ndarray:
-        return np.asarray(self.array[low:high])
+    def read(self, rows: Span, columns: Span) -> np.ndarray:
+        if self.array.ndim == 4:
+            return np.asarray(self.array[slice(*rows), slice(*columns)], self.dtype)
+        found = np.zeros((rows[1] - rows[0], columns[1] - columns[0], *self.shape[2:]), self.dtype)
+        for y, row in enumerate(found, rows[0]):
+            part = np.asarray(self.array[y * self.shape[1] + columns[0] : y * self.shape[1] + columns[1]])
+            row[: len(part)] = part  # less where frames are missing
+        return found
 
 
 @dataclass(frozen=True)
 class FileCounts:
-    """The counts of a reader as an array that ``create_dataset`` takes; a row of the scan is read in its turn.
+    """The counts of a reader as an array that ``create_dataset`` takes; a piece of the scan is read in its turn.
 
     Examples
     --------
     >>> reader = open_counts("scan.h5")
-    >>> ptychodask.create_dataset("scan.zarr", FileCounts(reader), **reader.metadata)
+    >>> ptychodask.create_dataset("scan.zarr", FileCounts(reader), **reader.about.metadata)
     """
 
     reader: Reader
@@ -92,17 +169,16 @@ class FileCounts:
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """What is read together: whole rows of the scan."""
-        return (self.reader.together, *self.shape[1:])
+        """What is read together."""
+        return (*self.reader.chunk, *self.shape[2:])
 
     def __getitem__(self, box: tuple[slice, slice]) -> np.ndarray:
-        rows, columns = box
-        low, high, _ = rows.indices(self.shape[0])
-        return self.reader.rows(low, high)[:, columns]
+        (y0, y1, _), (x0, x1, _) = (part.indices(n) for part, n in zip(box, self.shape, strict=False))
+        return self.reader.read((y0, y1), (x0, x1))
 
 
-def chosen(path: Path, inside: str, shapes: Mapping[str, Sequence[int]]) -> str:
-    """Which array of a file is meant: the one that is named, or the only one with four dimensions.
+def chosen(path: Path, inside: str, shapes: Mapping[str, Sequence[int]], dimensions: tuple[int, ...] = (4,)) -> str:
+    """Which array of a file is meant: the one that is named, or the only one with so many dimensions.
 
     Parameters
     ----------
@@ -112,6 +188,8 @@ def chosen(path: Path, inside: str, shapes: Mapping[str, Sequence[int]]) -> str:
         A name in it, or nothing.
     shapes : mapping
         Of the arrays in the file, by their names.
+    dimensions : tuple of int
+        Of counts; three where a scan shape is given.
 
     Raises
     ------
@@ -120,7 +198,7 @@ def chosen(path: Path, inside: str, shapes: Mapping[str, Sequence[int]]) -> str:
     """
     if inside in shapes:
         return inside
-    fitting = [name for name, shape in shapes.items() if len(shape) == 4]
+    fitting = [name for name, shape in shapes.items() if len(shape) in dimensions]
     if len(fitting) == 1 and not inside:
         return fitting[0]
     held = ", ".join(f"{name} {tuple(shape)}" for name, shape in list(shapes.items())[:8]) or "no arrays"

@@ -14,7 +14,7 @@ import ptychodask
 from ptychodask._errors import InputError
 from ptychodask.io.dataset import dataset_info, open_dataset
 from ptychodask.readers import registry
-from ptychodask.readers.reader import CALIBRATION, FileCounts
+from ptychodask.readers.reader import CALIBRATION, About, Asked, FileCounts
 from ptychodask.readers.registry import Format, open_counts
 
 N = 16
@@ -49,15 +49,16 @@ def test_rows_in_any_order(tmp_path, kind, renamed):
         path = Path(shutil.move(path, tmp_path / "scan.of_mine"))
     reader = open_counts(path)
     assert (reader.shape, reader.dtype) == (COUNTS.shape, COUNTS.dtype)
-    assert dict(reader.metadata) == FACTS_GIVEN[kind]
+    assert dict(reader.about.metadata) == FACTS_GIVEN[kind]
     for low, high in ((3, 5), (0, 1), (1, 4), (0, 5)):
-        np.testing.assert_array_equal(reader.rows(low, high), COUNTS[low:high])
+        np.testing.assert_array_equal(reader.read((low, high), (0, 7)), COUNTS[low:high])
+        np.testing.assert_array_equal(reader.read((low, high), (2, 6)), COUNTS[low:high, 2:6])
 
 
 @pytest.mark.parametrize("kind", FACTS_GIVEN)
 def test_a_file_becomes_a_dataset_with_what_it_says(tmp_path, kind):
     reader = open_counts(save(tmp_path, kind))
-    options = {**FACTS, **reader.metadata, "chunks": (3, 2)}
+    options = {**FACTS, **reader.about.metadata, "chunks": (3, 2)}
     path = ptychodask.create_dataset(tmp_path / "scan.zarr", FileCounts(reader), **options)
     np.testing.assert_array_equal(open_dataset(path).counts.values, COUNTS)
     assert dataset_info(path).scan_step == (1.5, 1.25)
@@ -82,7 +83,7 @@ def test_files_larger_than_memory_are_opened(tmp_path, kind):
             file.create_dataset("counts", shape, "u1", chunks=(1, 16, 128, 128))
     reader = open_counts(path)
     assert reader.shape == shape
-    assert reader.rows(4000, 4001)[0, -1].sum() == 0
+    assert reader.read((4000, 4001), (4090, 4096))[0, -1].sum() == 0
 
 
 def test_an_archive_is_never_there_whole(tmp_path):
@@ -91,7 +92,7 @@ def test_an_archive_is_never_there_whole(tmp_path):
     tracemalloc.start()
     try:
         reader = open_counts(tmp_path / "scan.npz")
-        total = sum(int(reader.rows(y, y + 1).sum()) for y in range(64))
+        total = sum(int(reader.read((y, y + 1), (0, 8)).sum()) for y in range(64))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -111,10 +112,12 @@ def test_one_of_several_arrays_is_named(tmp_path, kind):
         with pytest.raises(InputError, match=f"{told}.*flat .*name one, as .*:/first"):
             open_counts(f"{path}{given}")
     reader = open_counts(f"{path}:/second")
-    np.testing.assert_array_equal(reader.rows(0, 2), COUNTS[:2])
-    assert reader.notes == ("not read: first, flat",)
-    with pytest.raises(InputError, match=r"uint16 of shape \(7, 16, 16\)"):
+    np.testing.assert_array_equal(reader.read((0, 2), (0, 7)), COUNTS[:2])
+    assert reader.about.notes == ("not read: first, flat",)
+    with pytest.raises(InputError, match=r"7 whole frames and does not say its scan.* 1 7, 7 1 fit"):
         open_counts(f"{path}:/flat")
+    flat = open_counts(f"{path}:/flat", asked=Asked(scan=(1, 7)))
+    np.testing.assert_array_equal(flat.read((0, 1), (0, 7)), COUNTS[:1])
 
 
 def _cut(path: Path) -> Path:
@@ -137,10 +140,13 @@ BAD = {
     "a folder": (lambda folder: folder, "is no file"),
     "no format": (
         lambda folder: _text(folder / "scan.txt"),
-        r"no format that is read here: give NumPy array \(\.npy\)",
+        r"in no format that is known .*npy \.npy 0%.*sure\): give --format",
     ),
     "another content": (lambda folder: _text(folder / "scan.npy"), "cannot be read as NumPy array"),
-    "cut npy": (lambda folder: _cut(save(folder, "npy")), "cannot be read as NumPy array"),
+    "cut npy": (
+        lambda folder: _cut(save(folder, "npy")),
+        r"17 whole frames and 192 bytes.*header says 5 x 7 = 35: it ends too",
+    ),
     "cut npz": (lambda folder: _cut(save(folder, "npz")), "cannot be read as NumPy archive"),
     "cut h5": (lambda folder: _cut(save(folder, "h5")), "cannot be read as HDF5"),
     "a name in npy": (lambda folder: f"{save(folder, 'npy')}:/counts", "leave :/counts out"),
@@ -166,29 +172,39 @@ def test_python_objects_are_not_loaded(tmp_path):
 
 
 @dataclass(frozen=True)
-class Frames:
-    """A reader of raw frames, as an importer would bring one."""
+class Pairs:
+    """A reader of what is stored in pairs of rows, as an importer would bring one."""
 
     path: Path
     shape: tuple[int, ...] = COUNTS.shape
     dtype: np.dtype = COUNTS.dtype
-    together: int = 2
-    metadata: dict = field(default_factory=lambda: {"energy_ev": 300e3})
-    notes: tuple[str, ...] = ()
+    chunk: tuple[int, int] = (2, 7)
+    about: About = field(default_factory=lambda: About({"energy_ev": 300e3}))
 
-    def rows(self, low: int, high: int) -> np.ndarray:
-        assert low % 2 == 0 and (high % 2 == 0 or high == 5), "rows that are stored together are read together"
+    def read(self, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
+        assert rows[0] % 2 == 0 and (rows[1] % 2 == 0 or rows[1] == 5), "what is stored together is read together"
         data = np.memmap(self.path, self.dtype, "r", shape=self.shape)
-        return np.asarray(data[low:high])
+        return np.asarray(data[slice(*rows), slice(*columns)])
 
 
 def test_a_format_is_one_line(tmp_path, monkeypatch):
-    (tmp_path / "scan.raw").write_bytes(COUNTS.tobytes())
+    (tmp_path / "scan.pairs").write_bytes(COUNTS.tobytes())
     with pytest.raises(InputError, match="no format"):
-        open_counts(tmp_path / "scan.raw")
-    line = Format("raw frames", (".raw",), b"", lambda path, inside: Frames(path))
+        open_counts(tmp_path / "scan.pairs")
+    line = Format("pairs", "pairs of rows", (".pairs",), b"", lambda path, asked: Pairs(path))
     monkeypatch.setattr(registry, "FORMATS", (*registry.FORMATS, line))
-    reader = open_counts(tmp_path / "scan.raw")
-    options = {**FACTS, **reader.metadata, "chunks": (1, 3)}  # shards end within what is stored together
+    reader = open_counts(tmp_path / "scan.pairs")
+    options = {**FACTS, **reader.about.metadata, "chunks": (1, 3)}  # shards end within what is stored together
     path = ptychodask.create_dataset(tmp_path / "scan.zarr", FileCounts(reader), **options)
     np.testing.assert_array_equal(open_dataset(path).counts.values, COUNTS)
+    made = ptychodask.import_data(tmp_path / "scan.pairs", tmp_path / "other.zarr", **FACTS)
+    np.testing.assert_array_equal(open_dataset(made).counts.values, COUNTS)
+
+
+def test_a_format_is_named(tmp_path):
+    path = Path(shutil.copy(save(tmp_path, "npy"), tmp_path / "scan.of_mine"))
+    assert open_counts(path, "NPY").shape == COUNTS.shape
+    with pytest.raises(InputError, match="'tiff' is not known: give npy, npz"):
+        open_counts(path, "tiff")
+    with pytest.raises(InputError, match="cannot be read as NumPy archive"):
+        open_counts(path, "npz")

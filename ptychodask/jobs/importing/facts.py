@@ -1,0 +1,58 @@
+"""What is known of an experiment: given by a person, said by the file, or missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..._arguments import number, shown
+from ..._errors import InputError
+from ...model.optics import wavelength
+from ...readers.reader import Reader
+
+OPTIONS = {
+    "energy_ev": "--energy (keV; energy_ev)",
+    "semi_angle_mrad": "--semi-angle (mrad; semi_angle_mrad)",
+    "angular_step_mrad": "--angular-step (mrad; angular_step_mrad: semi-angle over the bright disk's radius in pixels)",
+    "scan_step_angstrom": "--step (angstrom; scan_step_angstrom)",
+}
+"""What has to be known, and how it is given."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A value and where it is from."""
+
+    value: Any
+    source: str
+    """``given``, ``the file``, or what was done with what the file says; ``missing`` for what was assumed."""
+
+
+def gather(given: Mapping[str, Any], reader: Reader) -> dict[str, Fact]:
+    """What is known, with where it is from: what was given comes before what the file says.
+
+    Parameters
+    ----------
+    given : mapping
+        Arguments of :func:`ptychodask.import_data`; None where nothing was said.
+    reader : Reader
+        Of the file.
+
+    Raises
+    ------
+    InputError
+        If something is missing without which there is no dataset: all of it, in one line.
+    """
+    facts = {name: Fact(value, "the file") for name, value in reader.about.metadata.items()}
+    facts |= {name: Fact(value, "given") for name, value in given.items() if value is not None}
+    frequency = facts.pop("reciprocal_step_per_angstrom", None)
+    if frequency is not None and "angular_step_mrad" not in facts and "energy_ev" in facts:
+        energy = number(facts["energy_ev"].value, "energy_ev", "the beam energy in eV (300 kV is 300e3)", 1e3, 5e6)
+        step = frequency.value * wavelength(energy) * 1e3
+        facts["angular_step_mrad"] = Fact(step, f"the file: {frequency.value:.4g} per angstrom times the wavelength")
+    if missing := [told for name, told in OPTIONS.items() if name not in facts]:
+        said = ", ".join(f"{name} = {shown(facts[name].value)}" for name in OPTIONS if name in facts)
+        raise InputError(f"the file does not say all ({said or 'nothing of these'}): give {', '.join(missing)}")
+    facts.setdefault("defocus_angstrom", Fact(0.0, "missing"))
+    return facts

@@ -1,0 +1,41 @@
+"""Arguments of an import, checked before the file is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ... import _arguments as arguments
+from ..._errors import InputError
+from ...readers.reader import Asked
+
+
+def asked_of(
+    scan: Any, dataset: Any, dtype: Any, offset: Any, gap: Any, detector: Any, tables: Any, dark: Any, partial: Any
+) -> Asked:
+    """What is asked of the file, checked."""
+    return Asked(
+        scan=None if scan is None else arguments.whole_pair(scan, "scan_shape", "positions (y, x)"),
+        inside="" if dataset is None else arguments.text(dataset, "dataset", "the name of an array in the file"),
+        dtype=None if dtype is None else arguments.text(str(dtype), "dtype", "a type, as <u2"),
+        offset=arguments.whole(offset, "offset", "bytes before the first frame", 0),
+        gap=arguments.whole(gap, "gap", "bytes between two frames", 0),
+        detector=None if detector is None else arguments.whole_pair(detector, "detector_shape", "pixels (ky, kx)"),
+        tables=None if tables is None else arguments.path(tables, "tables").absolute(),
+        dark=None if dark is None else arguments.path(dark, "dark").absolute(),
+        allow_partial=arguments.switch(partial, "allow_partial"),
+    )
+
+
+def mask_of(given: Any) -> Any:
+    """A mask, or what the .npy file of that path holds."""
+    if not isinstance(given, str | Path):
+        return given
+    try:
+        return np.load(given, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"mask {given} cannot be read ({error}): give a .npy file of (ky, kx), non-zero for use"
+        ) from None

@@ -1,0 +1,99 @@
+"""The table at the end of an import: what was taken from where, and what is still missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..._tables import Row, counted, table
+from ...readers.counted import Counted
+from .facts import Fact
+from .look import Looked
+from .tasks import Order, Seen
+
+LABELS = {
+    "energy_ev": ("energy", "keV", 1e-3),
+    "semi_angle_mrad": ("semi-angle", "mrad", 1.0),
+    "angular_step_mrad": ("angle per pixel", "mrad", 1.0),
+    "scan_step_angstrom": ("scan step", "Å", 1.0),
+    "defocus_angstrom": ("defocus", "Å", 1.0),
+}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A dataset that was made of a file; it can be given wherever a path can.
+
+    Parameters
+    ----------
+    path : Path
+        Of the dataset.
+    table : tuple of rows
+        Label, value, where it is from, and whether it is known.
+    notes, warnings : tuple of str
+        What else to know of the file, and what looks wrong.
+    """
+
+    path: Path
+    table: tuple[Row, ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def rows(self) -> tuple[Row, ...]:
+        """What ``ptychodask import`` prints."""
+        return self.table
+
+    def __str__(self) -> str:
+        return "\n".join([str(self.path), table(self.table), *(f"note: {note}" for note in self.notes)])
+
+
+def rows_of(order: Order, file: Counted, facts: Mapping[str, Fact], looked: Looked, target: Path) -> list[Row]:
+    """The table."""
+    height, width, ky, kx = file.reader.shape
+    n, reader = file.pixels, file.reader
+    padded = "" if (ky, kx) == (n, n) else f", in {n} x {n} pixels of which {int(order.used.sum())} are used"
+    rows: list[Row] = [
+        ("scan", f"{height} x {width}", "given" if order.asked.scan else "the file", None),
+        ("patterns", f"{ky} x {kx} {reader.dtype}", f"{order.name}, stored as {file.stored}{padded}", None),
+        ("counts", _unit(file), f"{looked.electrons:.4g} electrons in a pattern ({looked.frames} looked at)", None),
+        ("orientation", str(file.orientation), "rows and columns of the file are ky and kx", None),
+    ]
+    if "gain_adu" in facts:
+        rows.append(("gain", f"{file.gain:g} ADU", f"{facts['gain_adu'].source}, per electron", None))
+    for name, (label, unit, scale) in LABELS.items():
+        fact = facts[name]
+        values = fact.value if isinstance(fact.value, list | tuple) else [fact.value]
+        text = " x ".join(f"{value * scale:.6g}" for value in values)
+        source, known = fact.source, None
+        if source == "missing":
+            source = f"missing, 0 is taken: give --defocus; `ptychodask reconstruct {target.name}` says which would fit"
+            known = False
+        rows.append((label, f"{text} {unit}", source, known))
+    return rows
+
+
+def _unit(file: Counted) -> str:
+    if file.gain is not None:
+        return "value / gain, rounded"
+    return "as counted" if file.reader.about.unit == "electron" else "whole numbers, taken as electrons"
+
+
+def warnings_of(seen: Seen, missing: int, patterns: int) -> tuple[str, ...]:
+    """What of all frames looks wrong."""
+    found = []
+    if dark := seen.dark - missing:
+        found.append(
+            f"{dark} of {counted(patterns, 'pattern')} {'holds' if dark == 1 else 'hold'} no electrons: --set"
+            " data.exclude=misfired leaves them out of a reconstruction"
+        )
+    if seen.saturated:
+        found.append(
+            f"{counted(seen.saturated, 'pattern')} hold pixels at the detector's limit, where electrons are lost"
+        )
+    if seen.negative:
+        found.append(f"{counted(seen.negative, 'value')} below minus half an electron were stored as 0")
+    return tuple(found)

@@ -1,0 +1,126 @@
+"""What a worker does: open the file, and write the shards of a part of the scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ..._errors import InputError
+from ...io.bands import Borders, Source, shards_of
+from ...io.written import ShardSummary, check_counts, in_scan, write_shard
+from ...model.blocks import Block
+from ...readers.counted import Counted, Orientation
+from ...readers.reader import Asked, Reader
+from ...readers.registry import open_counts
+from .look import saturation
+
+
+@dataclass(frozen=True)
+class Order:
+    """How a file becomes counts: what a worker needs to open it again.
+
+    Parameters
+    ----------
+    path, name, asked
+        As for :func:`ptychodask.readers.registry.open_counts`.
+    gain, orientation
+        As for :class:`ptychodask.readers.counted.Counted`.
+    used : bool array [N, N]
+        Pixels that count; 0 is stored in the others.
+    most : int
+        Bytes of the file that are held together.
+    """
+
+    path: str
+    name: str
+    asked: Asked
+    gain: float | None
+    orientation: Orientation
+    used: np.ndarray
+    most: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a part of the scan showed.
+
+    Parameters
+    ----------
+    shards : tuple of ShardSummary
+    dark, saturated : int
+        Frames without an electron, and with a pixel at the detector's limit.
+    negative : int
+        Values below minus half an electron, which are stored as 0.
+    """
+
+    shards: tuple[ShardSummary, ...] = ()
+    dark: int = 0
+    saturated: int = 0
+    negative: int = 0
+
+
+Part = tuple[Borders, tuple[Block, ...]]
+"""A part of the scan that shares no chunk of the file with another, and the shards in it."""
+
+
+def write_parts(order: Order, folder: str, parts: Iterable[Part]) -> Seen:
+    """Write the shards of some parts of the scan, each piece of the file read once."""
+    reader = _opened(order.path, order.name, order.asked, folder)
+    counted = Counted(reader, order.gain, order.orientation)
+    return together([write_part(counted, order, folder, part) for part in parts])
+
+
+@lru_cache(
+    maxsize=1
+)  # the description of a file may take long to read; of another import (its folder) it is read again
+def _opened(path: str, name: str, asked: Asked, folder: str) -> Reader:
+    return open_counts(path, name, asked)
+
+
+def let_go() -> None:
+    """Close the file that this process has opened for its tasks."""
+    _opened.cache_clear()
+
+
+def write_part(counted: Counted, order: Order, folder: str, part: Part) -> Seen:
+    """Write the shards of a part."""
+    borders, blocks = part
+    at = {(block.y0, block.x0): block for block in blocks}
+    limit, seen, all_used = saturation(counted), [], bool(order.used.all())
+    for corner, values in shards_of(Source.of(counted), borders, order.most):
+        block = at[corner]
+        if not all_used:  # what stands in other pixels is never looked at
+            values = np.where(order.used, values, np.zeros((), values.dtype))
+        full = 0
+        if limit is not None and values.max(initial=0) >= limit:  # a rare case, which takes longer
+            full = int((values >= limit).any(axis=(-2, -1)).sum())
+        counts = counted.electrons(values)
+        negative = 0
+        if order.gain is not None:
+            negative = int((counts < 0).sum())
+            counts = counts.clip(0)
+        elif counts.dtype.kind == "f" and not (counts == np.rint(counts)).all():
+            raise InputError(f"values {in_scan(block)} are no whole numbers: give --gain (ADU per electron)")
+        if counts.max(initial=0) > np.iinfo(counted.stored).max:
+            raise InputError(
+                f"counts up to {counts.max():g} {in_scan(block)} do not fit {counted.stored}: mask dead pixels with"
+                " --mask, or give --gain"
+            )
+        check_counts(counts, block)  # before it is cast: NaN, and negative numbers of a type with a sign
+        summary = write_shard(Path(folder), block, counts.astype(counted.stored))
+        seen.append(Seen((summary,), int((counts.max(axis=(-2, -1)) == 0).sum()), full, negative))
+    return together(seen)
+
+
+def together(parts: list[Seen]) -> Seen:
+    """All that was seen."""
+    return Seen(
+        tuple(shard for part in parts for shard in part.shards),
+        sum(part.dark for part in parts),
+        sum(part.saturated for part in parts),
+        sum(part.negative for part in parts),
+    )
