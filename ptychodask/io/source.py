@@ -215,16 +215,13 @@ class ZarrBlocks:
         if not boxes:
             return InputError(self._unreadable(whole, "", error, "check the file system, then try again"))
         more = f" and {len(boxes) - 1} more chunks" if len(boxes) > 1 else ""
-        remedy = (
-            "it is damaged, copy or write the dataset again, or leave the positions out with --mask-damaged"
-            " (data.on_damage = mask)"
-        )
+        remedy = "copy it again, or leave the positions out with --mask-damaged (data.on_damage = mask)"
         return InputError(self._unreadable(boxes[0], more, error, remedy))
 
     def _unreadable(self, box: Box, more: str, error: Exception, remedy: str) -> str:
         stored = box if self.selection is None else self.selection.in_store(box)
         return (
-            f"{self.path}: the counts of scan {where(stored)}{more} cannot be read ({first_line(error)}) from"
+            f"{self.path}: the counts of scan {where(stored)}{more} cannot be read ({_reason(error)}) from"
             f" {', '.join(self._shards(box))}: {remedy}"
         )
 
@@ -234,6 +231,12 @@ class ZarrBlocks:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the bytes of two checksums."""
+    text = first_line(error)
+    return "the checksum does not fit" if "checksum" in text else text
 
 
 def stored_bytes(path: str) -> int:
