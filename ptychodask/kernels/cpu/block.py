@@ -17,6 +17,7 @@ from ...model.state import Model, is_pure_phase, on_phase, transmission
 from ...physics.views import split_positions, window
 from ...solver.problem import Problem, probe_spectra
 from ...solver.update import ObjectSums, ProbeSums, Sums, Update
+from ..terms import DETECTOR, LOSS
 from . import chain, fused
 from .detector import counted, measure, own_entropy, parts_of, rules_of
 from .vectors import LANES, compiled
@@ -36,7 +37,7 @@ class Window(NamedTuple):
 
 class Totals(NamedTuple):
     """Sums over patterns: gradient [S, 1 or 2, H, W + 8] and light [S, H, W + 8] of the object, of the probe (in the
-    layout of its spectra, and [N, N]), and six numbers of :class:`Sums`."""
+    layout of its spectra, and [N, N]), and those of ``terms.DETECTOR``."""
 
     gradient: np.ndarray
     light: np.ndarray
@@ -75,7 +76,7 @@ def partial(
     total = Totals(
         np.zeros((slices, 1 if pure else 2, height, width + LANES), np.float32),
         np.zeros((slices, height, width + LANES), np.float32),
-        np.zeros_like(spectra), np.zeros((n, n), np.float32), np.zeros(6),
+        np.zeros_like(spectra), np.zeros((n, n), np.float32), np.zeros(len(DETECTOR)),
     )  # fmt: skip
     moves = problem.probe_moves(model.iteration) and not evaluate_only
     rules, space = rules_of(problem, patterns), workspace(slices, len(spectra), n, pure)
@@ -85,9 +86,9 @@ def partial(
         parts = parts_of(patterns, low, high)
         with counted(parts, high - low, n, space) as counts:
             if rules.poisson:
-                total.sums[2] += own_entropy(problem, tables.weights, rules, parts.measured, counts.measured)
+                total.sums[LOSS] += own_entropy(problem, tables.weights, rules, parts.measured, counts.measured)
             _run(space, tables, seen, low, high, rules, counts, background, moves, evaluate_only, total)
-    sums = Sums(float(block.size), *total.sums.tolist())
+    sums = Sums(patterns=float(block.size), **dict(zip(DETECTOR, total.sums.tolist(), strict=True)))
     if evaluate_only:
         return Update(sums)
     probe = None

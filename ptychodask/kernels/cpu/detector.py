@@ -12,6 +12,7 @@ from ...counts.events import Events
 from ...counts.patterns import Counts, Patterns
 from ...physics.likelihood import AMPLITUDE_FLOOR, FISHER_STEP, LOG_FLOOR
 from ...solver.problem import Problem
+from ..terms import BACKGROUND_DENOMINATOR, BACKGROUND_NUMERATOR, ELECTRONS, HELD_LOSS, INTENSITY, LOSS
 from . import fused
 from .vectors import inlined
 from .workspace import Workspace
@@ -120,7 +121,7 @@ def own_entropy(problem: Problem, weights: np.ndarray, rules: Rules, part: Part,
 
 @inlined
 def measure(rules: Any, counted: Any, b: int, weights: Any, intensity: Any, rho: Any, sums: Any) -> None:
-    """Add a pattern's losses (without :func:`own_entropy`) and totals to ``sums`` (in the order of :class:`Sums`), and
+    """Add a pattern's losses (without :func:`own_entropy`) and totals to ``sums`` (see ``terms``), and
     set its residual factor."""
     share, scale = np.float32(rules.share), np.float32(1 / rules.pixels**2)
     counts, measured = counted.fitted[b], counted.measured[b]
@@ -132,15 +133,15 @@ def measure(rules: Any, counted: Any, b: int, weights: Any, intensity: Any, rho:
         loss = rules.share * expected - electrons_measured - entropy
     else:
         electrons, expected, loss = fused.amplitude(counts, measured, intensity, weights, share, _FLOOR, scale, rho)
-    sums[0] += electrons
-    sums[1] += expected
-    sums[2] += loss
+    sums[ELECTRONS] += electrons
+    sums[INTENSITY] += expected
+    sums[LOSS] += loss
     if rules.held_ratio > 0:
         low, high = counted.start[b], counted.start[b + 1]
         pixel, count = counted.pixel[low:high], counted.electrons[low:high]
-        sums[3] += fused.loss_held(pixel, count, intensity, rules.pixels, rules.held_ratio, expected, LOG_FLOOR)
+        sums[HELD_LOSS] += fused.loss_held(pixel, count, intensity, rules.pixels, rules.held_ratio, expected, LOG_FLOOR)
     if rules.background:
         epsilon = rules.epsilon if rules.poisson else AMPLITUDE_FLOOR
         numerator, denominator = fused.background_sums(counts, intensity, weights, epsilon)
-        sums[4] += numerator
-        sums[5] += denominator
+        sums[BACKGROUND_NUMERATOR] += numerator
+        sums[BACKGROUND_DENOMINATOR] += denominator

@@ -12,6 +12,7 @@ from ...model.state import Model
 from ...physics.expected_loss import table
 from ...solver.problem import Problem
 from ..plain import batches
+from ..terms import FIT
 from . import chain, fused
 from .block import see
 from .detector import counted, parts_of
@@ -27,7 +28,7 @@ def compare(
     n, likelihood = problem.pixels, problem.likelihood
     poisson, epsilon = likelihood.residual == "poisson", np.float32(likelihood.epsilon)
     space, patterns = workspace(problem.slices, len(seen.spectra), n, views is None), Patterns(counts, None, None, n)
-    found = np.zeros(3)
+    found = np.zeros(len(FIT))
     for part in batches(len(chosen), RUN):
         with counted(parts_of(patterns, part.start, part.stop), part.stop - part.start, n, space) as laid:
             _compare(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...physics.expected_loss import FAINTEST, TOP
+from ..terms import EXPECTED_LOSS, EXPECTED_VARIANCE, LINE_DENOMINATOR, LINE_NUMERATOR, TESTED_LOSS
 from .vectors import LANES
 from .vectors import compiled_loops as compiled
 
@@ -187,9 +188,9 @@ def compare(counts: Any, intensity: Any, weights: Any, table: Any, poisson: bool
             share = w * min(i / faintest, np.float32(1))
             row_m += share * (table[k, 0] + between * (table[k + 1, 0] - table[k, 0]))
             row_v += share * (table[k, 1] + between * (table[k + 1, 1] - table[k, 1]))
-        sums[0] += row_l
-        sums[1] += row_m
-        sums[2] += row_v
+        sums[TESTED_LOSS] += row_l
+        sums[EXPECTED_LOSS] += row_m
+        sums[EXPECTED_VARIANCE] += row_v
 
 
 @compiled
@@ -204,8 +205,8 @@ def line(counts: Any, here: Any, ahead: Any, behind: Any, weights: Any, epsilon:
             fisher = weights[y, x] / (i + epsilon)
             row_n += fisher * (counts[y, x] - i) * slope
             row_d += fisher * slope * slope
-        sums[0] += row_n
-        sums[1] += row_d
+        sums[LINE_NUMERATOR] += row_n
+        sums[LINE_DENOMINATOR] += row_d
 
 
 @compiled

@@ -13,6 +13,7 @@ from ...solver.problem import Problem
 from ...solver.update import Sums, Update
 from ..along import STEP, line_of, three
 from ..plain import batches
+from ..terms import LINE
 from . import chain, fused
 from .block import see
 from .detector import counted, parts_of
@@ -38,7 +39,7 @@ def line_search(
     seen, n = tuple(window for window, _, _ in looks), problem.pixels
     space = workspace(problem.slices, len(model.probe), n, looks[0][2] is None)
     maps = tuple(aligned(space.intensity.shape) for _ in seen)
-    sums, used = np.zeros(2), Patterns(line.counts, None, None, n)
+    sums, used = np.zeros(len(LINE)), Patterns(line.counts, None, None, n)
     for part in batches(len(line.chosen), RUN):
         with counted(parts_of(used, part.start, part.stop), part.stop - part.start, n, space) as laid:
             _line(

@@ -41,6 +41,7 @@ _options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 def _sources() -> str:
     """Hash of all files with compiled code."""
     constants = [Path(__file__).parents[2] / "physics" / name for name in ("likelihood.py", "expected_loss.py")]
+    constants.append(Path(__file__).parents[1] / "terms.py")
     files = sorted([*Path(__file__).parent.glob("*.py"), *constants])
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 

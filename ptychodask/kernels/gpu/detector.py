@@ -13,6 +13,7 @@ from ...model.state import Model
 from ...physics.likelihood import AMPLITUDE_FLOOR
 from ...solver.problem import Problem
 from ...solver.update import Sums
+from ..terms import DETECTOR, FIT
 from . import cuda
 from .device import Device
 from .workspace import THREADS, GpuWorkspace
@@ -74,7 +75,7 @@ class Detector:
         held = patterns.held if fraction is not None else None
         share = fraction if fraction is not None and patterns.train is not None else 1.0
         ratio = (1 - fraction) / fraction if fraction is not None and held is not None else 0.0
-        sums = device.empty((size, cuda.CHUNKS, cuda.TERMS), np.float64)
+        sums = device.empty((size, cuda.CHUNKS, len(DETECTOR)), np.float64)
         fitted, train = sent(patterns.fitted, device), patterns.train if fraction is not None else None
         return cls(
             problem, fitted, None if train is None else sent(train, device),
@@ -90,7 +91,7 @@ class Detector:
             measured = dense(self.train, part, space, space.measured)
         held = self.held or DeviceEvents(None, None, None)  # null pointers, not read where nothing is held out
         space.device.launch(
-            "detector", (cuda.CHUNKS, part.stop - part.start), (cuda.DETECTOR_THREADS,), cuda.sums_bytes(cuda.TERMS),
+            "detector", (cuda.CHUNKS, part.stop - part.start), (cuda.DETECTOR_THREADS,), cuda.sums_bytes(len(DETECTOR)),
             space.psi, counts, measured, held.start, held.pixel, held.count, part.start, space.weights, modes, poisson,
             self.scale, self.background, float(likelihood.epsilon) if poisson else AMPLITUDE_FLOOR, self.share,
             self.ratio, self.sums[part],
@@ -98,10 +99,10 @@ class Detector:
 
     def total(self, sums: np.ndarray) -> Sums:
         """Sums of the block, added in the order of its patterns."""
-        values = sums.reshape(-1, cuda.TERMS).sum(axis=0).tolist()
+        values = dict(zip(DETECTOR, sums.reshape(-1, len(DETECTOR)).sum(axis=0).tolist(), strict=True))
         if not self.problem.settings.background:
-            values[4:] = 0.0, 0.0
-        return Sums(float(len(sums)), *values)
+            values |= {"background_numerator": 0.0, "background_denominator": 0.0}
+        return Sums(patterns=float(len(sums)), **values)
 
 
 def compare(
@@ -117,7 +118,7 @@ def compare(
     likelihood = problem.likelihood
     measured = dense(counts, part, space, space.counts)
     space.device.launch(
-        "compare", (cuda.CHUNKS, part.stop - part.start), (cuda.DETECTOR_THREADS,), cuda.sums_bytes(cuda.FIT_TERMS),
+        "compare", (cuda.CHUNKS, part.stop - part.start), (cuda.DETECTOR_THREADS,), cuda.sums_bytes(len(FIT)),
         space.psi, measured, space.weights, len(model.probe), likelihood.residual == "poisson", float(model.background),
         float(likelihood.epsilon), expected, sums,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from ...model.state import Model
 from ...physics.expected_loss import table
 from ...solver.problem import Problem
 from ..plain import batches
+from ..terms import FIT
 from . import cuda, detector
 from .block import begin, forward
 from .workspace import GpuWorkspace
@@ -22,12 +23,12 @@ def compare(
     """See :func:`ptychodask.kernels.plain.compare`."""
     with space.device as device:
         run = begin(problem, block, model, space, True, chosen)
-        sums: Array = device.empty((len(chosen), cuda.CHUNKS, cuda.FIT_TERMS), np.float64)
+        sums: Array = device.empty((len(chosen), cuda.CHUNKS, len(FIT)), np.float64)
         expected = device.upload(table(problem.likelihood).view(np.complex64)[:, 0])
         source = detector.sent(counts, device)
         for part in batches(len(chosen), space.room):
             forward(run, part, True)
             detector.compare(problem, source, part, space, model, expected, sums[part])
         (found,) = device.download(sums)
-    loss, mean, variance = found.reshape(-1, cuda.FIT_TERMS).sum(axis=0).tolist()
+    loss, mean, variance = found.reshape(-1, len(FIT)).sum(axis=0).tolist()
     return loss, mean, variance

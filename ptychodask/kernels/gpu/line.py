@@ -11,6 +11,7 @@ from ...solver.problem import Problem
 from ...solver.update import Sums, Update
 from ..along import STEP, line_of, three
 from ..plain import batches
+from ..terms import LINE
 from . import cuda, detector
 from .block import begin, forward
 from .workspace import GpuWorkspace
@@ -35,17 +36,17 @@ def line_search(
         runs = [begin(problem, block, its, space, True, line.chosen) for its in models]
         source = detector.sent(line.counts, device)
         maps = [device.empty((min(size, space.room), n, n), np.float32) for _ in runs]
-        sums = device.empty((size, cuda.CHUNKS, cuda.LINE_TERMS), np.float64)
+        sums = device.empty((size, cuda.CHUNKS, len(LINE)), np.float64)
         for part in batches(size, space.room):
             patterns_now = part.stop - part.start
             for run, intensity in zip(runs, maps, strict=True):
                 forward(run, part, True)
                 space.per_pixel("predict", patterns_now, space.psi, len(model.probe), background, intensity)
             device.launch(
-                "line", (cuda.CHUNKS, patterns_now), (cuda.DETECTOR_THREADS,), cuda.sums_bytes(cuda.LINE_TERMS),
+                "line", (cuda.CHUNKS, patterns_now), (cuda.DETECTOR_THREADS,), cuda.sums_bytes(len(LINE)),
                 detector.dense(source, part, space, space.counts), *maps, space.weights, line.epsilon, 0.5 / STEP,
                 sums[part],
             )  # fmt: skip
         (found,) = device.download(sums)
-    numerator, denominator = found.reshape(-1, cuda.LINE_TERMS).sum(axis=0).tolist()
+    numerator, denominator = found.reshape(-1, len(LINE)).sum(axis=0).tolist()
     return Update(Sums(line_numerator=numerator, line_denominator=denominator))

@@ -10,18 +10,11 @@ from importlib.resources import files
 
 from ....physics.expected_loss import ENTRIES, FAINTEST, TOP
 from ....physics.likelihood import FISHER_STEP, LOG_FLOOR
+from ...terms import enumerations
 
 CHUNKS = 8
 """Thread blocks that share a pattern on the detector."""
 DETECTOR_THREADS = 256
-TERMS = 6
-"""Sums that the detector makes: electrons, intensity, loss, held-out loss, background numerator and denominator."""
-FIT_TERMS = 3
-"""Sums that say how well the model fits: loss, its expectation, its variance."""
-
-LINE_TERMS = 2
-"""Sums of the line search: numerator and denominator."""
-
 TILES = (64, 128)
 """Sides N of patterns whose whole multislice chain runs in one kernel, with the wave in shared memory."""
 KERNELS = (
@@ -43,7 +36,9 @@ def kernels(pixels: int) -> tuple[str, ...]:
 def source(pixels: int) -> str:
     """One translation unit with all kernels: a change of any file changes what a compiler's cache is keyed by."""
     names = FILES + (TILE_FILES if pixels in TILES else ())
-    return "\n".join(f'#line 1 "{name}"\n{(files(__name__) / name).read_text(encoding="utf-8")}' for name in names)
+    return enumerations() + "\n".join(
+        f'#line 1 "{name}"\n{(files(__name__) / name).read_text(encoding="utf-8")}' for name in names
+    )
 
 
 def options(pixels: int) -> tuple[str, ...]:

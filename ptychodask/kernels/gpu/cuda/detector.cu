@@ -12,8 +12,6 @@
 // Each chunk writes its own float64 sums [B][CHUNKS][TERMS]; the host adds them in their order. Within a chunk a tree
 // of fixed shape adds them: the same bits on every run.
 
-enum Term { ELECTRONS, EXPECTED, LOSS, HELD, BACKGROUND_NUMERATOR, BACKGROUND_DENOMINATOR, TERMS };
-
 __device__ inline float predicted(const float2* psi, int modes, int p, float background) {
     float sum = 0.0f;
     for (int m = 0; m < modes; m++) sum += norm(psi[size_t(m) * AREA + p]);
@@ -67,13 +65,13 @@ extern "C" __global__ void __launch_bounds__(DETECTOR_THREADS) detector(
     counts += size_t(b) * AREA;
     measured += size_t(b) * AREA;
     if (ratio > 0.0f)
-        own[HELD] = held_events(
+        own[HELD_LOSS] = held_events(
             psi, held_start, held_pixel, held_count, first, low, high, modes, background, ratio);
     __syncthreads();
     for (int p = low + t; p < high; p += DETECTOR_THREADS) {
         const float w = weights[p], n = counts[p], i = predicted(psi, modes, p, background);
         own[ELECTRONS] += double(w * n);
-        own[EXPECTED] += double(w * i);
+        own[INTENSITY] += double(w * i);
         own[LOSS] += double(
             w * (poisson ? poisson_loss(measured[p], share * i, share * e) : amplitude_loss(measured[p], share * i)));
         const float fisher = w / (i + e);
@@ -87,15 +85,13 @@ extern "C" __global__ void __launch_bounds__(DETECTOR_THREADS) detector(
             value = make_float2(factor * value.x, factor * value.y);
         }
     }
-    own[HELD] += double(ratio) * own[EXPECTED];
+    own[HELD_LOSS] += double(ratio) * own[INTENSITY];
     add_up(own, tree, sums);
 }
 
 // How well the model fits: per chunk the sums of the loss of `counts`, and of the mean and the variance that Poisson
 // noise around the intensity gives it: [B][CHUNKS][FIT_TERMS]. `table` is expected_loss.table, (mean, variance) at
 // EXPECTED_ENTRIES intensities, uniform in log I.
-
-enum Fit { FIT_LOSS, FIT_MEAN, FIT_VARIANCE, FIT_TERMS };
 
 __device__ inline float2 expected_loss(float i, const float2* table) {
     const float low = logf(EXPECTED_FAINTEST), steps = (EXPECTED_ENTRIES - 1) / (logf(EXPECTED_TOP) - low);
@@ -118,9 +114,9 @@ extern "C" __global__ void __launch_bounds__(DETECTOR_THREADS) compare(
     for (int p = low + t; p < high; p += DETECTOR_THREADS) {
         const float w = weights[p], n = counts[p], i = predicted(psi, modes, p, background);
         const float2 expected = expected_loss(i, table);
-        own[FIT_LOSS] += double(w * (poisson ? poisson_loss(n, i, e) : amplitude_loss(n, i)));
-        own[FIT_MEAN] += double(w * expected.x);
-        own[FIT_VARIANCE] += double(w * expected.y);
+        own[TESTED_LOSS] += double(w * (poisson ? poisson_loss(n, i, e) : amplitude_loss(n, i)));
+        own[EXPECTED_LOSS] += double(w * expected.x);
+        own[EXPECTED_VARIANCE] += double(w * expected.y);
     }
     add_up(own, tree, sums);
 }
@@ -133,8 +129,6 @@ extern "C" __global__ void predict(const float2* psi, int modes, float backgroun
 
 // The line search: per chunk the sums of f (n - I) dI and f dI^2, f = w / (I + e), dI = scale (ahead - behind):
 // [B][CHUNKS][LINE_TERMS].
-enum Along { LINE_NUMERATOR, LINE_DENOMINATOR, LINE_TERMS };
-
 extern "C" __global__ void __launch_bounds__(DETECTOR_THREADS) line(
     const float* counts, const float* here, const float* ahead, const float* behind, const float* weights, float e,
     float scale, double* sums) {
