@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from . import events as events
     from ._errors import *  # noqa: F403
     from ._warnings import *  # noqa: F403
     from .api import *  # noqa: F403
@@ -40,11 +41,13 @@ _HOMES = {
     "Microscope": "model.optics",
     "Detector": "model.scan",
 }
-__all__ = [*_HOMES]
+__all__ = [*_HOMES, "events"]
 
 
 def __getattr__(name: str) -> Any:
     # names are loaded when they are used: the command line must answer --help at once
+    if name == "events":
+        return importlib.import_module(".events", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module 'ptychodask' has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

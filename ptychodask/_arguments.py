@@ -141,15 +141,22 @@ def function(value: Any, name: str, wanted: tuple[str, ...]) -> Any:
         return None
     if not callable(value):
         raise InputError(f"{name} = {shown(value)}: {told}")
+    if (trouble := refusal(value, wanted)) is not None:
+        raise InputError(f"{name} takes other arguments ({trouble}): {told}")
+    return value
+
+
+def refusal(function: Any, wanted: tuple[str, ...]) -> str | None:
+    """Why a function cannot be called with as many arguments; None where it can, or where nobody knows."""
     try:
-        signature = inspect.signature(value)
+        signature = inspect.signature(function)
     except Exception:  # of some compiled functions nobody knows it, which Python says in several ways
-        return value
+        return None
     try:
         signature.bind(*wanted)
     except TypeError as error:
-        raise InputError(f"{name} takes other arguments ({error}): {told}") from None
-    return value
+        return str(error)
+    return None
 
 
 def real_array(value: Any, name: str, shape: tuple[int, ...], wanted: str) -> np.ndarray:

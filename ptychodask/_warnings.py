@@ -15,7 +15,7 @@ class PtychodaskWarning(UserWarning):
 def warn(text: str) -> None:
     """Warn, naming the line of the user's that called into the package.
 
-    A run has an observer, so there ``report("warning", {"text": ...})`` is used instead.
+    A run has observers, who are told of :class:`ptychodask.events.Warned` instead.
     """
     warnings.warn(text, PtychodaskWarning, stacklevel=_caller())
 

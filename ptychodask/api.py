@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from .jobs.doctor import Diagnosis
     from .jobs.importing.table import Imported
     from .jobs.plan import Plan
-    from .jobs.progress import Report
     from .simulation.run import Steps
 
 __all__ = [
@@ -138,17 +137,20 @@ def _shows(progress: Any) -> bool:
 
 
 @contextmanager
-def _observer(progress: Report | bool | None) -> Iterator[Report | None]:
+def _observers(progress: Any) -> Iterator[list[Any]]:
     """Who takes the events of a run, see :func:`reconstruct`."""
-    if callable(progress):
-        yield arguments.function(progress, "progress", ("event", "values"))
-    elif _shows(progress):
-        from .viz import live  # rich takes its time to import
+    from .jobs.observers import observer_of
 
-        with live.reconstruction(warn) as shown:
-            yield shown
-    else:
-        yield None
+    with ExitStack() as stack:
+        found = []
+        for one in progress if isinstance(progress, list | tuple) else [progress]:
+            if not (one is None or isinstance(one, bool)):
+                found.append(observer_of(one))
+            elif _shows(one):
+                from .viz import live  # rich takes its time to import
+
+                found.append(stack.enter_context(live.reconstruction(warn)))
+        yield found
 
 
 def simulate(path: str | Path, material: str, *, progress: Steps | bool | None = None, **options: Any) -> Path:
@@ -199,7 +201,7 @@ def reconstruct(
     *,
     output: str | Path | None = None,
     overwrite: bool = False,
-    progress: Report | bool | None = None,
+    progress: Any = None,
 ) -> Result:
     """Reconstruct object and probe by LSQ-ML on Dask.
 
@@ -218,10 +220,13 @@ def reconstruct(
         this process.
     overwrite : bool
         Replace an existing result, and drop an unfinished run for it. Nothing else is ever replaced.
-    progress : callable or bool, optional
-        Called with events, see :mod:`ptychodask.jobs.progress`. True shows a bar, or plain lines where a bar cannot
-        move; False nothing; by default a bar in a notebook or a terminal. Warnings go to a callable, or else are
-        :class:`ptychodask.PtychodaskWarning`.
+    progress : callable, object, bool or list of them, optional
+        Who is told what happens. A function of one argument gets the events of :mod:`ptychodask.events`, an object
+        those that it has a method for (``iterated(event)`` for :class:`~ptychodask.events.Iterated`). A function of two
+        gets them as a name (``start``, ``iteration``, ``restart``, ``warning``, ``waiting``, ``finished``,
+        ``checkpoint``) and a dictionary of values. True shows a bar, or plain lines where a bar cannot move; False
+        nothing; by default a bar in a notebook or a terminal. Warnings that nobody takes are
+        :class:`ptychodask.PtychodaskWarning`. What an observer raises stops the run; :func:`resume` goes on.
 
     Returns
     -------
@@ -252,8 +257,8 @@ def reconstruct(
     client, overwrite = a_place(client), arguments.switch(overwrite, "overwrite")
     wanted = arguments.path(output, "output") if output is not None else _scratch() / "result.zarr"
     target = check_output(wanted, RESULT, overwrite)
-    with _asked_for(data, whole=job.data.on_damage == "stop") as dataset, _observer(progress) as observer:
-        start(dataset, job, target, overwrite, client, observer)
+    with _asked_for(data, whole=job.data.on_damage == "stop") as dataset, _observers(progress) as observers:
+        start(dataset, job, target, overwrite, client, observers)
     return open_result(target)
 
 
@@ -263,7 +268,7 @@ def resume(
     *,
     data: str | Path | None = None,
     engine: dict[str, Any] | None = None,
-    progress: Report | bool | None = None,
+    progress: Any = None,
 ) -> Result:
     """Continue an interrupted run to the same bits as if it had not been interrupted; a finished one is opened.
 
@@ -279,7 +284,7 @@ def resume(
         Where the dataset is now, if it was moved since; its fingerprint must be that of the run.
     engine : dict, optional
         Replaces options of ``config.engine``, such as ``{"workers": 4}``. ``block`` and ``backend`` cannot change.
-    progress : callable or bool, optional
+    progress : callable, object, bool or list of them, optional
         As for :func:`reconstruct`.
     """
     from .distributed.cluster import a_place
@@ -292,8 +297,8 @@ def resume(
     target = resolved(output)
     options = arguments.mapping(engine, "engine", "options of config.engine")
     moved_to = None if data is None else _as_path(data)
-    with _observer(progress) as observer:
-        take_up(target, moved_to, options, a_place(client), observer)
+    with _observers(progress) as observers:
+        take_up(target, moved_to, options, a_place(client), observers)
     return open_result(target)
 
 

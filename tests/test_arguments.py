@@ -295,7 +295,8 @@ BAD_CALLS: dict[str, list[Callable[[Path], Any]]] = {
     "calibrate": [lambda scan: ptychodask.plan(scan, calibrate="no")],
     "progress": [
         lambda scan: ptychodask.reconstruct(scan, progress=5),
-        lambda scan: ptychodask.reconstruct(scan, progress=print_one),
+        lambda scan: ptychodask.reconstruct(scan, progress=object()),
+        lambda scan: ptychodask.reconstruct(scan, progress=[print_one, "bar"]),
         lambda scan: ptychodask.resume("result.zarr", progress=lambda: None),
         lambda scan: ptychodask.reconstruct(scan, progress=lambda event, values, more: None),
     ],

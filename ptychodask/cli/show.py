@@ -21,7 +21,7 @@ def warning(text: str) -> None:
 
 
 def reconstruction() -> AbstractContextManager[live.Reconstruction]:
-    """Shows a run: gives the callable for its events."""
+    """Shows a run: gives the observer of its events."""
     return live.reconstruction(warning)
 
 

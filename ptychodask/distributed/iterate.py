@@ -19,6 +19,7 @@ from distributed import Client, Future
 from .._array import held_bytes
 from ..model.blocks import Block, BlockSource
 from .placement import FAN_IN
+from .spent import Spent, add
 from .stream import supplies
 from .together import Together
 
@@ -27,13 +28,14 @@ IN_FLIGHT = 2
 
 @dataclass(frozen=True)
 class Parcel:
-    """An update and what it took to make and move it, in bytes."""
+    """An update and what it took to make and move it, in bytes and in seconds."""
 
     update: Any
     bytes_read: int
     bytes_merged: int
     bytes_exchanged: int = 0
     """Frames of the object and of its sums that tiles got from each other."""
+    spent: Spent = ()
 
     __sizeof__ = held_bytes
 
@@ -45,6 +47,7 @@ class Pass:
     iteration: int
     state: Any
     metrics: dict[str, float]
+    by_worker: Spent = ()
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,8 @@ def new_name() -> str:
 
 def _merge(algorithm: Any, parcels: list[Parcel]) -> Parcel:
     update = algorithm.merge([p.update for p in parcels])
-    exchanged = sum(p.bytes_exchanged for p in parcels)
-    return Parcel(update, sum(p.bytes_read for p in parcels), sum(p.bytes_merged for p in parcels), exchanged)
+    read, merged = sum(p.bytes_read for p in parcels), sum(p.bytes_merged for p in parcels)
+    return Parcel(update, read, merged, sum(p.bytes_exchanged for p in parcels), add(p.spent for p in parcels))
 
 
 def workers_of(client: Client | Together) -> dict[str, int]:
@@ -179,7 +182,7 @@ def passes(
         State after ``first`` updates, on the cluster.
     submit_pass : callable
         Given the job, a label, a state and whether it is the last one, which is only looked at: futures of the pass's
-        metrics and the next state.
+        metrics, with seconds by worker, and of the next state.
     attempt : int
         Number of restarts, which keeps keys apart.
     cut : callable
@@ -201,4 +204,4 @@ def passes(
         if not in_flight:
             return
         seen, its_state, metrics = in_flight.popleft()
-        yield Pass(seen, its_state, metrics.result())
+        yield Pass(seen, its_state, *metrics.result())

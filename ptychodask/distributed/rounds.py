@@ -6,7 +6,7 @@ Methods of the algorithm are called by their names; counts of bytes travel besid
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from distributed import Client, Future
@@ -16,6 +16,7 @@ from ..model.blocks import Block, BlockSource
 from ..model.tiles import Tile
 from .iterate import Job, Parcel, map_blocks, workers_of
 from .placement import placement
+from .spent import Spent, add, of_this_worker, timed, totals
 from .stream import Supply, block_data
 from .together import Together
 
@@ -48,9 +49,10 @@ def _assemble(algorithm: Any, method: str, frames: list[Any], *arguments: Any) -
 def _on_block(
     algorithm: Any, source: BlockSource, block: Block, supply: Supply, method: str, *arguments: Any
 ) -> Parcel:
-    data, read = block_data(algorithm, source, block, supply)
-    update = _call(algorithm, method, block, data, *arguments)
-    return Parcel(update, read, update.nbytes)
+    got = block_data(algorithm, source, block, supply)
+    update, computing = timed(_call, algorithm, method, block, got.data, *arguments)
+    spent = of_this_worker(computing, got.seconds_reading, got.seconds_waiting)
+    return Parcel(update, got.bytes_read, update.nbytes, spent=spent)
 
 
 def _collect(algorithm: Any, index: int, givers: Sequence[int], given: list[Any]) -> Received:
@@ -68,13 +70,18 @@ def totals_of(algorithm: Any, merged: Parcel | None, received: list[Received]) -
     exchanged = sum(r.bytes_exchanged for r in received)
     if merged is None:
         return Parcel(algorithm.totals(None), 0, 0, exchanged)
-    return Parcel(algorithm.totals(merged.update), merged.bytes_read, merged.bytes_merged, exchanged)
+    return replace(merged, update=algorithm.totals(merged.update), bytes_exchanged=exchanged)
 
 
-def metrics_of(algorithm: Any, parcel: Parcel) -> dict[str, float]:
-    """Metrics of a pass, with its counts of bytes."""
+def metrics_of(algorithm: Any, parcel: Parcel, lines: list[Parcel]) -> tuple[dict[str, float], Spent]:
+    """Metrics of a pass, with its counts of bytes and seconds, and these by worker.
+
+    Seconds are those of its ``lines`` too, the searches along directions; bytes are those of the first visits.
+    """
+    spent = add((parcel.spent, *(line.spent for line in lines)))
     names = ("bytes_read", "bytes_merged", "bytes_exchanged")
-    return {**algorithm.metrics(parcel.update), **{name: float(getattr(parcel, name)) for name in names}}
+    counts = {name: float(getattr(parcel, name)) for name in names}
+    return {**algorithm.metrics(parcel.update), **counts, **totals(spent)}, spent
 
 
 def tile_places(patterns: Sequence[int], workers: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from ..model.blocks import Block, BlockSource
 from .cache import AHEAD, WORKER_CACHE
+from .spent import timed
 
 
 class Preparer(Protocol):
@@ -44,10 +45,33 @@ class Supply:
 class _Loaded:
     data: Any
     bytes_read: int
+    seconds: float
+    ahead: bool
 
     @property
     def nbytes(self) -> int:
         return self.data.nbytes
+
+
+@dataclass(frozen=True)
+class Supplied:
+    """Prepared counts of a block, and what it took to get them.
+
+    Parameters
+    ----------
+    data
+    bytes_read : int
+        Bytes of counts that were read for it, 0 where it was kept.
+    seconds_reading : float
+        Of reading and preparing it, in this task or ahead of it.
+    seconds_waiting : float
+        In which the task waited for it while it was read ahead.
+    """
+
+    data: Any
+    bytes_read: int = 0
+    seconds_reading: float = 0.0
+    seconds_waiting: float = 0.0
 
 
 def supplies(
@@ -71,15 +95,19 @@ def supplies(
     return found
 
 
-def block_data(algorithm: Preparer, source: BlockSource, block: Block, supply: Supply) -> tuple[Any, int]:
-    """Prepared counts of a block and the bytes of counts that were read for it; the following blocks are under way."""
+def block_data(algorithm: Preparer, source: BlockSource, block: Block, supply: Supply) -> Supplied:
+    """Prepared counts of a block; the following blocks are under way."""
 
-    def load(block: Block) -> _Loaded:
+    def load(block: Block, ahead: bool) -> _Loaded:
         # strip by strip: a generator expression lets go of one before it reads the next
         strips = (source.read(strip) for strip in block.strips(source.rows))
-        return _Loaded(algorithm.prepare(block, strips), source.nbytes(block))
+        data, seconds = timed(algorithm.prepare, block, strips)
+        return _Loaded(data, source.nbytes(block), seconds, ahead)
 
     run = f"{source.key}-{algorithm.data_key}"
-    loaded, kept = WORKER_CACHE.get(run, block, partial(load, block), supply.cache_bytes)
-    WORKER_CACHE.read_ahead(run, [(after, partial(load, after)) for after in supply.following], supply.cache_bytes)
-    return loaded.data, 0 if kept else loaded.bytes_read
+    (loaded, kept), seconds = timed(WORKER_CACHE.get, run, block, partial(load, block, False), supply.cache_bytes)
+    ahead = [(after, partial(load, after, True)) for after in supply.following]
+    WORKER_CACHE.read_ahead(run, ahead, supply.cache_bytes)
+    if kept:
+        return Supplied(loaded.data)
+    return Supplied(loaded.data, loaded.bytes_read, loaded.seconds, seconds if loaded.ahead else 0.0)

@@ -70,6 +70,9 @@ class InTiles:
     shared: Future
 
 
+Submitted = tuple[Future, Future | None, InTiles | None]
+
+
 def _submit_pass(
     tiles: Sequence[Tile], job: Job, label: str, state: InTiles, last: bool
 ) -> tuple[Future, InTiles | None]:
@@ -79,32 +82,37 @@ def _submit_pass(
     run = Round(replace(job, client=together), label, tiles, places_of(together, tiles, job.blocks))
     submit_round = _submit_alone if len(tiles) == 1 else _submit_round
     following: InTiles | None = state
+    lines: list[Future] = []
     if last or job.rounds == 1:
-        totals, following = submit_round(run, state, last, not last)
+        totals, line, following = submit_round(run, state, last, not last)
+        if line is not None:  # an update takes memory, and must not wait for it
+            totals, lines = run.task(scalars_of, "scalars", totals), [line]
     else:
         parts = []
         for turn in range(job.rounds):
             assert following is not None
             numbers = share(len(job.blocks), job.rounds, turn)
             its = replace(run, label=f"{label}-{turn}", tiles=deal(tiles, numbers))
-            totals, following = submit_round(its, following, False, False)
+            totals, line, following = submit_round(its, following, False, False)
             parts.append(its.task(scalars_of, "scalars", totals))
+            lines += [] if line is None else [line]
         totals = merge_tree(run.job, f"{label}-scalars", parts)
-    wanted = [run.task(metrics_of, "metrics", totals)]
+    wanted = [run.task(metrics_of, "metrics", totals, lines)]
     if following is not None:
         wanted += [following.shared, *following.tiles]
     metrics, *state_parts = together.send(f"{job.name}-{label}", wanted)
     return metrics, InTiles(tuple(state_parts[1:]), state_parts[0]) if state_parts else None
 
 
-def _submit_alone(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool) -> tuple[Future, InTiles | None]:
+def _submit_alone(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool) -> Submitted:
     """As :func:`_submit_round`, for a lone tile."""
     (tile,), shared = state.tiles, state.shared
     model = run.call("assemble", "model", 0, tile, shared, [])
     (parts,) = run.on_blocks("partial", "", lambda t: (model, evaluate_only), goes_on)
     merged = merge_tree(run.job, run.label, parts)
     if evaluate_only:
-        return merged, None
+        return merged, None, None
+    line = None
     if run.job.searches_line:
         decided = run.call("decide", "direction", tile, shared, merged)
         (parts,) = run.on_blocks("line_search_alone", "-line", lambda t: (model, decided), True)
@@ -112,7 +120,8 @@ def _submit_alone(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool
         both = run.call("go_on", "state", tile, shared, decided, line)
     else:
         both = run.task(_decide_and_go_on, "state", tile, shared, merged)
-    return merged, InTiles((run.task(_part_of, "state-0", both, "tile"),), run.task(_part_of, "shared", both, "shared"))
+    tile = run.task(_part_of, "state-0", both, "tile")
+    return merged, line, InTiles((tile,), run.task(_part_of, "shared", both, "shared"))
 
 
 def _decide_and_go_on(algorithm: Algorithm, state: Any, shared: Any, merged: Parcel) -> Any:
@@ -123,8 +132,8 @@ def _part_of(algorithm: Algorithm, both: Any, name: str) -> Any:
     return getattr(both, name)
 
 
-def _submit_round(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool) -> tuple[Future, InTiles | None]:
-    """Futures of a round's totals and of the next state."""
+def _submit_round(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool) -> Submitted:
+    """Futures of a round's totals, of its line search if there is one, and of the next state."""
     job, tiles, every = run.job, run.tiles, range(len(run.tiles))
     assemble = run.on_reach("assemble", "model", state.tiles, state.shared)
     models = [assemble(tile) for tile in tiles]
@@ -132,7 +141,7 @@ def _submit_round(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool
     merged = [merge_tree(job, f"{run.label}-tile{t}", parts[t]) if parts[t] else None for t in every]
     received = [[model] for model in models]
     if evaluate_only:
-        return _merged_totals(run, merged, received), None
+        return _merged_totals(run, merged, received), None, None
     sums = [run.sums(tile, merged) for tile in tiles]
     highest = run.call("highest", "highest", [run.call("peak", f"peak-{t}", t, sums[t], at=t) for t in every])
     along = _directions(run, sums, highest) if job.searches_line else {}
@@ -149,7 +158,7 @@ def _submit_round(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool
         )
         for t in every
     )
-    return totals, InTiles(following, run.call("advance_shared", "shared", state.shared, move, line))
+    return totals, line, InTiles(following, run.call("advance_shared", "shared", state.shared, move, line))
 
 
 def _directions(run: Round, sums: list[Future], highest: Future) -> dict[int, Future]:

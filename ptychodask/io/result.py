@@ -52,6 +52,8 @@ class History(Sequence[Entry]):
 
     Entry t describes the state after t updates: ``loss`` in nats per pattern (electrons for the amplitude residual),
     ``validation`` in nats per pattern (NaN without held-out electrons), ``seconds`` since the entry before.
+    ``seconds_computing``, ``seconds_reading`` and ``seconds_waiting`` (for blocks that were read ahead) are added up
+    over the threads of all workers; results of early versions have no such columns.
     """
 
     def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:

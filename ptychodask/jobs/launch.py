@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import metadata
@@ -14,6 +14,7 @@ from typing import Any
 
 from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect, describe
+from ..events import Checkpointed, Finished, Started, Waiting, Warned
 from ..io.address import is_address
 from ..io.atomic import check_output
 from ..io.checkpoint import RunFolder
@@ -31,9 +32,9 @@ from .checks import check, doubts
 from .damage import damage_warning, left_out_attributes
 from .experiment import Experiment
 from .log import Log
+from .observers import Reporter
 from .places import check_places, other_processors
 from .plan import check_fits
-from .progress import Report, Reporter
 from .recipe import Recipe
 from .run import Run, history, split_iterations, survey
 
@@ -82,17 +83,17 @@ class Launch:
         """Context of a Dask client, as the job says."""
 
         def waiting(text: str) -> None:
-            self.report("waiting", {"text": text})
+            self.report(Waiting(text))
 
         return connect(client, waiting, self.job.engine.place)
 
 
 def start(
-    dataset: DatasetInfo, job: JobConfig, target: Path, overwrite: bool, client: Client | None, observer: Report | None
+    dataset: DatasetInfo, job: JobConfig, target: Path, overwrite: bool, client: Client | None, observers: Sequence[Any]
 ) -> None:
     """Run a new job to its end, and write its result to ``target``."""
     dataset = identified(dataset)
-    launch = _launch(target, Experiment(dataset, job), overwrite, Reporter(observer))
+    launch = _launch(target, Experiment(dataset, job), overwrite, Reporter(observers))
     folder = launch.folder
     folder.check()
     with _held(folder, launch.report), launch.connect(client) as dask_client:
@@ -124,25 +125,25 @@ def _launch(target: Path, experiment: Experiment, overwrite: bool, report: Repor
     """Check a job, and say what is doubtful about it."""
     remarks = tuple(check(experiment))
     for text in doubts(experiment):
-        report("warning", {"text": text})
+        report(Warned(text))
     return Launch(target, experiment, overwrite, remarks, report)
 
 
 def take_up(
-    target: Path, data: str | None, engine: dict[str, Any], client: Client | None, observer: Report | None
+    target: Path, data: str | None, engine: dict[str, Any], client: Client | None, observers: Sequence[Any]
 ) -> None:
     """Run an interrupted job to its end; one that is finished is left alone."""
-    folder, report = RunFolder.of(target), Reporter(observer)
+    folder, report = RunFolder.of(target), Reporter(observers)
     if not folder.path.exists():
         if not target.exists():
             raise InputError(f"{target} has nothing to resume: no run was started for it")
-        report("finished", {"path": str(target)})
+        report(Finished(str(target)))
         return
     with _held(folder, report):
         identity = folder.identity()
         if target.exists() and (identity is None or (identity.run and _made(target) == identity.run)):
             folder.remove()  # its own run was killed while it did that
-            report("finished", {"path": str(target)})
+            report(Finished(str(target)))
             return
         if identity is None:
             raise InputError(f"{folder.path} holds no run to resume: start it anew with reconstruct")
@@ -223,7 +224,7 @@ def _held(folder: RunFolder, report: Reporter) -> Iterator[None]:
     """Hold the result's lock."""
     with folder.hold() as note:
         if note:
-            report("warning", {"text": note})
+            report(Warned(note))
         yield
 
 
@@ -244,25 +245,24 @@ def _recipe(launch: Launch, client: Client) -> Recipe:
 
 def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) -> None:
     launch.report.go_on(log.warnings)
-    held = {"container": recipe.container, "pattern_bytes": recipe.pattern_bytes}
-    launch.report("start", {**_opening(launch), **held, **describe(client)})
+    launch.report(_opening(launch, recipe, client))
     if recipe.damaged:
         patterns, selection = math.prod(launch.dataset.scan_shape), launch.dataset.selection
-        launch.report("warning", {"text": damage_warning(launch.dataset.path, patterns, recipe.damaged, selection)})
+        launch.report(Warned(damage_warning(launch.dataset.path, patterns, recipe.damaged, selection)))
     with _explained(launch):
         unlike = other_processors(client, recipe.backend, recipe.processor)
     for text in (*filter(None, [unlike]), *launch.experiment.sampling.warnings, *recipe.suspicions):
-        launch.report("warning", {"text": text})
+        launch.report(Warned(text))
     run = Run(client, launch.experiment, launch.folder, recipe, log, launch.report)
     try:
         with _explained(launch, run):
             state, recipe = run.finish(run.fit())
             if misfit := run.excess.warning():
-                launch.report("warning", {"text": misfit})
+                launch.report(Warned(misfit))
             _store(launch, run, state, recipe, name)
     except KeyboardInterrupt:
         with _explained(launch, run):
-            launch.report("checkpoint", {"iteration": run.interrupt()})
+            launch.report(Checkpointed(run.interrupt()))
         raise
     except StoppedError:
         raise
@@ -303,15 +303,18 @@ def _explained(launch: Launch, run: Run | None = None) -> Iterator[None]:
         raise StoppedError(f"{trouble}; {'start it again' if run is None else _continue(launch, run)}") from error
 
 
-def _opening(launch: Launch) -> dict[str, Any]:
-    return {
-        "patterns": math.prod(launch.dataset.scan_shape),
-        "electrons_per_pattern": float(launch.dataset.attributes["electrons_per_pattern"]),
-        "slices": launch.experiment.slices,
-        "modes": launch.job.probe.modes,
-        "remarks": list(launch.remarks),
-        "iterations": launch.job.solver.iterations,
-    }
+def _opening(launch: Launch, recipe: Recipe, client: Client) -> Started:
+    return Started(
+        patterns=math.prod(launch.dataset.scan_shape),
+        electrons_per_pattern=float(launch.dataset.attributes["electrons_per_pattern"]),
+        slices=launch.experiment.slices,
+        modes=launch.job.probe.modes,
+        iterations=launch.job.solver.iterations,
+        remarks=launch.remarks,
+        container=recipe.container,
+        pattern_bytes=recipe.pattern_bytes,
+        **describe(client),
+    )
 
 
 def _attributes(launch: Launch, run: Run) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .._errors import DivergenceError, InputError
 from ..distributed.iterate import FAN_IN, Job, Pass, map_blocks, new_name
+from ..events import Iterated, Restarted, Warned
 from ..io.checkpoint import RunFolder
 from ..io.result import Entry
 from ..io.source import source_of
@@ -24,7 +25,7 @@ from .damage import misfired_warning
 from .excess import Excess
 from .experiment import Experiment
 from .log import MOST_STATES, Log
-from .progress import Report
+from .observers import Report
 from .recipe import Recipe, choose_kernels
 from .states import States, states_of
 
@@ -231,7 +232,7 @@ class Run:
             )
         best = sound[chosen(sound)].iteration
         damping = 0.5 ** (self.log.restarts + 1)
-        self.report("restart", {"iteration": best, "trouble": trouble, "damping": damping})
+        self.report(Restarted(best, trouble, damping))
         # nobody may go on from what diverged, also not if this is interrupted
         self.log.back_to(self.log.records[-1].iteration)
         key = f"{self.name}-recovered-{self.log.restarts + 1}"
@@ -251,7 +252,7 @@ class Run:
         entry = {"iteration": seen.iteration, "stage": stage, **seen.metrics, "seconds": now - self._clock}
         self._clock = now
         self.log.entries.append(entry)
-        self.report("iteration", entry)
+        self.report(Iterated.of(entry, seen.by_worker))
 
     def _cut(self, iteration: int, state: Any) -> Any:
         """Store a state and go on from the stored one, so the scheduler can forget how it was made.
@@ -291,7 +292,7 @@ class Run:
         return True
 
     def _not_stored(self, iteration: int, trouble: str) -> None:
-        self.report("warning", {"text": f"no checkpoint of iteration {iteration} ({trouble}): the one before it stays"})
+        self.report(Warned(f"no checkpoint of iteration {iteration} ({trouble}): the one before it stays"))
 
     def _token(self, iteration: int) -> str:
         stage = "fit" if self.log.chosen is None else "finish"
@@ -359,5 +360,11 @@ def history(log: Log) -> list[Entry]:
     """The log as the result keeps it: without the state before the first update, numbered in the order of work."""
     bytes_of = ("bytes_read", "bytes_merged", "bytes_exchanged")
     names = ("stage", "loss", "validation", "seconds", "power", *bytes_of)
-    entries = [e for e in log.entries if e["stage"] == "finish" or e["iteration"] > 0]
-    return [Entry(iteration=i + 1, updates=e["iteration"], **{n: e[n] for n in names}) for i, e in enumerate(entries)]
+    seconds_of = ("seconds_computing", "seconds_reading", "seconds_waiting")
+    # a run that an earlier version began knows no seconds of its first entries
+    entries = [
+        {**{n: e[n] for n in names}, **{n: e.get(n, math.nan) for n in seconds_of}, "updates": e["iteration"]}
+        for e in log.entries
+        if e["stage"] == "finish" or e["iteration"] > 0
+    ]
+    return [Entry(iteration=i, **entry) for i, entry in enumerate(entries, start=1)]

@@ -78,7 +78,7 @@ def survey_block(
         block, supply = block.without(damaged), Supply(supply.cache_bytes)
     if block.size == 0:
         return Surveyed(0.0, 0, "", 0, damaged)
-    patterns, _ = block_data(algorithm, source, block, supply)
+    patterns = block_data(algorithm, source, block, supply).data
     electrons = electrons_in(patterns, algorithm.problem.weights)
     scan_shape = algorithm.problem.scan_shape
     seen = look(patterns, block.flat(scan_shape), scan_shape, through)

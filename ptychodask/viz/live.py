@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -22,6 +22,7 @@ from rich.progress import (
 )
 
 from .._tables import counted
+from ..events import Checkpointed, Finished, Iterated, Restarted, Started, Waiting, Warned
 
 console = Console(highlight=False, markup=False)  # a path may hold brackets
 LINES = 20
@@ -113,63 +114,57 @@ def steps(title: str) -> Iterator[Callable[[str, int, int], None]]:
 
 
 class Reconstruction:
-    """Shows the events of :mod:`ptychodask.jobs.progress`."""
+    """Shows the events of :mod:`ptychodask.events` that it has a method for."""
 
     def __init__(self, view: View, warn: Callable[[str], None]) -> None:
         self._view, self._warn = view, warn
         self._iterations = 0
         self._done = 0
 
-    def __call__(self, event: str, values: dict[str, Any]) -> None:
-        """Take one event; those that are not known are ignored."""
-        take = getattr(self, f"_take_{event}", None)
-        if take is not None:
-            take(values)
-
-    def _take_start(self, v: dict[str, Any]) -> None:
-        self._iterations = v["iterations"]
+    def started(self, event: Started) -> None:
+        self._iterations = event.iterations
         console.print(
-            f"{v['patterns']} patterns of {v['electrons_per_pattern']:.4g} electrons, {counted(v['slices'], 'slice')},"
-            f" {counted(v['modes'], 'probe mode')}; {counted(v['workers'], 'worker')},"
-            f" {counted(v['threads'], 'thread')}; counts cached as {v['container']},"
-            f" {v['pattern_bytes']:.0f} bytes per pattern",
+            f"{event.patterns} patterns of {event.electrons_per_pattern:.4g} electrons,"
+            f" {counted(event.slices, 'slice')}, {counted(event.modes, 'probe mode')};"
+            f" {counted(event.workers, 'worker')}, {counted(event.threads, 'thread')};"
+            f" counts cached as {event.container}, {event.pattern_bytes:.0f} bytes per pattern",
             soft_wrap=True,
         )
-        if v["dashboard"]:
-            console.print(f"dashboard: {v['dashboard']}", soft_wrap=True)
-        for remark in v["remarks"]:
+        if event.dashboard:
+            console.print(f"dashboard: {event.dashboard}", soft_wrap=True)
+        for remark in event.remarks:
             console.print(f"note: {remark}", soft_wrap=True)
         self._view.show("reconstruct", 0, self._iterations)
 
-    def _take_iteration(self, v: dict[str, Any]) -> None:
-        if v["stage"] == "fit" and v["iteration"] == 0:
+    def iterated(self, event: Iterated) -> None:
+        if event.stage == "fit" and event.iteration == 0:
             return
-        self._done = v["iteration"] if v["stage"] == "fit" else self._done + 1
-        held = "" if math.isnan(v["validation"]) else f"  validation {v['validation']:.4f}"
-        finish = "  all electrons" if v["stage"] == "finish" else ""
-        self._view.show("reconstruct", self._done, self._iterations, f"loss {v['loss']:.4f}{held}{finish}")
+        self._done = event.iteration if event.stage == "fit" else self._done + 1
+        held = "" if math.isnan(event.validation) else f"  validation {event.validation:.4f}"
+        finish = "  all electrons" if event.stage == "finish" else ""
+        self._view.show("reconstruct", self._done, self._iterations, f"loss {event.loss:.4f}{held}{finish}")
 
-    def _take_restart(self, v: dict[str, Any]) -> None:
+    def restarted(self, event: Restarted) -> None:
         console.print(
-            f"diverged ({v['trouble']}): back to iteration {v['iteration']}, steps x {v['damping']:g}, no momentum",
+            f"diverged ({event.trouble}): back to iteration {event.iteration}, steps x {event.damping:g}, no momentum",
             soft_wrap=True,
         )
 
-    def _take_warning(self, v: dict[str, Any]) -> None:
-        self._warn(v["text"])
+    def warned(self, event: Warned) -> None:
+        self._warn(event.text)
 
-    def _take_waiting(self, v: dict[str, Any]) -> None:
-        console.print(v["text"], soft_wrap=True)
+    def waiting(self, event: Waiting) -> None:
+        console.print(event.text, soft_wrap=True)
 
-    def _take_finished(self, v: dict[str, Any]) -> None:
-        console.print(f"{v['path']} is finished: there is nothing to resume", soft_wrap=True)
+    def finished(self, event: Finished) -> None:
+        console.print(f"{event.path} is finished: there is nothing to resume", soft_wrap=True)
 
-    def _take_checkpoint(self, v: dict[str, Any]) -> None:
-        console.print(f"interrupted; checkpoint at iteration {v['iteration']}")
+    def checkpointed(self, event: Checkpointed) -> None:
+        console.print(f"interrupted; checkpoint at iteration {event.iteration}")
 
 
 @contextmanager
 def reconstruction(warn: Callable[[str], None]) -> Iterator[Reconstruction]:
-    """For :func:`ptychodask.reconstruct`: gives the callable for its events; ``warn`` takes the warnings."""
+    """For :func:`ptychodask.reconstruct`: gives the observer of its events; ``warn`` takes the warnings."""
     with _view() as view:
         yield Reconstruction(view, warn)

@@ -307,6 +307,24 @@ def test_blocks_of_a_lone_tile_are_dealt_out_and_others_stay_with_their_tile(mak
     assert two.tiles == names and two.blocks == ["a", "a", "b", "b"]
 
 
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_seconds_come_by_worker_with_those_of_the_line_search(make, client, monkeypatch, rounds):
+    def slow(self, block, data, model, decided):
+        time.sleep(0.02)
+        return Number(decided, str(block.index))
+
+    monkeypatch.setattr(Toy, "line_search_alone", slow)
+    seen = list(passes(make(searches_line=True, rounds=rounds), start(client, 1.0), 0, 2))
+    for looked_at in seen:
+        (entry,) = looked_at.by_worker
+        assert entry.worker in iterate.workers_of(client)
+        for name in ("seconds_computing", "seconds_reading", "seconds_waiting"):
+            assert looked_at.metrics[name] == getattr(entry, name)
+    assert seen[0].by_worker[0].seconds_reading > 0 == seen[1].by_worker[0].seconds_reading  # the counts are kept
+    assert all(looked_at.metrics["seconds_computing"] >= 3 * 0.02 for looked_at in seen[:-1])
+    assert 0 < seen[-1].metrics["seconds_computing"] < 3 * 0.02  # the last pass only looks
+
+
 def test_a_pass_can_be_asked_for_while_there_are_no_workers(make, client, monkeypatch):
     for module in (iterate, rounds):
         monkeypatch.setattr(module, "workers_of", lambda client: {})

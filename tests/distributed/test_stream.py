@@ -71,10 +71,10 @@ def visit(source, budget, passes=3, blocks=BLOCKS):
     found = []
     for _ in range(passes):
         for block, supply in zip(blocks, hints, strict=True):
-            data, read = block_data(Algorithm(), source, block, supply)
-            assert (data == block.index).all() and len(data) == block.size
+            got = block_data(Algorithm(), source, block, supply)
+            assert (got.data == block.index).all() and len(got.data) == block.size
             settle(stream.WORKER_CACHE)
-            found.append(read)
+            found.append(got.bytes_read)
     return np.reshape(found, (passes, -1))
 
 
@@ -107,6 +107,17 @@ def test_the_next_block_is_read_while_one_is_computed():
             time.sleep(0.001)
 
 
+def test_seconds_of_reading_and_of_waiting_are_told_where_the_block_is_used():
+    """Every strip takes 20 ms, by whomever it is read."""
+    source, hints = Source(delay=0.02), supplies(BLOCKS, ["here"] * 8, {"here": 1}, 4 * BYTES, True)
+    first, second, *rest = [block_data(Algorithm(), source, b, s) for b, s in zip(BLOCKS, hints, strict=True)]
+    assert first.seconds_reading > 0.02 and first.seconds_waiting == 0  # nobody had read it ahead
+    assert min(got.seconds_reading for got in (second, *rest)) > 0.02
+    assert max(got.seconds_waiting for got in (second, *rest)) > 0.01  # for nothing is computed meanwhile
+    kept = block_data(Algorithm(), source, BLOCKS[0], hints[0])
+    assert (kept.bytes_read, kept.seconds_reading, kept.seconds_waiting) == (0, 0, 0)
+
+
 def test_a_damaged_block_fails_in_its_own_task():
     hints = supplies(BLOCKS, ["here"] * 8, {"here": 1}, 1000, True)
     source = Source(broken=2)
@@ -116,7 +127,7 @@ def test_a_damaged_block_fails_in_its_own_task():
     with pytest.raises(OSError, match="block 2 is damaged"):
         block_data(Algorithm(), source, BLOCKS[2], hints[2])
     assert [thread for index, thread in READS if index == 2 and "reader" in thread]  # it had been tried before
-    assert (block_data(Algorithm(), source, BLOCKS[3], hints[3])[0] == 3).all()
+    assert (block_data(Algorithm(), source, BLOCKS[3], hints[3]).data == 3).all()
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8, 20])
@@ -137,9 +148,9 @@ def test_hints_go_on_with_the_first_blocks_where_another_pass_follows():
 
 
 def _sum(algorithm, source, block, supply):
-    data, read = block_data(algorithm, source, block, supply)
+    got = block_data(algorithm, source, block, supply)
     time.sleep(0.002)
-    return int(data.sum()), read
+    return int(got.data.sum()), got.bytes_read
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -7,11 +7,18 @@ import re
 import sys
 
 import pytest
-from tiny_scan import Recorder, write_scan
+from tiny_scan import write_scan
 
 import ptychodask
 from ptychodask import PtychodaskWarning
+from ptychodask.events import Checkpointed, Event, Restarted, Warned
+from ptychodask.jobs.observers import Reporter
 from ptychodask.viz import live
+
+
+class OfALaterVersion(Event):
+    pass
+
 
 SHORT = {"solver": {"iterations": 6, "finish": 1}}
 
@@ -96,12 +103,11 @@ def test_warnings_stay_those_of_python_beside_a_bar(tmp_path, attached):
 
 def test_all_events_of_a_run_can_be_shown_and_others_are_ignored(attached):
     stream = attached(False)
-    seen = Recorder()
-    with live.reconstruction(lambda text: seen("warning", {"text": text})) as show:
-        show("restart", {"trouble": "the loss is nan", "iteration": 3, "damping": 0.5})
-        show("checkpoint", {"iteration": 3})
-        show("warning", {"text": "doubtful"})
-        show("of a later version", {})
+    warned = []
+    with live.reconstruction(warned.append) as show:
+        report = Reporter([show])
+        for event in (Restarted(3, "the loss is nan", 0.5), Checkpointed(3), Warned("doubtful"), OfALaterVersion()):
+            report(event)
     for text in ("diverged (the loss is nan): back to iteration 3", "checkpoint at iteration 3"):
         assert text in stream.seen
-    assert seen.events == [("warning", {"text": "doubtful"})]
+    assert warned == ["doubtful"]

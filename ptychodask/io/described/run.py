@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -78,6 +79,9 @@ class LogEntry(Described):
     bytes_read: Real
     bytes_merged: Real
     bytes_exchanged: Real
+    seconds_computing: Real = math.nan
+    seconds_reading: Real = math.nan
+    seconds_waiting: Real = math.nan
 
     @model_validator(mode="after")
     def _numbers(self) -> LogEntry:
@@ -90,9 +94,9 @@ class LogEntry(Described):
 class LogFile(RunFile):
     """``log.json``: the history so far."""
 
-    # 100 000 iterations of a dozen numbers
-    most_bytes: ClassVar[int] = 64 * 2**20
-    most_values: ClassVar[int] = 1_500_000
+    # 100 000 iterations of sixteen numbers
+    most_bytes: ClassVar[int] = 80 * 2**20
+    most_values: ClassVar[int] = 1_800_000
 
     entries: list[LogEntry]
     restarts: Annotated[int, Field(strict=True, ge=0, le=100)]
