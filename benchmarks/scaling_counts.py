@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dask.highlevelgraph import HighLevelGraph
+from dask.task_spec import List, TaskRef
 from record import RESULTS
 
 from ptychodask.distributed import iterate, tiled
@@ -49,12 +50,19 @@ class Notebook:
     def scheduler_info(self, n_workers: int) -> dict[str, Any]:
         return {"workers": {name: {"nthreads": 1} for name in self.names}}
 
-    def submit(self, function: Callable[..., Any], *arguments: Any, workers: Any = None, **_: Any) -> Note:
-        flat = [a for its in arguments for a in (its if isinstance(its, list | tuple) else [its])]
-        after = tuple(a for a in flat if isinstance(a, Note))
-        block = next((a for a in flat if isinstance(a, Block)), None)
-        self.notes.append(Note(function.__name__, after, (workers or [""])[0], block))
-        return self.notes[-1]
+    def get(self, graph: HighLevelGraph, keys: list[str], **_: Any) -> list[Note]:
+        """Of tasks that are sent together, each after those that it needs."""
+        made: dict[str, Note] = {}
+        for layer in graph.layers.values():
+            places = (layer.annotations or {})["workers"]
+            for key, task in layer.items():
+                flat = [a for its in task.args for a in (its.args if isinstance(its, List) else [its])]
+                refs = [made[a.key] if isinstance(a, TaskRef) else a for a in flat]
+                after = tuple(a for a in refs if isinstance(a, Note))
+                block = next((a for a in refs if isinstance(a, Block)), None)
+                made[key] = Note(task.func.__name__, after, (places(key) or [""])[0], block)
+        self.notes += made.values()
+        return [made[key] for key in keys]
 
 
 @dataclass(frozen=True)
