@@ -28,6 +28,7 @@ from record import arguments, save
 
 import ptychodask
 from ptychodask.distributed.cluster import connect
+from ptychodask.events import Event, Iterated
 from ptychodask.model.place import Place
 
 QUESTION = "a worker killed at a random moment in 20 runs: same bits, seconds lost"
@@ -47,8 +48,8 @@ class Bench:
         }
         make(self.scan, side, pixels)
 
-        def stop(event: str, values: dict[str, Any]) -> None:
-            if event == "iteration":
+        def stop(event: Event) -> None:
+            if isinstance(event, Iterated):
                 raise KeyboardInterrupt
 
         with suppress(KeyboardInterrupt):
@@ -69,9 +70,9 @@ class Bench:
 
         timer = threading.Timer(kill_after or 0.0, kill)
 
-        def progress(event: str, values: dict[str, Any]) -> None:
-            if event == "iteration":
-                seen.append(values["seconds"])
+        def progress(event: Event) -> None:
+            if isinstance(event, Iterated):
+                seen.append(event.seconds)
                 if len(seen) == 1 and kill_after is not None:
                     timer.start()
 

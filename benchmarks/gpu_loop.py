@@ -18,6 +18,7 @@ from record import arguments, save
 from time_to_image import dataset, device
 
 import ptychodask
+from ptychodask.events import Event, Iterated
 
 QUESTION = "milliseconds per iteration of a run on a CUDA device, by block size and threads"
 SECONDS = 240
@@ -27,8 +28,8 @@ def row(data: Path, side: int, backend: str, block: int, threads: int, iteration
     """One run without a finish."""
     stamps: list[float] = []
 
-    def note(event: str, values: Any) -> None:
-        if event == "iteration":
+    def note(event: Event) -> None:
+        if isinstance(event, Iterated):
             stamps.append(time.perf_counter())
 
     job = {

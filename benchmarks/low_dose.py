@@ -13,6 +13,7 @@ from pathlib import Path
 from record import arguments, save
 
 import ptychodask
+from ptychodask.events import Event, Restarted
 
 QUESTION = "low dose: correlation with the truth by the validation rule, and stability over 60 iterations"
 
@@ -26,11 +27,11 @@ def one(folder: Path, semi_angle: float, tiny: bool) -> dict:
     job = {"object": {"slices": 4}, "solver": {"iterations": 2 if tiny else 40}}
     chosen = ptychodask.reconstruct(data, job)
     figures = ptychodask.report(chosen)
-    events: list[dict] = []
+    restarts: list[Event] = []
     iterations = 2 if tiny else 60
     long_job = {"object": {"slices": 4}, "solver": {"iterations": iterations, "finish": 0, "patience": 1000}}
     long = ptychodask.reconstruct(
-        data, long_job, progress=lambda name, values: events.append(values) if name == "restart" else None
+        data, long_job, progress=lambda event: restarts.append(event) if isinstance(event, Restarted) else None
     )
     loss, held = long.history["loss"], long.history["validation"]
     return {
@@ -44,7 +45,7 @@ def one(folder: Path, semi_angle: float, tiny: bool) -> dict:
         "seconds": float(chosen.history["seconds"].sum()),
         "long_run": {
             "iterations": len(long.history),
-            "restarts": len(events),
+            "restarts": len(restarts),
             "loss_rose_by_at_most": float(max(0.0, max(loss[1:] - loss[:-1]))),
             "loss_first_last": [float(loss[0]), float(loss[-1])],
             "validation_first_best_last": [float(held[0]), float(held.min()), float(held[-1])],

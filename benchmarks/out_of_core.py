@@ -21,10 +21,11 @@ more_cpu_than_cached
     The same for the CPU seconds of the worker process, which other programs disturb less.
 streamed, cached
     ``container``, ``bytes_per_pattern`` (kept), ``seconds_per_iteration`` and ``cpu_seconds_per_iteration`` (medians),
-    ``cpu_us_per_pattern`` (medians: ``kernels``, ``reading`` with decoding and packing, and the ``rest``: Dask, merges,
-    the update of the state), ``outside_kernels`` (median share of the threads' wall time), ``iterations`` (every one:
-    wall seconds, CPU seconds of the process, of kernels and of reading, bytes read and merged, bytes through client and
-    scheduler), ``seconds_in_all`` (all its runs, surveys and last looks included), ``worker_limit``,
+    ``us_per_pattern`` (medians over iterations: ``computing`` in the kernels, ``reading`` with decoding and packing,
+    and ``waiting`` for blocks that are read ahead, in wall time of the threads, as the run's events say; ``cpu`` of the
+    whole process), ``outside_kernels`` (median share of the threads' wall time), ``iterations`` (every one: wall
+    seconds, CPU seconds of the process, seconds of computing, reading and waiting, bytes read and merged, bytes through
+    client and scheduler), ``seconds_in_all`` (all its runs, surveys and last looks included), ``worker_limit``,
     ``worker_peak_rss``, ``worker_rss_before`` (after a small run), ``worker_survived`` and ``predicted`` (by
     ``ptychodask plan``). Bytes unless said.
 """
@@ -45,10 +46,11 @@ import dask
 import numpy as np
 from distributed import Client, LocalCluster
 from record import arguments, save
-from spent import Traffic, peak_rss, seconds_spent, watch
+from spent import Traffic, peak_rss
 from vacuum import PIXELS, bright, make, sparse
 
 import ptychodask
+from ptychodask.events import Iterated, Started
 
 QUESTION = "out of core: counts ten times larger than the workers' memory, against the same run with all counts cached"
 SLICES, THREADS, GIB = 2, 2, 2**30
@@ -64,7 +66,7 @@ CLUSTER = {
 
 
 class Watch:
-    """Takes what every iteration that updates has taken; to be given as ``progress`` of a run of ``updates``."""
+    """Observes a run of ``updates``: keeps what every iteration that updates has taken."""
 
     def __init__(self, client: Client, traffic: Traffic, updates: int) -> None:
         self.client, self.traffic, self.updates = client, traffic, updates
@@ -72,30 +74,33 @@ class Watch:
         self.iterations: list[dict[str, float]] = []
 
     def _now(self) -> np.ndarray:
-        (spent,) = self.client.run(seconds_spent).values()
-        return np.array([*spent, self.traffic.sent, self.traffic.received])
+        (cpu,) = self.client.run(time.process_time).values()
+        return np.array([cpu, self.traffic.sent, self.traffic.received])
 
-    def __call__(self, event: str, values: dict[str, Any]) -> None:
-        if event == "start":
-            self.held = {"container": values["container"], "bytes_per_pattern": values["pattern_bytes"]}
-            self.before = self._now()
-        elif event == "iteration" and values["iteration"] < self.updates:
-            now = self._now()
-            cpu, kernels, reading, wall, sent, received = (now - self.before).tolist()
-            self.before = now
-            self.iterations.append(
-                {
-                    "seconds": values["seconds"],
-                    "cpu_seconds": cpu,
-                    "cpu_seconds_kernels": kernels,
-                    "cpu_seconds_reading": reading,
-                    "outside_kernels": 1 - wall / THREADS / values["seconds"],
-                    "bytes_read": values["bytes_read"],
-                    "bytes_merged": values["bytes_merged"],
-                    "client_and_scheduler_sent": sent,
-                    "client_and_scheduler_received": received,
-                }
-            )
+    def started(self, event: Started) -> None:
+        self.held = {"container": event.container, "bytes_per_pattern": event.pattern_bytes}
+        self.before = self._now()
+
+    def iterated(self, event: Iterated) -> None:
+        if event.iteration == self.updates:  # it only looks
+            return
+        now = self._now()
+        cpu, sent, received = (now - self.before).tolist()
+        self.before = now
+        self.iterations.append(
+            {
+                "seconds": event.seconds,
+                "cpu_seconds": cpu,
+                "seconds_computing": event.seconds_computing,
+                "seconds_reading": event.seconds_reading,
+                "seconds_waiting": event.seconds_waiting,
+                "outside_kernels": 1 - event.seconds_computing / THREADS / event.seconds,
+                "bytes_read": event.bytes_read,
+                "bytes_merged": event.bytes_merged,
+                "client_and_scheduler_sent": sent,
+                "client_and_scheduler_received": received,
+            }
+        )
 
 
 class Site:
@@ -104,7 +109,6 @@ class Site:
     def __init__(self, client: Client, path: Path, warm: Path | None, job: dict[str, Any], limit: int | None) -> None:
         self.client, self.path, self.job, self.limit = client, path, job, limit
         self.seconds, self.iterations = 0.0, []
-        client.run(watch)
         if warm is not None:
             ptychodask.reconstruct(warm, job, client)  # compiles and plans
         self.warm_rss = max(client.run(peak_rss).values())
@@ -123,17 +127,15 @@ class Site:
         def median(of: Callable[[dict[str, float]], float]) -> float:
             return statistics.median(of(i) for i in self.iterations)
 
-        def rest(i: dict[str, float]) -> float:
-            return i["cpu_seconds"] - i["cpu_seconds_kernels"] - i["cpu_seconds_reading"]
-
         return {
             **self.held,
             "seconds_per_iteration": median(lambda i: i["seconds"]),
             "cpu_seconds_per_iteration": median(lambda i: i["cpu_seconds"]),
-            "cpu_us_per_pattern": {
-                "kernels": 1e6 / patterns * median(lambda i: i["cpu_seconds_kernels"]),
-                "reading": 1e6 / patterns * median(lambda i: i["cpu_seconds_reading"]),
-                "rest": 1e6 / patterns * median(rest),
+            "us_per_pattern": {
+                "computing": 1e6 / patterns * median(lambda i: i["seconds_computing"]),
+                "reading": 1e6 / patterns * median(lambda i: i["seconds_reading"]),
+                "waiting": 1e6 / patterns * median(lambda i: i["seconds_waiting"]),
+                "cpu": 1e6 / patterns * median(lambda i: i["cpu_seconds"]),
             },
             "outside_kernels": median(lambda i: i["outside_kernels"]),
             "iterations": self.iterations,

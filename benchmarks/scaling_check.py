@@ -1,4 +1,4 @@
-"""Real runs on this machine for ``scaling_model.py``: wall clock, and where the CPU of the workers goes."""
+"""Real runs on this machine for ``scaling_model.py``: wall clock, CPU of the workers, and seconds in their kernels."""
 
 from __future__ import annotations
 
@@ -11,37 +11,25 @@ import numpy as np
 from distributed import Client
 
 import ptychodask
-from ptychodask.solver.lsqml import LsqMl
+from ptychodask.events import Event, Iterated
 
 
-def watch_kernels() -> None:
-    """On a worker: add up the CPU seconds in the kernels."""
-    plain = LsqMl.partial
-    LsqMl.seconds_in_kernels = 0.0  # type: ignore[attr-defined]
-
-    def timed(self: LsqMl, *arguments: Any) -> Any:
-        started = time.thread_time()
-        update = plain(self, *arguments)
-        LsqMl.seconds_in_kernels += time.thread_time() - started  # type: ignore[attr-defined]
-        return update
-
-    LsqMl.partial = timed  # type: ignore[method-assign]
-
-
-def used() -> tuple[float, float, float]:
-    """On a watched worker: CPU seconds of the process, of its kernels, and of its main thread, the event loop."""
-    loop = time.clock_gettime(time.pthread_getcpuclockid(threading.main_thread().ident or 0))
-    return time.process_time(), LsqMl.seconds_in_kernels, loop  # type: ignore[attr-defined]
+def used() -> tuple[float, float]:
+    """On a worker: CPU seconds of the process, and of its main thread, the event loop."""
+    return time.process_time(), time.clock_gettime(time.pthread_getcpuclockid(threading.main_thread().ident or 0))
 
 
 def run(client: Client, path: Path, job: dict[str, Any]) -> list[float]:
-    """Seconds of an iteration: wall clock, and CPU of all workers, of their kernels, of their event loops."""
+    """Seconds of an iteration: wall clock, CPU of all workers and of their event loops, wall clock in the kernels."""
     seen: list[list[float]] = []
+    computing: list[float] = []
 
-    def watch(event: str, values: dict[str, Any]) -> None:
-        if event == "iteration":
+    def watch(event: Event) -> None:
+        if isinstance(event, Iterated):
             seen.append([time.perf_counter(), *np.sum(list(client.run(used).values()), axis=0)])
+            computing.append(event.seconds_computing)
 
     ptychodask.reconstruct(path, job, client, progress=watch)
     # the first pass compiles; the last one only looks, and is in flight beside the one before it
-    return [float(b - a) / (len(seen) - 4) for a, b in zip(seen[1], seen[-3], strict=True)]
+    counted = len(seen) - 4
+    return [*(float(b - a) / counted for a, b in zip(seen[1], seen[-3], strict=True)), sum(computing[2:-2]) / counted]

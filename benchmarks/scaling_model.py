@@ -39,7 +39,7 @@ import tiles as tiles_benchmark
 from distributed import Client
 from gpu_per_pattern import bytes_of
 from record import RESULTS, arguments, save
-from scaling_check import run, watch_kernels
+from scaling_check import run
 from scaling_counts import ELECTRONS, EVENTS_BYTES, Counts, Scan, count, scan_of, skeleton
 from scaling_rates import Rates, advance_pixel, advance_tile_pixel, measure, star
 
@@ -180,14 +180,13 @@ def check(folder: Path, client: Client, workers: int, rates: Rates, tiny: bool) 
         if not large.exists():
             tiles_benchmark.make(large, 40, 32, 16)
         cases += [("object", large, (8, 1), None), ("object", large, (8, 1), 340)]
-    client.run(watch_kernels)
     solver = {"iterations": 4 if tiny else 6, "finish": 0, "patience": 1000, "validation_fraction": None}
     found = []
     for name, path, size, tile in cases:
         job = job_of(*size, solver=solver, engine={"tile_pixels": tile, "checkpoint_every": 1000})
         scan = scan_of(path, json.dumps(job_of(*size)))
         pixel = advance_of(client, scan, tile, 1 if tiny else 3)
-        wall, cpu, kernels, loop = run(client, path, job)
+        wall, cpu, loop, kernels = run(client, path, job)
         c = replace(count(scan, workers, tile), copied=0.0)
         t = kernels / c.all_patterns
         rest = c.all_moved * rates.tcp_cpu_byte + c.tasks * rates.worker_task + c.all_merged * rates.merge_byte
@@ -196,7 +195,7 @@ def check(folder: Path, client: Client, workers: int, rates: Rates, tiny: bool) 
         row = {"dominates": name, "object": "whole" if tile is None else "tiles", "workers": workers}
         row |= {
             "microseconds_per_pattern": t * 1e6,
-            "kernels_share_of_cpu": kernels / cpu,
+            "computing_over_cpu": kernels / cpu,
             "event_loop_share": loop / cpu,
         }
         row |= {

@@ -1,46 +1,11 @@
-"""What a worker spends, and what passes through client and scheduler: for benchmarks of whole runs."""
+"""Memory of a process, and what passes through client and scheduler: what the events of a run do not say."""
 
 from __future__ import annotations
 
-import math
-import time
 from pathlib import Path
 from typing import Any
 
 from distributed.comm import tcp
-
-
-def watch() -> None:
-    """On a worker: keep the seconds of every call of the kernels (wall, CPU) and of reading and packing (CPU)."""
-    from ptychodask.solver.lsqml import LsqMl
-
-    LsqMl.spent = {"kernels_wall": [], "kernels": [], "reading": []}
-
-    def timed(name: str) -> None:
-        plain = getattr(LsqMl, name)
-
-        def call(*arguments: Any) -> Any:
-            wall, cpu = time.perf_counter(), time.thread_time()
-            value = plain(*arguments)
-            spent = time.thread_time() - cpu
-            if name == "prepare":  # its counts come from a generator that reads them
-                LsqMl.spent["reading"].append(spent)
-            else:
-                LsqMl.spent["kernels"].append(spent)
-                LsqMl.spent["kernels_wall"].append(time.perf_counter() - wall)
-            return value
-
-        setattr(LsqMl, name, call)
-
-    timed("partial")
-    timed("prepare")
-
-
-def seconds_spent() -> list[float]:
-    """Of this process so far: CPU in all, in kernels, in reading, and the threads' wall time in kernels."""
-    from ptychodask.solver.lsqml import LsqMl
-
-    return [time.process_time(), *(math.fsum(LsqMl.spent[name]) for name in ("kernels", "reading", "kernels_wall"))]
 
 
 def peak_rss() -> int:
