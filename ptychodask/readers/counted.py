@@ -86,8 +86,9 @@ class Counted:
 
     @property
     def used(self) -> np.ndarray:
-        """Pixels [N, N] that the detector has."""
-        return self.laid_out(np.ones(self.reader.shape[2:], bool))
+        """Pixels [N, N] that the detector has, and that the file does not say are bad."""
+        used = self.reader.about.used
+        return self.laid_out(np.ones(self.reader.shape[2:], bool) if used is None else used)
 
     def __getitem__(self, box: tuple[slice, slice]) -> np.ndarray:
         """Values of the file in a box of the scan, laid out: they become counts with :meth:`electrons`."""

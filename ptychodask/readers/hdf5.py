@@ -5,32 +5,50 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from .._errors import InputError
-from .reader import CALIBRATION, About, Asked, Reader, Sliced, chosen
-from .scans import a_scan
+from .hdf5_files import dataset, h5py_for, open_hdf5, plain, stacked
+from .reader import CALIBRATION, FURTHER, About, Asked, Reader, Sliced, chosen
 
 
 def read_hdf5(path: Path, asked: Asked) -> Reader:
-    """The dataset that was asked for, whose file stays open as long as somebody has the reader."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise InputError(f"{path} is read by h5py: pip install 'ptychodask[formats]'") from error
-
-    file = h5py.File(path, "r")
+    """The dataset that was asked for, or the only one of counts: of four dimensions, or else a stack of frames."""
+    h5py, file = h5py_for(path), open_hdf5(path)
     found: dict[str, Any] = {}
     file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
-    if isinstance(linked := file.get(asked.inside) if asked.inside else None, h5py.Dataset):
-        found[asked.inside] = linked  # visits do not follow links
+    for name in [asked.inside, *_outside(file, h5py)]:  # visits do not follow links
+        if name and name not in found and file.get(name, getclass=True, getlink=True) is not None:
+            if name == asked.inside and not isinstance(file.get(name), h5py.Group):
+                found[name] = dataset(path, file, name)
+            elif isinstance(linked := file.get(name), h5py.Dataset):
+                found[name] = linked
     shapes = {name: item.shape or () for name, item in found.items()}
-    name = chosen(path, asked.inside, shapes, (4,) if asked.scan is None else (3, 4))
-    data = found[name]
-    metadata = {fact: np.asarray(data.attrs[fact]).tolist() for fact in CALIBRATION if fact in data.attrs}
+    stacks = asked.scan is not None or not any(len(shape) == 4 for shape in shapes.values())
+    name = chosen(path, asked.inside or _signal(file), shapes, (3, 4) if stacks else (4,))
+    data = dataset(path, file, name)
+    metadata = {fact: plain(data.attrs[fact]) for fact in (*CALIBRATION, *FURTHER) if fact in data.attrs}
     others = [other for other in found if other != name]
     about = About(metadata, (f"not read: {', '.join(others)}",) if others else ())
     if data.ndim == 3:
-        scan, _ = a_scan(path, len(data), asked.scan, None, False)
-        return Sliced(data, scan, (1, scan[1]), about)
+        return stacked(path, [data], asked, about)
     return Sliced(data, None, (data.chunks or (1, 1))[:2], about)
+
+
+def _outside(file: Any, h5py: Any) -> list[str]:
+    """Links to other files."""
+    names: list[str] = []
+    file.visititems_links(lambda name, link: names.append(name) if isinstance(link, h5py.ExternalLink) else None)
+    return names
+
+
+def _signal(file: Any) -> str:
+    """The dataset that a NeXus file says is to be plotted, where it is one of counts."""
+    path: list[str] = []
+    group = file
+    for _ in range(8):  # default leads to an entry, which leads to data
+        if "signal" in group.attrs:
+            name = "/".join([*path, str(plain(group.attrs["signal"]))])
+            return name if len(getattr(file.get(name), "shape", ())) in (3, 4) else ""
+        if "default" not in group.attrs or str(plain(group.attrs["default"])) not in group:
+            break
+        path.append(str(plain(group.attrs["default"])))
+        group = group[path[-1]]
+    return ""

@@ -72,6 +72,10 @@ class About:
         Frames at the end of the scan that the file lacks, and that are read as 0.
     in_order : bool
         Are rows cheap to read in their order only?
+    used : bool array [ky, kx], optional
+        Pixels that the file says count; all of them by default.
+    positions : float array (scan_y, scan_x, 2), optional
+        Probe centres (y, x) in angstrom that are no raster.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -80,6 +84,8 @@ class About:
     most: float | None = None
     missing: int = 0
     in_order: bool = False
+    used: np.ndarray | None = field(default=None, compare=False)
+    positions: np.ndarray | None = field(default=None, compare=False)
 
 
 class Reader(Protocol):

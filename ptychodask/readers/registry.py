@@ -12,9 +12,14 @@ from .. import _arguments as arguments
 from .._errors import InputError
 from .._text import first_line
 from .blockfile import read_blockfile
+from .cxi import cxi_sure, read_cxi
+from .dectris import dectris_sure, read_dectris
 from .digitalmicrograph import read_dm
+from .emd import emd_sure, read_emd
 from .empad import empad_sure, read_empad
 from .empad_g2 import empad_g2_sure, read_empad_g2
+from .fold_slice import fold_slice_sure, read_fold_slice
+from .fpd import fpd_sure, read_fpd
 from .hdf5 import read_hdf5
 from .merlin import merlin_sure, read_merlin
 from .mrc import mrc_sure, read_mrc
@@ -59,7 +64,12 @@ class Format:
 FORMATS = (
     Format("npy", "NumPy array", (".npy",), b"\x93NUMPY", read_npy),
     Format("npz", "NumPy archive", (".npz",), b"PK\x03\x04", read_npz),
-    Format("hdf5", "HDF5", (".h5", ".hdf5", ".hdf", ".nxs"), b"\x89HDF\r\n\x1a\n", read_hdf5),
+    Format("hdf5", "HDF5", (".h5", ".hdf5", ".hdf", ".nxs", ".mat"), b"\x89HDF\r\n\x1a\n", read_hdf5),
+    Format("dectris", "master file of ARINA (DECTRIS)", ("_master.h5",), b"", read_dectris, dectris_sure),
+    Format("fpd", "file of fpd", (".hdf5",), b"", read_fpd, fpd_sure),
+    Format("emd", "EMD of py4DSTEM and Prismatic", (".emd", ".h5"), b"", read_emd, emd_sure),
+    Format("cxi", "NXcxi_ptycho", (".cxi",), b"", read_cxi, cxi_sure),
+    Format("fold_slice", "fold_slice's HDF5", (".h5", ".mat"), b"", read_fold_slice, fold_slice_sure),
     Format("empad", "EMPAD", (".raw", ".xml"), b"", read_empad, empad_sure),
     Format("empad-g2", "EMPAD-G2", (".raw",), b"", read_empad_g2, empad_g2_sure),
     Format("merlin", "Merlin", (".mib", ".hdr"), b"MQ1,", read_merlin, merlin_sure),

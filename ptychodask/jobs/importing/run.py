@@ -86,7 +86,8 @@ def import_data(
     scan_shape : (int, int), optional
         Positions (y, x), where the file does not say them.
     energy_ev, semi_angle_mrad, angular_step_mrad, scan_step_angstrom : optional
-        As for :func:`ptychodask.create_dataset`; by default what the file says.
+        As for :func:`ptychodask.create_dataset`; by default what the file says. A step makes a raster, also where the
+        file lists positions.
     defocus_angstrom : float, optional
         Positive for underfocus; 0 where nobody says it.
     aberrations : mapping, optional
@@ -170,6 +171,7 @@ def import_data(
         detector,
         value["scan_step_angstrom"],
         dtype=file.stored,
+        positions_angstrom=None if scan_step_angstrom is not None else reader.about.positions,
         attributes={"source": f"{Path(path).name} ({form.about})", **(attributes or {})},
         overwrite=overwrite,
     )

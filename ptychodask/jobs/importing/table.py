@@ -55,7 +55,8 @@ def rows_of(order: Order, file: Counted, facts: Mapping[str, Fact], looked: Look
     """The table."""
     height, width, ky, kx = file.reader.shape
     n, reader = file.pixels, file.reader
-    padded = "" if (ky, kx) == (n, n) else f", in {n} x {n} pixels of which {int(order.used.sum())} are used"
+    square = "" if (ky, kx) == (n, n) and order.used.all() else f", in {n} x {n} pixels"
+    padded = square + (f" of which {int(order.used.sum())} are used" if square else "")
     rows: list[Row] = [
         ("scan", f"{height} x {width}", "given" if order.asked.scan else "the file", None),
         ("patterns", f"{ky} x {kx} {reader.dtype}", f"{order.name}, stored as {file.stored}{padded}", None),
@@ -64,6 +65,8 @@ def rows_of(order: Order, file: Counted, facts: Mapping[str, Fact], looked: Look
     ]
     if "gain_adu" in facts:
         rows.append(("gain", f"{file.gain:g} ADU", f"{facts['gain_adu'].source}, per electron", None))
+    if reader.about.positions is not None and facts["scan_step_angstrom"].source != "given":
+        rows.append(("positions", f"{height * width}", "the file; --step makes a raster of that step instead", None))
     for name, (label, unit, scale) in LABELS.items():
         fact = facts[name]
         values = fact.value if isinstance(fact.value, list | tuple) else [fact.value]
