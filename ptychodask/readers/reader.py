@@ -39,6 +39,8 @@ class Asked:
         Folder of gains and offsets of a detector whose raw values need them.
     dark : Path, optional
         A scan without beam by that detector.
+    dwell_us : float, optional
+        Microseconds per position, of a detector that records times.
     allow_partial : bool
         Take a file that ends too early as far as it goes.
     """
@@ -51,6 +53,7 @@ class Asked:
     detector: tuple[int, int] | None = None
     tables: Path | None = None
     dark: Path | None = None
+    dwell_us: float | None = None
     allow_partial: bool = False
 
 

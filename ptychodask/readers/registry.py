@@ -29,6 +29,7 @@ from .raw import read_raw
 from .reader import Asked, Reader
 from .rosetta import read_hspy, read_zspy
 from .tia import read_tia
+from .timepix3 import read_timepix3
 from .tvips import read_tvips
 
 BEGIN = 512
@@ -77,6 +78,7 @@ FORMATS = (
     Format("mrc", "MRC stack", (".mrc", ".mrcs"), b"", read_mrc, mrc_sure),
     Format("dm4", "DigitalMicrograph", (".dm4", ".dm3"), b"\x00\x00\x00\x04", read_dm),
     Format("tvips", "TVIPS", (".tvips",), b"", read_tvips),
+    Format("tpx3", "Timepix3", (".tpx3",), b"TPX3", read_timepix3),
     Format("tia", "TIA series", (".ser", ".emi"), b"II\x97\x01", read_tia),
     Format("hspy", "hyperspy file", (".hspy",), b"", read_hspy, lambda path, begin: float(path.suffix == ".hspy")),
     Format("zspy", "hyperspy folder", (".zspy",), b"", read_zspy),

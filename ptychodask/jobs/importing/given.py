@@ -13,7 +13,16 @@ from ...readers.reader import Asked
 
 
 def asked_of(
-    scan: Any, dataset: Any, dtype: Any, offset: Any, gap: Any, detector: Any, tables: Any, dark: Any, partial: Any
+    scan: Any,
+    dataset: Any,
+    dtype: Any,
+    offset: Any,
+    gap: Any,
+    detector: Any,
+    tables: Any,
+    dark: Any,
+    dwell: Any,
+    partial: Any,
 ) -> Asked:
     """What is asked of the file, checked."""
     return Asked(
@@ -25,6 +34,7 @@ def asked_of(
         detector=None if detector is None else arguments.whole_pair(detector, "detector_shape", "pixels (ky, kx)"),
         tables=None if tables is None else arguments.path(tables, "tables").absolute(),
         dark=None if dark is None else arguments.path(dark, "dark").absolute(),
+        dwell_us=None if dwell is None else arguments.number(dwell, "dwell_us", "microseconds per position", above=0),
         allow_partial=arguments.switch(partial, "allow_partial"),
     )
 

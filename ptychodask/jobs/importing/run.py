@@ -57,6 +57,7 @@ def import_data(
     detector_shape: tuple[int, int] | None = None,
     tables: str | Path | None = None,
     dark: str | Path | None = None,
+    dwell_us: float | None = None,
     flip: bool = False,
     transpose: bool = False,
     rotate180: bool = False,
@@ -100,6 +101,8 @@ def import_data(
         Of raw frames: type of the values, bytes before the first frame and between two, pixels (ky, kx).
     tables, dark : path, optional
         Folder with the tables of a detector whose raw values need them (EMPAD-G2), and its scan without beam.
+    dwell_us : float, optional
+        Microseconds per position, of hits with times (Timepix3) whose positions no TDC marks.
     flip, transpose, rotate180 : bool
         Done with every pattern, in this order: rows reversed, rows and columns exchanged, turned.
     mask : array (N, N) or path of a .npy file, optional
@@ -141,7 +144,7 @@ def import_data(
     if workers is not None:
         workers = arguments.whole(workers, "workers", "the number of processes, or leave it out for threads", 1, 10_000)
     client = a_place(client)
-    asked = asked_of(scan_shape, dataset, dtype, offset, gap, detector_shape, tables, dark, allow_partial)
+    asked = asked_of(scan_shape, dataset, dtype, offset, gap, detector_shape, tables, dark, dwell_us, allow_partial)
     form, reader = opened(arguments.path(path, "path"), format, asked)
     given = {
         "energy_ev": energy_ev,
