@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._tables import counted
 from .hdf5_files import dataset, open_hdf5, plain, said, stacked, sure
 from .reader import About, Asked, Reader
 
@@ -44,7 +45,7 @@ def read_dectris(path: Path, asked: Asked) -> Reader:
         notes.append(f"not used: a mask of {used.shape}, which is not the shape of the frames")
         used = None
     if used is not None and not used.all():
-        notes.append(f"{int((~used).sum())} pixels are masked, as the detector's pixel_mask says")
+        notes.append(f"masked: {counted(int((~used).sum()), 'pixel')}, as the detector's pixel_mask says")
     if stem.get("IsPixelSizeCalibrated"):
         notes.append(f"not used: a pixel size of the scan, {stem.get('Pixel Size')}, whose unit is not said")
     scan = (int(stem["NumPixelsY"]), int(stem["NumPixelsX"])) if {"NumPixelsX", "NumPixelsY"} <= set(stem) else None

@@ -14,12 +14,14 @@ def read_hdf5(path: Path, asked: Asked) -> Reader:
     h5py, file = h5py_for(path), open_hdf5(path)
     found: dict[str, Any] = {}
     file.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
-    for name in [asked.inside, *_outside(file, h5py)]:  # visits do not follow links
-        if name and name not in found and file.get(name, getclass=True, getlink=True) is not None:
-            if name == asked.inside and not isinstance(file.get(name), h5py.Group):
-                found[name] = dataset(path, file, name)
-            elif isinstance(linked := file.get(name), h5py.Dataset):
-                found[name] = linked
+    outside = _outside(file, h5py)
+    for name in (*outside, asked.inside):  # visits do not follow links
+        if name and name not in found and isinstance(linked := file.get(name), h5py.Dataset):
+            found[name] = linked
+    if asked.inside in outside or not any(len(item.shape or ()) in (3, 4) for item in found.values()):
+        for name in outside:  # what is wrong with it
+            if asked.inside in ("", name):
+                dataset(path, file, name)
     shapes = {name: item.shape or () for name, item in found.items()}
     stacks = asked.scan is not None or not any(len(shape) == 4 for shape in shapes.values())
     name = chosen(path, asked.inside or _signal(file), shapes, (3, 4) if stacks else (4,))

@@ -102,6 +102,22 @@ def test_files_that_a_master_file_needs(tmp_path):
         open_counts(path)
 
 
+def test_a_link_of_any_file_that_leads_nowhere(tmp_path):
+    for name in ("linked.h5", "both.h5"):
+        with h5py.File(tmp_path / name, "w") as file:
+            file["entry/counts"] = h5py.ExternalLink("other.h5", "/counts")
+            if name == "both.h5":
+                file["here"] = COUNTS
+    for name in ("linked.h5", "both.h5:/entry/counts"):
+        with pytest.raises(InputError, match=r"is in the file 'other\.h5', which is not beside it: put it there"):
+            open_counts(f"{tmp_path / name}")
+    same(open_counts(tmp_path / "both.h5"))
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["counts"] = COUNTS[:2]
+    assert open_counts(tmp_path / "linked.h5").shape == open_counts(tmp_path / "both.h5:/entry/counts").shape
+    assert open_counts(tmp_path / "linked.h5").shape == (2, 6, N, N)
+
+
 def test_files_of_a_virtual_dataset(tmp_path):
     master(tmp_path)
     layout = h5py.VirtualLayout((24, N, N), "u4")
