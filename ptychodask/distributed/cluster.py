@@ -32,6 +32,7 @@ import inspect
 import logging
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
@@ -254,13 +255,27 @@ def _cluster(place: Place) -> LocalCluster:
         kind = _gpu_cluster()
         options["CUDA_VISIBLE_DEVICES"] = None if place.gpus == "all" else list(place.gpus)
     try:
-        return kind(**options)
+        try:
+            return kind(**options)
+        except (
+            AssertionError
+        ):  # not about what was asked for: Dask's event loop has 10 s to start, on a busy machine too
+            return kind(**options)
     except Exception as error:
-        lines = str(error.__cause__ or error).splitlines() or [""]
         raise InputError(
-            f"no workers can be started here ({type(error).__name__}: {lines[0]}): check engine.host, engine.gpus and"
-            " 'ptychodask doctor'; a script has to call it under if __name__ == '__main__'"
+            f"no workers can be started here ({type(error).__name__}: {_first_line(error)}): check engine.host,"
+            " engine.gpus and 'ptychodask doctor'; a script has to call it under if __name__ == '__main__'"
         ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    """Why, in one line; of an error without a text, where it was raised."""
+    cause = error.__cause__ or error
+    lines = str(cause).splitlines()
+    if lines and lines[0]:
+        return lines[0]
+    *_, last = traceback.extract_tb(cause.__traceback__) or [traceback.FrameSummary("?", 0, "?")]
+    return f"line {last.lineno} of {last.filename}"
 
 
 def _gpu_cluster() -> Any:

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from distributed import LocalCluster
@@ -16,6 +16,7 @@ from ptychodask import InputError, JobConfig
 from ptychodask.distributed import cluster as cluster_module
 from ptychodask.distributed.cluster import connect
 from ptychodask.jobs.recipe import kernels
+from ptychodask.model.place import Place
 
 
 @pytest.fixture
@@ -111,6 +112,26 @@ def test_what_cannot_be_is_one_line(options, message):
     with pytest.raises(InputError, match=message) as error, connect(place=place_of(**options)):
         pass
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_start_that_dask_gave_up_is_tried_once_more(monkeypatch, times):
+    """Dask gives its event loop 10 s to start, with an assertion without a text."""
+    tried = []
+
+    def start(**options):
+        tried.append(options)
+        if len(tried) <= times:
+            raise AssertionError
+        return SimpleNamespace(options=options)
+
+    monkeypatch.setattr(cluster_module, "LocalCluster", start)
+    if times == 1:
+        assert cluster_module._cluster(Place()).options == tried[0]
+    else:
+        with pytest.raises(InputError, match=r"AssertionError: line \d+ of .*test_places.py"):
+            cluster_module._cluster(Place())
+    assert len(tried) == 2
 
 
 @pytest.fixture(scope="module")
