@@ -132,6 +132,25 @@ def reunited(patterns: Patterns) -> Patterns:
     return Patterns(fitted, train, None, patterns.pixels)
 
 
+def doubled_half(patterns: Patterns, indices: np.ndarray, seed: int) -> Patterns:
+    """Twice a half of the fitted electrons, by lot: the counts' mean, and around them their Poisson noise once more.
+
+    ``2 n_A - n`` with ``n_A ~ Binomial(n, 1/2)`` has mean 0 and variance n. ``indices`` [B] are those of the scan.
+    """
+    counts, n = patterns.fitted, patterns.pixels
+    if isinstance(counts, Events):
+        return Patterns(pick(counts, _doubled(thin(counts.count, counts.start, indices, 0.5, seed))), None, None, n)
+    start = np.arange(len(counts) + 1) * counts[0].size
+    return Patterns(
+        _doubled(thin(counts.reshape(-1), start, indices, 0.5, seed)).reshape(counts.shape), None, None, n
+    )
+
+
+def _doubled(counts: np.ndarray) -> np.ndarray:
+    wider = np.uint16 if int(counts.max(initial=0)) < 2**15 else np.uint64
+    return smallest(2 * counts.astype(wider))
+
+
 def _length(part: Counts) -> int:
     return len(part.start) - 1 if isinstance(part, Events) else len(part)
 

@@ -91,8 +91,14 @@ def _write_shared(group: zarr.Group, state: State) -> None:
             "background": float(model.background).hex(),
             "damping": float(state.damping).hex(),
             "momentum": state.momentum,
+            **_information(state),
         }
     )
+
+
+def _information(state: State) -> dict[str, list[str]]:
+    known = state.information
+    return {} if known is None else {"information": [float(t).hex() for t in known]}
 
 
 def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -141,7 +147,8 @@ class _Stored:
         said = self.attributes
         background, damping = float.fromhex(said.background), float.fromhex(said.damping)
         model = Model(object_, self.values("probe"), self.values("positions"), background, said.iteration)
-        return State(model, anchor, said.momentum, damping)
+        known = None if said.information is None else np.array([float.fromhex(t) for t in said.information])
+        return State(model, anchor, said.momentum, damping, known)
 
 
 @contextmanager

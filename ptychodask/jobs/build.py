@@ -15,12 +15,17 @@ from ..model.state import Model, State
 from ..physics.modes import hermite_modes
 from ..physics.probe import make_probe
 from ..physics.propagation import fresnel_propagator
+from ..solver.door import Kernels
 from ..solver.lsqml import LsqMl
 from ..solver.problem import Problem
 from ..solver.settings import ProbeRules, Settings
 from ..solver.tiled import TiledLsqMl
 from .experiment import Experiment
 from .recipe import Recipe
+
+
+SHARPER = 0.3
+"""Epsilon of the second stage over that of the first, with the spectral prior."""
 
 
 def build_algorithm(recipe: Recipe) -> LsqMl:
@@ -30,7 +35,16 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
         experiment.canvas, experiment.info.scan_shape, mask_of(experiment.info), _propagators(experiment),
         recipe.mean_counts, _settings(experiment, recipe.hold_out),
     )  # fmt: skip
-    return LsqMl(problem, kernels_for(problem, recipe.backend, recipe.chains, recipe.device_batch))
+    solver = LsqMl(problem, _kernels(problem, recipe))
+    if experiment.spectral is None:
+        return solver
+    settings = replace(problem.settings, epsilon=SHARPER * problem.settings.epsilon)
+    sharper = replace(problem, settings=settings)
+    return replace(solver, sharper=LsqMl(sharper, _kernels(sharper, recipe)))
+
+
+def _kernels(problem: Problem, recipe: Recipe) -> Kernels:
+    return kernels_for(problem, recipe.backend, recipe.chains, recipe.device_batch)
 
 
 def _propagators(experiment: Experiment) -> np.ndarray:
@@ -73,6 +87,7 @@ def _settings(experiment: Experiment, hold_out: bool) -> Settings:
         constraints=experiment.constraints,
         probe_rules=probe_rules,
         rounds=solver.rounds_per_iteration,
+        spectral=experiment.spectral,
     )
 
 

@@ -15,6 +15,7 @@ from ..io.selected import positions_of
 from ..model.blocks import Block, Box, boxes_of, joined_shards, make_blocks
 from ..model.config import LARGEST_TILE, JobConfig
 from ..model.optics import Microscope, defocus_of
+from ..model.prior import Spectral
 from ..model.scan import Canvas, make_canvas
 from ..model.tiles import Rect, Tile, make_tiles
 from ..physics.constraints import (
@@ -145,11 +146,52 @@ class Experiment:
             found.append(PositivePhase())
         if rules.blur_angstrom > 0:
             found.append(LateralBlur(rules.blur_angstrom / self.canvas.pixel))
+        if rules.regularisation == "spectral":  # keeps slices identical
+            return tuple(found)
         if rules.coupling == "identical":
             found.append(IdenticalSlices())
         elif rules.coupling == "gaussian" and self.slices > 1 and self.thickness:
             found.append(CoupledSlices(rules.coupling_sigma_angstrom * self.slices / self.thickness))
         return tuple(found)
+
+    @cached_property
+    def spectral(self) -> Spectral | None:
+        """The object's spectral prior, where the job wants one.
+
+        Raises
+        ------
+        InputError
+            For data that are no counted electrons: their noise is not known.
+        """
+        rules, microscope, n = self.config.object, self.microscope, self.info.detector.pixels
+        if rules.regularisation != "spectral":
+            return None
+        if not self.counts_are_whole:
+            raise InputError(
+                f"object.regularisation = spectral needs whole electrons, the counts are {self.info.dtype}: count them,"
+                " or set object.regularisation = blur"
+            )
+        side = 4 * max(2, round(rules.spectral_window * n / 4))
+        fit = self.split_iterations[0]
+        return Spectral(
+            side=min(side, 4 * (min(self.canvas.shape) // 4)),
+            pixel=self.canvas.pixel,
+            cutoff=0.6 * microscope.semi_angle / microscope.wavelength,
+            floor=rules.aperiodic_floor,
+            sharpen_at=max(1, round(0.6 * fit)),
+        )
+
+    @property
+    def margin(self) -> int:
+        """Pixels around a tile that its next object depends on."""
+        return reach_of(self.constraints) if self.spectral is None else self.spectral.side
+
+    @property
+    def split_iterations(self) -> tuple[int, int]:
+        """Largest number of iterations of the fit, and number of those of the finish."""
+        total = self.config.solver.iterations
+        finish = 0 if self.train_fraction is None else min(self.config.solver.finish, total // 2)
+        return total - finish, finish
 
     @cached_property
     def tile_side(self) -> int | None:
@@ -166,7 +208,7 @@ class Experiment:
         pixel_bytes = self.slices * (8 * self.object_dtype.itemsize + 4 * 4)
         if math.prod(self.canvas.shape) * pixel_bytes <= bound * 2**30:
             return None
-        halo = n + 2 * reach_of(self.constraints)
+        halo = n + 2 * self.margin
         side = int(math.sqrt(bound * 2**30 / 4 / pixel_bytes)) - halo
         if side < n:
             least = 4 * (n + halo) ** 2 * pixel_bytes / 2**30
@@ -209,7 +251,7 @@ class Experiment:
     def tiles(self, blocks: tuple[Block, ...]) -> tuple[Tile, ...]:
         """The object's tiles for a scan in blocks; a whole object is one."""
         shape = self.canvas.shape
-        return make_tiles(shape, self.tile_side or max(shape), self.windows(blocks), reach_of(self.constraints))
+        return make_tiles(shape, self.tile_side or max(shape), self.windows(blocks), self.margin)
 
     # -- method ------------------------------------------------------------------------------------------------------
 
@@ -231,6 +273,8 @@ class Experiment:
         Pooled steps are the more pessimistic the more slices move independently; slices that are tied together move as
         one, and there the pooled step is right. A Gaussian coupling leaves about one free slice to two sigma.
         """
+        if self.config.object.regularisation == "spectral":
+            return False
         if self.config.solver.step_rule != "auto":
             return self.config.solver.step_rule == "tangent"
         rules = self.config.object

@@ -36,7 +36,7 @@ from .observers import Reporter
 from .places import check_places, other_processors
 from .plan import check_fits
 from .recipe import Recipe
-from .run import Run, history, split_iterations, survey
+from .run import Run, history, survey
 
 PLACES = {"workers", "gpus", "scheduler"}
 """Options of the engine of which a job says one at most."""
@@ -327,7 +327,7 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "data_fingerprint": dataset.fingerprint,
         "selection": described(dataset.selection),
         "iteration": log.chosen,
-        "finish": split_iterations(job, run.holds_out)[1],
+        "finish": run.experiment.split_iterations[1],
         "stopped_because": log.reason,
         "restarts": log.restarts,
         "initial_loss": log.entries[0]["loss"],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..solver.stopping import Record, within_reach
@@ -26,12 +27,24 @@ class Log:
     floor: int = 0
     """No state before this iteration can be returned: the last restart gave them up."""
     warnings: list[str] = field(default_factory=list)
+    stops_early: bool = True
+    """Do held-out electrons choose the iteration that is returned? Else the last is."""
+    compares_from: int = 0
+    """Losses of earlier iterations have another epsilon."""
 
     @property
     def records(self) -> list[Record]:
         """Records of the fit, the state before the first update included."""
         names = ("iteration", "loss", "validation", "patterns", "power")
-        return [Record(**{n: e[n] for n in names}) for e in self.entries if e["stage"] == "fit"]
+        found = [Record(**{n: e[n] for n in names}) for e in self.entries if e["stage"] == "fit"]
+        return found if self.stops_early else [replace(r, validation=math.nan) for r in found]
+
+    @property
+    def comparable(self) -> list[Record]:
+        """Records whose losses can be compared with the last."""
+        found = self.records
+        since = self.compares_from if found[-1].iteration >= self.compares_from else 0
+        return [r for r in found if r.iteration >= since]
 
     @property
     def candidates(self) -> list[Record]:

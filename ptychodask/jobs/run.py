@@ -32,13 +32,6 @@ from .states import States, states_of
 MOST_RESTARTS = 3
 
 
-def split_iterations(config: JobConfig, holds_out: bool) -> tuple[int, int]:
-    """Largest number of iterations of the fit, and number of those of the finish."""
-    total = config.solver.iterations
-    finish = min(config.solver.finish, total // 2) if holds_out else 0
-    return total - finish, finish
-
-
 class Run:
     """One reconstruction on a client, resumable at every checkpoint."""
 
@@ -54,8 +47,9 @@ class Run:
         self.client, self.experiment, self.folder = client, experiment, folder
         self.info, self.config = experiment.info, experiment.config
         self.log, self.report = log, report
-        self.holds_out = experiment.train_fraction is not None
         self.recipe = recipe
+        if experiment.spectral is not None:
+            log.stops_early, log.compares_from = False, experiment.spectral.sharpen_at
         self.name = new_name()
         self._clock = time.perf_counter()
         self._latest: Pass | None = None
@@ -85,7 +79,7 @@ class Run:
             return self._load(self.log.chosen)  # interrupted after the fit
         self.log.fit_again()
         job = self._job("fit", self.recipe)
-        last, _ = split_iterations(self.config, self.holds_out)
+        last, _ = self.experiment.split_iterations
         first, state = self._start(job)
         while True:
             restore = self._iterate(job, state, first, last)
@@ -102,7 +96,7 @@ class Run:
 
     def finish(self, state: Any) -> tuple[Any, Recipe]:
         """Fit all electrons for a few iterations; returns the last state and the recipe of its algorithm."""
-        _, count = split_iterations(self.config, self.holds_out)
+        _, count = self.experiment.split_iterations
         assert self.log.chosen is not None
         if count == 0:
             job = self._job("look", self.recipe)
@@ -184,14 +178,14 @@ class Run:
             for seen in looked_at:
                 self._latest = seen
                 self._note(seen, "fit")
-                trouble = divergence(self.log.records)
+                trouble = divergence(self.log.comparable)
                 if trouble:
                     return self._restore(job, trouble)
                 self._kept[seen.iteration] = seen.state
                 wanted = {*self.log.reach[:MOST_STATES], *self._without_checkpoint}
                 self._kept = {i: kept for i, kept in self._kept.items() if i in wanted}
                 self._vouch(seen.iteration + 1)
-                self.log.reason = stop_reason(self.log.records, self.config.solver.patience) or ""
+                self.log.reason = stop_reason(self.log.comparable, self.config.solver.patience) or ""
                 if self.log.reason:
                     return None
         self.log.reason = f"all {last} iterations are done"

@@ -65,8 +65,23 @@ class ObjectConfig(_Section):
     )
     amplitude_max: float | None = Field(1.1, gt=0, description="bound on |O| of a complex object; unset: none")
     positivity: bool = Field(True, description="keep the phase at or above 0 (vacuum)")
+    regularisation: Literal["blur", "spectral"] = Field(
+        "blur",
+        description="what holds noise back: a blur after every update and stopping early, or a Wiener filter whose"
+        " spectrum is measured from the data, which averages lattices",
+    )
     blur_angstrom: float = Field(
         0.45, ge=0, le=10, description="sigma of the lateral Gaussian blur after every update, angstrom"
+    )
+    aperiodic_floor: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        description="spectral: prior power between the peaks of a lattice, in means of the ring; 0 keeps the lattice"
+        " alone and erases single defects",
+    )
+    spectral_window: float = Field(
+        1.0, ge=0.5, le=4, description="spectral: side of the windows, in sides of the pattern's box"
     )
     coupling: Literal["none", "identical", "gaussian"] = Field(
         "identical", description="how slices are tied to each other"
@@ -273,6 +288,24 @@ class JobConfig(_Section):
     probe: ProbeConfig = ProbeConfig()
     solver: SolverConfig = SolverConfig()
     engine: EngineConfig = EngineConfig()
+
+    @model_validator(mode="after")
+    def _one_regularisation(self) -> JobConfig:
+        rules, solver = self.object, self.solver
+        if rules.regularisation != "spectral":
+            return self
+        for wrong, told in (
+            (rules.kind != "phase", "is for pure phase objects: set object.kind = phase"),
+            (rules.blur_angstrom > 0, "takes the place of the blur: leave object.blur_angstrom unset, or 0"),
+            (rules.coupling == "gaussian", "needs slices that are tied: set object.coupling = identical"),
+            (rules.coupling == "none" and rules.slices != 1, "needs slices that are tied: set object.coupling = identical"),
+            (solver.step_rule == "tangent", "has a step of its own: leave solver.step_rule unset"),
+            (solver.rounds_per_iteration > 1, "sees the whole scan for every update: set solver.rounds_per_iteration = 1"),
+            (solver.iterations < 2, f"has two stages: solver.iterations = {solver.iterations}, use at least 2 (13)"),
+        ):
+            if wrong:
+                raise ValueError(f"object.regularisation = spectral {told}")
+        return self
 
     @model_validator(mode="after")
     def _positive_phases(self) -> JobConfig:

@@ -26,11 +26,20 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
+SPECTRAL: dict[str, dict[str, Any]] = {
+    # no blur, and no stopping early: six iterations, four with a smaller epsilon, three with all electrons
+    "object": {"blur_angstrom": 0.0},
+    "solver": {"iterations": 13, "acceleration": False},
+}
+"""Goes before a preset where the object's regularisation is spectral."""
+
+
 def fill_from_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
     """The job's own values over those of the preset."""
-    merged = dict(values)
+    merged, object_ = dict(values), values.get("object")
+    spectral = isinstance(object_, dict) and object_.get("regularisation") == "spectral"
     for section, defaults in PRESETS.get(preset, {}).items():
         own = merged.get(section, {})
         if isinstance(own, dict):
-            merged[section] = {**defaults, **own}
+            merged[section] = {**defaults, **(SPECTRAL.get(section, {}) if spectral else {}), **own}
     return merged

@@ -68,12 +68,15 @@ class State:
         Iterations since the last restart; -1 when acceleration is off.
     damping : float
         Factor on every step, halved after a divergence.
+    information : float64 array or None
+        Of a run with the spectral prior, t on rings (see ``solver.spectral``), once it is measured.
     """
 
     model: Model
     anchor: Array
     momentum: int = 0
     damping: float = 1.0
+    information: Array | None = None
 
     __sizeof__ = held_bytes
 

@@ -11,6 +11,7 @@ from ..model.state import State
 from ..physics import modes
 from ..physics.constraints import Constraint
 from .problem import Problem
+from .spectral import RATE, Filter, SpectrumSums, information, make_filter
 from .update import ProbeSums, Sums, Update, place
 
 LINE_CLIP = 1.5
@@ -31,6 +32,10 @@ class Direction:
     ascent: float
     """<gradient, momentum>: negative where the momentum has turned against the gradient."""
     sums: Sums
+    information: np.ndarray | None = None
+    """With the spectral prior, t on rings."""
+    filter: Filter | None = None
+    """With the spectral prior, what every window is told."""
 
     __sizeof__ = held_bytes
 
@@ -89,6 +94,15 @@ def _power(move: np.ndarray, light: np.ndarray) -> float:
     return float((light * (move.real**2 + move.imag**2)).sum(dtype=np.float64))
 
 
+def spectral_filter(problem: Problem, state: State, sums: SpectrumSums) -> tuple[np.ndarray, Filter]:
+    """t, as it is now measured or was before, and the filter that follows of it."""
+    rule = problem.settings.spectral
+    assert rule is not None
+    t = information(rule, sums) if sums.lit > 0 else state.information
+    assert t is not None, "measured at the first iteration"
+    return t, make_filter(rule, sums, t, RATE * problem.settings.object_step * state.damping)
+
+
 def advance(problem: Problem, state: State, move: Direction, line: Update | None = None) -> State:
     """The next state, with the steps of :func:`lengths`."""
     constraints = problem.settings.constraints
@@ -112,7 +126,7 @@ def advance_shared(problem: Problem, state: State, move: Direction, line: Update
         background=_next_background(problem, state.model.background, move.sums),
         iteration=state.model.iteration + 1,
     )
-    return replace(state, model=model, momentum=momentum)
+    return replace(state, model=model, momentum=momentum, information=move.information)
 
 
 def lengths(problem: Problem, damping: float, move: Direction, line: Update | None) -> tuple[np.ndarray, float]:
@@ -120,9 +134,11 @@ def lengths(problem: Problem, damping: float, move: Direction, line: Update | No
 
     Without ``line`` the pooled steps are used: ``a_s kappa / S`` for the object and ``a_P kappa`` for the probe, kappa
     = 1/2 where both move. With the sums of a tangent pass one step ``a`` serves both, clipped to [0.1 / S, 1.5]; where
-    no pattern was in its subset, the pooled steps are used.
+    no pattern was in its subset, the pooled steps are used. With the spectral prior the direction is the object's step.
     """
     both = 0.5 if move.probe is not None else 1.0
+    if problem.settings.spectral is not None:  # the filter's move is the step
+        return np.ones(problem.slices), move.probe_step * both
     if line is None or line.sums.line_denominator <= 0:
         object_steps = move.object_step * both / problem.slices
         probe_step = move.probe_step * both

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..counts.patterns import Counts, Patterns, prepare, reunited
+from ..counts.patterns import Counts, Patterns, doubled_half, prepare, reunited
 from ..model.blocks import Block
 from ..model.state import Model, State
 from .apply import Direction, advance, direction, recover
@@ -23,12 +23,18 @@ from .problem import Problem
 from .update import Sums, Update, merge
 
 
+HALVES = 1 << 20
+"""Added to the seed: the halves of the information are not those of the validation."""
+
+
 @dataclass(frozen=True)
 class LsqMl:
     """The solver over a fixed problem, with the kernels that were made for it."""
 
     problem: Problem
     kernels: Kernels
+    sharper: LsqMl | None = None
+    """With the spectral prior, the same with a smaller epsilon: it serves from an iteration on."""
 
     @property
     def data_key(self) -> str:
@@ -54,11 +60,22 @@ class LsqMl:
 
     def partial(self, block: Block, patterns: Patterns, model: Model, evaluate_only: bool) -> Update:
         """Update of one block; of a state that is only looked at, how well it fits besides."""
+        rule = self.problem.settings.spectral
+        if rule is not None and self.sharper is not None and model.iteration >= rule.sharpen_at:
+            return self.sharper.partial(block, patterns, model, evaluate_only)
         roles = self._roles(patterns)
         update = self.kernels.partial(block, roles, model, evaluate_only)
         if not evaluate_only:
-            return update
+            return update if rule is None or not rule.informs(model.iteration) else self._informed(block, roles, model, update)
         return replace(update, sums=update.sums + goodness(self.problem, self.kernels, block, roles, model))
+
+    def _informed(self, block: Block, patterns: Patterns, model: Model, update: Update) -> Update:
+        """The update with a map of its gradient's noise: the gradient of twice a half of the electrons, less its own."""
+        indices, seed = block.flat(self.problem.scan_shape), self.problem.settings.seed
+        other = self.kernels.partial(block, doubled_half(patterns, indices, seed + HALVES), model)
+        assert update.object is not None and other.object is not None
+        noise = other.object.gradient - update.object.gradient
+        return replace(update, object=replace(update.object, noise=noise))
 
     def merge(self, updates: list[Update]) -> Update:
         """Sum in the order given."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..model.prior import Spectral
 from ..physics.constraints import Constraint
 from ..physics.likelihood import Residual
 
@@ -47,3 +48,5 @@ class Settings:
     probe_rules: ProbeRules
     rounds: int = 1
     """Updates per iteration, each from its own share of the blocks."""
+    spectral: Spectral | None = None
+    """The prior of the object; None: its constraints, among them a blur, are all there is."""

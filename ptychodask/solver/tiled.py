@@ -12,6 +12,8 @@ A whole object is one tile, which needs no sums over others: it goes on with the
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -33,12 +35,15 @@ from .apply import (
     pooled_sums,
     precondition,
     probe_direction,
+    spectral_filter,
     stepped,
 )
 from .frames import Frame, common, cut, together
 from .lsqml import LsqMl
 from .problem import Problem
+from .spectral import Filter, Maps, SpectrumSums, maps_of, move_of, spectrum_sums
 from .update import ObjectSums, Sums, Update, place
+from .windows import Windows
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class Pooled:
     numerators: np.ndarray
     denominators: np.ndarray
     ascent: float
+    spectrum: SpectrumSums | None = None
+    """What the spectral prior needs instead."""
 
 
 @dataclass(frozen=True)
@@ -128,9 +135,7 @@ class TiledLsqMl:
         (y, x), (h, w) = sums.corner, sums.illumination.shape[1:]
         piece = common(Rect(y, y + h, x, x + w), self.tiles[to].work)
         rows, columns = piece.inside(sums.corner)
-        return ObjectSums(
-            piece.corner, sums.gradient[:, rows, columns].copy(), sums.illumination[:, rows, columns].copy()
-        )
+        return sums.on(rows, columns, piece.corner)
 
     def collect(self, index: int, pieces: list[ObjectSums]) -> ObjectSums:
         """Sum on a tile's work area of what its givers give, in the order of the list."""
@@ -150,21 +155,33 @@ class TiledLsqMl:
         """Largest illumination of the canvas [S, 1, 1]."""
         return np.max(peaks, axis=0)
 
-    def pool(self, index: int, state: TileState, shared: State, sums: ObjectSums, brightest: np.ndarray) -> Pooled:
+    def pool(
+        self, index: int, state: TileState, shared: State, model: Model, sums: ObjectSums, brightest: np.ndarray
+    ) -> Pooled:
         """A core's part of the sums over the canvas."""
+        if self.problem.settings.spectral is not None:
+            windows, maps = self._windows(index), self._maps(index, model, sums, brightest)
+            nothing = np.zeros(self.problem.slices)
+            spectrum = spectrum_sums(windows, maps, self.problem.settings.precondition)
+            return Pooled(nothing, nothing, 0.0, spectrum)
         gradient, light = self._on_core(index, sums.gradient), self._on_core(index, sums.illumination)
         move = precondition(self.problem, gradient, light, brightest)
         ascent = inner(gradient, state.object - state.anchor) if shared.momentum >= 0 else 0.0
         return Pooled(*pooled_sums(move, gradient, light), ascent)
 
-    def step(self, parts: list[Pooled], totals: Update) -> Direction:
+    def step(self, parts: list[Pooled], shared: State, totals: Update) -> Direction:
         """The step of the whole canvas, parts in the order of the tiles; its maps of the object have no pixels."""
         numerators = np.sum([p.numerators for p in parts], axis=0)
         denominators = np.sum([p.denominators for p in parts], axis=0)
         empty = np.zeros((self.problem.slices, 0, 0), self.object_dtype)
         probe, probe_step = probe_direction(self.problem, totals.probe)
         steps, ascent = pooled_steps(numerators, denominators), sum(p.ascent for p in parts)
-        return Direction(empty, steps, probe, probe_step, empty.real, ascent, totals.sums)
+        move = Direction(empty, steps, probe, probe_step, empty.real, ascent, totals.sums)
+        spectra = [p.spectrum for p in parts if p.spectrum is not None]
+        if not spectra:
+            return move
+        t, its = spectral_filter(self.problem, shared, reduce(add, spectra))
+        return replace(move, information=t, filter=its)
 
     def direction(self, index: int, sums: ObjectSums, brightest: np.ndarray) -> TileDirection:
         """The object's direction on a core."""
@@ -196,8 +213,12 @@ class TiledLsqMl:
         problem, constraints = self.problem, self.problem.settings.constraints
         work = self.tiles[index].work
         steps, _ = lengths(problem, shared.damping, move, line)
-        along = precondition(problem, sums.gradient, sums.illumination, brightest)
         rows, columns = work.inside(model.corner)
+        if move.filter is not None:
+            along = self._spectral_move(index, model, sums, brightest, move.filter)
+            object_ = constrain(stepped(state.object, steps, along), constraints)
+            return TileState(object_, object_)
+        along = precondition(problem, sums.gradient, sums.illumination, brightest)
         anchor = self._on_core(
             index, constrain(stepped(model.object[:, rows, columns], steps, along), constraints)
         ).copy()
@@ -213,7 +234,14 @@ class TiledLsqMl:
 
     def decide(self, state: TileState, shared: State, update: Update) -> Direction:
         """The direction and steps of a whole object, which is one tile."""
-        return self.solver.direction(as_whole(state, shared), update)
+        if self.problem.settings.spectral is None:
+            return self.solver.direction(as_whole(state, shared), update)
+        assert update.object is not None
+        sums, model = self.collect(0, [update.object]), self.assemble(0, state, shared, [])
+        brightest = self.highest([self.peak(0, sums)])
+        move = self.step([self.pool(0, state, shared, model, sums, brightest)], shared, update)
+        assert move.filter is not None
+        return replace(move, object=self._spectral_move(0, model, sums, brightest, move.filter))
 
     def line_search_alone(self, block: Block, patterns: Patterns, model: Model, move: Direction) -> Update:
         """Tangent sums of one block of a whole object."""
@@ -239,6 +267,23 @@ class TiledLsqMl:
     def finish_from(self, shared: State) -> State:
         """See :meth:`LsqMl.finish_from`: the object of the finish starts as it is."""
         return self.solver.finish_from(shared)
+
+    def _windows(self, index: int) -> Windows:
+        rule, tile = self.problem.settings.spectral, self.tiles[index]
+        assert rule is not None
+        return Windows(tile.core, tile.work, self.problem.canvas.shape, rule.side)
+
+    def _maps(self, index: int, model: Model, sums: ObjectSums, brightest: np.ndarray) -> Maps:
+        rows, columns = self.tiles[index].work.inside(model.corner)
+        return maps_of(model.object[:, rows, columns], sums.gradient, sums.illumination, sums.noise, brightest)
+
+    def _spectral_move(
+        self, index: int, model: Model, sums: ObjectSums, brightest: np.ndarray, its: Filter
+    ) -> np.ndarray:
+        """The spectral prior's move of every slice on a core [S, h, w]; they share that of their sum."""
+        maps = self._maps(index, model, sums, brightest)
+        move = move_of(self._windows(index), maps, self.problem.settings.precondition, its) / self.problem.slices
+        return np.broadcast_to(move, (self.problem.slices, *move.shape))
 
     def _on_core(self, index: int, maps: np.ndarray) -> np.ndarray:
         """The core's part of maps [S, h, w] on a tile's work area."""

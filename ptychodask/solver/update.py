@@ -48,16 +48,26 @@ class ObjectSums:
         ``sum_j V_j^T sum_m conj(u) chi``; for a pure phase object its projection on the phase, real.
     illumination : float array [S, h, w]
         ``sum_j V_j^T sum_m |u|^2``.
+    noise : array [S, h, w] or None
+        Where the information is measured: a map with zero mean and the gradient's covariance, see ``spectral``.
     """
 
     corner: tuple[int, int]
     gradient: np.ndarray
     illumination: np.ndarray
+    noise: np.ndarray | None = None
 
     @property
     def nbytes(self) -> int:
-        """Bytes of both maps."""
-        return self.gradient.nbytes + self.illumination.nbytes
+        """Bytes of the maps."""
+        return self.gradient.nbytes + self.illumination.nbytes + (0 if self.noise is None else self.noise.nbytes)
+
+    def on(self, rows: slice, columns: slice, corner: tuple[int, int]) -> ObjectSums:
+        """A copy of a part of them."""
+        noise = None if self.noise is None else self.noise[:, rows, columns].copy()
+        return ObjectSums(
+            corner, self.gradient[:, rows, columns].copy(), self.illumination[:, rows, columns].copy(), noise
+        )
 
 
 @dataclass(frozen=True)
@@ -102,12 +112,15 @@ def place(parts: list[ObjectSums], corner: tuple[int, int], shape: tuple[int, in
     slices = parts[0].gradient.shape[0]
     gradient = np.zeros((slices, *shape), dtype=parts[0].gradient.dtype)
     illumination = np.zeros((slices, *shape), dtype=parts[0].illumination.dtype)
+    noise = None if all(part.noise is None for part in parts) else np.zeros_like(gradient)
     for part in parts:
         y, x = part.corner[0] - corner[0], part.corner[1] - corner[1]
         h, w = part.gradient.shape[1:]
         gradient[:, y : y + h, x : x + w] += part.gradient
         illumination[:, y : y + h, x : x + w] += part.illumination
-    return ObjectSums(corner, gradient, illumination)
+        if noise is not None and part.noise is not None:
+            noise[:, y : y + h, x : x + w] += part.noise
+    return ObjectSums(corner, gradient, illumination, noise)
 
 
 def _merge_objects(parts: list[ObjectSums]) -> ObjectSums:

@@ -22,6 +22,12 @@ class StateAttributes(Described):
     background: Hexadecimal
     damping: Hexadecimal
     momentum: Annotated[int, Field(strict=True, ge=-1, le=2**31)]
+    information: Annotated[tuple[Hexadecimal, ...], Field(min_length=1, max_length=10_000)] | None = None
+
+    @field_validator("information")
+    @classmethod
+    def _numbers(cls, values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return values and tuple(map(cls._number, values))
 
     @field_validator("background", "damping")
     @classmethod

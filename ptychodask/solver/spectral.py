@@ -1,0 +1,188 @@
+"""The spectral prior: a step in the metric of the electrons' information, then a Wiener filter whose spectrum is
+measured from the data.
+
+The object is one projected phase y, the sum over slices that are tied together, with gradient g and illumination W
+averaged over them (g is a quarter of the log-likelihood's derivative). All happens in the Fourier coefficients of
+windows (see ``windows``):
+
+    t(k) = 4 <|F[(g' - g) / sqrt W]|^2>           share of the quantum limit 4 W that the electrons carry about frequency
+                                                  k: g' is the gradient that counts 2 n_A would give, n_A a half of the
+                                                  fitted electrons by lot, so that g' - g has g's covariance
+    c_w  = F_w[y] + (eta / t) F_w[g / D]           D = sqrt(W^2 + (delta max W)^2)
+    n_w  = eta e <1 / (4 D)>_w / t                 noise of c_w; e: mean square of the taper
+    R    = <|c_w|^2 / n_w>                         over all windows, by light: 1 where there is noise alone
+    S    = max(R - 1, rho (R_ring - 1), 0) n       prior variance: at the peaks of a lattice what is measured there,
+                                                  between them rho times the mean of the ring
+    y   <- F^T[S / (S + n_w) c_w]                  k = 0 of every window is left alone
+
+The filter is linear and the same everywhere but for the noise, so nothing is invented in one window; a lattice that
+fills the field is averaged, and the figure of merit of such an image contains that average. The fixed point does not
+depend on t and eta. Only R, and t where it is measured, are sums over the canvas.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+
+from .._array import held_bytes
+from ..model.prior import Spectral
+from .windows import Windows
+
+RING = 0.03
+"""1/angstrom: width of the rings of t."""
+SMOOTH = 0.7
+"""Rings over which t is smoothed."""
+LEAST_LOW, LEAST_HIGH = 0.03, 0.1
+"""Bounds of t below and above the cut-off: where the electrons tell next to nothing, 1/t would only amplify."""
+RATE = 0.9
+"""eta: of the Newton step."""
+RINGS_OF = 1.5
+"""Width in frequency pixels of the rings of the prior's floor."""
+LIT = 0.02
+"""Of the largest W: what is darker is not looked at for t."""
+
+
+@dataclass(frozen=True)
+class SpectrumSums:
+    """Sums over windows, by light l and per noise ``nu = <1 / (4 D)>``; float64, maps [L, L // 2 + 1].
+
+    R for any t follows of them: with ``a = F_w[y]`` and ``b = F_w[g / D]``, ``|c|^2 = |a|^2 + 2 (eta/t) Re a b* + (eta/t)^2
+    |b|^2``.
+    """
+
+    light: float
+    level: float
+    """``sum l nu``."""
+    own: np.ndarray
+    """``sum l |a|^2 / nu``."""
+    cross: np.ndarray
+    """``sum l Re(a b*) / nu``."""
+    step: np.ndarray
+    """``sum l |b|^2 / nu``."""
+    noise: np.ndarray
+    """``sum |F[(g' - g) / sqrt W]|^2``; zeros where t is not measured."""
+    lit: float
+    """``sum <lit>_w``, 0 where t is not measured."""
+
+    __sizeof__ = held_bytes
+
+    def __add__(self, other: SpectrumSums) -> SpectrumSums:
+        return SpectrumSums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What a step needs on the work area [h, w], slices averaged but for ``phase``, which is their sum."""
+
+    phase: np.ndarray
+    gradient: np.ndarray
+    light: np.ndarray
+    noise: np.ndarray | None
+    brightest: float
+
+    def damping(self, delta: float) -> np.ndarray:
+        """D."""
+        return np.sqrt(self.light**2 + np.float32(delta * self.brightest) ** 2)
+
+
+def maps_of(
+    object_: np.ndarray, gradient: np.ndarray, light: np.ndarray, noise: np.ndarray | None, brightest: np.ndarray
+) -> Maps:
+    """From those of slices [S, h, w]; ``brightest`` [S, 1, 1]."""
+    return Maps(
+        object_.sum(axis=0),
+        gradient.mean(axis=0),
+        light.mean(axis=0),
+        None if noise is None else noise.mean(axis=0),
+        float(brightest.mean()),
+    )
+
+
+def spectrum_sums(windows: Windows, maps: Maps, delta: float) -> SpectrumSums:
+    """Sums over the windows of a core."""
+    damping = maps.damping(delta)
+    phase, step = windows.padded(maps.phase), windows.padded(maps.gradient / damping)
+    damping = windows.padded(damping)
+    inverse = 0.25 / damping
+    z = lit = None
+    if maps.noise is not None:
+        seen = maps.light > LIT * maps.brightest
+        root = np.sqrt(np.where(seen, maps.light, 1))
+        z, lit = windows.padded(np.where(seen, maps.noise / root, 0)), windows.padded(seen.astype(np.float32))
+    own, cross, second, noise = np.zeros((4, windows.side, windows.side // 2 + 1))
+    light = level = seen_light = 0.0
+    for window in windows:
+        if not window.own:
+            continue
+        weight, nu = windows.mean(damping, window) ** 2, windows.mean(inverse, window)
+        a, b = windows.spectrum(phase, window), windows.spectrum(step, window)
+        share = weight / nu
+        own += share * (a.real**2 + a.imag**2)
+        cross += share * (a.real * b.real + a.imag * b.imag)
+        second += share * (b.real**2 + b.imag**2)
+        light, level = light + weight, level + weight * nu
+        if z is not None and lit is not None:
+            f = windows.spectrum(z, window)
+            noise += f.real**2 + f.imag**2
+            seen_light += windows.energy * windows.mean(lit, window)
+    return SpectrumSums(light, level, own, cross, second, noise, seen_light)
+
+
+def information(spectral: Spectral, sums: SpectrumSums) -> np.ndarray:
+    """t on rings of :data:`RING`, from 0 on."""
+    rings = np.rint(spectral.frequencies / RING).astype(int)
+    t = 4 * _ring_means(sums.noise / sums.lit, rings)
+    t = gaussian_filter1d(t, SMOOTH)
+    at = np.arange(len(t)) * RING
+    return np.maximum(t, np.where(at < spectral.cutoff, LEAST_LOW, LEAST_HIGH))
+
+
+def _ring_means(values: np.ndarray, rings: np.ndarray) -> np.ndarray:
+    """Means over rings of all frequencies, of which half is given [L, L // 2 + 1]."""
+    twice = np.full(values.shape, 2.0)
+    twice[:, [0, -1]] = 1
+    total = np.bincount(rings.ravel(), (twice * values).ravel())
+    return total / np.maximum(np.bincount(rings.ravel(), twice.ravel()), 1)
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What every window is told: its noise is ``nu_w`` times a number that prior and noise have in common.
+
+    ``boost`` is eta / t, ``prior`` the prior's variance in units in which a window's noise is nu_w.
+    """
+
+    boost: np.ndarray
+    prior: np.ndarray
+
+    __sizeof__ = held_bytes
+
+
+def make_filter(spectral: Spectral, sums: SpectrumSums, t: np.ndarray, rate: float) -> Filter:
+    """The prior from the sums over all windows."""
+    k = spectral.frequencies
+    boost = rate / np.interp(k, np.arange(len(t)) * RING, t)
+    power = sums.own / boost + 2 * sums.cross + sums.step * boost
+    ratio = power / (0.25 * sums.light)
+    rings = np.rint(k * spectral.side * spectral.pixel / RINGS_OF).astype(int)
+    floor = spectral.floor * np.maximum(_ring_means(ratio, rings)[rings] - 1, 0)
+    excess = np.maximum(np.maximum(ratio - 1, 0), floor)
+    return Filter(boost.astype(np.float32), (excess * (sums.level / sums.light)).astype(np.float32))
+
+
+def move_of(windows: Windows, maps: Maps, delta: float, its: Filter) -> np.ndarray:
+    """What the step adds to the projected phase on the core [h, w]."""
+    damping = maps.damping(delta)
+    phase, step = windows.padded(maps.phase), windows.padded(maps.gradient / damping)
+    inverse = windows.padded(0.25 / damping)
+    total = np.zeros(phase.shape, np.float32)
+    for window in windows:
+        c = windows.spectrum(phase, window) + its.boost * windows.spectrum(step, window)
+        shrink = its.prior / (its.prior + np.float32(windows.mean(inverse, window)))
+        shrink[0, 0] = 1
+        total[window.rows, window.columns] += windows.back(c * shrink)
+    rows, columns = windows.core.inside(windows.work.corner)
+    return windows.cut(total) - maps.phase[rows, columns]
