@@ -141,9 +141,7 @@ def doubled_half(patterns: Patterns, indices: np.ndarray, seed: int) -> Patterns
     if isinstance(counts, Events):
         return Patterns(pick(counts, _doubled(thin(counts.count, counts.start, indices, 0.5, seed))), None, None, n)
     start = np.arange(len(counts) + 1) * counts[0].size
-    return Patterns(
-        _doubled(thin(counts.reshape(-1), start, indices, 0.5, seed)).reshape(counts.shape), None, None, n
-    )
+    return Patterns(_doubled(thin(counts.reshape(-1), start, indices, 0.5, seed)).reshape(counts.shape), None, None, n)
 
 
 def _doubled(counts: np.ndarray) -> np.ndarray:

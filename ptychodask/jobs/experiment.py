@@ -179,6 +179,8 @@ class Experiment:
             cutoff=0.6 * microscope.semi_angle / microscope.wavelength,
             floor=rules.aperiodic_floor,
             sharpen_at=max(1, round(0.6 * fit)),
+            residual=rules.residual,
+            residual_at=self.config.solver.iterations - 1,
         )
 
     @property

@@ -73,15 +73,22 @@ class ObjectConfig(_Section):
     blur_angstrom: float = Field(
         0.45, ge=0, le=10, description="sigma of the lateral Gaussian blur after every update, angstrom"
     )
+    residual: float = Field(
+        0.01,
+        ge=0,
+        le=10,
+        description="spectral: prior variance (rad^2) of what is no lattice, such as defects, which the last iteration"
+        " fits; 0 for none",
+    )
     aperiodic_floor: float = Field(
-        1.0,
+        0.0,
         ge=0,
         le=100,
-        description="spectral: prior power between the peaks of a lattice, in means of the ring; 0 keeps the lattice"
-        " alone and erases single defects",
+        description="spectral: prior power between the peaks of a lattice, in means of the ring; with 0 the lattice"
+        " alone is averaged, and defects are in the residual",
     )
     spectral_window: float = Field(
-        1.0, ge=0.5, le=4, description="spectral: side of the windows, in sides of the pattern's box"
+        1.5, ge=0.5, le=4, description="spectral: side of the windows, in sides of the pattern's box"
     )
     coupling: Literal["none", "identical", "gaussian"] = Field(
         "identical", description="how slices are tied to each other"
@@ -298,9 +305,19 @@ class JobConfig(_Section):
             (rules.kind != "phase", "is for pure phase objects: set object.kind = phase"),
             (rules.blur_angstrom > 0, "takes the place of the blur: leave object.blur_angstrom unset, or 0"),
             (rules.coupling == "gaussian", "needs slices that are tied: set object.coupling = identical"),
-            (rules.coupling == "none" and rules.slices != 1, "needs slices that are tied: set object.coupling = identical"),
+            (
+                rules.coupling == "none" and rules.slices != 1,
+                "needs slices that are tied: set object.coupling = identical",
+            ),
             (solver.step_rule == "tangent", "has a step of its own: leave solver.step_rule unset"),
-            (solver.rounds_per_iteration > 1, "sees the whole scan for every update: set solver.rounds_per_iteration = 1"),
+            (
+                rules.residual == 0 == rules.aperiodic_floor,
+                "with neither a residual nor an aperiodic_floor erases what is not repeated: set one",
+            ),
+            (
+                solver.rounds_per_iteration > 1,
+                "sees the whole scan for every update: set solver.rounds_per_iteration = 1",
+            ),
             (solver.iterations < 2, f"has two stages: solver.iterations = {solver.iterations}, use at least 2 (13)"),
         ):
             if wrong:

@@ -23,6 +23,10 @@ class Spectral:
         rho.
     sharpen_at : int
         The iteration from which epsilon is smaller.
+    residual : float
+        Prior variance of what is no lattice, in rad^2 (see ``solver.spectral``); 0 for none.
+    residual_at : int
+        The update that fits it, the last: after it nothing moves.
     """
 
     side: int
@@ -30,10 +34,16 @@ class Spectral:
     cutoff: float
     floor: float
     sharpen_at: int
+    residual: float = 0.0
+    residual_at: int = -1
 
     def informs(self, iteration: int) -> bool:
         """Is t measured at the state after so many updates?"""
         return iteration in (0, self.sharpen_at)
+
+    def fits_residual(self, iteration: int) -> bool:
+        """Does the update after so many leave the lattice and fit the residual?"""
+        return self.residual > 0 and iteration == self.residual_at
 
     @property
     def frequencies(self) -> np.ndarray:

@@ -63,7 +63,8 @@ class State:
     ----------
     model : Model
     anchor : array [S, Oy, Ox]
-        The object before extrapolation (Nesterov's x where ``model.object`` is y).
+        The object before extrapolation (Nesterov's x where ``model.object`` is y); at the end of a run with the
+        spectral prior, the lattice without the residual.
     momentum : int
         Iterations since the last restart; -1 when acceleration is off.
     damping : float

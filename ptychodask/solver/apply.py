@@ -11,7 +11,7 @@ from ..model.state import State
 from ..physics import modes
 from ..physics.constraints import Constraint
 from .problem import Problem
-from .spectral import RATE, Filter, SpectrumSums, information, make_filter
+from .spectral import RATE, Filter, SpectrumSums, information, make_filter, residual_filter
 from .update import ProbeSums, Sums, Update, place
 
 LINE_CLIP = 1.5
@@ -100,6 +100,8 @@ def spectral_filter(problem: Problem, state: State, sums: SpectrumSums) -> tuple
     assert rule is not None
     t = information(rule, sums) if sums.lit > 0 else state.information
     assert t is not None, "measured at the first iteration"
+    if rule.fits_residual(state.model.iteration):
+        return t, residual_filter(rule, t)
     return t, make_filter(rule, sums, t, RATE * problem.settings.object_step * state.damping)
 
 
@@ -108,6 +110,9 @@ def advance(problem: Problem, state: State, move: Direction, line: Update | None
     constraints = problem.settings.constraints
     steps, _ = lengths(problem, state.damping, move, line)
     anchor = constrain(stepped(state.model.object, steps, move.object), constraints)
+    if move.filter is not None and move.filter.adds:  # the lattice stays behind the object
+        following = advance_shared(problem, state, move, line)
+        return replace(following, model=replace(following.model, object=anchor), anchor=state.model.object)
     rate, _ = inertia(state.momentum, move.ascent)
     object_ = anchor
     if rate is not None:

@@ -18,6 +18,15 @@ windows (see ``windows``):
 The filter is linear and the same everywhere but for the noise, so nothing is invented in one window; a lattice that
 fills the field is averaged, and the figure of merit of such an image contains that average. The fixed point does not
 depend on t and eta. Only R, and t where it is measured, are sums over the canvas.
+
+A prior that knows the lattice (rho = 0) erases what is only once there. So the last update leaves the lattice y as it
+is and fits a residual r to the gradient at it, under a flat and weak prior: Gaussian of :data:`FINEST` angstrom, which no
+frequency that the electrons carry is suppressed by,
+
+    r    = F^T[S_r / (S_r + n_w) F_w[g / D] / t]   S_r = e sigma^2 K^2 / <K>,  K = exp(-2 (pi 0.5 k)^2),  eta = 1
+
+A matched filter wants the gradient itself, which is already weighted by the noise; a prior in proportion to the
+lattice's spectrum would weaken it where defects are seen best.
 """
 
 from __future__ import annotations
@@ -41,6 +50,8 @@ RATE = 0.9
 """eta: of the Newton step."""
 RINGS_OF = 1.5
 """Width in frequency pixels of the rings of the prior's floor."""
+FINEST = 0.5
+"""Angstrom: sigma of the residual's grain."""
 LIT = 0.02
 """Of the largest W: what is darker is not looked at for t."""
 
@@ -157,6 +168,8 @@ class Filter:
 
     boost: np.ndarray
     prior: np.ndarray
+    adds: bool = False
+    """Is a residual added, to an object that stays?"""
 
     __sizeof__ = held_bytes
 
@@ -173,6 +186,17 @@ def make_filter(spectral: Spectral, sums: SpectrumSums, t: np.ndarray, rate: flo
     return Filter(boost.astype(np.float32), (excess * (sums.level / sums.light)).astype(np.float32))
 
 
+def residual_filter(spectral: Spectral, t: np.ndarray) -> Filter:
+    """The filter of the residual."""
+    k = spectral.frequencies
+    boost = 1 / np.interp(k, np.arange(len(t)) * RING, t)
+    grain = np.exp(-2 * (np.pi * FINEST * k) ** 2)
+    twice = np.full(k.shape, 2.0)
+    twice[:, [0, -1]] = 1
+    prior = spectral.residual * grain**2 / (grain * twice).sum() * twice.sum()
+    return Filter(boost.astype(np.float32), (prior / boost).astype(np.float32), adds=True)
+
+
 def move_of(windows: Windows, maps: Maps, delta: float, its: Filter) -> np.ndarray:
     """What the step adds to the projected phase on the core [h, w]."""
     damping = maps.damping(delta)
@@ -180,9 +204,13 @@ def move_of(windows: Windows, maps: Maps, delta: float, its: Filter) -> np.ndarr
     inverse = windows.padded(0.25 / damping)
     total = np.zeros(phase.shape, np.float32)
     for window in windows:
-        c = windows.spectrum(phase, window) + its.boost * windows.spectrum(step, window)
+        c = its.boost * windows.spectrum(step, window)
         shrink = its.prior / (its.prior + np.float32(windows.mean(inverse, window)))
-        shrink[0, 0] = 1
+        if not its.adds:
+            c += windows.spectrum(phase, window)
+            shrink[0, 0] = 1
         total[window.rows, window.columns] += windows.back(c * shrink)
+    if its.adds:
+        return windows.cut(total)
     rows, columns = windows.core.inside(windows.work.corner)
     return windows.cut(total) - maps.phase[rows, columns]

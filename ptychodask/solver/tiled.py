@@ -217,7 +217,7 @@ class TiledLsqMl:
         if move.filter is not None:
             along = self._spectral_move(index, model, sums, brightest, move.filter)
             object_ = constrain(stepped(state.object, steps, along), constraints)
-            return TileState(object_, object_)
+            return TileState(object_, state.object if move.filter.adds else object_)
         along = precondition(problem, sums.gradient, sums.illumination, brightest)
         anchor = self._on_core(
             index, constrain(stepped(model.object[:, rows, columns], steps, along), constraints)
