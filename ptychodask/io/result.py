@@ -178,6 +178,31 @@ class Result:
         return Picture(values, coordinates, ("y", "x"), "phase", {"units": "rad", "long_name": "phase"})
 
     @cached_property
+    def lattice(self) -> xr.DataArray | None:
+        """``(y, x)``: the part of the phase that the spectral prior made, in rad; None for other runs.
+
+        It is averaged over what repeats, so it is not evidence of any single place.
+        """
+        if not self.described.prior:
+            return None
+        return Picture(self._array("lattice").assign_attrs(units="rad", long_name="lattice"))
+
+    @cached_property
+    def residual(self) -> xr.DataArray | None:
+        """``(y, x)``: ``phase - lattice``, where defects are, in rad; None for other runs."""
+        if self.lattice is None:
+            return None
+        return Picture((self.phase - self.lattice).rename("residual").assign_attrs(units="rad", long_name="residual"))
+
+    @cached_property
+    def information(self) -> xr.DataArray | None:
+        """``(frequency,)``: share of the quantum limit that the electrons carry, by spatial frequency in 1/angstrom.
+
+        Measured from the counts by the spectral prior; None for other runs.
+        """
+        return self._array("information") if self.described.prior else None
+
+    @cached_property
     def probe(self) -> xr.DataArray:
         """``(mode, probe_y, probe_x)`` complex at the entrance; sum of squares = electrons per pattern."""
         return self._array("probe")
@@ -283,7 +308,7 @@ def _documents(path: str) -> _Documents:
     root = root_of(store, SCHEMA, "result", _REMEDY)
     with _told(path):
         attributes = described(ResultAttributes, root.attributes, "zarr.json")
-        arrays = {name: array_at(store, name) for name in ResultArrays.model_fields}
+        arrays = {name: array_at(store, name) for name in ResultArrays.names(attributes.prior)}
         group_at(store, "history")
         return _Documents(store, root, attributes, described(ResultArrays, arrays, "zarr.json"))
 
@@ -292,6 +317,34 @@ def _check_coordinate(name: str, values: np.ndarray) -> None:
     step = np.diff(values)
     if not np.isfinite(values).all() or np.any(step <= 0) or np.ptp(values) > 1e9:
         raise Damage(f"{name} is not a rising coordinate in angstrom")
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What a run with the spectral prior stores besides.
+
+    Parameters
+    ----------
+    lattice : array [y, x]
+        Rad; the whole phase where no residual was fitted.
+    information : array [R]
+        Share of the quantum limit on rings of ``ring`` 1/angstrom.
+    ring : float
+    """
+
+    lattice: Any
+    information: np.ndarray
+    ring: float
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """As those of a dataset."""
+        frequency = np.arange(len(self.information)) * self.ring
+        return {
+            "lattice": (("y", "x"), self.lattice, {"units": "rad"}),
+            "information": ("frequency", self.information, {"units": "1", "long_name": "share of the quantum limit"}),
+            "frequency": ("frequency", frequency, {"units": "1/angstrom"}),
+        }
 
 
 def write_result(
@@ -303,10 +356,11 @@ def write_result(
     history: Sequence[Mapping[str, Any]],
     attributes: Mapping[str, Any],
     overwrite: bool,
+    prior: Prior | None = None,
 ) -> None:
     """Write a result atomically; the model is in full-dose units."""
     with replacing(path, RESULT, overwrite) as temporary:
-        _write(temporary, model, canvas, scan_shape, config, history, attributes)
+        _write(temporary, model, canvas, scan_shape, config, history, attributes, prior)
 
 
 def create_result(
@@ -319,6 +373,7 @@ def create_result(
     config: JobConfig,
     history: Sequence[Mapping[str, Any]],
     attributes: Mapping[str, Any],
+    prior: Prior | None = None,
 ) -> None:
     """Write a result but for its object, which tiles of ``chunk`` pixels then write with :func:`write_object`.
 
@@ -327,16 +382,22 @@ def create_result(
     """
     slices = model.object.shape[0]
     nothing = da.zeros((slices, *canvas.shape), dtype=dtype, chunks=(1, *chunk))
-    _write(Path(path), replace(model, object=nothing), canvas, scan_shape, config, history, attributes)
+    if prior is not None:
+        prior = replace(prior, lattice=da.zeros(canvas.shape, dtype=dtype, chunks=chunk))
+    _write(Path(path), replace(model, object=nothing), canvas, scan_shape, config, history, attributes, prior)
 
 
-def write_object(path: str | Path, core: Rect, object_: np.ndarray) -> None:
-    """Write a tile's object [S, h, w]. Safe in parallel: a tile is a chunk of every slice."""
+def write_object(path: str | Path, core: Rect, object_: np.ndarray, lattice: np.ndarray | None = None) -> None:
+    """Write a tile's object [S, h, w], and its lattice [h, w]. Safe in parallel: a tile is a chunk of every slice."""
     with writable(path) as store:
-        array = zarr.open_group(store, mode="r+", zarr_format=3)["object"]
-        assert isinstance(array, zarr.Array)
-        # zeros are written too, so that a missing file means lost data
-        array.with_config({"write_empty_chunks": True})[:, core.y0 : core.y1, core.x0 : core.x1] = object_
+        group = zarr.open_group(store, mode="r+", zarr_format=3)
+        for name, values in {"object": object_, "lattice": lattice}.items():
+            if values is None or name not in group:  # there is a lattice where there is a spectral prior
+                continue
+            array = group[name]
+            assert isinstance(array, zarr.Array)
+            # zeros are written too, so that a missing file means lost data
+            array.with_config({"write_empty_chunks": True})[..., core.y0 : core.y1, core.x0 : core.x1] = values
 
 
 def _write(
@@ -347,6 +408,7 @@ def _write(
     config: JobConfig,
     history: Sequence[Mapping[str, Any]],
     attributes: Mapping[str, Any],
+    prior: Prior | None,
 ) -> None:
     """The groups of a result; of an object that is lazy, only what it is, not its values."""
     n = model.probe.shape[-1]
@@ -364,6 +426,7 @@ def _write(
             ),
             "probe": (("mode", "probe_y", "probe_x"), model.probe, {"units": "sqrt(electron)"}),
             "positions": (("scan_y", "scan_x", "axis"), positions, {**angstrom, "axis": "y, x"}),
+            **(prior.variables if prior is not None else {}),
         },
         {
             "y": ("y", canvas.coordinates(0), angstrom),
@@ -374,6 +437,7 @@ def _write(
         {
             "schema": SCHEMA,
             "config": config.model_dump_json(),
+            **({"prior": "spectral"} if prior is not None else {}),
             **attributes,
         },
     )

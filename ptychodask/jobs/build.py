@@ -23,7 +23,6 @@ from ..solver.tiled import TiledLsqMl
 from .experiment import Experiment
 from .recipe import Recipe
 
-
 SHARPER = 0.3
 """Epsilon of the second stage over that of the first, with the spectral prior."""
 

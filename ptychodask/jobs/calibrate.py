@@ -136,6 +136,8 @@ def measure(experiment: Experiment, recipe: Recipe, taken: Sample, threads: int,
         done = sum(pool.map(compute, range(turns)))
         rate = done / (time.perf_counter() - started)
     update = algorithm.merge([algorithm.partial(block, patterns, models[0], False)])
+    if experiment.spectral is not None:  # its step is that of tiles, of which a whole object is one
+        tiles = tiles or experiment.tiles(recipe.blocks)
     step = _tile_step(recipe, algorithm, tiles, update) if tiles else _whole_step(recipe, algorithm, update)
     line = 0.0
     found = None
@@ -153,7 +155,9 @@ def _seen_by(recipe: Recipe, algorithm: LsqMl, block: Block) -> Model:
     problem, shared = algorithm.problem, initial_shared(recipe, algorithm)
     (seen,) = windows_of([block], np.asarray(shared.model.positions), problem.scan_shape, problem.pixels)
     object_ = np.zeros((problem.slices, *seen.shape), shared.anchor.dtype)
-    return replace(shared.model, object=object_, corner=seen.corner)
+    # an iteration as most are: with the spectral prior, the first measures the information besides
+    iteration = 0 if problem.settings.spectral is None else 1
+    return replace(shared.model, object=object_, corner=seen.corner, iteration=iteration)
 
 
 def _whole_step(recipe: Recipe, algorithm: LsqMl, update: Update) -> Callable[[Update | None], Direction]:
@@ -179,13 +183,15 @@ def _tile_step(
     pixel = Rect(centre[0], centre[0] + 1, centre[1], centre[1] + 1)
     t = next(tile.index for tile in tiles if tile.core.common(pixel))
     state, shared = initial_tile(tiled, t), initial_shared(recipe, tiled)
+    if tiled.problem.settings.spectral is not None:
+        shared = replace(shared, information=np.ones(2))
 
     def step(line: Update | None) -> Direction:
         frames = [tiled.lend(u, initial_tile(tiled, u), t) for u in tiles[t].lenders]
         model = tiled.assemble(t, state, shared, frames)
         own = tiled.collect(t, [tiled.give(update, t)])
         highest = tiled.highest([tiled.peak(t, own)])
-        move = tiled.step([tiled.pool(t, state, shared, own, highest)], tiled.totals(update))
+        move = tiled.step([tiled.pool(t, state, shared, model, own, highest)], shared, tiled.totals(update))
         tiled.advance_tile(t, state, shared, model, own, highest, move, line)
         return move
 

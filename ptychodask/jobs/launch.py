@@ -319,7 +319,7 @@ def _opening(launch: Launch, recipe: Recipe, client: Client) -> Started:
 
 def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
     """What the result says of how it was made."""
-    dataset, job, log, damaged = launch.dataset, launch.job, run.log, run.recipe.damaged
+    dataset, log, damaged = launch.dataset, run.log, run.recipe.damaged
     versions = {name: metadata.version(name) for name in ("ptychodask", "numpy", "scipy", "dask", "zarr")}
     return {
         "versions": json.dumps(versions),

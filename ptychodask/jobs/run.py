@@ -17,7 +17,6 @@ from ..io.checkpoint import RunFolder
 from ..io.result import Entry
 from ..io.source import source_of
 from ..model.blocks import Block, boxes_of
-from ..model.config import JobConfig
 from ..solver.stopping import chosen, divergence, stop_reason
 from . import tasks
 from .criteria import lens_of

@@ -16,12 +16,13 @@ from ..analysis.suspicion import misfired, suspicions
 from ..counts.patterns import Events, Patterns
 from ..distributed.stream import Supply, block_data
 from ..io.checkpoint import create_state, save_state, save_tile
-from ..io.result import create_result, write_object, write_result
+from ..io.result import Prior, create_result, write_object, write_result
 from ..io.source import ZarrBlocks
 from ..model.blocks import Block, Box
 from ..model.state import State, TileState
 from ..model.tiles import Rect, Tile
 from ..solver.lsqml import LsqMl
+from ..solver.spectral import RING
 from ..solver.tiled import TiledLsqMl, as_whole
 from .build import build_algorithm, initial_shared
 from .criteria import survey_of
@@ -175,8 +176,15 @@ def store_result(
         entries,
         attributes,
         overwrite,
+        _prior(shared, tile.anchor.sum(axis=0)),
     )
     return path
+
+
+def _prior(shared: State, lattice: np.ndarray | None) -> Prior | None:
+    """What the spectral prior leaves besides the object."""
+    known = shared.information
+    return None if known is None else Prior(lattice, np.asarray(known), RING)
 
 
 @dataclass(frozen=True)
@@ -219,11 +227,12 @@ def create_tiled_result(
     """Write a result but for its object."""
     problem, model = algorithm.problem, algorithm.solver.full_dose(shared.model)
     maps = (plan.dtype, plan.chunk)
-    create_result(path, model, *maps, problem.canvas, problem.scan_shape, recipe.job, entries, attributes)
+    prior = _prior(shared, None)
+    create_result(path, model, *maps, problem.canvas, problem.scan_shape, recipe.job, entries, attributes, prior)
     return path
 
 
 def store_tile(path: str, core: Rect, state: TileState) -> str:
     """Write a tile's object into the result."""
-    write_object(path, core, state.object)
+    write_object(path, core, state.object, state.anchor.sum(axis=0))
     return path

@@ -22,7 +22,6 @@ from .goodness import goodness
 from .problem import Problem
 from .update import Sums, Update, merge
 
-
 HALVES = 1 << 20
 """Added to the seed: the halves of the information are not those of the validation."""
 
@@ -74,7 +73,7 @@ class LsqMl:
         return replace(update, sums=update.sums + goodness(self.problem, self.kernels, block, roles, model))
 
     def _informed(self, block: Block, patterns: Patterns, model: Model, update: Update) -> Update:
-        """The update with a map of its gradient's noise: the gradient of twice a half of the electrons, less its own."""
+        """The update with a map of its gradient's noise: that of twice a half of the electrons, less its own."""
         indices, seed = block.flat(self.problem.scan_shape), self.problem.settings.seed
         other = self.kernels.partial(block, doubled_half(patterns, indices, seed + HALVES), model)
         assert update.object is not None and other.object is not None

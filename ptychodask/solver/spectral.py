@@ -5,9 +5,9 @@ The object is one projected phase y, the sum over slices that are tied together,
 averaged over them (g is a quarter of the log-likelihood's derivative). All happens in the Fourier coefficients of
 windows (see ``windows``):
 
-    t(k) = 4 <|F[(g' - g) / sqrt W]|^2>           share of the quantum limit 4 W that the electrons carry about frequency
-                                                  k: g' is the gradient that counts 2 n_A would give, n_A a half of the
-                                                  fitted electrons by lot, so that g' - g has g's covariance
+    t(k) = 4 <|F[(g' - g) / sqrt W]|^2>           share of the quantum limit 4 W that the electrons carry about k: g' is
+                                                  the gradient that counts 2 n_A would give, n_A a half of the fitted
+                                                  electrons by lot, so that g' - g has g's covariance
     c_w  = F_w[y] + (eta / t) F_w[g / D]           D = sqrt(W^2 + (delta max W)^2)
     n_w  = eta e <1 / (4 D)>_w / t                 noise of c_w; e: mean square of the taper
     R    = <|c_w|^2 / n_w>                         over all windows, by light: 1 where there is noise alone
@@ -20,8 +20,8 @@ fills the field is averaged, and the figure of merit of such an image contains t
 depend on t and eta. Only R, and t where it is measured, are sums over the canvas.
 
 A prior that knows the lattice (rho = 0) erases what is only once there. So the last update leaves the lattice y as it
-is and fits a residual r to the gradient at it, under a flat and weak prior: Gaussian of :data:`FINEST` angstrom, which no
-frequency that the electrons carry is suppressed by,
+is and fits a residual r to the gradient at it, under a flat and weak prior: grains of :data:`FINEST` angstrom, so that
+no frequency that the electrons carry is held down,
 
     r    = F^T[S_r / (S_r + n_w) F_w[g / D] / t]   S_r = e sigma^2 K^2 / <K>,  K = exp(-2 (pi 0.5 k)^2),  eta = 1
 
@@ -60,8 +60,8 @@ LIT = 0.02
 class SpectrumSums:
     """Sums over windows, by light l and per noise ``nu = <1 / (4 D)>``; float64, maps [L, L // 2 + 1].
 
-    R for any t follows of them: with ``a = F_w[y]`` and ``b = F_w[g / D]``, ``|c|^2 = |a|^2 + 2 (eta/t) Re a b* + (eta/t)^2
-    |b|^2``.
+    R for any t follows of them: with ``a = F_w[y]`` and ``b = F_w[g / D]``, ``|c|^2`` is ``|a|^2 + 2 (eta / t) Re a b* +
+    (eta / t)^2 |b|^2``.
     """
 
     light: float

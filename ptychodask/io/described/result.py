@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -50,6 +50,8 @@ class ResultAttributes(Described):
     warnings: Text = "[]"
     selection: Text = ""
     run: Text = ""
+    prior: Literal["", "spectral"] = ""
+    """What else is stored follows of it."""
 
     @field_validator("remarks", "warnings")
     @classmethod
@@ -81,7 +83,7 @@ class ResultAttributes(Described):
 
 
 class ResultArrays(Described):
-    """Object, probe and positions, and the coordinates of the two images."""
+    """Object, probe and positions, and the coordinates of the two images; of the spectral prior, what it adds."""
 
     object: ArrayDocument
     probe: ArrayDocument
@@ -90,6 +92,14 @@ class ResultArrays(Described):
     x: ArrayDocument
     probe_y: ArrayDocument
     probe_x: ArrayDocument
+    lattice: ArrayDocument | None = None
+    information: ArrayDocument | None = None
+    frequency: ArrayDocument | None = None
+
+    @classmethod
+    def names(cls, prior: str) -> list[str]:
+        """Those that a result has."""
+        return [name for name, field in cls.model_fields.items() if field.is_required() or prior == "spectral"]
 
     @model_validator(mode="after")
     def _fit(self) -> ResultArrays:
@@ -107,9 +117,14 @@ class ResultArrays(Described):
             "x": (("float64",), (width,), ("x",)),
             "probe_y": (("float64",), (rows,), ("probe_y",)),
             "probe_x": (("float64",), (columns,), ("probe_x",)),
+            "lattice": (("float32", "float64"), (height, width), ("y", "x")),
+            "information": (("float64",), (None,), ("frequency",)),
+            "frequency": (("float64",), self.information.shape if self.information else (None,), ("frequency",)),
         }
         for name, (types, shape, dimensions) in expected.items():
-            array: ArrayDocument = getattr(self, name)
+            array: ArrayDocument | None = getattr(self, name)
+            if array is None:
+                continue
             try:
                 check_array(array, types, shape)
             except ValueError as error:
