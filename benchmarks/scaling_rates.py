@@ -170,7 +170,7 @@ def advance_tile_pixel(path: str, config: str, side: int, repeats: int) -> float
 
     def step() -> Any:
         highest = algorithm.highest([algorithm.peak(0, sums)])
-        move = algorithm.step([algorithm.pool(0, states[0], shared, sums, highest)], totals)
+        move = algorithm.step([algorithm.pool(0, states[0], shared, model, sums, highest)], shared, totals)
         return algorithm.advance_tile(0, states[0], shared, model, sums, highest, move)
 
     return timed(step, repeats) / sums.gradient.size

@@ -184,9 +184,10 @@ class Run:
                 wanted = {*self.log.reach[:MOST_STATES], *self._without_checkpoint}
                 self._kept = {i: kept for i, kept in self._kept.items() if i in wanted}
                 self._vouch(seen.iteration + 1)
-                self.log.reason = stop_reason(self.log.comparable, self.config.solver.patience) or ""
-                if self.log.reason:
-                    return None
+                if self.log.stops_early:
+                    self.log.reason = stop_reason(self.log.records, self.config.solver.patience) or ""
+                    if self.log.reason:
+                        return None
         self.log.reason = f"all {last} iterations are done"
         return None
 

@@ -60,7 +60,7 @@ LIT = 0.02
 class SpectrumSums:
     """Sums over windows, by light l and per noise ``nu = <1 / (4 D)>``; float64, maps [L, L // 2 + 1].
 
-    R for any t follows of them: with ``a = F_w[y]`` and ``b = F_w[g / D]``, ``|c|^2`` is ``|a|^2 + 2 (eta / t) Re a b* +
+    R for any t follows: with ``a = F_w[y]`` and ``b = F_w[g / D]``, ``|c|^2`` is ``|a|^2 + 2 (eta / t) Re a b* +
     (eta / t)^2 |b|^2``.
     """
 

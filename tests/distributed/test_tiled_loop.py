@@ -75,10 +75,10 @@ class Toy:
     def highest(self, peaks):
         return max(peaks)
 
-    def pool(self, index, state, shared, sums, highest):
+    def pool(self, index, state, shared, model, sums, highest):
         return f"p{index}{highest}"
 
-    def step(self, parts, totals):
+    def step(self, parts, shared, totals):
         return ",".join(parts) + ":" + totals.value
 
     def direction(self, index, sums, highest):

@@ -47,7 +47,8 @@ def one_iteration(case, algorithm, states, shared, tiles=None):
     totals = algorithm.merge([algorithm.totals(u) for u in updates])
     sums = [algorithm.collect(t, [algorithm.give(updates[u], t) for u in tiles[t].givers]) for t in range(len(tiles))]
     brightest = algorithm.highest([algorithm.peak(t, s) for t, s in enumerate(sums)])
-    move = algorithm.step([algorithm.pool(t, states[t], shared, s, brightest) for t, s in enumerate(sums)], totals)
+    pooled = [algorithm.pool(t, states[t], shared, models[t], s, brightest) for t, s in enumerate(sums)]
+    move = algorithm.step(pooled, shared, totals)
     line = line_sums(case, algorithm, tiles, models, sums, brightest, move) if case.algorithm.searches_line else None
     following = [
         algorithm.advance_tile(t, states[t], shared, models[t], sums[t], brightest, move, line)

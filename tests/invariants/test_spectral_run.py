@@ -1,0 +1,127 @@
+"""Whole runs with the spectral prior: the same bits and answers as ever, and what the result keeps of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+from tiny_scan import Recorder, bits, write_scan
+
+import ptychodask
+from ptychodask import InputError, JobConfig
+from ptychodask.io.checkpoint import RunFolder
+
+JOB = {
+    "object": {"regularisation": "spectral", "slices": 2, "thickness_angstrom": 40.0},
+    "engine": {"checkpoint_every": 3},
+}
+TILED = {**JOB, "engine": {"checkpoint_every": 3, "tile_pixels": 30}}
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    peaks = tuple((2.0 + 3 * i, 2.0 + 3 * j, 0.5) for i in range(5) for j in range(5))
+    folder = tmp_path_factory.mktemp("scan")
+    return write_scan(folder / "scan.zarr", (14, 14), electrons=300.0, chunks=(5, 5), peaks=peaks)
+
+
+@pytest.fixture(scope="module")
+def whole(scan):
+    return ptychodask.reconstruct(scan, JOB)
+
+
+@pytest.fixture(scope="module")
+def tiled(scan):
+    return ptychodask.reconstruct(scan, TILED)
+
+
+def test_a_run_goes_through_its_stages_to_the_end(whole):
+    stages = [entry["stage"] for entry in whole.history]
+    assert stages.count("finish") == 3 and whole.iteration == 10
+    loss = whole.history["loss"]
+    assert loss[9] < loss[6] and whole.attributes["restarts"] == 0
+
+
+def test_lattice_and_residual_are_kept_apart(whole):
+    assert whole.phase.dims == whole.lattice.dims == whole.residual.dims == ("y", "x")
+    np.testing.assert_allclose((whole.lattice + whole.residual).values, whole.phase.values, atol=1e-6)
+    assert 0 < float(whole.residual.std()) < float(whole.lattice.std())
+    assert whole.information.dims == ("frequency",) and whole.information.frequency.attrs["units"] == "1/angstrom"
+    assert ((whole.information > 0) & (whole.information < 1.2)).all()
+    np.testing.assert_array_equal(whole.object[0], whole.object[1])
+
+
+def test_a_run_with_a_blur_has_neither(scan):
+    plain = ptychodask.reconstruct(scan, {"solver": {"iterations": 3}})
+    assert plain.lattice is None and plain.residual is None and plain.information is None
+
+
+def test_tiles_give_the_answer_of_the_whole(whole, tiled):
+    assert (tiled.history["bytes_exchanged"] > 0).all() and not whole.history["bytes_exchanged"].any()
+    for name in ("object", "lattice", "information"):
+        found, expected = getattr(tiled, name).values, getattr(whole, name).values
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * abs(expected).max())
+    np.testing.assert_allclose(tiled.history["loss"], whole.history["loss"], rtol=1e-6)
+
+
+@pytest.mark.distributed
+@pytest.mark.parametrize("kind", ["whole", "tiled"])
+def test_the_same_bits_on_processes(scan, kind, request):
+    expected = request.getfixturevalue(kind)
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        found = ptychodask.reconstruct(scan, TILED if kind == "tiled" else JOB, client)
+    assert bits(found) == bits(expected)
+    np.testing.assert_array_equal(found.lattice.values, expected.lattice.values)
+
+
+@pytest.mark.parametrize(("job", "kind"), [(JOB, "whole"), (TILED, "tiled")], ids=["whole", "tiled"])
+def test_the_same_bits_however_often_it_is_stopped(scan, job, kind, request, tmp_path):
+    expected, target, parts, resumed = request.getfixturevalue(kind), tmp_path / "result.zarr", 0, None
+    while resumed is None:
+        seen = Recorder(4)
+        try:
+            resumed = (
+                ptychodask.resume(target, progress=seen)
+                if parts
+                else ptychodask.reconstruct(scan, job, output=target, progress=seen)
+            )
+        except KeyboardInterrupt:
+            parts += 1
+            assert RunFolder.of(target).checkpoints() and parts < 10
+    assert parts >= 2 and bits(resumed) == bits(expected)
+    np.testing.assert_array_equal(resumed.lattice.values, expected.lattice.values)
+    np.testing.assert_array_equal(resumed.information.values, expected.information.values)
+
+
+WRONG = [
+    ({"object": {"kind": "complex", "positivity": False}}, "is for pure phase objects"),
+    ({"object": {"blur_angstrom": 0.4}}, "takes the place of the blur"),
+    ({"object": {"coupling": "gaussian"}}, "needs slices that are tied"),
+    ({"object": {"coupling": "none", "slices": 2}}, "needs slices that are tied"),
+    ({"object": {"residual": 0}}, "erases what is not repeated"),
+    ({"solver": {"step_rule": "tangent"}}, "has a step of its own"),
+    ({"solver": {"rounds_per_iteration": 2}}, "sees the whole scan"),
+    ({"solver": {"iterations": 1}}, "has two stages"),
+]
+
+
+@pytest.mark.parametrize(("job", "told"), WRONG, ids=[told for _, told in WRONG])
+def test_what_does_not_go_with_it_is_said_at_once(job, told):
+    with pytest.raises(InputError, match=told):
+        JobConfig.parse({**job, "object": {"regularisation": "spectral", **job.get("object", {})}})
+
+
+def test_one_word_turns_it_off_and_on():
+    on = JobConfig.parse({"object": {"regularisation": "spectral"}})
+    assert (on.object.blur_angstrom, on.object.positivity, on.solver.iterations) == (0.0, False, 13)
+    off = JobConfig.parse({"object": {"regularisation": "blur"}})
+    assert off == JobConfig.parse({}) and off.object.blur_angstrom > 0
+
+
+def test_counts_that_are_no_electrons_are_refused(tmp_path):
+    path = write_scan(tmp_path / "floats.zarr", noise=False)
+    with pytest.raises(InputError, match="spectral needs whole electrons"):
+        ptychodask.reconstruct(path, JOB)
