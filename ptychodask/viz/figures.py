@@ -33,6 +33,7 @@ class ReportData:
     summary: Mapping[str, Any] = field(default_factory=dict)  # scalars, shown as one line
     fit: Mapping[str, Any] = field(default_factory=dict)  # how the loss compares with that of Poisson noise, if known
     remarks: Mapping[str, str] = field(default_factory=dict)  # why something was left out, by its name
+    information: xr.DataArray | None = None  # (frequency,) share of the quantum limit, of the spectral prior
 
 
 @dataclass(frozen=True)

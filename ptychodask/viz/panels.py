@@ -130,6 +130,23 @@ def ring_panel(ax: Axes, frc: FRC) -> None:
     ax.set_ylim(min(-0.1, float(np.nanmin(frc.frc[known], initial=0)) - 0.03), 1.03)
 
 
+def information_panel(ax: Axes, information: xr.DataArray) -> None:
+    """Share of the quantum limit by spatial frequency; where it is low, the image has little but what a prior says."""
+    q, t = np.asarray(information.frequency, dtype=float), np.asarray(information, dtype=float)
+    ax.fill_between(q, t, color=BLUE, alpha=0.2, linewidth=0)
+    ax.plot(q, t, color=BLUE, linewidth=1.4)
+    ax.axhline(0.5, color=QUIET, linewidth=1.0, linestyle="--")
+    inner = np.flatnonzero((t[1:-1] < t[:-2]) & (t[1:-1] <= t[2:]) & (t[1:-1] < 0.8 * t.max())) + 1
+    if inner.size and (0.05 < q[inner[0]] < 0.6):
+        ax.annotate(
+            f"gap at {1 / q[inner[0]]:.1f} Å", (q[inner[0]], t[inner[0]]), xytext=(4, 12), textcoords="offset points",
+            color=ORANGE, fontsize=SMALL, path_effects=HALO,
+        )  # fmt: skip
+    plain(ax, "spatial frequency (1/Å)", "of the quantum limit")
+    ax.set_xlim(0, min(1.0, float(q[-1])))
+    ax.set_ylim(0, max(0.6, 1.1 * float(t.max())))
+
+
 def probe_panel(ax: Axes, probe: xr.DataArray, diameters: tuple[float, ...]) -> None:
     """First mode as hue and brightness, with the circles of D50 and D90."""
     total = np.sum(np.abs(probe.values) ** 2, axis=0)

@@ -66,13 +66,18 @@ class _Page:
         self.figure = Figure(figsize=_SIZE, facecolor="white")
         FigureCanvasAgg(self.figure)
         self._head()
-        big = self._panel("Phase", (0.35, 3.0, 5.75, 5.75), self._phase, "plane removed; dotted: the scan")
+        averaged = "" if data.information is None else "; lattice averaged over the field"
+        big = self._panel("Phase", (0.35, 3.0, 5.75, 5.75), self._phase, f"plane removed; dotted: the scan{averaged}")
         detail = self.attempt("detail", self._compared if analysis.comparison is not None else self._alone)
         if detail is not None:
             self.attempt("box", draw.box, big, detail)
         self._probe()
         history = {name: np.asarray(values) for name, values in data.history.items()}
-        self._panel("", (1.0, 0.75, 4.75, 1.6), lambda ax: panels.history_panel(ax, history, data.best_iteration))
+        wide = 4.75 if data.information is None else 2.0
+        self._panel("", (1.0, 0.75, wide, 1.6), lambda ax: panels.history_panel(ax, history, data.best_iteration))
+        if (known := data.information) is not None:
+            where = (4.15, 0.75, 2.0, 1.6)
+            self._panel("What your electrons carry", where, lambda ax: panels.information_panel(ax, known))
 
     def _place(self, left: float, bottom: float, width: float, height: float) -> Axes:
         return self.figure.add_axes((left / _SIZE[0], bottom / _SIZE[1], width / _SIZE[0], height / _SIZE[1]))
