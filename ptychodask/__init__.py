@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _FUNCTIONS = (
     "create_dataset",
+    "defects",
     "doctor",
     "export",
     "import_data",

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "create_dataset",
+    "defects",
     "doctor",
     "export",
     "import_data",
@@ -400,6 +401,47 @@ def report(result: Result | str | Path, output: str | Path | None = None, *, ove
 
     data = report_data(_as_result(result))
     return report_figures(data) if target is None else draw_report(data, target, overwrite=overwrite)
+
+
+def defects(result: Result | str | Path) -> xr.Dataset:
+    """Where a specimen differs from its lattice, in units of the noise, for a result of the spectral prior.
+
+    Parameters
+    ----------
+    result : Result or path
+
+    Returns
+    -------
+    xarray.Dataset
+        See :func:`ptychodask.analysis.defects.defect_map`: maps ``z`` of missing and added matter at three scales,
+        places of the maxima from the highest on, and how many maxima above a threshold noise alone would give.
+
+    Raises
+    ------
+    InputError
+        No result, or one without a lattice and a residual.
+
+    Examples
+    --------
+    >>> result = ptychodask.reconstruct("scan.zarr", {"object": {"regularisation": "spectral"}})
+    >>> found = ptychodask.defects(result)
+    >>> print(found[["place_y", "place_x", "place_z", "place_kind"]].isel(place=slice(5)).to_dataframe())
+    """
+    from .analysis.defects import Noise, defect_map
+    from .solver.spectral import FINEST
+
+    opened = _as_result(result)
+    residual, lattice, information = opened.residual, opened.lattice, opened.information
+    if residual is None or lattice is None or information is None or opened.config.object.residual == 0:
+        raise InputError(
+            f"{opened.path} has no residual beside its lattice: reconstruct with object.regularisation = spectral and"
+            " object.residual above 0"
+        )
+    noise = Noise(
+        float(opened.described.dose_per_square_angstrom or 0), information.frequency.values,
+        information.values, opened.config.object.residual, FINEST,
+    )  # fmt: skip
+    return defect_map(residual, lattice, opened.positions.values, noise)
 
 
 def export(result: Result | str | Path, output: str | Path, *, slices: bool = False, overwrite: bool = False) -> Path:

@@ -90,7 +90,8 @@ DATASET = Store(
 RESULT = Store(
     "a ptychodask result",
     "ptychodask-result/",
-    frozenset({"object", "probe", "positions", "slice", "mode", "y", "x", "probe_y", "probe_x"}),
+    frozenset({"object", "probe", "positions", "slice", "mode", "y", "x", "probe_y", "probe_x"})
+    | {"lattice", "information", "frequency"},
     frozenset({"history"}),
 )
 STORES = (DATASET, RESULT)
