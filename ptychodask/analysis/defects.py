@@ -35,8 +35,8 @@ Floats = NDArray[np.floating]
 SCALES = (0.7, 1.4, 2.8)
 """Angstrom: sigma of the Gaussians K."""
 KINDS = ("missing", "added")
-DRAWS = 24
-"""Fields of simulated noise."""
+DRAWS, TRIALS = 64, 16
+"""Fields of simulated noise: for the deviation, and others whose maxima are counted."""
 VACUUM = 2.0
 """Percentile of the lattice that is the level between the molecules."""
 EDGE = 3.0
@@ -112,19 +112,23 @@ def defect_map(residual: xr.DataArray, lattice: xr.DataArray, positions: Floats,
     steps, values = pixel_size(seen), remove_plane(np.asarray(seen.values, float))
     level = np.asarray(known.values, float)
     weights = {"missing": -np.clip(level - np.percentile(level, VACUUM), 0, None), "added": np.ones(seen.shape)}
-    draws = _draws(noise.power(seen.shape, steps), seen.shape)
+    shape = (seen.sizes["y"], seen.sizes["x"])
+    draws = _draws(noise.power(shape, steps), shape)
     found, alarms = {}, []
     for kind in KINDS:
         for scale in SCALES:
             sigma = [scale / step for step in steps]
             simulated = [ndimage.gaussian_filter(weights[kind] * draw, sigma) for draw in draws]
-            spread = np.sqrt(ndimage.gaussian_filter(np.mean(np.square(simulated), axis=0), [0.6 * s for s in sigma]))
+            power = np.mean(np.square(simulated[:DRAWS]), axis=0)
+            if kind == "added":  # the same everywhere
+                power = np.full(shape, power.mean())
+            spread = np.sqrt(ndimage.gaussian_filter(power, [0.6 * s for s in sigma]))
             spread = np.maximum(spread, 0.05 * spread.max()) + 1e-30
             found[kind, scale] = ndimage.gaussian_filter(weights[kind] * values, sigma) / spread
-            alarms.append(np.stack(simulated) / spread)
+            alarms.append(np.stack(simulated[DRAWS:]) / spread)
     z = np.stack([[found[kind, scale] for scale in SCALES] for kind in KINDS])
     thresholds = np.arange(2.0, 6.01, 0.25)
-    highest = [_maxima(np.max([maps[i] for maps in alarms], axis=0), steps)[1] for i in range(DRAWS)]
+    highest = [_maxima(np.max([maps[i] for maps in alarms], axis=0), steps)[1] for i in range(TRIALS)]
     false = [float(np.mean([(h > t).sum() for h in highest])) for t in thresholds]
     coordinates = {"kind": list(KINDS), "scale": list(SCALES), "y": seen.y.values, "x": seen.x.values}
     best = z.reshape(-1, *seen.shape)
@@ -148,7 +152,7 @@ def defect_map(residual: xr.DataArray, lattice: xr.DataArray, positions: Floats,
 
 
 def _draws(power: Floats, shape: tuple[int, int]) -> list[Floats]:
-    white = np.random.default_rng(0).standard_normal((DRAWS, *shape))
+    white = np.random.default_rng(0).standard_normal((DRAWS + TRIALS, *shape))
     return [remove_plane(fft.irfft2(fft.rfft2(field) * np.sqrt(power), shape)) for field in white]
 
 

@@ -9,9 +9,9 @@ windows (see ``windows``):
                                                   the gradient that counts 2 n_A would give, n_A a half of the fitted
                                                   electrons by lot, so that g' - g has g's covariance
     c_w  = F_w[y] + (eta / t) F_w[g / D]           D = sqrt(W^2 + (delta max W)^2)
-    n_w  = eta e <1 / (4 D)>_w / t                 noise of c_w; e: mean square of the taper. Right where a window is lit,
-                                                  too much where it is partly dark: S is measured from few windows then
-                                                  (with the exact noise ZIF-8's 48 x 48 correlate .930, so .950)
+    n_w  = eta e <1 / (4 D)>_w / t                 noise of c_w; e: mean square of the taper. Right where a window is
+                                                  lit, too much where it is partly dark: S is measured from few windows
+                                                  there (with the exact noise ZIF-8's 48 x 48 correlate .930, so .950)
     R    = <|c_w|^2 / n_w>                         over all windows, by light: 1 where there is noise alone
     S    = max(R - 1, rho (R_ring - 1), 0) n       prior variance: at the peaks of a lattice what is measured there,
                                                   between them rho times the mean of the ring
@@ -26,7 +26,7 @@ is and fits a residual r to the gradient at it, under a flat and weak prior: gra
 no frequency that the electrons carry is held down,
 
     r    = F^T[S_r / (S_r + m_w) F_w[g / D] / t]   S_r = e sigma^2 K^2 / <K>,  K = exp(-2 (pi 0.5 k)^2),
-    m_w  = e <s>_w / <4 W s>_w / t                 noise where the window is lit, s = (W / D)^2: nothing is measured here
+    m_w  = e <s>_w / <4 W s>_w / t                 noise where the window is lit, s = (W / D)^2: no S is measured here
 
 A matched filter wants the gradient itself, which is already weighted by the noise; a prior in proportion to the
 lattice's spectrum would weaken it where defects are seen best.
@@ -205,15 +205,13 @@ def move_of(windows: Windows, maps: Maps, delta: float, its: Filter) -> np.ndarr
     damping = maps.damping(delta)
     phase, step = windows.padded(maps.phase), windows.padded(maps.gradient / damping)
     if its.adds:
-        lit = (maps.light / damping) ** 2
-        lit, noise = windows.padded(4 * maps.light * lit), windows.padded(lit)
+        seen = (maps.light / damping) ** 2
+        noise, per = windows.padded(seen), windows.padded(4 * maps.light * seen)
     else:
-        lit, noise = None, windows.padded(0.25 / damping)
+        noise, per = windows.padded(0.25 / damping), np.ones(phase.shape, np.float32)
     total = np.zeros(phase.shape, np.float32)
     for window in windows:
-        level = windows.mean(noise, window)
-        if lit is not None:
-            level /= max(windows.mean(lit, window), 1e-12)
+        level = windows.mean(noise, window) / max(windows.mean(per, window), 1e-12)
         c = its.boost * windows.spectrum(step, window)
         shrink = its.prior / (its.prior + np.float32(level))
         if not its.adds:

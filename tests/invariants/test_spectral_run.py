@@ -56,6 +56,13 @@ def test_a_run_with_a_blur_has_neither(scan):
     assert plain.lattice is None and plain.residual is None and plain.information is None
 
 
+def test_a_map_of_defects_is_made_of_a_result(whole, scan):
+    found = ptychodask.defects(whole)
+    assert found.z.sizes["kind"] == 2 and np.isfinite(found.z).all() and found.z.std() < 3
+    with pytest.raises(InputError, match="has no residual beside its lattice"):
+        ptychodask.defects(ptychodask.reconstruct(scan, {"solver": {"iterations": 2}}))
+
+
 def test_tiles_give_the_answer_of_the_whole(whole, tiled):
     assert (tiled.history["bytes_exchanged"] > 0).all() and not whole.history["bytes_exchanged"].any()
     for name in ("object", "lattice", "information"):
