@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..solver.stopping import Record, within_reach
@@ -31,6 +31,12 @@ class Log:
     """Do held-out electrons choose the iteration that is returned? Else the last is."""
     compares_from: int = 0
     """Losses of earlier iterations have another epsilon."""
+
+    def stored(self) -> dict[str, Any]:
+        """What goes to the disk; the rest follows of the job."""
+        kept = asdict(self)
+        del kept["stops_early"], kept["compares_from"]
+        return kept
 
     @property
     def records(self) -> list[Record]:

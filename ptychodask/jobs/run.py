@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -277,7 +277,7 @@ class Run:
     def _write_log(self, iteration: int) -> bool:
         """Write the log, and let go of the checkpoints that are superfluous with it."""
         try:
-            self.folder.write_json("log.json", asdict(self.log))
+            self.folder.write_json("log.json", self.log.stored())
         except OSError as error:
             self._not_stored(iteration, str(error))
             return False

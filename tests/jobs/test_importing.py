@@ -162,7 +162,7 @@ def test_what_no_detector_counts_is_found_in_any_frame(tmp_path, dtype, value, g
 
 
 def test_a_file_is_never_in_memory_whole(tmp_path):
-    counts = np.random.default_rng(0).poisson(0.1, (64, 64, 64, 64)).astype(np.uint16)  # 32 MiB
+    counts = np.random.default_rng(0).poisson(0.1, (128, 64, 64, 64)).astype(np.uint16)  # 64 MiB
     np.save(tmp_path / "scan.npy", counts)
     options = {**FACTS, "angular_step_mrad": 0.4}
     ptychodask.import_data(tmp_path / "scan.npy", tmp_path / "first.zarr", **options)  # what is imported counts too

@@ -104,8 +104,6 @@ class LogFile(RunFile):
     reason: Line
     floor: Whole
     warnings: list[Line]
-    stops_early: Flag = True
-    compares_from: Whole = 0
 
     @model_validator(mode="after")
     def _in_order(self) -> LogFile:
