@@ -1,6 +1,6 @@
 """The bright field as the likelihood wants it: electrons of a scan in bins of the disk, and their Fourier coefficients.
 
-Bins are squares of whole pixels, some twenty across the disk. Blocks of the scan are binned where they are read, so what
+Bins are squares of whole pixels, up to 28 across the disk. Blocks of the scan are binned where they are read, so what
 is kept is a few hundred numbers per position.
 """
 
@@ -15,7 +15,7 @@ import scipy.fft
 from ..counts.events import Events
 from .weak_phase import Spectrum
 
-ACROSS = 22
+ACROSS = 28
 """Bins across the disk."""
 RIM = 1.5
 """Pixels beyond the radius that are kept, for the edge."""

@@ -31,7 +31,8 @@ class Fit:
     nats : float
         Likelihood.
     covariance : array [P, P]
-        Inverse Fisher information of what was free, prior included.
+        Of what was free, prior included: inverse Fisher information, or the errors that the scatter of the gradients from
+        frequency to frequency shows (sandwich estimator), where these are larger: strong columns are no weak phase.
     """
 
     geometry: Geometry
@@ -86,11 +87,10 @@ def fit(
         return likelihood(spectrum, at, optics) - 0.5 * float(precision @ away**2)
 
     here, nats, damping = start, value(start), 1e-3
-    fisher = None
-    for _ in range(iterations):
-        gradient, fisher = score(spectrum, here, optics, names)
-        gradient = gradient - precision * np.array([getattr(here, name) for name in names])
-        fisher = fisher + np.diag(precision)
+    for _ in range(iterations if names else 0):
+        found = score(spectrum, here, optics, names)
+        gradient = found.gradient - precision * np.array([getattr(here, name) for name in names])
+        fisher = found.fisher + np.diag(precision)
         gain = 0.0
         for _ in range(6):
             damped = fisher + damping * np.diag(np.diag(fisher)) + 1e-12 * np.eye(len(names))
@@ -104,11 +104,18 @@ def fit(
             damping = max(damping * 10, 1e-2)
         if gain < enough:
             break
-    if names:
-        _, fisher = score(spectrum, here, optics, names)
-        fisher = fisher + np.diag(precision) + 1e-12 * np.eye(len(names))
-    covariance = np.linalg.pinv(fisher, hermitian=True) if names and fisher is not None else np.zeros((0, 0))
-    return Fit(here, names, nats, covariance)
+    if not names:
+        return Fit(here, names, nats, np.zeros((0, 0)))
+    found = score(spectrum, here, optics, names)
+    inverse = np.linalg.pinv(found.fisher + np.diag(precision), hermitian=True)
+    seen = len(found.each) / max(len(found.each) - len(names), 1) * found.each.T @ found.each + np.diag(precision)
+    return Fit(here, names, nats, _larger(inverse, inverse @ seen @ inverse))
+
+
+def _larger(expected: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """The expected covariance, scaled up where the observed errors are larger."""
+    ratio = np.sqrt(np.maximum(np.diag(observed) / np.maximum(np.diag(expected), 1e-300), 1.0))
+    return expected * np.outer(ratio, ratio)
 
 
 def scatter(

@@ -179,31 +179,51 @@ def likelihood(spectrum: Spectrum, geometry: Geometry, optics: Optics) -> float:
     return float(statistic(spectrum, geometry, optics)[0].sum())
 
 
-def score(
-    spectrum: Spectrum, geometry: Geometry, optics: Optics, names: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient dL/da [P] and Fisher information [P, P] of some numbers.
+@dataclass(frozen=True)
+class Score:
+    """First and second derivatives of L by P numbers.
+
+    Parameters
+    ----------
+    each : array [Q, P]
+        Gradient of every S_q.
+    fisher : array [P, P]
+        Expected information.
+    """
+
+    each: np.ndarray
+    fisher: np.ndarray
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """dL/da [P]."""
+        return self.each.sum(axis=0)
+
+
+def score(spectrum: Spectrum, geometry: Geometry, optics: Optics, names: Sequence[str]) -> Score:
+    """Gradient and Fisher information of L by some numbers.
 
     ``dL/da = 2 Re sum_q phi* sum_k (dT/da)* (G - T phi)`` and
     ``F_ab = 2 Re sum_q |phi|^2 sum_k (P dT/da)* (P dT/db)``, where P takes the part along T away.
     """
-    gradient, fisher = np.zeros(len(names)), np.zeros((len(names), len(names)))
+    each, fisher = [], np.zeros((len(names), len(names)))
     for part in spectrum.runs():
         its = transfer(part, geometry, optics)
         t = its.values * part.gain
         power = (np.abs(t) ** 2).sum(axis=1, dtype=np.float64) + 1e-12
         phi = np.einsum("qk,qk->q", t.conj(), part.values) / power
         residual = part.values - t * phi[:, None]
-        moved = []
-        for axis, slope in enumerate(derivatives(its, names)):
+        moved, gradient = [], []
+        for slope in derivatives(its, names):
             slope = slope * part.gain
-            gradient[axis] += 2 * float((phi.conj() * np.einsum("qk,qk->q", slope.conj(), residual)).real.sum())
+            gradient.append(2 * (phi.conj() * np.einsum("qk,qk->q", slope.conj(), residual)).real)
             slope = slope - t * (np.einsum("qk,qk->q", t.conj(), slope) / power)[:, None]
             moved.append(slope * np.abs(phi)[:, None])
+        each.append(np.stack(gradient, axis=1).astype(np.float64))
         flat = np.stack(moved).reshape(len(names), -1)
         flat = np.concatenate([flat.real, flat.imag], axis=1).astype(np.float32)
         fisher += 2 * (flat @ flat.T).astype(np.float64)
-    return gradient, fisher
+    return Score(np.concatenate(each), fisher)
 
 
 def _at(k: np.ndarray, q: np.ndarray, sign: float) -> tuple[np.ndarray, np.ndarray]:
