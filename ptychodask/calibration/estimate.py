@@ -140,7 +140,7 @@ def estimate(
     halves = scatter(chosen, free, optics)
     sigma = {name: max(free.sigma(name), halves[name]) for name in free.names}
     if "scale" in free.names:  # the others are handed on with the scale held
-        halves = scatter(chosen, held, optics)
+        halves = scatter(chosen, held, optics, splits=8)
         sigma |= {name: max(held.sigma(name), halves[name]) for name in held.names}
     image = phase_map(spectrum, held.geometry, optics, scan_shape, step)
     return Estimate(held, free, sigma, grid, margin, image, abs(skew), len(chosen.q))

@@ -115,21 +115,20 @@ def values_of(disk: Disk, found: Estimate, said: Mapping[str, float | bool], giv
     cos, sin = math.cos(2 * at.phi12), math.sin(2 * at.phi12)
     a, b = sigma.get("c12a", 0.0), sigma.get("c12b", 0.0)
     across = math.hypot(sin * a, cos * b)
-    where = f"at the entrance, {thickness:g} Å thick" if thickness else "at the middle of the specimen"
-    held = f"{LIKELIHOOD}, scale held"
-    free = "scale" in found.free.names
-    halves = f"{LIKELIHOOD}, {found.frequencies} frequencies"
+    where = f"at the entrance, {thickness:.4g} Å thick" if thickness else "at the middle of the specimen"
+    held = LIKELIHOOD
+    free = ", scale free; the others are with it held" if "scale" in found.free.names else ""
     margin = "" if math.isinf(found.margin) else f", wins by {found.margin:.0f} nats"
-    twin = "" if math.isnan(found.skew) else f"; 180° by the skewness {found.skew:.2f} of the phase"
+    twin = "" if math.isnan(found.skew) else f", 180° by the skewness {found.skew:.2f} of the phase"
     numbers: dict[str, tuple[float | bool, float | None, str]] = {
-        "defocus_angstrom": (at.defocus + thickness / 2, sigma.get("defocus"), f"{held}; {where}"),
+        "defocus_angstrom": (at.defocus + thickness / 2, sigma.get("defocus"), f"{held}, {where}"),
         "c12_angstrom": (at.c12, math.hypot(cos * a, sin * b), held),
         "phi12_rad": (at.phi12, min(across / (2 * at.c12), math.pi / 12**0.5) if at.c12 > 0 else None, held),
         "rotation_degrees": (math.degrees(at.rotation), math.degrees(sigma.get("rotation", 0.0)), f"{held}{twin}"),
         "transpose": (at.transpose, None, f"{LIKELIHOOD}{margin}"),
-        "scale": (found.free.geometry.scale, sigma.get("scale"), f"{halves}, scale free" if free else halves),
-        "asymmetry": (at.asymmetry, sigma.get("asymmetry"), f"{held}; usual 0 ± 0.03"),
-        "shear": (at.shear, sigma.get("shear"), f"{held}; usual 0 ± 0.03"),
+        "scale": (found.free.geometry.scale, sigma.get("scale"), f"{LIKELIHOOD}{free}"),
+        "asymmetry": (at.asymmetry, sigma.get("asymmetry"), f"{held}, usual 0 ± 0.03"),
+        "shear": (at.shear, sigma.get("shear"), f"{held}, usual 0 ± 0.03"),
         "centre_y_pixels": (disk.centre[0], disk.errors[0], DISK),
         "centre_x_pixels": (disk.centre[1], disk.errors[1], DISK),
         "semi_angle_pixels": (disk.radius, disk.errors[2], f"{DISK}, whose axes differ by {disk.elongation:.1%}"),
@@ -150,4 +149,4 @@ def _digits(sigma: float | None) -> int:
 def _text(value: float | bool, digits: int) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.{digits}f}"
+    return f"{round(value, digits) + 0.0:.{digits}f}"  # no minus before 0
