@@ -1,7 +1,7 @@
 """The bright field as the likelihood wants it: electrons of a scan in bins of the disk, and their Fourier coefficients.
 
-Bins are squares of whole pixels, up to 28 across the disk. Blocks of the scan are binned where they are read, so what
-is kept is a few hundred numbers per position.
+Bins are squares of whole pixels, up to 48 across the disk. Blocks of the scan are binned where they are read, so what
+is kept is some hundred small numbers per position.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import scipy.fft
 from ..counts.events import Events
 from .weak_phase import Spectrum
 
-ACROSS = 28
-"""Bins across the disk."""
+ACROSS = 48
+"""Bins across the disk, at most: with pixels of 1/42 of the disk rotation and scale are a third better than with 1/21."""
+FEW = 600
+"""Bins that need not be coarser for a search."""
 RIM = 1.5
 """Pixels beyond the radius that are kept, for the edge."""
 DIMMEST = 0.15
@@ -86,16 +88,10 @@ def binned(counts: Events | np.ndarray, bins: Bins) -> tuple[np.ndarray, np.ndar
     return found, counts.sum(axis=0, dtype=np.float64), flat.sum(axis=1, dtype=np.float64)
 
 
-def without_misfires(electrons: np.ndarray, totals: np.ndarray) -> tuple[np.ndarray, int]:
-    """Patterns [J, K] of which those that are far off in their ``totals`` [J] are the mean instead; and how many.
-
-    Totals that are not finite are patterns that were not read.
-    """
+def misfires(totals: np.ndarray) -> np.ndarray:
+    """Patterns [J] bool that are far off in their ``totals`` [J]; those that are not finite were not read."""
     middle = float(np.nanmedian(totals))
-    odd = ~np.isfinite(totals) | (totals > 3 * middle + 20) | (totals < 0.1 * middle - 2)
-    if odd.any() and not odd.all():
-        electrons = np.where(odd[:, None], electrons[~odd].mean(axis=0), electrons)
-    return electrons, int(odd.sum())
+    return ~np.isfinite(totals) | (totals > 3 * middle + 20) | (totals < 0.1 * middle - 2)
 
 
 def make_spectrum(
@@ -107,7 +103,7 @@ def make_spectrum(
     level: float,
     dk: float,
     cutoff: float,
-    dtype: type = np.complex64,
+    odd: np.ndarray | None = None,
 ) -> Spectrum:
     """Fourier coefficients of the bright field over the scan, scaled to noise of variance 1.
 
@@ -129,8 +125,12 @@ def make_spectrum(
         Detector pixel, 1/angstrom.
     cutoff : float
         Radius of the disk, 1/angstrom.
+    odd : bool array [J], optional
+        Patterns that count as the mean one.
     """
-    mean = electrons.mean(axis=0, dtype=np.float64)
+    odd = np.zeros(len(electrons), bool) if odd is None else odd
+    weight = 1.0 / max(int((~odd).sum()), 1)
+    mean = np.array([float(electrons[~odd, k].sum(dtype=np.float64)) * weight for k in range(bins.number)])
     lit = np.flatnonzero(mean > DIMMEST * level * bins.pixels)
     window = hann(scan_shape[0])[:, None] * hann(scan_shape[1])[None, :]
     norm = float((window**2).sum())
@@ -140,20 +140,37 @@ def make_spectrum(
     half &= np.hypot(q[..., 0], q[..., 1]) < CONTRAST_LIMIT * cutoff
 
     def coefficients(bin_: int) -> np.ndarray:
-        image = (electrons[:, bin_].reshape(scan_shape) - mean[bin_]) * window
-        return scipy.fft.fft2(image.astype(np.float32))[half] / math.sqrt(norm * mean[bin_])
+        image = electrons[:, bin_].astype(np.float32) - np.float32(mean[bin_])
+        image[odd] = 0
+        return scipy.fft.fft2(image.reshape(scan_shape) * window.astype(np.float32))[half] / math.sqrt(norm * mean[bin_])
 
     power = np.zeros(int(half.sum()))
     if len(power) > MOST:
         for bin_ in lit:
             power += np.abs(coefficients(bin_)) ** 2
     kept = np.sort(np.argsort(-power, kind="stable")[:MOST])
-    values = np.empty((len(kept), len(lit)), dtype)
+    values = np.empty((len(kept), len(lit)), np.complex64)
     for place, bin_ in enumerate(lit):
         values[:, place] = coefficients(bin_)[kept]
     gain = math.sqrt(norm) * level * bins.pixels[lit] / np.sqrt(mean[lit])
-    real = values.real.dtype
-    return Spectrum(q[half][kept], (bins.place[lit] - np.array(centre)) * dk, values, gain.astype(real))
+    k = (bins.place[lit] - np.array(centre)) * dk
+    return Spectrum(q[half][kept], k, values, gain.astype(np.float32), mean[lit])
+
+
+def coarser(spectrum: Spectrum, side: float) -> Spectrum:
+    """The same with bins joined to squares of ``side`` in 1/angstrom: coefficients add like electrons."""
+    cell = np.floor(spectrum.k / side + 0.5).astype(int)
+    _, which = np.unique(cell, axis=0, return_inverse=True)
+    which = which.ravel()
+    number, root = int(which.max()) + 1, np.sqrt(spectrum.mean)
+    join = np.zeros((len(which), number))
+    join[np.arange(len(which)), which] = 1
+    mean = spectrum.mean @ join
+    to = join * root[:, None] / np.sqrt(mean)
+    share = spectrum.gain * root  # goes with the pixels of a bin
+    k = (join.T @ (spectrum.k * share[:, None])) / (share @ join)[:, None]
+    values = (spectrum.values @ to.astype(np.float32)).astype(spectrum.values.dtype)
+    return Spectrum(spectrum.q, k, values, (spectrum.gain @ to).astype(spectrum.gain.dtype), mean)
 
 
 def hann(n: int) -> np.ndarray:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._errors import InputError
-from .fit import Fit, fit, scatter, with_signal
+from .bright_field import FEW, coarser
+from .fit import Fit, fit, scatter, signal
 from .geometry import Geometry
 from .phase_map import phase_map, skewness
 from .search import Grid, search, strongest
@@ -36,7 +37,8 @@ class Estimate:
     free : Fit
         With the scale free too.
     sigma : dict
-        Standard errors of what was free, scale included: the larger of those of the fit and of halves of the electrons.
+        Standard errors of what was free, scale included: those of the fit, times what halves of the electrons scatter
+        more, if they do.
     grid : Grid
         Where it started.
     margin : float
@@ -65,6 +67,7 @@ def estimate(
     semi_angle: float,
     scan_shape: tuple[int, int],
     step: tuple[float, float],
+    side: float,
     *,
     thickness: float = 0.0,
     reach: float = 0.0,
@@ -80,6 +83,9 @@ def estimate(
         rad.
     scan_shape, step
         Of the scan.
+    side : float
+        Of a bin, 1/angstrom: the search, the first fits and the errors by halves take bins twice as large where there are
+        many.
     thickness : float
         Of the specimen, angstrom.
     reach : float
@@ -96,9 +102,12 @@ def estimate(
     """
     given = dict(given or {})
     start = replace(Geometry(thickness=thickness), **given)
+    rough, blurred = spectrum, optics
+    if len(spectrum.k) > FEW:
+        rough, blurred = coarser(spectrum, 2 * side), replace(optics, edge=2 * optics.edge)
     grid = search(
-        spectrum,
-        optics,
+        rough,
+        blurred,
         start,
         semi_angle,
         reach=reach,
@@ -113,9 +122,9 @@ def estimate(
     def of(*names: str) -> tuple[str, ...]:
         return tuple(name for name in names if name not in given)
 
-    strong = strongest(spectrum, FIRST)
+    strong = strongest(rough, FIRST)
     firsts = [
-        fit(strong, replace(at, eta=CONTRAST), optics, of("rotation", "defocus", "eta"), iterations=10)
+        fit(strong, replace(at, eta=CONTRAST), blurred, of("rotation", "defocus", "eta"), iterations=10)
         for at in _candidates(grid, start)
     ]
     firsts.sort(key=lambda found: -found.nats)
@@ -123,27 +132,29 @@ def estimate(
     at = firsts[0].geometry
     names = of("rotation", "asymmetry", "shear", "defocus", "c12a", "c12b", "eta")
     for _ in range(2):  # what is chosen by a better geometry is a better choice
-        chosen = with_signal(spectrum, at, optics)
-        if len(chosen.q) < FEWEST:
-            seen = f"{len(chosen.q)} frequencies of the scan hold signal, {FEWEST} are"
+        chosen = signal(rough, at, blurred)
+        if len(chosen) < FEWEST:
+            seen = f"{len(chosen)} frequencies of the scan hold signal, {FEWEST} are"
             raise InputError(_nothing(seen))
-        at = fit(chosen, at, optics, names, enough=0.05).geometry
+        at = fit(rough.chosen(chosen), at, blurred, names, enough=0.05).geometry
     names += of("eta2")
-    held = fit(chosen, at, optics, names)
+    sketch = fit(rough.chosen(chosen), at, blurred, names)
+    halves = scatter(rough.chosen(chosen), sketch, blurred)
+    fine = spectrum.chosen(chosen)
+    held = fit(fine, sketch.geometry, optics, names)
     skew = math.nan
     told = "rotation" in given or any(given.get(name) for name in ("defocus", "c12a", "c12b"))
     if not told:
         skew = skewness(phase_map(spectrum, held.geometry, optics, scan_shape, step))
         if skew < 0:
             held = replace(held, geometry=held.geometry.other_branch)
-    free = fit(chosen, held.geometry, optics, names + of("scale"))
-    halves = scatter(chosen, free, optics)
-    sigma = {name: max(free.sigma(name), halves[name]) for name in free.names}
-    if "scale" in free.names:  # the others are handed on with the scale held
-        halves = scatter(chosen, held, optics, splits=8)
-        sigma |= {name: max(held.sigma(name), halves[name]) for name in held.names}
+    free = fit(fine, held.geometry, optics, names + of("scale"))
+    # what the parabola of the likelihood misses of the errors is the same share with coarse bins
+    excess = {name: max(1.0, halves[name] / max(sketch.sigma(name), 1e-300)) for name in names}
+    sigma = {name: held.sigma(name) * excess[name] for name in names}
+    sigma |= {name: free.sigma(name) * max(1.0, excess.get("defocus", 1.0)) for name in of("scale")}
     image = phase_map(spectrum, held.geometry, optics, scan_shape, step)
-    return Estimate(held, free, sigma, grid, margin, image, abs(skew), len(chosen.q))
+    return Estimate(held, free, sigma, grid, margin, image, abs(skew), len(chosen))
 
 
 def _circle() -> list[float]:

@@ -48,11 +48,11 @@ class Fit:
         return math.sqrt(max(float(self.covariance[place, place]), 0.0))
 
 
-def with_signal(spectrum: Spectrum, geometry: Geometry, optics: Optics) -> Spectrum:
-    """The frequencies in which the geometry sees signal."""
+def signal(spectrum: Spectrum, geometry: Geometry, optics: Optics) -> np.ndarray:
+    """Numbers of the frequencies in which the geometry sees signal."""
     s, _, power = statistic(spectrum, geometry, optics)
     least = max(SIGNAL, math.log(len(s) / 5))
-    return spectrum.chosen(np.flatnonzero((s > least) & (power > 0.1 * np.median(power))))
+    return np.flatnonzero((s > least) & (power > 0.1 * np.median(power)))
 
 
 def fit(

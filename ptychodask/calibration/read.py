@@ -20,7 +20,7 @@ from ..model.blocks import Block, Box, make_blocks
 from ..model.place import Place
 from .bright_field import Bins, binned
 
-MOST_BYTES = 2**29
+MOST_BYTES = 2**30
 """Of the bright field in memory."""
 PIECES = 64
 """At most, about, in which the scan is read."""
@@ -35,7 +35,7 @@ class BrightField:
 
     Parameters
     ----------
-    electrons : float32 array [J, K]
+    electrons : uint16 or float32 array [J, K]
         In every bin, in the order of the scan's part in ``box``.
     totals : float64 array [J]
         Electrons of every pattern.
@@ -76,9 +76,9 @@ def glance(info: DatasetInfo) -> tuple[np.ndarray, int]:
     return np.fft.fftshift(pattern), patterns
 
 
-def middle(scan_shape: tuple[int, int], bins: int, most: int = MOST_BYTES) -> Box:
+def middle(scan_shape: tuple[int, int], bins: int, itemsize: int = 4, most: int = MOST_BYTES) -> Box:
     """The largest part about the middle of a scan, of its shape, whose bright field takes ``most`` bytes."""
-    share = math.sqrt(min(1.0, most / (4.0 * bins * math.prod(scan_shape))))
+    share = math.sqrt(min(1.0, most / (itemsize * bins * math.prod(scan_shape))))
     (y0, y1), (x0, x1) = (((n - max(1, int(n * share))) // 2, (n + max(1, int(n * share))) // 2) for n in scan_shape)
     return y0, y1, x0, x1
 
@@ -97,12 +97,14 @@ def read_bright_field(
     progress : callable, optional
         Called with a label, the number of finished and of all steps.
     """
-    box = middle(info.scan_shape, bins.number)
+    # counts of one byte cannot outgrow two bytes in a bin
+    kind = np.dtype(np.uint16 if info.dtype == "uint8" and bins.side <= 16 else np.float32)
+    box = middle(info.scan_shape, bins.number, kind.itemsize)
     y0, y1, x0, x1 = box
     blocks = [b for b in blocks_of(info) if b.y0 < y1 and b.y1 > y0 and b.x0 < x1 and b.x1 > x0]
     source, each = source_of(info), math.ceil(len(blocks) / PIECES)
-    calls = [(read_blocks, (source, blocks[i : i + each], bins, box)) for i in range(0, len(blocks), each)]
-    electrons = np.zeros(((y1 - y0) * (x1 - x0), bins.number), np.float32)
+    calls = [(read_blocks, (source, blocks[i : i + each], bins, box, kind)) for i in range(0, len(blocks), each)]
+    electrons = np.zeros(((y1 - y0) * (x1 - x0), bins.number), kind)
     totals = np.full(len(electrons), np.nan)
     pattern = np.zeros(bins.label.shape)
     for place, found, total, its in _done(calls, client, workers, progress or (lambda label, done, of: None)):
@@ -134,7 +136,7 @@ def _done(calls: Sequence[Any], client: Any, workers: int | None, progress: Step
 
 
 def read_blocks(
-    source: ZarrBlocks, blocks: Sequence[Block], bins: Bins, box: Box
+    source: ZarrBlocks, blocks: Sequence[Block], bins: Bins, box: Box, kind: np.dtype
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """On a worker: places [B] in the box, electrons in bins [B, K], totals [B] and the sum of the patterns [N, N]."""
     places, electrons, totals, pattern = [], [], [], np.zeros(bins.label.shape)
@@ -147,12 +149,7 @@ def read_blocks(
             y, x = y.ravel(), x.ravel()
             inside = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
             places.append(((y - y0) * (x1 - x0) + x - x0)[inside])
-            electrons.append(_small(found[inside]))
+            electrons.append(found[inside].astype(kind))
             totals.append(total[inside])
     return np.concatenate(places), np.concatenate(electrons), np.concatenate(totals), pattern
 
-
-def _small(electrons: np.ndarray) -> np.ndarray:
-    """Whole numbers in half of the bytes."""
-    fits = electrons.size and electrons.max() < 2**16 and (electrons == np.rint(electrons)).all()
-    return electrons.astype(np.uint16) if fits else electrons

@@ -16,7 +16,7 @@ from ..io.geometry import check_writable, write_geometry
 from ..io.selected import mask_of, positions_of
 from ..model.optics import ANGLES, COEFFICIENTS, LARGEST_FOCUS, defocus_of
 from ..physics.probe import aberration_phase
-from .bright_field import make_bins, make_spectrum, without_misfires
+from .bright_field import make_bins, make_spectrum, misfires
 from .disk import fit_disk
 from .estimate import estimate
 from .geometry import geometry_of
@@ -70,13 +70,13 @@ def calibrate(
     rough = fit_disk(seen, used, glances)
     bins = make_bins(used, rough.centre, rough.radius)
     field = read_bright_field(info, bins, client, workers, progress)
-    electrons, odd = without_misfires(field.electrons, field.totals)
+    odd = misfires(field.totals)
     disk = fit_disk(field.pattern, used, field.patterns)
     scope = info.microscope
     dk = info.detector.angular_step_mrad * 1e-3 / scope.wavelength
     optics = Optics(scope.wavelength, disk.radius * dk, EDGE * bins.side * dk, _higher(scope.aberrations, scope.wavelength))
     spectrum = make_spectrum(
-        electrons, field.scan_shape, info.scan_step, bins, disk.centre, disk.level, dk, optics.cutoff
+        field.electrons, field.scan_shape, info.scan_step, bins, disk.centre, disk.level, dk, optics.cutoff, odd
     )
     found = estimate(
         spectrum,
@@ -84,6 +84,7 @@ def calibrate(
         disk.radius * info.detector.angular_step_mrad * 1e-3,
         field.scan_shape,
         info.scan_step,
+        bins.side * dk,
         thickness=depth,
         reach=1.5 * abs(scope.defocus_angstrom),
         given=given,
@@ -92,7 +93,7 @@ def calibrate(
     said = _said(info, recorded)
     values = values_of(disk, found, said, {name for name, value in known.items() if value is not None})
     at = found.held.geometry
-    notes = [*_notes(info, values, found.skew, found.margin, odd), *_partly(info, field.scan_shape)]
+    notes = [*_notes(info, values, found.skew, found.margin, int(odd.sum())), *_partly(info, field.scan_shape)]
     mean = field.pattern / field.patterns
     made = Calibration(info.path, values, tuple(notes), at, at.defocus + depth / 2, disk, found, mean, info.scan_step)
     if target is not None:

@@ -67,12 +67,15 @@ class Spectrum:
         G, scaled to noise of variance 1.
     gain : float array [K]
         ``sqrt(J) I / sqrt(I_0)``, by which T is multiplied for the same scale.
+    mean : float array [K]
+        I_0, electrons per pattern.
     """
 
     q: np.ndarray
     k: np.ndarray
     values: np.ndarray
     gain: np.ndarray
+    mean: np.ndarray
 
     def chosen(self, which: np.ndarray) -> Spectrum:
         """Some of the frequencies."""

@@ -78,7 +78,8 @@ def _rotation(ax: Axes, made: Calibration) -> None:
     found = math.degrees(made.geometry.rotation)
     shown = found if len(degrees) < 3 or degrees.min() < -90.5 else (found + 90) % 180 - 90
     ax.axvline(shown, color=draw.GREEN, linewidth=1.2, linestyle="--")
-    draw.plain(ax, "rotation modulo 180 (degrees)" if shown != found else "rotation (degrees)", "likelihood (nats)")
+    whole = "rotation (degrees)" if math.isclose(shown, found, abs_tol=1e-6) else "rotation modulo 180 (degrees)"
+    draw.plain(ax, whole, "likelihood (nats)")
     ax.legend(frameon=False, fontsize=draw.SMALL, labelcolor=draw.INK, loc="upper left", bbox_to_anchor=(0, 1.02))
     draw.panel_title(ax, "Rotation", f"found {found:.2f}°")
 

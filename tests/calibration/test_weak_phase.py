@@ -29,7 +29,7 @@ def spectrum(geometry=AT, optics=OPTICS, noise=0.3, seed=0):
     k = rng.uniform(-0.5, 0.5, (80, 2))
     k = k[np.hypot(*k.T) < CUTOFF]
     gain = rng.uniform(0.7, 1.3, len(k))
-    empty = Spectrum(q, k, np.zeros((len(q), len(k)), complex), gain)
+    empty = Spectrum(q, k, np.zeros((len(q), len(k)), complex), gain, np.ones(len(k)))
     phi = 3 * (rng.standard_normal(len(q)) + 1j * rng.standard_normal(len(q)))
     signal = transfer(empty, geometry, optics).values * gain * phi[:, None]
     return replace(empty, values=signal + noise * (rng.standard_normal(signal.shape) + 1j * rng.standard_normal(signal.shape)))
