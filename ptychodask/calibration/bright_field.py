@@ -142,7 +142,9 @@ def make_spectrum(
     def coefficients(bin_: int) -> np.ndarray:
         image = electrons[:, bin_].astype(np.float32) - np.float32(mean[bin_])
         image[odd] = 0
-        return scipy.fft.fft2(image.reshape(scan_shape) * window.astype(np.float32))[half] / math.sqrt(norm * mean[bin_])
+        return scipy.fft.fft2(image.reshape(scan_shape) * window.astype(np.float32))[half] / math.sqrt(
+            norm * mean[bin_]
+        )
 
     power = np.zeros(int(half.sum()))
     if len(power) > MOST:

@@ -61,7 +61,7 @@ class Disk:
     def outline(self, points: int = 181) -> np.ndarray:
         """Points (y, x) [P, 2] of the edge in pixels, closed."""
         angle = np.linspace(0, 2 * math.pi, points)
-        reach = self.radius * (1 + _ripple(np.sin(angle), np.cos(angle), *self.ellipticity))
+        reach = self.radius * (1 + _ripple(np.sin(angle), np.cos(angle), *self.ellipticity) / 2)
         return np.stack([self.centre[0] + reach * np.sin(angle), self.centre[1] + reach * np.cos(angle)], axis=1)
 
 
@@ -102,7 +102,10 @@ def fit_disk(pattern: np.ndarray, used: np.ndarray, patterns: int = 1) -> Disk:
         return p[4] * aperture(away - ring + p[2], np.zeros(1), p[2], p[3]) ** 2 + p[5]
 
     noise = np.sqrt(np.maximum(values, 0.02 * top) + 1)
-    low, high = [-1, -1, 1, 0.3, 0, -top, -0.5, -0.5], [*pattern.shape, len(pattern), 0.5 * start, np.inf, top, 0.5, 0.5]
+    low, high = (
+        [-1, -1, 1, 0.3, 0, -top, -0.5, -0.5],
+        [*pattern.shape, len(pattern), 0.5 * start, np.inf, top, 0.5, 0.5],
+    )
     found = None
     for width in (1.0, 0.25 * start):  # of a linear edge the fit sees only what it covers
         begin = [*centre, start + width / 6, min(width, 0.4 * start), top, 0.01 * top, 0, 0]
@@ -113,9 +116,10 @@ def fit_disk(pattern: np.ndarray, used: np.ndarray, patterns: int = 1) -> Disk:
         found = tried if found is None or tried.cost < found.cost else found
     assert found is not None
     p = found.x
-    if not p[4] > CONTRAST * max(p[5], 0) or math.hypot(p[6], p[7]) > ROUND:
+    apart = 2 * math.hypot(p[6], p[7])
+    if not p[4] > CONTRAST * max(p[5], 0) or apart > ROUND:
         raise InputError(
-            f"no bright-field disk is found: the best ellipse has axes that differ by {math.hypot(p[6], p[7]):.0%} (at"
+            f"no bright-field disk is found: the best ellipse has axes that differ by {apart:.0%} (at"
             f" most {ROUND:.0%}) and {p[4]:.3g} electrons per pixel on {p[5]:.3g} around it (at least {CONTRAST:g} times"
             " as many): is zero angle in the centre of the patterns, and all of the disk on the detector?"
         )

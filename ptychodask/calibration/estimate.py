@@ -22,6 +22,11 @@ FEWEST = 8
 """Frequencies with signal from which a geometry can be told."""
 FIRST = 120
 """Frequencies of the first fit, the strongest."""
+MODEL = 0.03
+"""Depths of field by which defocus and astigmatism are off because atoms are no weak phase, whatever the dose; measured on
+crystals 34 and 50 angstrom thick, see benchmarks/calibration.py."""
+MODEL_SCALE = 0.04
+"""Error of the scale of a specimen as thick as the depth of field, likewise."""
 CONTRAST = 0.2
 """Usual amplitude contrast in rad, to start with."""
 
@@ -38,7 +43,8 @@ class Estimate:
         With the scale free too.
     sigma : dict
         Standard errors of what was free, scale included: those of the fit, times what halves of the electrons scatter
-        more, if they do.
+        more, if they do; of lengths and the scale with :data:`MODEL` and
+        :data:`MODEL_SCALE` added in squares.
     grid : Grid
         Where it started.
     margin : float
@@ -73,6 +79,7 @@ def estimate(
     reach: float = 0.0,
     given: Mapping[str, float] | None = None,
     transpose: bool | None = None,
+    splits: int = 8,
 ) -> Estimate:
     """Find the geometry.
 
@@ -94,6 +101,8 @@ def estimate(
         What is known, by the names of :class:`Geometry`.
     transpose : bool, optional
         Whether rows and columns are exchanged, if that is known.
+    splits : int
+        Of the electrons in halves, see :func:`~ptychodask.calibration.fit.scatter`.
 
     Raises
     ------
@@ -139,7 +148,7 @@ def estimate(
         at = fit(rough.chosen(chosen), at, blurred, names, enough=0.05).geometry
     names += of("eta2")
     sketch = fit(rough.chosen(chosen), at, blurred, names)
-    halves = scatter(rough.chosen(chosen), sketch, blurred)
+    halves = scatter(rough.chosen(chosen), sketch, blurred, splits=splits)
     fine = spectrum.chosen(chosen)
     held = fit(fine, sketch.geometry, optics, names)
     skew = math.nan
@@ -153,6 +162,9 @@ def estimate(
     excess = {name: max(1.0, halves[name] / max(sketch.sigma(name), 1e-300)) for name in names}
     sigma = {name: held.sigma(name) * excess[name] for name in names}
     sigma |= {name: free.sigma(name) * max(1.0, excess.get("defocus", 1.0)) for name in of("scale")}
+    depth = optics.wavelength / semi_angle**2
+    sigma |= {name: math.hypot(sigma[name], MODEL * depth) for name in of("defocus", "c12a", "c12b")}
+    sigma |= {name: math.hypot(sigma[name], MODEL_SCALE * thickness / depth) for name in of("scale")}
     image = phase_map(spectrum, held.geometry, optics, scan_shape, step)
     return Estimate(held, free, sigma, grid, margin, image, abs(skew), len(chosen))
 

@@ -80,7 +80,9 @@ def fit(
     """
     names = tuple(names)
     precision = np.array([prior.get(name, math.inf) ** -2.0 for name in names])
-    limit = np.array([LARGEST.get(name, 2 * optics.wavelength / (optics.wavelength * optics.cutoff) ** 2) for name in names])
+    limit = np.array(
+        [LARGEST.get(name, 2 * optics.wavelength / (optics.wavelength * optics.cutoff) ** 2) for name in names]
+    )
 
     def value(at: Geometry) -> float:
         away = np.array([getattr(at, name) for name in names])

@@ -32,7 +32,9 @@ def phase_map(
     s, phi, _ = statistic(spectrum, geometry, optics)
     weight = np.where(s > visible, (s - 1) / np.maximum(s, 1), 0.0)
     image = np.zeros(scan_shape, complex)
-    y, x = (np.rint(spectrum.q[:, a] * n * d).astype(int) for a, (n, d) in enumerate(zip(scan_shape, step, strict=True)))
+    y, x = (
+        np.rint(spectrum.q[:, a] * n * d).astype(int) for a, (n, d) in enumerate(zip(scan_shape, step, strict=True))
+    )
     image[y, x] = phi * weight
     image[-y, -x] = (phi * weight).conj()
     return np.fft.ifft2(image).real * math.sqrt(math.prod(scan_shape))

@@ -152,4 +152,3 @@ def read_blocks(
             electrons.append(found[inside].astype(kind))
             totals.append(total[inside])
     return np.concatenate(places), np.concatenate(electrons), np.concatenate(totals), pattern
-

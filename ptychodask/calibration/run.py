@@ -74,7 +74,9 @@ def calibrate(
     disk = fit_disk(field.pattern, used, field.patterns)
     scope = info.microscope
     dk = info.detector.angular_step_mrad * 1e-3 / scope.wavelength
-    optics = Optics(scope.wavelength, disk.radius * dk, EDGE * bins.side * dk, _higher(scope.aberrations, scope.wavelength))
+    optics = Optics(
+        scope.wavelength, disk.radius * dk, EDGE * bins.side * dk, _higher(scope.aberrations, scope.wavelength)
+    )
     spectrum = make_spectrum(
         field.electrons, field.scan_shape, info.scan_step, bins, disk.centre, disk.level, dk, optics.cutoff, odd
     )
@@ -107,7 +109,9 @@ def calibrate(
 def affine_of(info: DatasetInfo, made: Calibration) -> np.ndarray:
     """Map [2, 3] from recorded positions (y, x, 1) to those in the axes of the detector, about the scan's centre."""
     positions = positions_of(info, recorded=True)
-    raster = _fitted(positions, info.scan_shape)[0] / np.array(info.scan_step)  # from the nominal raster to recorded ones
+    raster = _fitted(positions, info.scan_shape)[0] / np.array(
+        info.scan_step
+    )  # from the nominal raster to recorded ones
     matrix = made.geometry.stored_matrix @ np.linalg.inv(raster)
     centre = positions.mean(axis=0)
     return np.concatenate([matrix, (centre - matrix @ centre)[:, None]], axis=1)

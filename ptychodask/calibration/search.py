@@ -104,15 +104,17 @@ def _along_defocus(spectrum: Spectrum, at: Geometry, optics: Optics, defoci: np.
     its = transfer(spectrum, at, optics)
     minus, plus = its.minus * spectrum.gain, its.plus * spectrum.gain
     step = float(defoci[1] - defoci[0]) if len(defoci) > 1 else 0.0
-    q2, kq = (its.q**2).sum(1)[:, None], its.q @ its.k.T
     turn = math.pi * optics.wavelength * step  # chi(k) - chi(k -+ q) = pi lambda defocus (q^2 -+ 2 k.q)
-    on_minus = np.exp(1j * turn * (q2 - 2 * kq)).astype(minus.dtype)
-    on_plus = np.exp(-1j * turn * (q2 + 2 * kq)).astype(plus.dtype)
-    found = np.empty(len(defoci))
+    q2 = (its.q**2).sum(1).astype(np.float64)
+    forth, back = minus.conj() * spectrum.values, plus.conj() * spectrum.values
+    own = (np.abs(minus) ** 2 + np.abs(plus) ** 2).sum(axis=1, dtype=np.float64)
+    cross = np.einsum("qk,qk->q", minus.conj(), plus)  # which turns alike for all k
+    on = np.exp(2j * turn * (its.q @ its.k.T)).astype(minus.dtype)
+    found, phasor = np.empty(len(defoci)), np.ones_like(on)
     for d in range(len(defoci)):
-        t = minus - plus
-        power = (np.abs(t) ** 2).sum(axis=1) + 1e-9
-        matched = np.einsum("qk,qk->q", t.conj(), spectrum.values)
-        found[d] = float((np.abs(matched) ** 2 / power).sum())
-        minus, plus = minus * on_minus, plus * on_plus
+        away = np.exp(1j * turn * d * q2)
+        matched = away.conj() * np.einsum("qk,qk->q", forth, phasor) - away * np.einsum("qk,qk->q", back, phasor)
+        power = own - 2 * (away.conj() ** 2 * cross).real
+        found[d] = float((np.abs(matched) ** 2 / np.maximum(power, 1e-9)).sum())
+        phasor *= on
     return found

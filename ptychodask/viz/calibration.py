@@ -74,7 +74,9 @@ def _rotation(ax: Axes, made: Calibration) -> None:
     grid = made.estimate.grid
     degrees = np.degrees(grid.rotations)
     for nats, color, label in _layouts(made):
-        ax.plot(degrees, nats.max(axis=1), color=color, linewidth=1.5, marker="o" if len(degrees) < 3 else "", label=label)
+        ax.plot(
+            degrees, nats.max(axis=1), color=color, linewidth=1.5, marker="o" if len(degrees) < 3 else "", label=label
+        )
     found = math.degrees(made.geometry.rotation)
     shown = found if len(degrees) < 3 or degrees.min() < -90.5 else (found + 90) % 180 - 90
     ax.axvline(shown, color=draw.GREEN, linewidth=1.2, linestyle="--")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ptychodask.calibration.geometry import NAMES, SWAP, Geometry, geometry_of
+from ptychodask.calibration.search import search, strongest
 from ptychodask.calibration.weak_phase import Optics, Spectrum, derivatives, likelihood, score, statistic, transfer
 from ptychodask.physics.probe import aberration_phase
 
@@ -32,7 +33,9 @@ def spectrum(geometry=AT, optics=OPTICS, noise=0.3, seed=0):
     empty = Spectrum(q, k, np.zeros((len(q), len(k)), complex), gain, np.ones(len(k)))
     phi = 3 * (rng.standard_normal(len(q)) + 1j * rng.standard_normal(len(q)))
     signal = transfer(empty, geometry, optics).values * gain * phi[:, None]
-    return replace(empty, values=signal + noise * (rng.standard_normal(signal.shape) + 1j * rng.standard_normal(signal.shape)))
+    return replace(
+        empty, values=signal + noise * (rng.standard_normal(signal.shape) + 1j * rng.standard_normal(signal.shape))
+    )
 
 
 @pytest.mark.parametrize("transpose", [False, True])
@@ -124,3 +127,15 @@ def test_numbers_of_a_matrix(rotation, transpose):
     assert found.transpose == transpose
     for name in ("rotation", "scale", "asymmetry", "shear"):
         assert getattr(found, name) == pytest.approx(getattr(geometry, name))
+
+
+def test_grid_is_the_likelihood():
+    data = spectrum()
+    start = replace(AT, eta=0.0, eta2=0.0)
+    grid = search(data, OPTICS, start, 0.01, rotations=[0.1, 0.4], defoci=np.arange(-600.0, 601, 200))
+    few = strongest(data)
+    for r, rotation in enumerate(grid.rotations):
+        for d, defocus in enumerate(grid.defoci):
+            for transpose in (False, True):
+                at = replace(start, rotation=rotation, defocus=defocus, transpose=transpose)
+                assert grid.nats[int(transpose), r, d] == pytest.approx(likelihood(few, at, OPTICS), rel=1e-4)
