@@ -211,12 +211,12 @@ def calibrate(
 ) -> Calibration:
     """Find the geometry of a scan from its counts, at about 100 electrons per pattern: disk, orientation, scan, focus.
 
-    Positions ``x_j = A nominal_j`` in angstrom are (y, x) in the axes of the detector, ``A = R(rotation) diag(c (1 + a/2),
-    c (1 - a/2)) [[1, g], [0, 1]]`` with scale c, asymmetry a, shear g and ``R = [[cos, -sin], [sin, cos]]``. With
-    ``transpose``, rows and columns of every pattern are exchanged first, and all other numbers are those of the exchanged
-    patterns; a flipped detector is a transposed one that is turned by 90 degrees. A positive defocus is underfocus; it is
-    that of the entrance surface where the thickness is known, else that of the middle of the specimen. ``phi12`` and
-    aberrations as :class:`Microscope` has them.
+    Positions ``x_j = A nominal_j`` in angstrom are (y, x) in the axes of the detector, ``A = R(rotation) diag(c (1 +
+    a/2), c (1 - a/2)) [[1, g], [0, 1]]`` with scale c, asymmetry a, shear g and ``R = [[cos, -sin], [sin, cos]]``. With
+    ``transpose``, rows and columns of every pattern are exchanged first, and all other numbers are those of the
+    exchanged patterns; a flipped detector is a transposed one that is turned by 90 degrees. A positive defocus is
+    underfocus; it is that of the entrance surface where the thickness is known, else that of the middle of the
+    specimen. ``phi12`` and aberrations as :class:`Microscope` has them.
 
     Parameters
     ----------
@@ -225,8 +225,8 @@ def calibrate(
     output : path, optional
         Of a picture: disk, likelihood, phase.
     write : bool
-        Write positions and aberrations into the dataset, which a reconstruction then uses. Counts and recorded positions
-        stay as they are; the attribute ``calibration`` says what was found, and what was recorded.
+        Write positions and aberrations into the dataset, which a reconstruction then uses. Counts and recorded
+        positions stay as they are; the attribute ``calibration`` says what was found, and what was recorded.
     thickness_angstrom : float, optional
         Of the specimen; by default what the dataset says.
     defocus_angstrom, c12_angstrom, phi12_rad, rotation_degrees, transpose, scale, asymmetry, shear : optional
@@ -242,7 +242,8 @@ def calibrate(
     Returns
     -------
     Calibration
-        ``values[name]`` with ``value``, ``sigma``, ``how`` and what the dataset ``said``; ``as_dict()``; printed, a table.
+        ``values[name]`` with ``value``, ``sigma``, ``how`` and what the dataset ``said``; ``as_dict()``; printed, a
+        table.
 
     Raises
     ------

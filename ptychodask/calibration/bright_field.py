@@ -16,7 +16,8 @@ from ..counts.events import Events
 from .weak_phase import Spectrum
 
 ACROSS = 48
-"""Bins across the disk, at most: with pixels of 1/42 of the disk rotation and scale are a third better than with 1/21."""
+"""Bins across the disk, at most: with pixels of 1/42 of the disk rotation and scale are a third better than with
+1/21."""
 FEW = 600
 """Bins that need not be coarser for a search."""
 RIM = 1.5
@@ -72,7 +73,7 @@ def make_bins(used: np.ndarray, centre: tuple[float, float], radius: float, acro
 
 
 def binned(counts: Events | np.ndarray, bins: Bins) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Electrons of patterns in bins [B, K] float32, their sum [N, N] (corner-centred), and those of each pattern [B]."""
+    """Electrons of patterns in bins [B, K] float32, sum of the patterns [N, N] (corner-centred), and totals [B]."""
     n, number = len(bins.label), bins.number
     if isinstance(counts, Events):
         patterns = len(counts.start) - 1
@@ -148,11 +149,11 @@ def make_spectrum(
 
     power = np.zeros(int(half.sum()))
     if len(power) > MOST:
-        for bin_ in lit:
+        for bin_ in lit.tolist():
             power += np.abs(coefficients(bin_)) ** 2
     kept = np.sort(np.argsort(-power, kind="stable")[:MOST])
     values = np.empty((len(kept), len(lit)), np.complex64)
-    for place, bin_ in enumerate(lit):
+    for place, bin_ in enumerate(lit.tolist()):
         values[:, place] = coefficients(bin_)[kept]
     gain = math.sqrt(norm) * level * bins.pixels[lit] / np.sqrt(mean[lit])
     k = (bins.place[lit] - np.array(centre)) * dk

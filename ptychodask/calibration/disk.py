@@ -2,8 +2,8 @@
 
 The edge is that of :func:`ptychodask.physics.probe.aperture`, squared: a reconstruction makes its probe with that
 aperture, so the radius is the one that it needs, ``alpha / lambda`` in pixels. (An aperture whose amplitude falls
-linearly over one pixel holds 1/6 of a pixel less intensity than a sharp one of the same radius; read as the place of half
-intensity, such a disk would be 0.8 % small at 21 pixels.)
+linearly over one pixel holds 1/6 of a pixel less intensity than a sharp one of the same radius; read as the place of
+half intensity, such a disk would be 0.8 % small at 21 pixels.)
 """
 
 from __future__ import annotations
@@ -120,8 +120,8 @@ def fit_disk(pattern: np.ndarray, used: np.ndarray, patterns: int = 1) -> Disk:
     if not p[4] > CONTRAST * max(p[5], 0) or apart > ROUND:
         raise InputError(
             f"no bright-field disk is found: the best ellipse has axes that differ by {apart:.0%} (at"
-            f" most {ROUND:.0%}) and {p[4]:.3g} electrons per pixel on {p[5]:.3g} around it (at least {CONTRAST:g} times"
-            " as many): is zero angle in the centre of the patterns, and all of the disk on the detector?"
+            f" most {ROUND:.0%}) and {p[4]:.3g} electrons per pixel on {p[5]:.3g} around it (at least {CONTRAST:g}"
+            " times as many): is zero angle in the centre of the patterns, and all of the disk on the detector?"
         )
     _refuse_edge((p[0], p[1]), float(p[2]), len(pattern))
     spread = max(1.0, 2 * found.cost / max(len(values) - 8, 1))  # a specimen adds structure, and errors with it
@@ -146,7 +146,7 @@ def _lit(pattern: np.ndarray, used: np.ndarray) -> tuple[np.ndarray, np.ndarray,
     """Rows, columns, and pixels brighter than a third of the disk."""
     if not (pattern[used] > 0).any():
         raise InputError("the patterns hold no electrons in pixels that the mask uses: there is nothing to calibrate")
-    y, x = np.indices(pattern.shape)
+    y, x = np.mgrid[: len(pattern), : len(pattern)]
     # pixels that hold most of the electrons: their median is the disk's level, whatever its share of the detector
     falling = np.sort(pattern[used])[::-1]
     enough = int(np.searchsorted(np.cumsum(falling), 0.5 * falling.sum())) + 1

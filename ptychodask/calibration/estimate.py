@@ -23,8 +23,8 @@ FEWEST = 8
 FIRST = 120
 """Frequencies of the first fit, the strongest."""
 MODEL = 0.03
-"""Depths of field by which defocus and astigmatism are off because atoms are no weak phase, whatever the dose; measured on
-crystals 34 and 50 angstrom thick, see benchmarks/calibration.py."""
+"""Depths of field by which defocus and astigmatism are off because atoms are no weak phase, whatever the dose; measured
+on crystals 34 and 50 angstrom thick, see benchmarks/calibration.py."""
 MODEL_SCALE = 0.04
 """Error of the scale of a specimen as thick as the depth of field, likewise."""
 CONTRAST = 0.2
@@ -52,7 +52,8 @@ class Estimate:
     image : array [Y, X]
         Map of the weak phase.
     skew : float
-        Its skewness, which chose between the geometry and its twin; NaN where rotation, defocus or astigmatism were given.
+        Its skewness, which chose between the geometry and its twin; NaN where rotation, defocus or astigmatism were
+        given.
     frequencies : int
         With signal.
     """
@@ -91,8 +92,8 @@ def estimate(
     scan_shape, step
         Of the scan.
     side : float
-        Of a bin, 1/angstrom: the search, the first fits and the errors by halves take bins twice as large where there are
-        many.
+        Of a bin, 1/angstrom: the search, the first fits and the errors by halves take bins twice as large where there
+        are many.
     thickness : float
         Of the specimen, angstrom.
     reach : float
@@ -110,7 +111,7 @@ def estimate(
         Where the counts tell no geometry.
     """
     given = dict(given or {})
-    start = replace(Geometry(thickness=thickness), **given)
+    start = Geometry(thickness=thickness).set(given)
     rough, blurred = spectrum, optics
     if len(spectrum.k) > FEW:
         rough, blurred = coarser(spectrum, 2 * side), replace(optics, edge=2 * optics.edge)
@@ -187,6 +188,7 @@ def _candidates(grid: Grid, start: Geometry) -> list[Geometry]:
 
 def _nothing(seen: str) -> str:
     return (
-        f"the counts tell no geometry: {seen} needed. Is there a specimen, and some defocus? More positions, more electrons"
-        " or a defocus of some depths of field help, and so does what is known: --rotation, --defocus, --transpose"
+        f"the counts tell no geometry: {seen} needed. Is there a specimen, and some defocus? More positions, more"
+        " electrons or a defocus of some depths of field help, and so does what is known: --rotation, --defocus,"
+        " --transpose"
     )

@@ -31,8 +31,9 @@ class Fit:
     nats : float
         Likelihood.
     covariance : array [P, P]
-        Of what was free, prior included: inverse Fisher information, or the errors that the scatter of the gradients from
-        frequency to frequency shows (sandwich estimator), where these are larger: strong columns are no weak phase.
+        Of what was free, prior included: inverse Fisher information, or the errors that the scatter of the gradients
+        from frequency to frequency shows (sandwich estimator), where these are larger: strong columns are no weak
+        phase.
     """
 
     geometry: Geometry
@@ -133,9 +134,9 @@ def scatter(
     """Standard errors from halves of the electrons.
 
     The electrons are split by halves at random (binomial thinning: both halves are Poisson data of half the dose and
-    independent), each half is fitted from the result, and half the difference of the two is a draw of the error of all of
-    them. In the frequencies of the scan, noise is normal, and a split is ``G / 2 + e`` and ``G / 2 - e`` with the variance of
-    e a quarter of the noise's, so nothing has to be read or transformed again.
+    independent), each half is fitted from the result, and half the difference of the two is a draw of the error of all
+    of them. In the frequencies of the scan, noise is normal, and a split is ``G / 2 + e`` and ``G / 2 - e`` with the
+    variance of e a quarter of the noise's, so nothing has to be read or transformed again.
 
     The Fisher information cannot do this in focus, where the likelihood is no parabola over the errors.
 

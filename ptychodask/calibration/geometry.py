@@ -1,10 +1,15 @@
 """The few numbers that place a scan on the detector and focus the probe, and the matrix that they make.
 
-Conventions: axes are (y, x), y downwards; ``x_j = A nominal_j`` maps the raster of the nominal step to the axes of the
-detector, ``A = R(rotation) diag(c (1 + a/2), c (1 - a/2)) [[1, g], [0, 1]]`` with scale c, asymmetry a, shear g and
-``R = [[cos, -sin], [sin, cos]]``. Where ``transpose`` is set, rows and columns of every pattern are exchanged first: all
-other numbers are those of the exchanged patterns. ``chi = pi lambda (-defocus k^2 + c12a (kx^2 - ky^2) + 2 c12b kx ky)``,
-a positive defocus is underfocus.
+Axes are (y, x), y downwards; ``x_j = A nominal_j`` maps the raster of the nominal step to the axes of the detector,
+
+    A = R diag(c (1 + a/2), c (1 - a/2)) [[1, g], [0, 1]],   R = [[cos, -sin], [sin, cos]]
+
+with scale c, asymmetry a, shear g and the rotation. Where ``transpose`` is set, rows and columns of every pattern are
+exchanged first: all other numbers are those of the exchanged patterns. The phase of the lens is
+
+    chi = pi lambda (-defocus k^2 + c12a (kx^2 - ky^2) + 2 c12b kx ky)
+
+so that a positive defocus is underfocus.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -83,9 +89,13 @@ class Geometry:
         negative = {name: -getattr(self, name) for name in ("defocus", "c12a", "c12b", "eta", "eta2")}
         return replace(self, rotation=turned, **negative)
 
+    def set(self, numbers: Mapping[str, float]) -> Geometry:
+        """With other ``numbers``."""
+        return replace(self, **dict[str, Any](numbers))
+
     def moved(self, steps: Mapping[str, float]) -> Geometry:
         """With numbers increased by ``steps``."""
-        return replace(self, **{name: getattr(self, name) + step for name, step in steps.items()})
+        return self.set({name: getattr(self, name) + step for name, step in steps.items()})
 
     def generators(self) -> dict[str, np.ndarray]:
         """``(dA/da) A^-1`` [2, 2] of every number of the scan."""

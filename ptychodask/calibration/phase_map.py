@@ -1,7 +1,8 @@
 """The weak phase itself, by the transfer that was found: a picture, and what tells a geometry from its twin.
 
-The likelihood cannot tell a geometry from the one that is turned by 180 degrees with all aberrations negative, which sees
-``-phi(-r)``. But atoms are peaks of positive phase on a flat ground: the map of the right one is skewed to positive values.
+The likelihood cannot tell a geometry from the one that is turned by 180 degrees with all aberrations negative, which
+sees ``-phi(-r)``. But atoms are peaks of positive phase on a flat ground: the map of the right one is skewed to
+positive values.
 """
 
 from __future__ import annotations

@@ -145,8 +145,7 @@ def read_blocks(
         for strip in block.strips(source.rows):
             found, its, total = binned(source.read(strip), bins)
             pattern += its
-            y, x = np.meshgrid(np.arange(strip.y0, strip.y1), np.arange(strip.x0, strip.x1), indexing="ij")
-            y, x = y.ravel(), x.ravel()
+            y, x = (axis.ravel() for axis in np.mgrid[strip.y0 : strip.y1, strip.x0 : strip.x1])
             inside = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
             places.append(((y - y0) * (x1 - x0) + x - x0)[inside])
             electrons.append(found[inside].astype(kind))

@@ -224,24 +224,25 @@ def _notes(info: DatasetInfo, values: Mapping[str, Value], skew: float, margin: 
     off = [float(values[f"centre_{axis}_pixels"].value) - n for axis in "yx"]
     if math.hypot(*off) > 0.5:
         found.append(
-            f"the disk is off centre by ({off[0]:+.2f}, {off[1]:+.2f}) pixels, which is taken into account here, but not"
-            " written: shift the patterns before a reconstruction"
+            f"the disk is off centre by ({off[0]:+.2f}, {off[1]:+.2f}) pixels, which is taken into account here, but"
+            " not written: shift the patterns before a reconstruction"
         )
     radius, said = float(values["semi_angle_pixels"].value), angle / step
     if abs(radius / said - 1) > OFF:
         found.append(
-            f"the disk has a radius of {radius:.2f} pixels, semi_angle_mrad / angular_step_mrad = {said:.2f}: lengths here"
-            f" go with angular_step_mrad = {step:.4g}; if the semi-angle is certain, import again with {angle / radius:.4g}"
+            f"the disk has a radius of {radius:.2f} pixels, semi_angle_mrad / angular_step_mrad = {said:.2f}: lengths"
+            f" here go with angular_step_mrad = {step:.4g}; if the semi-angle is certain,"
+            f" import again with {angle / radius:.4g}"
         )
     if skew < CERTAIN:
         found.append(
-            f"the phase is hardly skewed ({skew:.2f}, {CERTAIN:g} is clear): rotation by 180 degrees with the other sign of"
-            " defocus and astigmatism fits as well; give --rotation or --defocus if one is known"
+            f"the phase is hardly skewed ({skew:.2f}, {CERTAIN:g} is clear): rotation by 180 degrees with the other"
+            " sign of defocus and astigmatism fits as well; give --rotation or --defocus if one is known"
         )
     if margin < CLEAR:
         found.append(
-            f"patterns as stored and transposed differ by {margin:.0f} nats only ({CLEAR:g} are clear): give --transpose or"
-            " --no-transpose if it is known"
+            f"patterns as stored and transposed differ by {margin:.0f} nats only ({CLEAR:g} are clear): give"
+            " --transpose or --no-transpose if it is known"
         )
     if odd:
         found.append(f"{odd} patterns with far too many electrons, or hardly any, were left out")

@@ -1,7 +1,8 @@
 """Where to start: the likelihood on a grid of transposition, rotation and defocus, from the strongest frequencies.
 
-It is the same for a rotation by 180 degrees with the other sign of defocus, so rotations go from -90 to 90 degrees only.
-Along the defocus both terms of T turn by the same phases from step to step, so that no exponentials are taken there.
+It is the same for a rotation by 180 degrees with the other sign of defocus, so rotations go from -90 to 90 degrees
+only. Along the defocus both terms of T turn by the same phases from step to step, so that no exponentials are taken
+there.
 """
 
 from __future__ import annotations

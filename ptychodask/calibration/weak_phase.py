@@ -12,8 +12,8 @@ specimen. The specimen is profiled out frequency by frequency, and what is left 
 
     L(theta) = sum_q S_q,   S_q = |sum_k T* G / I_0|^2 / (J sum_k |T|^2 I^2 / I_0),
 
-in which noise alone gives each S the exponential distribution of mean 1. Here G and T are scaled to noise of variance 1,
-and everything is summed over runs of q, so that memory is bounded.
+in which noise alone gives each S the exponential distribution of mean 1. Here G and T are scaled to noise of variance
+1, and everything is summed over runs of q, so that memory is bounded.
 """
 
 from __future__ import annotations

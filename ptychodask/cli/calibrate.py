@@ -48,10 +48,10 @@ def calibrate(
     What is given is taken as known, all the rest is found by the weak-phase likelihood. What is right by how much:
     docs/calibrate.md.
 
-    Positions are x = A nominal in angstrom, (y, x) in the axes of the detector, y downwards: A = R diag(c (1 + a/2),
-    c (1 - a/2)) [(1, g), (0, 1)] with scale c, asymmetry a, shear g and R = [(cos, -sin), (sin, cos)] of the rotation.
-    With transpose, rows and columns of the patterns are exchanged first, and all other numbers are those of the exchanged
-    patterns. A flipped detector is a transposed one, turned by 90 degrees.
+    Positions are x = A nominal in angstrom, (y, x) in the axes of the detector, y downwards: A = R diag(c (1 + a/2), c
+    (1 - a/2)) [(1, g), (0, 1)] with scale c, asymmetry a, shear g and R = [(cos, -sin), (sin, cos)] of the rotation.
+    With transpose, rows and columns of the patterns are exchanged first, and all other numbers are those of the
+    exchanged patterns. A flipped detector is a transposed one, turned by 90 degrees.
 
     chi = pi lambda (-defocus k^2 + C12 cos(2 phi12) (kx^2 - ky^2) + 2 C12 sin(2 phi12) kx ky), wave exp(-i chi): a
     positive defocus is underfocus. It is that of the entrance surface where the thickness is known (--thickness, or the

@@ -172,9 +172,10 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     -------
     xarray.Dataset
         ``counts (scan_y, scan_x, ky, kx)`` in electrons, one Dask chunk per shard; ``positions (scan_y, scan_x, axis)``
-        in angstrom, calibrated ones where a calibration was written; ``mask (ky, kx)``; coordinates ``ky, kx`` in mrad with 0 in the centre, ``scan_y, scan_x`` the
-        numbers of the stored rows and columns. Given to a reconstruction, the rows and columns that it still has are
-        used, and its mask and positions as they are; other changes are refused there.
+        in angstrom, calibrated ones where a calibration was written; ``mask (ky, kx)``; coordinates ``ky, kx`` in mrad
+        with 0 in the centre, ``scan_y, scan_x`` the numbers of the stored rows and columns. Given to a reconstruction,
+        the rows and columns that it still has are used, and its mask and positions as they are; other changes are
+        refused there.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """The geometry of a dataset, written into it afterwards: a map of its recorded positions, and aberrations.
 
-Both are attributes in the one document of the group, which is replaced in one step: a reader finds the old geometry or the
-new one, whole. Counts, mask and recorded positions are not touched, and the attribute ``calibration`` says what was found
-how, and what was recorded.
+Both are attributes in the one document of the group, which is replaced in one step: a reader finds the old geometry or
+the new one, whole. Counts, mask and recorded positions are not touched, and the attribute ``calibration`` says what was
+found how, and what was recorded.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ def test_what_is_found(found):
     assert tuple(told) == ASKED == tuple(NAMES)
     assert json.loads(json.dumps(told)) == told and all(set(v) == {"value", "sigma", "how"} for v in told.values())
     assert told["transpose"]["value"] is True
-    planted = {"defocus_angstrom": 600, "c12_angstrom": 25, "rotation_degrees": 25, "scale": 1, "asymmetry": 0.02,
-               "shear": -0.01, "centre_y_pixels": 16, "centre_x_pixels": 16, "semi_angle_pixels": scans.RADIUS}  # fmt: skip
+    planted = {"defocus_angstrom": 600, "c12_angstrom": 25, "rotation_degrees": 25, "scale": 1, "asymmetry": 0.02}
+    planted |= {"shear": -0.01, "centre_y_pixels": 16, "centre_x_pixels": 16, "semi_angle_pixels": scans.RADIUS}
     for name, value in planted.items():
         assert abs(told[name]["value"] - value) < 4 * told[name]["sigma"], name
     assert found.values["defocus_angstrom"].said == 500

@@ -59,5 +59,5 @@ def test_bad_patterns_are_one_line():
     with pytest.raises(InputError, match="disk"):
         fit_disk(np.random.default_rng(0).poisson(100.0, (N, N)).astype(float), USED)
     corner = np.fft.fftshift(pattern(centre=(32.0, 32.0), radius=10.0))
-    with pytest.raises(InputError, match="zero angle|edge"):
+    with pytest.raises(InputError, match=r"zero angle|edge"):
         fit_disk(corner, USED)

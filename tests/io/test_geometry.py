@@ -84,5 +84,5 @@ def test_a_damaged_map_is_one_line(tmp_path, wrong):
 def test_only_a_calibration_writes_it(tmp_path):
     with pytest.raises(InputError, match="scan_affine"):
         write_scan(tmp_path / "scan.zarr", attributes={"scan_affine": AFFINE.tolist()})
-    with pytest.raises(InputError, match="no Zarr|not|does not"):
+    with pytest.raises(InputError, match="does not exist"):
         write(tmp_path / "absent.zarr")
