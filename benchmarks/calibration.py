@@ -1,10 +1,10 @@
 """How far off is a calibration from data of 100 electrons per square angstrom?
 
-Crystals by abTEM and the chain of this package, 64 x 64 positions of a step of 1.05 angstrom, patterns of 64 pixels (the
-middle of simulated 96), 300 kV. Planted: rotation 30 degrees, scale 1.01, asymmetry 2 %, shear 1 %, C12 = 30 angstrom at
-0.5 rad; the dataset says none of it, and a defocus that is 80 angstrom wrong. Each seed has another noise and another of
-the eight ways to lay a detector on a scan. Errors are found less planted; those of the defocus are at the entrance surface,
-with the thickness given. A vacuum, the same disk without a specimen, has to be refused.
+Crystals by abTEM and the chain of this package, 64 x 64 positions of a step of 1.05 angstrom, patterns of 64 pixels
+(the middle of simulated 96), 300 kV. Planted: rotation 30 degrees, scale 1.01, asymmetry 2 %, shear 1 %, C12 = 30
+angstrom at 0.5 rad; the dataset says none of it, and a defocus that is 80 angstrom wrong. Each seed has another noise
+and another of the eight ways to lay a detector on a scan. Errors are found less planted; those of the defocus are at
+the entrance surface, with the thickness given. A vacuum, the same disk without a specimen, has to be refused.
 """
 
 from __future__ import annotations

@@ -290,7 +290,10 @@ BAD_CALLS: dict[str, list[Callable[[Path], Any]]] = {
     "overwrite": [
         lambda scan: ptychodask.reconstruct(scan, overwrite="no"),
         lambda scan: ptychodask.export(scan, "a.tif", overwrite="no"),
+        lambda scan: ptychodask.calibrate(scan, overwrite="no"),
     ],
+    "write": [lambda scan: ptychodask.calibrate(scan, write="no")],
+    "workers": [lambda scan: ptychodask.calibrate(scan, workers=0)],
     "slices": [lambda scan: ptychodask.export(scan, "a.tif", slices=3)],
     "calibrate": [lambda scan: ptychodask.plan(scan, calibrate="no")],
     "progress": [
