@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from ptychodask.simulation.specimen import Specimen
 
 QUESTION = "errors of a calibration from the counts alone"
 STEP, ENERGY, WRONG = 1.05, 300e3, 80.0
+SEEDS = 4
 TURNS = [(y, x, t) for t in (False, True) for y in (False, True) for x in (False, True)]
 """Rows reversed, columns reversed, then exchanged."""
 
@@ -96,7 +99,7 @@ def once(path: Path, case: Case, clean: np.ndarray, thickness: float, seed: int)
     """Errors of one calibration, their stated sizes, and the time that it took."""
     counts = np.random.default_rng(seed).poisson(clean).astype(np.uint16)
     matrix = case.geometry.matrix
-    y, x, exchanged = TURNS[seed % 8]
+    y, x, exchanged = TURNS[3 * seed % 8]
     for reverse, axis in ((y, 2), (x, 3)):
         if reverse:  # pixel N/2, where zero angle is, stays
             counts = np.roll(np.flip(counts, axis), 1, axis)
@@ -142,7 +145,12 @@ def refused(path: Path, case: Case, clean: np.ndarray, seed: int) -> bool:
     return False
 
 
-def measured(folder: Path, case: Case, seeds: int) -> dict[str, Any]:
+def measured(case: Case, seeds: int) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as name:
+        return _measured(Path(name), case, seeds)
+
+
+def _measured(folder: Path, case: Case, seeds: int) -> dict[str, Any]:
     clean, thickness = patterns(case)
     runs = [once(folder / "scan.zarr", case, clean, thickness, seed) for seed in range(seeds)]
     names = list(runs[0]["errors"])
@@ -160,6 +168,9 @@ def measured(folder: Path, case: Case, seeds: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     options = arguments(QUESTION)
-    with tempfile.TemporaryDirectory() as name:
-        cases, seeds = (TINY, 1) if options.tiny else (CASES, 8)
-        save("calibration", QUESTION, [measured(Path(name), case, seeds) for case in cases], options)
+    if options.tiny:
+        found = [measured(case, 1) for case in TINY]
+    else:  # a process for each of two cases at a time
+        with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+            found = list(pool.map(measured, CASES, [SEEDS] * len(CASES)))
+    save("calibration", QUESTION, found, options)
