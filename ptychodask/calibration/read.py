@@ -20,8 +20,8 @@ from ..model.blocks import Block, Box, make_blocks
 from ..model.place import Place
 from .bright_field import Bins, binned
 
-MOST_BYTES = 2**30
-"""Of the bright field in memory."""
+MOST_BYTES = 2**29
+"""Of the bright field in memory; twice as many while it is put together."""
 PIECES = 64
 """At most, about, in which the scan is read."""
 GLANCES = 8

@@ -30,6 +30,8 @@ JITTER = 0.25
 """RMS distance in steps of positions from a raster up to which they are one."""
 EDGE = 1.5
 """Sides of a bin over which it sees the aperture's edge fall."""
+FITS = 1.2
+"""Times the box of the patterns, the width of the probe up to which its defocus is looked for."""
 OFF = 0.02
 """Relative difference of measured and recorded radius of the disk that is worth a note."""
 CERTAIN = 0.15
@@ -88,7 +90,7 @@ def calibrate(
         info.scan_step,
         bins.side * dk,
         thickness=depth,
-        reach=1.5 * abs(scope.defocus_angstrom),
+        reach=min(1.5 * abs(scope.defocus_angstrom), FITS / (dk * 2 * scope.semi_angle)),
         given=given,
         transpose=transpose,
     )

@@ -78,7 +78,7 @@ def write_geometry(
     target = check_writable(path)
     document = json.loads((target / "zarr.json").read_bytes())
     attributes = document["attributes"]
-    before = attributes.get("calibration", {}).get("before")
+    before = (attributes.get("calibration") or {}).get("before")
     if not isinstance(before, dict):  # of several calibrations the first one knows what was recorded
         before = {name: attributes[name] for name in KEPT if name in attributes}
     microscope = Microscope(attributes["energy_ev"], attributes["semi_angle_mrad"], aberrations)

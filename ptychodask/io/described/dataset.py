@@ -33,6 +33,8 @@ class DatasetAttributes(Described):
     thickness_angstrom: Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=1e6)] | None = None
     scan_affine: tuple[tuple[PLACE, PLACE, PLACE], tuple[PLACE, PLACE, PLACE]] | None = None
     """From recorded positions (y, x, 1) to those in the axes of the detector, see :mod:`ptychodask.io.geometry`."""
+    calibration: dict[Text, Any] | None = None
+    """How that and the aberrations were found, and what was recorded."""
 
     @field_validator("aberrations")
     @classmethod
