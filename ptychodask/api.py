@@ -30,6 +30,7 @@ from .model.config import JobConfig
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .calibration.table import Calibration
     from .distributed.cluster import Client
     from .io.create import create_dataset
     from .io.result import Result, open_result
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from .simulation.run import Steps
 
 __all__ = [
+    "calibrate",
     "create_dataset",
     "defects",
     "doctor",
@@ -187,6 +189,108 @@ def import_data(
 
     with live.steps("import") as shown:
         return importing.import_data(path, output, progress=shown, **options)
+
+
+def calibrate(
+    data: str | Path | xr.Dataset,
+    client: Client | None = None,
+    *,
+    output: str | Path | None = None,
+    write: bool = False,
+    thickness_angstrom: float | None = None,
+    defocus_angstrom: float | None = None,
+    c12_angstrom: float | None = None,
+    phi12_rad: float | None = None,
+    rotation_degrees: float | None = None,
+    transpose: bool | None = None,
+    scale: float | None = None,
+    asymmetry: float | None = None,
+    shear: float | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Steps | bool | None = None,
+) -> Calibration:
+    """Find the geometry of a scan from its counts, at about 100 electrons per pattern: disk, orientation, scan, focus.
+
+    Positions ``x_j = A nominal_j`` in angstrom are (y, x) in the axes of the detector, ``A = R(rotation) diag(c (1 +
+    a/2), c (1 - a/2)) [[1, g], [0, 1]]`` with scale c, asymmetry a, shear g and ``R = [[cos, -sin], [sin, cos]]``. With
+    ``transpose``, rows and columns of every pattern are exchanged first, and all other numbers are those of the
+    exchanged patterns; a flipped detector is a transposed one that is turned by 90 degrees. A positive defocus is
+    underfocus; it is that of the entrance surface where the thickness is known, else that of the middle of the
+    specimen. ``phi12`` and aberrations as :class:`Microscope` has them.
+
+    Parameters
+    ----------
+    data, client
+        As for :func:`reconstruct`; threads of this process by default.
+    output : path, optional
+        Of a picture: disk, likelihood, phase.
+    write : bool
+        Write positions and aberrations into the dataset, which a reconstruction then uses. Counts and recorded
+        positions stay as they are; the attribute ``calibration`` says what was found, and what was recorded.
+    thickness_angstrom : float, optional
+        Of the specimen; by default what the dataset says.
+    defocus_angstrom, c12_angstrom, phi12_rad, rotation_degrees, transpose, scale, asymmetry, shear : optional
+        What is known, and not to be found. The scale is found and reported, but what is written has the nominal one
+        unless it is given.
+    workers : int, optional
+        Local processes.
+    overwrite : bool
+        Replace an existing picture.
+    progress : callable or bool, optional
+        As for :func:`import_data`.
+
+    Returns
+    -------
+    Calibration
+        ``values[name]`` with ``value``, ``sigma``, ``how`` and what the dataset ``said``; ``as_dict()``; printed, a
+        table.
+
+    Raises
+    ------
+    InputError
+        No disk, or one at the edge; positions that are no raster; a scan from which no geometry can be told; a dataset
+        that cannot be written.
+
+    Examples
+    --------
+    >>> found = ptychodask.calibrate("scan.zarr")
+    >>> print(found)
+    >>> found["defocus_angstrom"], found.values["rotation_degrees"].sigma
+    """
+    from .calibration.run import calibrate as run
+
+    check_process()
+    write, overwrite = arguments.switch(write, "write"), arguments.switch(overwrite, "overwrite")
+    target = None if output is None else arguments.path(output, "output")
+    if target is not None:
+        check_output(target, picture(target), overwrite)
+    if workers is not None:
+        workers = arguments.whole(workers, "workers", "the number of processes, or leave it out for threads", 1, 10_000)
+    if client is not None:
+        from .distributed.cluster import a_place
+
+        client = a_place(client)
+    known = {
+        "defocus_angstrom": defocus_angstrom, "c12_angstrom": c12_angstrom, "phi12_rad": phi12_rad,
+        "rotation_degrees": rotation_degrees, "transpose": transpose, "scale": scale, "asymmetry": asymmetry,
+        "shear": shear,
+    }  # fmt: skip
+    options: dict[str, Any] = {
+        "workers": workers, "write": write, "thickness_angstrom": thickness_angstrom, **known,
+    }  # fmt: skip
+    with _asked_for(data) as dataset, ExitStack() as stack:
+        report: Any = arguments.function(progress, "progress", ("label", "done", "of")) if callable(progress) else None
+        if report is None and _shows(progress):
+            from .viz import live
+
+            report = stack.enter_context(live.steps("calibrate"))
+        made = run(dataset, client, progress=report, **options)
+    if target is not None:
+        from .viz.calibration import draw_calibration
+
+        draw_calibration(made, target, overwrite=overwrite)
+    return made
 
 
 def _as_result(result: Result | str | Path) -> Result:

@@ -196,13 +196,14 @@ def test_attributes_cannot_say_what_a_dataset_says_of_itself(tmp_path, name):
 
 
 def test_copied_attributes_are_told_which_to_leave_out(tmp_path, scan):
-    copied = ptychodask.open_dataset(scan).attrs | {"note": "binned"}
+    written = {"scan_affine": [[1, 0, 0], [0, 1, 0]], "calibration": {}}  # by ptychodask.calibrate
+    copied = ptychodask.open_dataset(scan).attrs | written | {"note": "binned"}
     text = refused(lambda: create(tmp_path / "scan.zarr", attributes=copied), *RESERVED)
     named = text.split("hold ")[1].split(", which")[0].split(", ")
     path = create(tmp_path / "scan.zarr", attributes={k: v for k, v in copied.items() if k not in named})
     info = dataset_info(path)
     assert info.attributes["note"] == "binned" and info.attributes["energy_ev"] == 300e3
-    assert set(RESERVED) - set(info.attributes) == {"path"}
+    assert set(RESERVED) - set(info.attributes) == {"path", *written}
 
 
 def test_one_defocus(tmp_path):
@@ -290,7 +291,10 @@ BAD_CALLS: dict[str, list[Callable[[Path], Any]]] = {
     "overwrite": [
         lambda scan: ptychodask.reconstruct(scan, overwrite="no"),
         lambda scan: ptychodask.export(scan, "a.tif", overwrite="no"),
+        lambda scan: ptychodask.calibrate(scan, overwrite="no"),
     ],
+    "write": [lambda scan: ptychodask.calibrate(scan, write="no")],
+    "workers": [lambda scan: ptychodask.calibrate(scan, workers=0)],
     "slices": [lambda scan: ptychodask.export(scan, "a.tif", slices=3)],
     "calibrate": [lambda scan: ptychodask.plan(scan, calibrate="no")],
     "progress": [

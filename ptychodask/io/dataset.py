@@ -36,6 +36,7 @@ __all__ = [
     "documents_of",
     "labelled",
     "open_dataset",
+    "placed",
     "read_mask",
     "read_positions",
     "read_truth",
@@ -171,9 +172,10 @@ def open_dataset(path: str | Path) -> xr.Dataset:
     -------
     xarray.Dataset
         ``counts (scan_y, scan_x, ky, kx)`` in electrons, one Dask chunk per shard; ``positions (scan_y, scan_x, axis)``
-        in angstrom; ``mask (ky, kx)``; coordinates ``ky, kx`` in mrad with 0 in the centre, ``scan_y, scan_x`` the
-        numbers of the stored rows and columns. Given to a reconstruction, the rows and columns that it still has are
-        used, and its mask and positions as they are; other changes are refused there.
+        in angstrom, calibrated ones where a calibration was written; ``mask (ky, kx)``; coordinates ``ky, kx`` in mrad
+        with 0 in the centre, ``scan_y, scan_x`` the numbers of the stored rows and columns. Given to a reconstruction,
+        the rows and columns that it still has are used, and its mask and positions as they are; other changes are
+        refused there.
 
     Raises
     ------
@@ -193,6 +195,7 @@ def open_dataset(path: str | Path) -> xr.Dataset:
 def labelled(info: DatasetInfo) -> xr.Dataset:
     """A dataset as :func:`open_dataset` gives it; its coordinates ``scan_y, scan_x`` are numbers of the stored scan."""
     # they take as long to load as all the rest, and blocks are read without them
+    import dask.array as da
     import xarray as xr
     from dask.tokenize import tokenize
 
@@ -213,6 +216,12 @@ def labelled(info: DatasetInfo) -> xr.Dataset:
         name: variables[name].chunk(chunks[name], name=f"ptychodask-{name}-{tokenize(token, shard)}")
         for name in variables
     }
+    if (affine := root.attributes.get("scan_affine")) is not None:
+        stored = variables["positions"]
+        moved = da.map_blocks(
+            placed, stored.data, affine, dtype=np.float64, name=f"ptychodask-placed-{tokenize(token, affine)}"
+        )
+        variables["positions"] = stored.copy(data=moved)
     data = xr.Dataset(variables, attrs=dict(root.attributes))
     angle = (np.arange(info.detector.pixels) - info.detector.pixels // 2) * info.detector.angular_step_mrad
     data = data.assign_coords(
@@ -249,8 +258,8 @@ def read_truth(path: str | Path) -> xr.Dataset | None:
         return xr.open_zarr(where, group=f"{root}truth", consolidated=False, chunks=None, zarr_format=3).load()
 
 
-def read_positions(path: str | Path) -> np.ndarray:
-    """Positions [J, 2] (y, x) in angstrom, float64.
+def read_positions(path: str | Path, *, recorded: bool = False) -> np.ndarray:
+    """Positions [J, 2] (y, x) in angstrom, float64; ``recorded`` ones are those before any calibration.
 
     Raises
     ------
@@ -261,7 +270,16 @@ def read_positions(path: str | Path) -> np.ndarray:
     if not np.isfinite(positions).all():
         wrong = int((~np.isfinite(positions)).any(axis=1).sum())
         raise InputError(f"{path}: {wrong} of {len(positions)} positions are not finite: write the dataset again")
-    return positions
+    store, root, _ = documents_of(path)
+    with _told(store):
+        affine = None if recorded else _attributes(store, root).scan_affine
+    return positions if affine is None else placed(positions, affine)
+
+
+def placed(positions: np.ndarray, affine: Any) -> np.ndarray:
+    """Recorded positions (..., 2) in the axes of the detector, by the map [2, 3] that a calibration stored."""
+    matrix = np.asarray(affine, np.float64)
+    return positions.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
 
 def read_mask(path: str | Path) -> np.ndarray:

@@ -35,6 +35,8 @@ RESERVED: dict[str, str] = {
     "dose_per_square_angstrom": "",
     "brightest_pixel": "",
     "fingerprint": "",
+    "scan_affine": "positions_angstrom",
+    "calibration": "",
     "path": "",
 }
 """Attributes that every dataset says of itself (``path`` when it is opened), and the argument that each comes from."""

@@ -47,14 +47,17 @@ def _step_of(positions: np.ndarray, info: DatasetInfo) -> tuple[float, float]:
     return y or info.scan_step[0], x or info.scan_step[1]
 
 
-def positions_of(info: DatasetInfo) -> np.ndarray:
-    """Positions [J, 2] (y, x) in angstrom, float64, of what is used of a dataset."""
+def positions_of(info: DatasetInfo, *, recorded: bool = False) -> np.ndarray:
+    """Positions [J, 2] (y, x) in angstrom, float64, of what is used of a dataset.
+
+    ``recorded`` ones are those of the store before any calibration; positions of a selection's own are as they are.
+    """
     selection = info.selection
     if selection is None:
-        return read_positions(info.path)
+        return read_positions(info.path, recorded=recorded)
     if selection.positions:
         return _load(selection.positions).reshape(-1, 2)
-    stored = read_positions(info.path).reshape(*dataset_info(info.path, whole=False).scan_shape, 2)
+    stored = read_positions(info.path, recorded=recorded).reshape(*dataset_info(info.path, whole=False).scan_shape, 2)
     return stored[np.ix_(selection.rows, selection.columns)].reshape(-1, 2)
 
 

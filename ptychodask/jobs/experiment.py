@@ -95,8 +95,8 @@ class Experiment:
     def sampling(self) -> SamplingReport:
         """Sampling, dose, probe and positions; reads no counts.
 
-        Stored positions are compared with the scan where all of it is used: a selection may turn it round, or leave
-        gaps.
+        Recorded positions are compared with the scan where all of it is used: a selection may turn it round, or leave
+        gaps, and so may a calibration.
         """
         info = self.info
         compared = info.selection is None or bool(info.selection.positions)
@@ -110,7 +110,7 @@ class Experiment:
             slices=self.slices,
             modes=self.config.probe.modes,
             thickness_angstrom=self.thickness,
-            positions=positions_of(info).reshape(*info.scan_shape, 2) if compared else None,
+            positions=positions_of(info, recorded=True).reshape(*info.scan_shape, 2) if compared else None,
         )
         return replace(report, facts=dataset_facts(info))
 

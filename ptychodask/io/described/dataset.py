@@ -13,6 +13,7 @@ from .store import ArrayDocument, check_array
 DIMS = ("scan_y", "scan_x", "ky", "kx")
 SCHEMA = "ptychodask-dataset/1"
 MOST_POSITIONS, MOST_PIXELS = 2**31, 8192
+PLACE = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e9, le=1e9)]
 CALIBRATION = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=1e9)]
 
 
@@ -30,12 +31,23 @@ class DatasetAttributes(Described):
     dose_per_square_angstrom: Positive
     fingerprint: Annotated[str, Field(strict=True, min_length=1, max_length=200)]
     thickness_angstrom: Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=1e6)] | None = None
+    scan_affine: tuple[tuple[PLACE, PLACE, PLACE], tuple[PLACE, PLACE, PLACE]] | None = None
+    """From recorded positions (y, x, 1) to those in the axes of the detector, see :mod:`ptychodask.io.geometry`."""
+    calibration: dict[Text, Any] | None = None
+    """How that and the aberrations were found, and what was recorded."""
 
     @field_validator("aberrations")
     @classmethod
     def _few(cls, value: dict[str, float]) -> dict[str, float]:
         if len(value) > 100:
             raise ValueError(f"{len(value)} coefficients, at most 100 are read")
+        return value
+
+    @field_validator("scan_affine")
+    @classmethod
+    def _no_collapse(cls, value: tuple[tuple[float, ...], ...] | None) -> tuple[tuple[float, ...], ...] | None:
+        if value is not None and not 1e-4 < abs(value[0][0] * value[1][1] - value[0][1] * value[1][0]) < 1e4:
+            raise ValueError("its area factor is not between 1e-4 and 1e4")
         return value
 
 

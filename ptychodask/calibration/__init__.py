@@ -1,0 +1,1 @@
+"""What is needed to place patterns on the specimen, from the counts alone: disk, orientation, scan, focus."""

@@ -1,0 +1,257 @@
+"""``calibrate``: a glance for the disk, one pass for the bright field, the likelihood; and what is written of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from .. import _arguments as arguments
+from .._errors import InputError
+from ..io.dataset import DatasetInfo
+from ..io.geometry import check_writable, write_geometry
+from ..io.selected import mask_of, positions_of
+from ..model.optics import ANGLES, COEFFICIENTS, LARGEST_FOCUS, defocus_of
+from ..physics.probe import aberration_phase
+from .bright_field import make_bins, make_spectrum, misfires
+from .disk import fit_disk
+from .estimate import estimate
+from .geometry import geometry_of
+from .read import Steps, glance, read_bright_field
+from .table import Calibration, Value, values_of
+from .weak_phase import Optics
+
+SMALLEST_SCAN = 16
+"""Positions along each axis."""
+JITTER = 0.25
+"""RMS distance in steps of positions from a raster up to which they are one."""
+EDGE = 1.5
+"""Sides of a bin over which it sees the aperture's edge fall."""
+FITS = 1.2
+"""Times the box of the patterns, the width of the probe up to which its defocus is looked for."""
+OFF = 0.02
+"""Relative difference of measured and recorded radius of the disk that is worth a note."""
+CERTAIN = 0.15
+"""Skewness of the phase below which the 180 degrees are a guess."""
+CLEAR = 25.0
+"""Nats by which a layout should win over the other."""
+
+
+def calibrate(
+    info: DatasetInfo,
+    client: Any = None,
+    *,
+    workers: int | None = None,
+    write: bool = False,
+    thickness_angstrom: float | None = None,
+    progress: Steps | None = None,
+    **known: Any,
+) -> Calibration:
+    """The geometry of a dataset, see :func:`ptychodask.calibrate`."""
+    target = None
+    if write:
+        if info.selection is not None:
+            raise InputError("only a whole dataset can be written to: give its path, or write=False for a selection")
+        target = check_writable(info.path)
+    given, transpose = _given(**known)
+    thickness = info.attributes.get("thickness_angstrom") if thickness_angstrom is None else thickness_angstrom
+    depth = arguments.number(thickness or 0.0, "thickness_angstrom", "the specimen's thickness in angstrom", 0, 1e5)
+    if "defocus" in given:
+        given["defocus"] -= depth / 2  # the likelihood's is that of the middle
+    if min(info.scan_shape) < SMALLEST_SCAN:
+        raise InputError(
+            f"a scan of {info.scan_shape[0]} x {info.scan_shape[1]} positions: at least {SMALLEST_SCAN} x"
+            f" {SMALLEST_SCAN} are needed for its Fourier coefficients"
+        )
+    recorded = recorded_raster(info)
+    used = np.fft.fftshift(mask_of(info)) > 0
+    seen, glances = glance(info)
+    rough = fit_disk(seen, used, glances)
+    bins = make_bins(used, rough.centre, rough.radius)
+    field = read_bright_field(info, bins, client, workers, progress)
+    odd = misfires(field.totals)
+    disk = fit_disk(field.pattern, used, field.patterns)
+    scope = info.microscope
+    dk = info.detector.angular_step_mrad * 1e-3 / scope.wavelength
+    optics = Optics(
+        scope.wavelength, disk.radius * dk, EDGE * bins.side * dk, _higher(scope.aberrations, scope.wavelength)
+    )
+    spectrum = make_spectrum(
+        field.electrons, field.scan_shape, info.scan_step, bins, disk.centre, disk.level, dk, optics.cutoff, odd
+    )
+    found = estimate(
+        spectrum,
+        optics,
+        disk.radius * info.detector.angular_step_mrad * 1e-3,
+        field.scan_shape,
+        info.scan_step,
+        bins.side * dk,
+        thickness=depth,
+        reach=min(1.5 * abs(scope.defocus_angstrom), FITS / (dk * 2 * scope.semi_angle)),
+        given=given,
+        transpose=transpose,
+    )
+    said = _said(info, recorded)
+    values = values_of(disk, found, said, {name for name, value in known.items() if value is not None})
+    at = found.held.geometry
+    notes = [*_notes(info, values, found.skew, found.margin, int(odd.sum())), *_partly(info, field.scan_shape)]
+    mean = field.pattern / field.patterns
+    made = Calibration(info.path, values, tuple(notes), at, at.defocus + depth / 2, disk, found, mean, info.scan_step)
+    if target is not None:
+        affine = affine_of(info, made)
+        aberrations = {**scope.aberrations, "C10": 0.0 - made.defocus_angstrom}
+        aberrations |= {"C12": at.c12, "phi12": _stored_phi12(made)} if at.c12 >= 1e-3 else {"C12": 0.0, "phi12": 0.0}
+        write_geometry(target, affine, aberrations, {"values": made.as_dict(), "matrix": at.stored_matrix})
+    return made
+
+
+def affine_of(info: DatasetInfo, made: Calibration) -> np.ndarray:
+    """Map [2, 3] from recorded positions (y, x, 1) to those in the axes of the detector, about the scan's centre."""
+    positions = positions_of(info, recorded=True)
+    raster = _fitted(positions, info.scan_shape)[0] / np.array(
+        info.scan_step
+    )  # from the nominal raster to recorded ones
+    matrix = made.geometry.stored_matrix @ np.linalg.inv(raster)
+    centre = positions.mean(axis=0)
+    return np.concatenate([matrix, (centre - matrix @ centre)[:, None]], axis=1)
+
+
+def recorded_raster(info: DatasetInfo) -> np.ndarray:
+    """Map [2, 2] from the nominal raster to the dataset's positions.
+
+    Raises
+    ------
+    InputError
+        If the positions are no raster.
+    """
+    matrix, spread = _fitted(positions_of(info), info.scan_shape)
+    step = min(info.scan_step)
+    if not spread < JITTER * step or abs(np.linalg.det(matrix)) < 1e-3 * step**2:
+        raise InputError(
+            f"the recorded positions lie {spread:.3g} A (RMS) from any raster, at most {JITTER:g} of the step"
+            f" {step:.3g} A is allowed: the likelihood needs a raster, row by row in the same direction; select such a"
+            " part, or write the dataset with a raster"
+        )
+    return matrix / np.array(info.scan_step)
+
+
+def _fitted(positions: np.ndarray, scan_shape: tuple[int, int]) -> tuple[np.ndarray, float]:
+    """Map [2, 2] from the scan's index (y, x) to positions in angstrom, and their RMS distance from it."""
+    index = np.stack(np.meshgrid(*(np.arange(n) for n in scan_shape), indexing="ij"), -1).reshape(-1, 2)
+    index, away = index - index.mean(axis=0), positions - positions.mean(axis=0)
+    matrix = np.linalg.lstsq(index, away, rcond=None)[0].T
+    return matrix, float(np.sqrt(((away - index @ matrix.T) ** 2).sum(axis=1).mean()))
+
+
+def _given(
+    *,
+    defocus_angstrom: Any = None,
+    c12_angstrom: Any = None,
+    phi12_rad: Any = None,
+    rotation_degrees: Any = None,
+    transpose: Any = None,
+    scale: Any = None,
+    asymmetry: Any = None,
+    shear: Any = None,
+) -> tuple[dict[str, float], bool | None]:
+    """What the user knows, by the names of the fit."""
+    found: dict[str, float] = {}
+    if defocus_angstrom is not None:
+        found["defocus"] = defocus_of(defocus_angstrom)
+    if rotation_degrees is not None:
+        wanted = "the rotation of the scan in degrees"
+        found["rotation"] = math.radians(arguments.number(rotation_degrees, "rotation_degrees", wanted, -360, 360))
+    for name, value, wanted, low, high in (
+        ("scale", scale, "the scan's step over the nominal one", 0.5, 2),
+        ("asymmetry", asymmetry, "the difference of the scan's steps y and x over their mean", -0.5, 0.5),
+        ("shear", shear, "the shear of the scan", -0.5, 0.5),
+    ):
+        if value is not None:
+            found[name] = arguments.number(value, name, wanted, low, high)
+    if phi12_rad is not None and c12_angstrom is None:
+        raise InputError("phi12_rad is the angle of c12_angstrom, which is not given: give both, or neither")
+    if c12_angstrom is not None:
+        c12 = arguments.number(c12_angstrom, "c12_angstrom", "the astigmatism in angstrom", 0, LARGEST_FOCUS)
+        if phi12_rad is None and c12 > 0:
+            raise InputError(f"c12_angstrom = {c12:g} without its angle: give phi12_rad too")
+        angle = arguments.number(phi12_rad or 0.0, "phi12_rad", "its angle in rad, not in degrees", -math.pi, math.pi)
+        found |= {"c12a": c12 * math.cos(2 * angle), "c12b": c12 * math.sin(2 * angle)}
+    return found, None if transpose is None else arguments.switch(transpose, "transpose")
+
+
+def _higher(aberrations: Mapping[str, float], wavelength: float) -> Any:
+    """Phase of all recorded aberrations but defocus and twofold astigmatism; None where there are none."""
+    names = [name for name in (*COEFFICIENTS, *ANGLES) if name not in ("C10", "C12", "phi12")]
+    kept = {name: aberrations[name] for name in names if aberrations.get(name)}
+    if not any(name in COEFFICIENTS for name in kept):
+        return None
+    return partial(_phase, wavelength=wavelength, aberrations=kept)
+
+
+def _phase(ky: np.ndarray, kx: np.ndarray, wavelength: float, aberrations: Mapping[str, float]) -> np.ndarray:
+    return aberration_phase(ky, kx, wavelength, aberrations).astype(np.result_type(ky, kx))
+
+
+def _said(info: DatasetInfo, recorded: np.ndarray) -> dict[str, float | bool]:
+    """What the dataset says, in the axes of the patterns that its own positions mean."""
+    at, aberrations, n = geometry_of(recorded), info.microscope.aberrations, info.detector.pixels
+    angle = float(aberrations.get("phi12", 0.0))
+    return {
+        "defocus_angstrom": info.microscope.defocus_angstrom,
+        "c12_angstrom": float(aberrations.get("C12", 0.0)),
+        "phi12_rad": (math.pi / 2 - angle if at.transpose else angle) % math.pi,
+        "rotation_degrees": math.degrees(at.rotation),
+        "transpose": at.transpose,
+        "scale": at.scale,
+        "asymmetry": at.asymmetry,
+        "shear": at.shear,
+        "centre_y_pixels": float(n // 2),
+        "centre_x_pixels": float(n // 2),
+        "semi_angle_pixels": info.microscope.semi_angle_mrad / info.detector.angular_step_mrad,
+    }
+
+
+def _stored_phi12(made: Calibration) -> float:
+    """Angle of the astigmatism in the axes of the stored patterns: exchanging them mirrors it at 45 degrees."""
+    angle = made.geometry.phi12
+    return (math.pi / 2 - angle) % math.pi if made.geometry.transpose else angle
+
+
+def _notes(info: DatasetInfo, values: Mapping[str, Value], skew: float, margin: float, odd: int) -> list[str]:
+    found = []
+    n, step, angle = info.detector.pixels // 2, info.detector.angular_step_mrad, info.microscope.semi_angle_mrad
+    off = [float(values[f"centre_{axis}_pixels"].value) - n for axis in "yx"]
+    if math.hypot(*off) > 0.5:
+        found.append(
+            f"the disk is off centre by ({off[0]:+.2f}, {off[1]:+.2f}) pixels, which is taken into account here, but"
+            " not written: shift the patterns before a reconstruction"
+        )
+    radius, said = float(values["semi_angle_pixels"].value), angle / step
+    if abs(radius / said - 1) > OFF:
+        found.append(
+            f"the disk has a radius of {radius:.2f} pixels, semi_angle_mrad / angular_step_mrad = {said:.2f}: lengths"
+            f" here go with angular_step_mrad = {step:.4g}; if the semi-angle is certain,"
+            f" import again with {angle / radius:.4g}"
+        )
+    if skew < CERTAIN:
+        found.append(
+            f"the phase is hardly skewed ({skew:.2f}, {CERTAIN:g} is clear): rotation by 180 degrees with the other"
+            " sign of defocus and astigmatism fits as well; give --rotation or --defocus if one is known"
+        )
+    if margin < CLEAR:
+        found.append(
+            f"patterns as stored and transposed differ by {margin:.0f} nats only ({CLEAR:g} are clear): give"
+            " --transpose or --no-transpose if it is known"
+        )
+    if odd:
+        found.append(f"{odd} patterns with far too many electrons, or hardly any, were left out")
+    return found
+
+
+def _partly(info: DatasetInfo, read: tuple[int, int]) -> list[str]:
+    if read == tuple(info.scan_shape):
+        return []
+    return [f"of {info.scan_shape[0]} x {info.scan_shape[1]} positions the middle {read[0]} x {read[1]} were used"]
