@@ -235,8 +235,8 @@ def view(
     xarray.Dataset
         ``bf, abf, adf``, the further detectors and ``electrons`` (all pixels) in electrons per pattern; ``com_y`` and
         ``com_x`` in mrad; ``icom`` in rad; each (y, x) with coordinates in angstrom. ``parallax`` and
-        ``parallax_phase`` (fine_y, fine_x), where there is a defocus. ``pattern`` (ky, kx), the mean one. ``attrs["notes"]`` says what is missing
-        or approximate, and why.
+        ``parallax_phase`` (fine_y, fine_x), where there is a defocus. ``pattern`` (ky, kx), the mean one.
+        ``attrs["notes"]`` says what is missing or approximate, and why.
 
     Raises
     ------

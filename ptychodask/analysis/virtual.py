@@ -145,7 +145,8 @@ def integrated(com: Floats, wavelength: float, grid: Grid) -> Floats:
     # pixels may be oblong: lengths are angstrom
     weight = [1 / step**2 for step in grid.steps]
     power = weight[0] * q[0] ** 2 + weight[1] * q[1] ** 2
-    power[0, 0] = np.inf
+    power[0, 0] = 1.0
     spectrum = (weight[0] * q[0] * mirrored[0] + weight[1] * q[1] * mirrored[1]) / (2j * np.pi * power)
+    spectrum[0, 0] = 0.0
     phase = np.fft.irfft2(spectrum, (height, width))[: grid.shape[0], : grid.shape[1]]
     return phase - phase.mean()
