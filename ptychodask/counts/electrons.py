@@ -28,6 +28,8 @@ OVERLAP = 0.2
 """Part of the electrons that may be mis-counted: where the peaks overlap more, nothing is counted."""
 _SEPARATIONS = (3.0, 4.0, 5.5, 7.5, 10.0, 14.0, 20.0, 30.0, 45.0, 70.0, 110.0, 180.0, 300.0)
 """Gains over noise at which a fit is begun."""
+_NARROW = 0.25
+"""Bins of the histogram: a fit takes no noise to be less."""
 _ENOUGH = 20.0
 """Values in a peak from which its weight is known."""
 
@@ -153,12 +155,14 @@ def fit_levels(values: np.ndarray) -> Levels:
         edges = np.linspace(zero - 6 * noise, top, BINS + 1)
     height = np.histogram(inside, edges)[0].astype(float)
     centre = (edges[1:] + edges[:-1]) / 2
-    known = height > 0
+    known, least = height > 0, _NARROW * float(edges[1] - edges[0])
     height, centre = height[known], centre[known]
     tries = [g * noise for g in _SEPARATIONS if g * noise < top - zero] or [top - zero]
     tries.append(float(np.median(bright) - zero))
-    best = max((_improved(_begun(zero, noise, gain), height, centre, 30) for gain in tries), key=lambda fit: fit[1])
-    (zero, noise, gain, spread), weights = _improved(best[0], height, centre, 400)[0]
+    best = max(
+        (_improved(_begun(zero, noise, gain), height, centre, least, 30) for gain in tries), key=lambda fit: fit[1]
+    )
+    (zero, noise, gain, spread), weights = _improved(best[0], height, centre, least, 400)[0]
     levels = Levels(zero, noise, gain, spread, tuple(float(w) for w in weights), len(inside))
     if weights[0] < 0.3 or levels.weights[1] * levels.values < FEW or levels.miscounted > OVERLAP:
         raise InputError(
@@ -178,7 +182,7 @@ def _begun(zero: float, noise: float, gain: float) -> _Fit:
     return (zero, noise, gain, 0.1 * gain), np.array([1.0, *(0.05 * 0.2**k for k in range(MOST))]) / 1.0625
 
 
-def _improved(fit: _Fit, height: Floats, centre: Floats, steps: int) -> tuple[_Fit, float]:
+def _improved(fit: _Fit, height: Floats, centre: Floats, least: float, steps: int) -> tuple[_Fit, float]:
     """The fit after some steps of expectation and maximisation, and its log-likelihood per value."""
     (zero, noise, gain, spread), weights = fit
     k, total, before = np.arange(len(weights)), height.sum(), -math.inf
@@ -193,7 +197,7 @@ def _improved(fit: _Fit, height: Floats, centre: Floats, steps: int) -> tuple[_F
         mean = (shares @ centre) / np.maximum(number, 1e-12)
         weights = number / total
         zero = float(mean[0])
-        noise = math.sqrt(max(float(shares[0] @ (centre - zero) ** 2) / number[0], 1e-12 * gain**2))
+        noise = math.sqrt(max(float(shares[0] @ (centre - zero) ** 2) / max(number[0], 1e-12), least**2))
         pull = number[1:] * k[1:] / variance[1:]
         gain = float(pull @ (mean[1:] - zero) / max(float(pull @ k[1:]), 1e-300))
         gain = max(gain, 2 * noise)

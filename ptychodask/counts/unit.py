@@ -36,6 +36,6 @@ def no_counts(values: np.ndarray) -> str:
     if level > 2 and high - low < _FLAT * level and 0 < quiet < _QUIET:
         return (
             f"no pixel is empty, and the dim ones stay near {level:.4g} with {quiet:.2g} of the variance that electrons"
-            " would have: this is a pedestal"
+            " would have: this is a pedestal, give --gain after --dark"
         )
     return ""

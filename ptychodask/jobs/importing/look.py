@@ -17,6 +17,10 @@ FRAMES = 16
 """That are looked at, spread over the scan."""
 COUNTED, COUNTED_BYTES = 64, 2**28
 """And those to which peaks are fitted, at most so many bytes of them."""
+COME_AND_GO = 0.3
+"""Variance in a pixel over its mean, in gains: 1 for electrons."""
+FEW_EMPTY = 0.01
+"""Part of the values that are exactly 0, below which electrons may stand on a pedestal."""
 MANY_EMPTY = 0.3
 """Part of the values that are exactly 0, above which whole numbers are counts."""
 SATURATED = 1e-4
@@ -66,7 +70,17 @@ def levels_of(counted_file: Counted, used: np.ndarray) -> Levels:
     level = float(np.median(values[:, used]))
     noise = 1.4826 * float(np.median(abs(values[:, used] - level)))
     often = (values > level + 5 * noise).sum(axis=0, dtype=np.float64)
-    return fit_levels(values[:, used & ~bad_pixels(often, used)[0]])
+    values = values[:, used & ~bad_pixels(often, used)[0]]
+    levels = fit_levels(values)
+    # electrons come and go in a pixel; what differs from pixel to pixel only is a picture
+    means = values.mean(axis=0, dtype=np.float64) - levels.zero
+    changes = values.var(axis=0, ddof=1, dtype=np.float64) - levels.noise**2
+    if changes.sum() < COME_AND_GO * levels.gain * means.sum():
+        raise InputError(
+            f"the values have peaks {levels.gain:.4g} apart, but hardly change from frame to frame: these are no single"
+            " electrons; give --gain (ADU per electron) to divide and round"
+        )
+    return levels
 
 
 def look(counted_file: Counted, used: np.ndarray, mask_saturated: bool, mask_bad: bool = False) -> Looked:
@@ -156,8 +170,14 @@ def _units(counted_file: Counted, values: np.ndarray) -> None:
             f"values as low as {values.min():g} are no counts: give --gain (ADU per electron), negative noise becomes"
             f" 0{_peaks(counted_file)}"
         )
-    if about.unit != "electron" and (why := no_counts(values)):
-        raise InputError(f"the whole numbers are no counts, {why}{_peaks(counted_file)}; --gain 1 takes them as counts")
+    if about.unit == "electron":
+        return
+    why, peaks = no_counts(values), ""
+    if why or (values == 0).mean() < FEW_EMPTY:
+        peaks = _peaks(counted_file)
+    if why or peaks:
+        why = why or "no pixel is empty, and there are peaks as of electrons on a pedestal: give --gain after --dark"
+        raise InputError(f"the whole numbers are no counts, {why}{peaks}; --gain 1 takes them as counts")
 
 
 def _peaks(counted_file: Counted) -> str:
