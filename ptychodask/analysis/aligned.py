@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +60,7 @@ class Parallax:
         (up, down, left, right), (height, width) = self.rays.reach, self.grid.shape
         return (height - 1) * self.finer + 1 + up + down, (width - 1) * self.finer + 1 + left + right
 
-    @property
+    @cached_property
     def places(self) -> NDArray[np.int64]:
         """Canvas pixel (y, x) of every pattern [J, 2], the nearest one."""
         return np.rint(self.grid.places * self.finer).astype(np.int64) + np.array(self.corner)

@@ -9,8 +9,11 @@ _AROUND = 2
 """Pixels to every side that are neighbours."""
 _OUTLIERS = 3
 """The pixel is held against the third brightest and the third darkest of them: two bad neighbours say nothing."""
-_SIGMA, _SHARE = 6.0, 0.5
-"""Standard deviations of a Poisson number beyond it, and the part of it that the detector's pixels may differ."""
+_HOT, _DEAD, _SHARE = 6.0, 3.0, 0.5
+"""Standard deviations of a Poisson number above and below it, and the part of it that good pixels may differ.
+
+The third darkest of 24 is itself 1.6 deviations below the mean: a good pixel is called dead once in 1e19 times.
+"""
 
 
 def bad_pixels(electrons: NDArray[np.floating], used: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -22,7 +25,7 @@ def bad_pixels(electrons: NDArray[np.floating], used: NDArray[np.bool_]) -> tupl
     Parameters
     ----------
     electrons : array [N, N]
-        Sum over the scan. A dead pixel can only be told where its neighbours have about 150.
+        Sum over the scan. A dead pixel can only be told where its neighbours have about 50.
     used : bool array [N, N]
         Pixels that are known to be good; others are neither judged nor neighbours.
     """
@@ -36,6 +39,6 @@ def bad_pixels(electrons: NDArray[np.floating], used: NDArray[np.bool_]) -> tupl
     high = np.nan_to_num(np.take_along_axis(around, place, axis=0)[0])
     low = np.nan_to_num(around[_OUTLIERS - 1])
     judged = used & (known >= 2 * _OUTLIERS)
-    hot = electrons > (1 + _SHARE) * high + _SIGMA * np.sqrt(high) + _SIGMA
-    dead = electrons < (1 - _SHARE) * low - _SIGMA * np.sqrt(low)
+    hot = electrons > (1 + _SHARE) * high + _HOT * np.sqrt(high) + _HOT
+    dead = electrons < (1 - _SHARE) * low - _DEAD * np.sqrt(low)
     return judged & hot, judged & dead

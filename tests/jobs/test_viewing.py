@@ -207,6 +207,13 @@ def test_in_focus_there_is_no_parallax_and_the_centre_of_mass_is_the_slope(tmp_p
     ptychodask.view(path, tmp_path / "focus.png")
 
 
+def test_patterns_off_centre_are_told(tmp_path, folder):
+    counts = np.roll(ptychodask.open_dataset(folder / "scan.zarr").counts.values[:8, :8], 3, axis=-1)
+    path = ptychodask.create_dataset(tmp_path / "scan.zarr", counts, scan_step_angstrom=1.0, **OPTICS)
+    notes = ptychodask.view(path).attrs["notes"]
+    assert any("off centre by" in note and f"{3 * OPTICS['angular_step_mrad']:.2g}"[:3] in note for note in notes)
+
+
 def test_patterns_without_electrons_have_no_centre(tmp_path):
     counts = np.zeros((6, 6, N, N), np.uint8)
     counts[..., N // 2, N // 2] = 1

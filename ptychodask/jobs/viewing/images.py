@@ -28,9 +28,9 @@ def images_of(wanted: Wanted, glances: Sequence[Glance]) -> xr.Dataset:
         sums[one.positions] = one.sums
         pattern += one.pattern
     seen = np.isfinite(sums[:, 0])
-    notes = _notes(wanted, sums[:, 0], seen)
     with np.errstate(divide="ignore", invalid="ignore"):
         centre = np.where(sums[:, :1] > 0, sums[:, 1:3] / sums[:, :1], np.nan)
+    notes = _notes(wanted, sums[:, 0], centre, seen)
     images = on_grid(grid, np.concatenate([sums[:, :1], centre, sums[:, 3:]], axis=1))
     found: dict[str, Any] = {"electrons": _image(images[0], "electron", "all pixels that are used")}
     for each, values in zip(wanted.detectors, images[3:], strict=True):
@@ -80,13 +80,19 @@ def _parallax(
     }
 
 
-def _notes(wanted: Wanted, electrons: np.ndarray, seen: np.ndarray) -> list[str]:
+def _notes(wanted: Wanted, electrons: np.ndarray, centre: np.ndarray, seen: np.ndarray) -> list[str]:
     """What to know of the images."""
     grid, found = wanted.grid, []
     if missing := int((~seen).sum()):
         found.append(f"{counted(missing, 'position')} left out because their chunks are damaged: NaN")
     if empty := int((electrons == 0).sum()):
         found.append(f"{counted(empty, 'pattern')} without electrons: their centre of mass is NaN")
+    off = np.nanmean(np.where(electrons[:, None] > 0, centre, np.nan), axis=0) if (electrons > 0).any() else np.zeros(2)
+    if np.hypot(*off) > wanted.info.detector.angular_step_mrad:
+        found.append(
+            f"patterns are off centre by {off[0]:.3g}, {off[1]:.3g} mrad (y, x), and angles are those from pixel N / 2:"
+            " roll the counts by as many pixels before the dataset is made"
+        )
     if not grid.raster:
         step = wanted.info.scan_step
         found.append(
