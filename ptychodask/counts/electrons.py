@@ -110,6 +110,17 @@ class Levels:
         k = np.arange(len(self.weights))
         return float(np.dot(self.weights, self._confusion @ k) / np.dot(self.weights, k) - 1)
 
+    def as_dict(self) -> dict[str, float | list[float]]:
+        """For the attributes of a dataset."""
+        return {
+            "zero_adu": self.zero,
+            "noise_adu": self.noise,
+            "gain_adu": self.gain,
+            "spread_adu": self.spread,
+            "thresholds_adu": list(self.thresholds),
+            "miscounted": self.miscounted,
+        }
+
     def count(self, values: np.ndarray) -> NDArray[np.uint32]:
         """Electrons in values of any shape; NaN holds none."""
         counts = np.zeros(values.shape, np.uint32)

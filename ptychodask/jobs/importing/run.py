@@ -29,9 +29,10 @@ from ...readers.counted import Counted, Orientation
 from ...readers.registry import opened
 from .facts import gather
 from .given import asked_of, frame_of, mask_of
-from .look import levels_of, look
+from .look import look
 from .table import Imported, Masked, rows_of, warnings_of
 from .tasks import Order, Part, Seen, let_go, together, write_part, write_parts
+from .unit import levels_of
 
 if TYPE_CHECKING:
     from ...distributed.cluster import Client
@@ -197,8 +198,10 @@ def import_data(
     detector = Detector(file.pixels, value["angular_step_mrad"])
     wanted = used_pixels(mask_of(mask), file.pixels)
     used = file.used if wanted is None else file.used & wanted
+    counting = {}
     if count:
-        file = replace(file, levels=levels_of(file, used))
+        levels = levels_of(file, used)
+        file, counting = replace(file, levels=levels), {"counting": levels.as_dict()}
     source = Source.of(file)
     writer_of = partial(
         DatasetWriter,
@@ -209,7 +212,7 @@ def import_data(
         value["scan_step_angstrom"],
         dtype=file.stored,
         positions_angstrom=None if scan_step_angstrom is not None else reader.about.positions,
-        attributes={"source": f"{Path(path).name} ({form.about})", **_counting(file), **(attributes or {})},
+        attributes={"source": f"{Path(path).name} ({form.about})", **counting, **(attributes or {})},
         overwrite=overwrite,
     )
     shard = fitting_shard(source) if chunks is None else chunks
@@ -240,23 +243,6 @@ def import_data(
         warn(f"{target}: {text}")
     rows = rows_of(order, file, facts, looked, target, masked if mask_bad else None)
     return Imported(target, tuple(rows), reader.about.notes, warnings)
-
-
-def _counting(file: Counted) -> dict[str, Any]:
-    """How values became electrons, for the dataset's attributes."""
-    levels = file.levels
-    if levels is None:
-        return {}
-    return {
-        "counting": {
-            "zero_adu": levels.zero,
-            "noise_adu": levels.noise,
-            "gain_adu": levels.gain,
-            "spread_adu": levels.spread,
-            "thresholds_adu": list(levels.thresholds),
-            "miscounted": levels.miscounted,
-        }
-    }
 
 
 def _written(client: Client, order: Order, file: Counted, writer: DatasetWriter, threads: int, report: Steps) -> Seen:
