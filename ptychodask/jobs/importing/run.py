@@ -16,7 +16,7 @@ from ..._errors import InputError
 from ..._warnings import warn
 from ...counts.badpixels import bad_pixels
 from ...distributed.cluster import a_place, connect, describe
-from ...distributed.maps import run_all
+from ...distributed.maps import run_all, shared
 from ...io.atomic import check_output
 from ...io.bands import BAND_BYTES, Source, fitting_shard, regions
 from ...io.kinds import DATASET
@@ -258,7 +258,8 @@ def _written(client: Client, order: Order, file: Counted, writer: DatasetWriter,
         return together(found)
     tasks = min(TASKS, SUMS_BYTES // (4 * file.pixels**2)) if order.sums else TASKS
     each = max(1, len(parts) // max(tasks, 8 * threads))
-    calls = [(write_parts, (order, folder, parts[i : i + each])) for i in range(0, len(parts), each)]
+    held = shared(client, order)  # frames and a mask are too much for every task
+    calls = [(write_parts, (held, folder, parts[i : i + each])) for i in range(0, len(parts), each)]
     try:
         return together(run_all(client, calls, lambda done, of: report("shards", done, of)))
     finally:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...distributed.cluster import connect
-from ...distributed.maps import run_all
+from ...distributed.maps import run_all, shared
 from ...model.place import Place
 from ..places import check_places
 from .images import images_of
-from .tasks import glance, prepared
+from .tasks import glance
 from .wanted import Wanted
 
 if TYPE_CHECKING:
@@ -37,6 +37,6 @@ def view(wanted: Wanted, client: Client | None, workers: int | None, progress: S
     report: Steps = progress or (lambda label, done, of: None)
     with connect(client, place=Place(workers=workers)) as dask_client:
         check_places(dask_client, wanted.info, list[Path]())
-        shared = dask_client.submit(prepared, wanted, pure=False)
-        calls = [(glance, (shared, run)) for run in wanted.runs]
+        held = shared(dask_client, wanted)
+        calls = [(glance, (held, run)) for run in wanted.runs]
         return images_of(wanted, run_all(dask_client, calls, lambda done, of: report("blocks", done, of)))

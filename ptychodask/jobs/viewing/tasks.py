@@ -42,11 +42,6 @@ class Glance:
     damaged: tuple[Box, ...] = ()
 
 
-def prepared(wanted: Wanted) -> Wanted:
-    """With what all its blocks share, made once per worker that asks for it."""
-    return wanted
-
-
 def glance(wanted: Wanted, run: tuple[Block, ...]) -> Glance:
     """Look at the patterns of some blocks, in their order; a strip of one is held at a time."""
     source, scan = wanted.source, wanted.info.scan_shape
