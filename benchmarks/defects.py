@@ -156,4 +156,4 @@ if __name__ == "__main__":
     options = arguments(QUESTION)
     with tempfile.TemporaryDirectory() as name:
         methods = list(METHODS)[:2] if options.tiny else list(METHODS)
-        save("defects", QUESTION, run(Path(name), 2 if options.tiny else 16, methods, options.tiny), options)
+        save("defects", QUESTION, run(Path(name), 2 if options.tiny else 8, methods, options.tiny), options)

@@ -33,6 +33,7 @@ _FUNCTIONS = (
     "report",
     "resume",
     "simulate",
+    "view",
 )
 _HOMES = {
     **dict.fromkeys(_FUNCTIONS, "api"),

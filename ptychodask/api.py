@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,7 @@ __all__ = [
     "report",
     "resume",
     "simulate",
+    "view",
 ]
 
 
@@ -291,6 +292,97 @@ def calibrate(
 
         draw_calibration(made, target, overwrite=overwrite)
     return made
+
+
+def view(
+    data: str | Path | xr.Dataset,
+    output: str | Path | None = None,
+    *,
+    annuli: Sequence[tuple[float, float]] = (),
+    masks: Mapping[str, Any] | None = None,
+    defocus_angstrom: float | None = None,
+    upsample: int | None = None,
+    mask_damaged: bool = False,
+    client: Client | str | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: Steps | bool | None = None,
+) -> xr.Dataset:
+    """Images of a scan without a reconstruction, by one pass over its counts.
+
+    Parameters
+    ----------
+    data : path or xarray.Dataset
+        As for :func:`reconstruct`; of an opened one, what is selected of it.
+    output : path, optional
+        What to write, by its ending: ``.png``, ``.pdf``, ``.svg``, ``.jpg``, ``.webp`` or ``.eps`` for a picture of all
+        images; ``.h5`` or ``.hdf5`` for the images with units and scales; ``.tif`` or ``.tiff`` for those of the scan's
+        pixels as a stack with its scale, in the order of the Dataset.
+    annuli : sequence of (float, float)
+        Inner and outer angle in mrad of further detectors.
+    masks : mapping of array [N, N]
+        Weights of further detectors by their names, zero angle in the centre.
+    defocus_angstrom : float, optional
+        For parallax, instead of the dataset's; positive is underfocus, at the entrance surface.
+    upsample : int, optional
+        Pixels of the parallax image along a scan step; by default 2 where rays are spread over several steps, else 1.
+    mask_damaged : bool
+        Leave positions out whose chunks are damaged: NaN.
+    client, workers
+        Where to run: a client, or so many local processes, or threads of this process. Any give the same bits.
+    overwrite : bool
+        Replace an existing output of the same kind.
+    progress : callable or bool, optional
+        As for :func:`import_data`.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``bf, abf, adf``, the further detectors and ``electrons`` (all pixels) in electrons per pattern; ``com_y`` and
+        ``com_x`` in mrad; ``icom`` in rad; each (y, x) with coordinates in angstrom. ``parallax`` and
+        ``parallax_phase`` (fine_y, fine_x), where there is a defocus. ``pattern`` (ky, kx), the mean one.
+        ``attrs["notes"]`` says what is missing or approximate, and why.
+
+    Raises
+    ------
+    InputError
+        Bad input, before counts are read; counts that are damaged.
+
+    Examples
+    --------
+    >>> images = ptychodask.view("scan.zarr", "overview.png", annuli=[(20, 60)])
+    >>> images.adf.plot()
+    """
+    from .distributed.cluster import a_place
+    from .jobs.viewing import run, save
+    from .jobs.viewing.wanted import Wanted
+
+    check_process()
+    overwrite = arguments.switch(overwrite, "overwrite")
+    target = None if output is None else save.checked(arguments.path(output, "output"), overwrite)
+    if workers is not None:
+        workers = arguments.whole(workers, "workers", "the number of processes, or leave it out for threads", 1, 10_000)
+    if upsample is not None:
+        upsample = arguments.whole(upsample, "upsample", "pixels along a scan step", 1, 8)
+    if isinstance(annuli, str) or not hasattr(annuli, "__len__"):
+        raise InputError(f"annuli = {arguments.shown(annuli)}: give a list of (inner, outer) in mrad")
+    damage = arguments.switch(mask_damaged, "mask_damaged")
+    further = arguments.mapping(masks, "masks", "weights of the detector pixels by names")
+    with ExitStack() as stack:
+        info = stack.enter_context(_asked_for(data, whole=not damage))
+        wanted = Wanted(info, tuple(annuli), further, defocus_angstrom, upsample, damage)
+        if not callable(progress):
+            shows = _shows(progress)
+            progress = None
+            if shows:
+                from .viz import live
+
+                progress = stack.enter_context(live.steps("view"))
+        arguments.function(progress, "progress", ("label", "done", "of"))
+        images = run.view(wanted, a_place(client), workers, progress)
+    if target is not None:
+        save.save(images, target, overwrite)
+    return images
 
 
 def _as_result(result: Result | str | Path) -> Result:

@@ -12,7 +12,7 @@ import typer
 
 from .._errors import DivergenceError, InputError, StoppedError
 from .._warnings import PtychodaskWarning
-from . import calibrate, data, doctor, importing, plan, solve
+from . import calibrate, data, doctor, importing, plan, solve, view
 
 app = typer.Typer(
     name="ptychodask",
@@ -27,6 +27,7 @@ app.command()(data.simulate)
 app.command("import")(importing.import_file)
 app.command()(data.info)
 app.command()(calibrate.calibrate)
+app.command()(view.view)
 app.command()(solve.config)
 app.command()(plan.plan)
 app.command()(solve.reconstruct)

@@ -28,13 +28,17 @@ def import_file(
         typer.Option(metavar="NAME=VALUE", help="Krivanek coefficient, angstrom or rad; may be repeated."),
     ] = None,
     gain: Annotated[float | None, typer.Option(help="ADU per electron, of a detector that does not count.")] = None,
+    count: Annotated[
+        bool, typer.Option("--count", help="Find the peaks of electrons in the values, and count them.")
+    ] = False,
+    gain_map: Annotated[Path | None, typer.Option(help=".npy file (ky, kx) by which values are divided.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the array in the file.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Raw: type of the values, such as <u2.")] = None,
     offset: Annotated[int, typer.Option(help="Raw: bytes before the first frame.")] = 0,
     gap: Annotated[int, typer.Option(help="Raw: bytes between two frames.")] = 0,
     detector: Annotated[tuple[int, int] | None, typer.Option(help="Raw: pixels ky and kx of a frame.")] = None,
     tables: Annotated[Path | None, typer.Option(help="EMPAD-G2: folder with the tables of the sensor.")] = None,
-    dark: Annotated[Path | None, typer.Option(help="EMPAD-G2: scan without beam.")] = None,
+    dark: Annotated[Path | None, typer.Option(help="Frames without beam: a .npy file; EMPAD-G2: a scan.")] = None,
     dwell: Annotated[float | None, typer.Option(help="Timepix3: microseconds per position.")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Reverse the rows of every pattern.")] = False,
     transpose: Annotated[bool, typer.Option("--transpose", help="Then exchange its rows and columns.")] = False,
@@ -45,6 +49,10 @@ def import_file(
     mask_saturated: Annotated[
         bool, typer.Option("--mask-saturated", help="Leave out pixels at the detector's limit.")
     ] = False,
+    mask_bad: Annotated[
+        bool | None,
+        typer.Option("--mask-bad/--keep-bad", help="Leave out hot and dead pixels; by default with --count."),
+    ] = None,
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Take a file that ends too early as far as it goes.")
     ] = False,
@@ -60,6 +68,8 @@ def import_file(
     Examples:
 
         ptychodask import scan_x128_y128.raw -o scan.zarr --gain 150 --semi-angle 20 --angular-step 0.8
+
+        ptychodask import scan_x128_y128.raw -o scan.zarr --count --semi-angle 20 --angular-step 0.8
 
         ptychodask import scan.mib -o scan.zarr --energy 300 --semi-angle 10 --step 1.05 --angular-step 0.2
 
@@ -83,6 +93,8 @@ def import_file(
             scan_step_angstrom=step,
             aberrations=coefficients(aberration or []),
             gain_adu=gain,
+            count=count,
+            gain_map=gain_map,
             dataset=dataset,
             dtype=dtype,
             offset=offset,
@@ -96,6 +108,7 @@ def import_file(
             rotate180=rotate180,
             mask=mask,
             mask_saturated=mask_saturated,
+            mask_bad=mask_bad,
             allow_partial=allow_partial,
             client=scheduler,
             workers=workers,

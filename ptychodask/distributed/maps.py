@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from distributed import Client, as_completed
+from distributed import Client, Future, as_completed
+
+
+def shared(client: Client, value: Any) -> Future:
+    """A value that all workers hold from now on, as an argument of :func:`run_all`.
+
+    It goes to the scheduler once, whatever the number of tasks; where one worker alone had it, Dask would send most of
+    them there. One that is lost, or joins later, costs another copy.
+    """
+    future = client.submit(_itself, value, pure=False)
+    client.replicate([future])
+    return future
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def run_all(

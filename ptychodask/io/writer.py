@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
 
 from .. import _arguments as arguments
 from .._errors import InputError
@@ -23,6 +24,7 @@ from .atomic import writing
 from .kinds import DATASET
 from .seal import free_attributes, seal
 from .skeleton import Layout, create_skeleton
+from .stores import writable
 from .truth import write_truth
 from .written import TYPES, ShardSummary, check_counts, in_scan, smallest_type, widen, write_shard
 
@@ -163,6 +165,19 @@ class DatasetWriter:
     def add(self, shards: Iterable[ShardSummary]) -> None:
         """Take note of shards that :func:`write_shard` wrote elsewhere, in :attr:`folder` and in a given ``dtype``."""
         self._shards |= {shard.index: shard for shard in shards}
+
+    def leave_out(self, pixels: np.ndarray) -> None:
+        """Leave more detector pixels [N, N] out of the mask, which were found to be bad while counts were written."""
+        if not pixels.any():
+            return
+        used = ~pixels if self._used is None else self._used & ~pixels
+        if not used.any():
+            raise InputError("no pixel is left to use: every one is masked or bad; give a mask of your own")
+        self._used = used
+        with writable(self.folder) as store:
+            mask = zarr.open_group(store, mode="r+")["mask"]
+            assert isinstance(mask, zarr.Array)
+            mask[...] = used.astype(np.uint8)
 
     def write_truth(self, truth: xr.Dataset) -> None:
         """Add the ground truth of a simulation, see :func:`ptychodask.io.truth.a_truth`."""

@@ -12,8 +12,12 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(p.name for p in FOLDER.glob("*.py") if '__name__ == "__main__"' in p.read_text())
 SIMULATE = {
+    "best_image.py",
     "calibration.py",
+    "defects.py",
+    "counting.py",
     "first_day.py",
+    "first_look.py",
     "gpu_loop.py",
     "low_dose.py",
     "infinite_dose.py",
@@ -21,7 +25,7 @@ SIMULATE = {
     "simulation.py",
     "time_to_image.py",
 }
-WORKERS = {"faults.py", "out_of_core.py"}
+WORKERS = {"faults.py", "first_look.py", "out_of_core.py"}
 """Their worker processes import the main module again: each is run in a process of its own."""
 
 # reads one JSON list per line: a script and its arguments; answers with a JSON string: empty, or what went wrong

@@ -23,7 +23,7 @@ from ptychodask import api
 from ptychodask.cli import main
 from ptychodask.model.scan import raster
 
-VERBS = ["demo", "simulate", "import", "info", "calibrate", "config", "plan", "reconstruct", "resume", "report"]
+VERBS = ["demo", "simulate", "import", "info", "calibrate", "view", "config", "plan", "reconstruct", "resume", "report"]
 VERBS += ["export", "doctor"]
 GEOMETRY = {"--defocus": 150, "--detector": 48, "--angular-step": 0.8, "--step": 3, "--thickness": 17, "--seed": 3}
 SIMULATE = ["--material", "zif-8", "--scan", "8", "8", *(str(word) for pair in GEOMETRY.items() for word in pair)]
@@ -203,6 +203,18 @@ def test_info_of_a_dataset_that_was_not_simulated(run, tmp_path):
     assert "a [bold] guess" in plain(out)
 
 
+def test_view(run, folder, tmp_path):
+    np.save(tmp_path / "ring.npy", np.eye(48))
+    words = ["--annulus", "5,12", "--mask", f"diagonal={tmp_path / 'ring.npy'}", "--workers", "1"]
+    code, out, err = run("view", str(folder / "scan.zarr"), "-o", str(tmp_path / "all.png"), *words)
+    assert (code, err) == (0, "")
+    assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
+    text = plain(out)
+    assert "view: blocks 1/1" in text and "annulus_5_12, diagonal, com_y" in text and "8 x 8 pixels" in text
+    again = run("view", str(folder / "scan.zarr"), "-o", str(tmp_path / "all.png"))
+    assert again[0] == 2 and "exists" in again[2]
+
+
 def test_plan(run, folder):
     code, out, _ = run("plan", folder / "scan.zarr")
     assert code == 0
@@ -338,6 +350,16 @@ BAD = {
     "info of a result": (["info", "result.zarr"], "schema"),
     "existing result": (["reconstruct", "scan.zarr", "-o", "result.zarr"], "result.zarr exists.*--overwrite"),
     "dataset as result": (["reconstruct", "scan.zarr", "-o", "scan.zarr", "--overwrite"], "is a ptychodask dataset"),
+    "view of a missing store": (["view", "absent.zarr"], "does not exist"),
+    "view's annulus": (["view", "scan.zarr", "-o", "{tmp}/a.png", "--annulus", "20-60"], "INNER,OUTER in mrad"),
+    "view's angles": (["view", "scan.zarr", "-o", "{tmp}/a.png", "--annulus", "60,20"], "inner one below"),
+    "view's mask": (["view", "scan.zarr", "-o", "{tmp}/a.png", "--mask", "ring"], "NAME=FILE"),
+    "view's mask file": (["view", "scan.zarr", "-o", "{tmp}/a.png", "--mask", "a=absent.npy"], "absent.npy cannot be"),
+    "view's ending": (["view", "scan.zarr", "-o", "{tmp}/a.docx"], "no picture ends"),
+    "view's two places": (
+        ["view", "scan.zarr", "--workers", "2", "--scheduler", "tcp://127.0.0.1:1"],
+        "give one of them",
+    ),
     "existing dataset": (["simulate", "scan.zarr"], "scan.zarr exists"),
     "setting": (["reconstruct", "scan.zarr", *NEW, "--set", "solver.iteratons=3"], "did you mean solver.iterations"),
     "setting's section": (["reconstruct", "scan.zarr", *NEW, "--set", "slover.iterations=3"], "did you mean solver"),
@@ -399,8 +421,9 @@ def test_bad_input_is_one_line(run, folder, tmp_path, name, monkeypatch):
             angular_step_mrad=1.0, scan_step_angstrom=1.0,
         )  # fmt: skip
     before = sorted(p.name for p in folder.iterdir())
-    for place in ("ptychodask.simulation.run.connect", "ptychodask.jobs.launch.connect"):  # nothing is computed
-        monkeypatch.setattr(place, lambda **kwargs: pytest.fail("a cluster was started"))
+    for place in ("simulation.run", "jobs.launch", "jobs.viewing.run"):  # nothing is computed
+        place = f"ptychodask.{place}.connect"
+        monkeypatch.setattr(place, lambda *arguments, **kwargs: pytest.fail("a cluster was started"))
     arguments, message = BAD[name]
     code, out, err = run(*(argument.format(tmp=tmp_path) for argument in arguments))
     assert code == 2

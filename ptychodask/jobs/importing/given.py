@@ -39,6 +39,23 @@ def asked_of(
     )
 
 
+def frame_of(given: Any, name: str, shape: tuple[int, int]) -> np.ndarray | None:
+    """A frame (ky, kx), the mean of frames (..., ky, kx), or that of what the .npy file of that path holds."""
+    if given is None:
+        return None
+    told = f"give a .npy file or an array of frames (..., {shape[0]}, {shape[1]}), whose mean is taken"
+    if isinstance(given, str | Path):
+        try:
+            values = np.load(arguments.path(given, name), mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{name} = {arguments.shown(str(given))} cannot be read ({error}): {told}") from None
+    else:
+        values = np.asarray(given)
+    if values.dtype.kind not in "biuf" or values.shape[-2:] != shape or values.size == 0:
+        raise InputError(f"{name} holds {values.dtype} of shape {values.shape}: {told}")
+    return values.mean(axis=tuple(range(values.ndim - 2)), dtype=np.float64) if values.ndim > 2 else values.astype("f8")
+
+
 def mask_of(given: Any) -> Any:
     """A mask, or what the .npy file of that path holds."""
     if not isinstance(given, str | Path):

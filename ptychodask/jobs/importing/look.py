@@ -8,7 +8,9 @@ import numpy as np
 
 from ..._errors import InputError
 from ..._tables import counted
+from ...counts.badpixels import bad_pixels
 from ...readers.counted import Counted
+from .unit import check_unit, sample
 
 FRAMES = 16
 """That are looked at, spread over the scan."""
@@ -28,14 +30,17 @@ class Looked:
         In their mean.
     saturated : bool array [N, N]
         Pixels at the detector's limit in any of them.
+    hot : bool array [N, N]
+        Pixels that are hot, where that was asked for.
     """
 
     frames: int
     electrons: float
     saturated: np.ndarray
+    hot: np.ndarray
 
 
-def look(counted_file: Counted, used: np.ndarray, mask_saturated: bool) -> Looked:
+def look(counted_file: Counted, used: np.ndarray, mask_saturated: bool, mask_bad: bool = False) -> Looked:
     """Look at some frames.
 
     Parameters
@@ -45,14 +50,16 @@ def look(counted_file: Counted, used: np.ndarray, mask_saturated: bool) -> Looke
         Pixels that count.
     mask_saturated : bool
         Are pixels at the detector's limit to be left out?
+    mask_bad : bool
+        Are hot pixels looked for?
 
     Raises
     ------
     InputError
         If values are no counts, all of them are 0, or some are at the detector's limit: what to do.
     """
-    values = _sample(counted_file)
-    _units(counted_file, values[:, used])
+    values = sample(counted_file, FRAMES)
+    check_unit(counted_file, values[:, used])
     limit = saturation(counted_file)
     saturated = np.zeros(used.shape, bool) if limit is None else (values >= limit).any(axis=0) & used
     left = used & ~saturated if mask_saturated else used
@@ -65,13 +72,15 @@ def look(counted_file: Counted, used: np.ndarray, mask_saturated: bool) -> Looke
         )
     if not left.any():
         raise InputError("no pixel is left to use: every one is masked or saturated")
-    electrons = counted_file.electrons(values[:, left].astype(np.float64))
+    seen = np.where(left, counted_file.electrons(values), 0).clip(0)
+    hot = bad_pixels(seen.sum(axis=0, dtype=np.float64), left)[0] if mask_bad else np.zeros_like(used)
+    electrons = seen[:, left & ~hot]
     if not (electrons > 0).any():
         raise InputError(
             f"all of the {len(values)} frames looked at hold no electrons (largest value {values[:, left].max():g},"
             f" gain {counted_file.gain or 1:g}): wrong file, a blanked beam, or a gain that is too large"
         )
-    return Looked(len(values), float(electrons.clip(0).sum() / len(values)), saturated)
+    return Looked(len(values), float(electrons.sum(dtype=np.float64) / len(values)), saturated, hot)
 
 
 def saturation(counted_file: Counted) -> float | None:
@@ -81,38 +90,3 @@ def saturation(counted_file: Counted) -> float | None:
         return reader.about.most
     kind = reader.dtype
     return float(np.iinfo(kind).max) if kind.kind in "iu" else None
-
-
-def _sample(counted_file: Counted) -> np.ndarray:
-    """Frames [B, N, N] from all over the scan; of files that are read in their order, from the first row."""
-    (height, width), about = counted_file.shape[:2], counted_file.reader.about
-    there = (1 if about.in_order else height) * width - (0 if about.in_order else about.missing)
-    chosen = np.unique(np.linspace(0, there - 1, min(FRAMES, there)).round().astype(int))
-    rows, columns = counted_file.reader.chunk
-    if columns >= width:  # rows are unpacked whole: what is stored together in the middle, for all of its frames
-        y = int(chosen[len(chosen) // 2]) // width // rows * rows
-        patterns = counted_file[y : y + rows, :].reshape(-1, *counted_file.shape[2:])
-        return patterns[np.unique(np.linspace(0, len(patterns) - 1, min(FRAMES, len(patterns))).round().astype(int))]
-    places = [divmod(int(frame), width) for frame in chosen]
-    return np.stack([counted_file[y : y + 1, x : x + 1][0, 0] for y, x in places])
-
-
-def _units(counted_file: Counted, values: np.ndarray) -> None:
-    """Refuse what is not counted in electrons."""
-    if counted_file.gain is not None:
-        return
-    about, kind = counted_file.reader.about, values.dtype.kind
-    if about.unit == "ADU":
-        raise InputError(
-            "the values are ADU, not electrons: give --gain (ADU per electron: the first peak of the histogram above"
-            " 0), or --gain 1 if they were converted already"
-        )
-    if kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
-        odd = values[~(values == np.rint(values))][0]
-        raise InputError(
-            f"the values are no whole numbers ({odd:.6g}), so they are not counts: give --gain (ADU per electron)"
-        )
-    if kind in "if" and values.size and values.min() < 0:
-        raise InputError(
-            f"values as low as {values.min():g} are no counts: give --gain (ADU per electron), negative noise becomes 0"
-        )

@@ -9,10 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ... import _arguments as arguments
+from ..._errors import InputError
 from ..._warnings import warn
+from ...counts.badpixels import bad_pixels
 from ...distributed.cluster import a_place, connect, describe
-from ...distributed.maps import run_all
+from ...distributed.maps import run_all, shared
 from ...io.atomic import check_output
 from ...io.bands import BAND_BYTES, Source, fitting_shard, regions
 from ...io.kinds import DATASET
@@ -24,16 +28,19 @@ from ...model.scan import Detector
 from ...readers.counted import Counted, Orientation
 from ...readers.registry import opened
 from .facts import gather
-from .given import asked_of, mask_of
+from .given import asked_of, frame_of, mask_of
 from .look import look
-from .table import Imported, rows_of, warnings_of
+from .table import Imported, Masked, rows_of, warnings_of
 from .tasks import Order, Part, Seen, let_go, together, write_part, write_parts
+from .unit import levels_of
 
 if TYPE_CHECKING:
     from ...distributed.cluster import Client
 
 TASKS = 512
 """At most, about."""
+SUMS_BYTES = 2**27
+"""Of the sums of patterns that come back from them."""
 Steps = Callable[[str, int, int], None]
 
 
@@ -50,19 +57,22 @@ def import_data(
     scan_step_angstrom: float | tuple[float, float] | None = None,
     aberrations: Mapping[str, float] | None = None,
     gain_adu: float | None = None,
+    count: bool = False,
+    gain_map: Any = None,
     dataset: str | None = None,
     dtype: str | None = None,
     offset: int = 0,
     gap: int = 0,
     detector_shape: tuple[int, int] | None = None,
     tables: str | Path | None = None,
-    dark: str | Path | None = None,
+    dark: Any = None,
     dwell_us: float | None = None,
     flip: bool = False,
     transpose: bool = False,
     rotate180: bool = False,
     mask: Any = None,
     mask_saturated: bool = False,
+    mask_bad: bool | None = None,
     allow_partial: bool = False,
     chunks: tuple[int, int] | None = None,
     attributes: Mapping[str, Any] | None = None,
@@ -95,12 +105,18 @@ def import_data(
         Further Krivanek coefficients in angstrom and rad.
     gain_adu : float, optional
         Value per electron of a detector that does not count: counts are the rounded quotients, at least 0.
+    count : bool
+        Find the peaks of none, one and two electrons in the values, and take of every value the number that is most
+        probable; the table says how many electrons are mis-counted.
+    gain_map : array (ky, kx) or path of a .npy file, optional
+        Relative sensitivity of the pixels in the orientation of the file, by which values are divided.
     dataset : str, optional
         Name of the array in the file.
     dtype, offset, gap, detector_shape
         Of raw frames: type of the values, bytes before the first frame and between two, pixels (ky, kx).
     tables, dark : path, optional
-        Folder with the tables of a detector whose raw values need them (EMPAD-G2), and its scan without beam.
+        Folder with the tables of a detector whose raw values need them (EMPAD-G2), and its scan without beam. Of other
+        formats ``dark`` is a .npy file of frames (..., ky, kx) without beam, or the frames, whose mean is subtracted.
     dwell_us : float, optional
         Microseconds per position, of hits with times (Timepix3) whose positions no TDC marks.
     flip, transpose, rotate180 : bool
@@ -109,6 +125,8 @@ def import_data(
         Detector pixels to use (non-zero), in the orientation of the dataset.
     mask_saturated : bool
         Leave out the pixels that are at the detector's limit in the frames that are looked at.
+    mask_bad : bool, optional
+        Leave out hot and dead pixels, by what their neighbours see in the whole scan; by default where ``count`` is.
     allow_partial : bool
         Take a file that ends too early as far as it goes.
     chunks : (int, int), optional
@@ -144,8 +162,19 @@ def import_data(
     if workers is not None:
         workers = arguments.whole(workers, "workers", "the number of processes, or leave it out for threads", 1, 10_000)
     client = a_place(client)
-    asked = asked_of(scan_shape, dataset, dtype, offset, gap, detector_shape, tables, dark, dwell_us, allow_partial)
+    count = arguments.switch(count, "count")
+    mask_bad = count if mask_bad is None else arguments.switch(mask_bad, "mask_bad")
+    if count and gain_adu is not None:
+        raise InputError(
+            f"count = True (--count) finds the gain itself, and gain_adu = {arguments.shown(gain_adu)} (--gain) gives"
+            " it: give one of them"
+        )
+    its_scan = dark if isinstance(dark, str | Path) else None
+    asked = asked_of(scan_shape, dataset, dtype, offset, gap, detector_shape, tables, its_scan, dwell_us, allow_partial)
     form, reader = opened(arguments.path(path, "path"), format, asked)
+    size = (reader.shape[2], reader.shape[3])
+    dark_frame = frame_of(None if form.name == "empad-g2" else dark, "dark", size)
+    flat = frame_of(gain_map, "gain_map", size)
     given = {
         "energy_ev": energy_ev,
         "semi_angle_mrad": semi_angle_mrad,
@@ -156,15 +185,23 @@ def import_data(
     }
     facts = gather(given, reader)
     value = {name: fact.value for name, fact in facts.items()}
-    if (gain := value.get("gain_adu")) is not None:
+    if count:
+        facts.pop("gain_adu", None)
+    elif (dark_frame is not None or flat is not None) and "gain_adu" not in facts:
+        raise InputError("a dark frame or a gain map makes no counts: give --gain (ADU per electron) or --count too")
+    if (gain := None if count else value.get("gain_adu")) is not None:
         gain = arguments.number(gain, "gain_adu", "ADU per electron", above=0)
     turns = {"flip": flip, "transpose": transpose, "rotate180": rotate180}
     orientation = Orientation(**{name: arguments.switch(turn, name) for name, turn in turns.items()})
-    file = Counted(reader, gain, orientation)
+    file = Counted(reader, gain, orientation, None, dark_frame, flat)
     microscope = Microscope.of(value["energy_ev"], value["semi_angle_mrad"], value["defocus_angstrom"], aberrations)
     detector = Detector(file.pixels, value["angular_step_mrad"])
     wanted = used_pixels(mask_of(mask), file.pixels)
     used = file.used if wanted is None else file.used & wanted
+    counting = {}
+    if count:
+        levels = levels_of(file, used)
+        file, counting = replace(file, levels=levels), {"counting": levels.as_dict()}
     source = Source.of(file)
     writer_of = partial(
         DatasetWriter,
@@ -175,16 +212,19 @@ def import_data(
         value["scan_step_angstrom"],
         dtype=file.stored,
         positions_angstrom=None if scan_step_angstrom is not None else reader.about.positions,
-        attributes={"source": f"{Path(path).name} ({form.about})", **(attributes or {})},
+        attributes={"source": f"{Path(path).name} ({form.about})", **counting, **(attributes or {})},
         overwrite=overwrite,
     )
     shard = fitting_shard(source) if chunks is None else chunks
     writer_of(chunks=shard, mask=used)  # its arguments are checked before a frame is read
-    looked = look(file, used, arguments.switch(mask_saturated, "mask_saturated"))
+    looked = look(file, used, arguments.switch(mask_saturated, "mask_saturated"), mask_bad)
     if mask_saturated:
         used = used & ~looked.saturated
+    used = used & ~looked.hot
     location = str(Path(arguments.path(path, "path")).absolute())
-    order = Order(location, form.name, asked, gain, orientation, used, BAND_BYTES)
+    order = Order(
+        location, form.name, asked, gain, orientation, used, BAND_BYTES, file.levels, dark_frame, flat, mask_bad
+    )
     report: Steps = progress or (lambda label, done, of: None)
     with connect(client, place=Place(workers=workers)) as dask_client:
         place = describe(dask_client)
@@ -193,10 +233,15 @@ def import_data(
         with writer_of(chunks=shard, mask=used) as writer:
             seen = _written(dask_client, order, file, writer, place["threads"], report)
             writer.add(seen.shards)
+            masked = Masked(looked.hot)
+            if seen.pattern is not None:
+                hot, dead = bad_pixels(seen.pattern.astype(np.float64), used)
+                masked = Masked(looked.hot | hot, dead)
+                writer.leave_out(hot | dead)
     warnings = warnings_of(seen, reader.about.missing, math.prod(file.shape[:2]))
     for text in warnings:
         warn(f"{target}: {text}")
-    rows = rows_of(order, file, facts, looked, target)
+    rows = rows_of(order, file, facts, looked, target, masked if mask_bad else None)
     return Imported(target, tuple(rows), reader.about.notes, warnings)
 
 
@@ -211,8 +256,10 @@ def _written(client: Client, order: Order, file: Counted, writer: DatasetWriter,
             found.append(write_part(file, order, folder, part))
         report("shards", len(parts), len(parts))
         return together(found)
-    each = max(1, len(parts) // max(TASKS, 8 * threads))
-    calls = [(write_parts, (order, folder, parts[i : i + each])) for i in range(0, len(parts), each)]
+    tasks = min(TASKS, SUMS_BYTES // (4 * file.pixels**2)) if order.sums else TASKS
+    each = max(1, len(parts) // max(tasks, 8 * threads))
+    held = shared(client, order)  # frames and a mask are too much for every task
+    calls = [(write_parts, (held, folder, parts[i : i + each])) for i in range(0, len(parts), each)]
     try:
         return together(run_all(client, calls, lambda done, of: report("shards", done, of)))
     finally:

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..._tables import Row, counted, table
+from ...counts.electrons import Levels
 from ...readers.counted import Counted
 from .facts import Fact
 from .look import Looked
@@ -19,6 +22,10 @@ LABELS = {
     "scan_step_angstrom": ("scan step", "Å", 1.0),
     "defocus_angstrom": ("defocus", "Å", 1.0),
 }
+
+
+MISCOUNTED = 0.02
+"""Part of the electrons above which the table says that it is not well."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,22 @@ class Imported:
         return "\n".join([str(self.path), table(self.table), *(f"note: {note}" for note in self.notes)])
 
 
-def rows_of(order: Order, file: Counted, facts: Mapping[str, Fact], looked: Looked, target: Path) -> list[Row]:
+@dataclass(frozen=True)
+class Masked:
+    """Pixels [N, N] that were found to be bad; ``dead`` is None where only some frames were looked at."""
+
+    hot: np.ndarray
+    dead: np.ndarray | None = None
+
+
+def rows_of(
+    order: Order,
+    file: Counted,
+    facts: Mapping[str, Fact],
+    looked: Looked,
+    target: Path,
+    masked: Masked | None = None,
+) -> list[Row]:
     """The table."""
     height, width, ky, kx = file.reader.shape
     n, reader = file.pixels, file.reader
@@ -65,6 +87,10 @@ def rows_of(order: Order, file: Counted, facts: Mapping[str, Fact], looked: Look
     ]
     if "gain_adu" in facts:
         rows.append(("gain", f"{file.gain:g} ADU", f"{facts['gain_adu'].source}, per electron", None))
+    if file.levels is not None:
+        rows += _counting(file.levels)
+    if masked is not None:
+        rows.append(("bad pixels", _numbers(masked), "masked: hot and dead ones, by their neighbours", None))
     if reader.about.positions is not None and facts["scan_step_angstrom"].source != "given":
         rows.append(("positions", f"{height * width}", "the file; --step makes a raster of that step instead", None))
     for name, (label, unit, scale) in LABELS.items():
@@ -79,7 +105,33 @@ def rows_of(order: Order, file: Counted, facts: Mapping[str, Fact], looked: Look
     return rows
 
 
+def _counting(levels: Levels) -> list[Row]:
+    at = (levels.thresholds[0] - levels.zero) / levels.gain
+    return [
+        (
+            "gain",
+            f"{levels.gain:.4g} ADU",
+            f"per electron, found: {levels.separation:.3g} times the noise of {levels.noise:.3g} ADU; no electron is at"
+            f" {levels.zero:.4g} ADU",
+            None,
+        ),
+        (
+            "mis-counted",
+            f"{100 * levels.miscounted:.2g} %",
+            f"of the electrons, predicted; their sum {100 * levels.excess:+.2g} %; one from {at:.3g} of the gain on",
+            levels.miscounted < MISCOUNTED,
+        ),
+    ]
+
+
+def _numbers(masked: Masked) -> str:
+    dead = 0 if masked.dead is None else int(masked.dead.sum())
+    return f"{int(masked.hot.sum())} hot, {dead} dead"
+
+
 def _unit(file: Counted) -> str:
+    if file.levels is not None:
+        return "the most probable"
     if file.gain is not None:
         return "value / gain, rounded"
     return "as counted" if file.reader.about.unit == "electron" else "whole numbers, taken as electrons"

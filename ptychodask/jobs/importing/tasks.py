@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..._errors import InputError
+from ...counts.electrons import Levels
 from ...io.bands import Borders, Source, shards_of
 from ...io.written import ShardSummary, check_counts, in_scan, write_shard
 from ...model.blocks import Block
@@ -27,12 +28,14 @@ class Order:
     ----------
     path, name, asked
         As for :func:`ptychodask.readers.registry.open_counts`.
-    gain, orientation
+    gain, orientation, levels, dark, flat
         As for :class:`ptychodask.readers.counted.Counted`.
     used : bool array [N, N]
         Pixels that count; 0 is stored in the others.
     most : int
         Bytes of the file that are held together.
+    sums : bool
+        Is the sum of the patterns wanted?
     """
 
     path: str
@@ -42,6 +45,14 @@ class Order:
     orientation: Orientation
     used: np.ndarray
     most: int
+    levels: Levels | None = None
+    dark: np.ndarray | None = None
+    flat: np.ndarray | None = None
+    sums: bool = False
+
+    def counted(self, reader: Reader) -> Counted:
+        """The counts of a file."""
+        return Counted(reader, self.gain, self.orientation, self.levels, self.dark, self.flat)
 
 
 @dataclass(frozen=True)
@@ -55,12 +66,15 @@ class Seen:
         Frames without an electron, and with a pixel at the detector's limit.
     negative : int
         Values below minus half an electron, which are stored as 0.
+    pattern : uint32 array [N, N], optional
+        Sum of the patterns.
     """
 
     shards: tuple[ShardSummary, ...] = ()
     dark: int = 0
     saturated: int = 0
     negative: int = 0
+    pattern: np.ndarray | None = None
 
 
 Part = tuple[Borders, tuple[Block, ...]]
@@ -70,7 +84,7 @@ Part = tuple[Borders, tuple[Block, ...]]
 def write_parts(order: Order, folder: str, parts: Iterable[Part]) -> Seen:
     """Write the shards of some parts of the scan, each piece of the file read once."""
     reader = _opened(order.path, order.name, order.asked, folder)
-    counted = Counted(reader, order.gain, order.orientation)
+    counted = order.counted(reader)
     return together([write_part(counted, order, folder, part) for part in parts])
 
 
@@ -99,6 +113,8 @@ def write_part(counted: Counted, order: Order, folder: str, part: Part) -> Seen:
         if limit is not None and values.max(initial=0) >= limit:  # a rare case, which takes longer
             full = int((values >= limit).any(axis=(-2, -1)).sum())
         counts = counted.electrons(values)
+        if not all_used:  # a dark frame or a flat field says nothing there
+            counts = np.where(order.used, counts, np.zeros((), counts.dtype))
         negative = 0
         if order.gain is not None:
             negative = int((counts < 0).sum())
@@ -112,7 +128,8 @@ def write_part(counted: Counted, order: Order, folder: str, part: Part) -> Seen:
             )
         check_counts(counts, block)  # before it is cast: NaN, and negative numbers of a type with a sign
         summary = write_shard(Path(folder), block, counts.astype(counted.stored))
-        seen.append(Seen((summary,), int((counts.max(axis=(-2, -1)) == 0).sum()), full, negative))
+        pattern = counts.sum(axis=(0, 1), dtype=np.uint32) if order.sums else None
+        seen.append(Seen((summary,), int((counts.max(axis=(-2, -1)) == 0).sum()), full, negative, pattern))
     return together(seen)
 
 
@@ -123,4 +140,9 @@ def together(parts: list[Seen]) -> Seen:
         sum(part.dark for part in parts),
         sum(part.saturated for part in parts),
         sum(part.negative for part in parts),
+        _sum([part.pattern for part in parts if part.pattern is not None]),
     )
+
+
+def _sum(patterns: list[np.ndarray]) -> np.ndarray | None:
+    return np.asarray(np.sum(patterns, axis=0, dtype=np.uint32)) if patterns else None
