@@ -27,6 +27,7 @@ Beyond one machine, encrypt: start scheduler and workers with ``--protocol tls -
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import inspect
 import logging
@@ -254,18 +255,27 @@ def _cluster(place: Place) -> LocalCluster:
     if place.gpus is not None:
         kind = _gpu_cluster()
         options["CUDA_VISIBLE_DEVICES"] = None if place.gpus == "all" else list(place.gpus)
-    try:
-        try:
-            return kind(**options)
-        except (
-            AssertionError
-        ):  # not about what was asked for: Dask's event loop has 10 s to start, on a busy machine too
-            return kind(**options)
-    except Exception as error:
+    cluster, trouble = _tried(lambda: kind(**options), Exception)
+    if cluster is None:
         raise InputError(
-            f"no workers can be started here ({type(error).__name__}: {_first_line(error)}): check engine.host,"
-            " engine.gpus and 'ptychodask doctor'; a script has to call it under if __name__ == '__main__'"
-        ) from None
+            f"no workers can be started here ({trouble}): check engine.host, engine.gpus and 'ptychodask doctor'; a"
+            " script has to call it under if __name__ == '__main__'"
+        )
+    return cluster
+
+
+def _tried(make: Callable[[], Any], *errors: type[Exception]) -> tuple[Any, str]:
+    """What is made; or None, and why it cannot be.
+
+    What was half made closes itself when it is collected. That must be here and now: collected while the next client or
+    cluster starts, which holds a lock of Dask's event loops, its closing would wait for that lock, and both for ever.
+    """
+    try:
+        return make(), ""
+    except errors as error:
+        trouble = f"{type(error).__name__}: {_first_line(error)}"
+    gc.collect()  # with the error, whose frames hold it, out of the way
+    return None, trouble
 
 
 def _first_line(error: BaseException) -> str:
@@ -327,16 +337,19 @@ def _security(place: Place) -> Security | None:
 
 
 def _attach(address: str, security: Security | None) -> Client:
-    try:
+
+    def attach() -> Client:
         get_address_host(address)  # a client of a malformed address would leave its event loop behind
         knock(address, CONNECT_SECONDS)
         # a default client that fails to connect would stay dask's default scheduler
-        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, security=security)
-    except (OSError, TimeoutError, ValueError, TypeError) as error:
+        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False, security=security)
+
+    client, trouble = _tried(attach, OSError, TimeoutError, ValueError, TypeError)
+    if client is None:
         raise InputError(
-            f"no Dask scheduler answers at {address} ({type(error).__name__}): start one with 'dask"
+            f"no Dask scheduler answers at {address} ({trouble.partition(':')[0]}): start one with 'dask"
             " scheduler', check the address, and for tls:// the certificates"
-        ) from None
+        )
     try:
         client.wait_for_workers(1, timeout=WORKERS_SECONDS)
     except TimeoutError:
