@@ -154,10 +154,16 @@ def information(spectral: Spectral, sums: SpectrumSums) -> np.ndarray:
     return np.maximum(t, np.where(at < spectral.cutoff, LEAST_LOW, LEAST_HIGH))
 
 
+def _times(shape: tuple[int, ...]) -> np.ndarray:
+    """How often each coefficient of a real transform [L, L // 2 + 1] stands among all."""
+    twice = np.full(shape, 2.0)
+    twice[:, [0, -1]] = 1
+    return twice
+
+
 def _ring_means(values: np.ndarray, rings: np.ndarray) -> np.ndarray:
     """Means over rings of all frequencies, of which half is given [L, L // 2 + 1]."""
-    twice = np.full(values.shape, 2.0)
-    twice[:, [0, -1]] = 1
+    twice = _times(values.shape)
     total = np.bincount(rings.ravel(), (twice * values).ravel())
     return total / np.maximum(np.bincount(rings.ravel(), twice.ravel()), 1)
 
@@ -194,8 +200,7 @@ def residual_filter(spectral: Spectral, t: np.ndarray) -> Filter:
     k = spectral.frequencies
     boost = 1 / np.interp(k, np.arange(len(t)) * RING, t)
     grain = np.exp(-2 * (np.pi * FINEST * k) ** 2)
-    twice = np.full(k.shape, 2.0)
-    twice[:, [0, -1]] = 1
+    twice = _times(k.shape)
     prior = spectral.residual * grain**2 / (grain * twice).sum() * twice.sum()
     return Filter(boost.astype(np.float32), (prior / boost).astype(np.float32), adds=True)
 

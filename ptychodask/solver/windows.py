@@ -59,6 +59,10 @@ class Windows:
         wave = np.sin(np.pi * (np.arange(self.side) + 0.5) / self.side)
         return np.outer(wave, wave).astype(np.float32)
 
+    @cached_property
+    def _weight(self) -> np.ndarray:
+        return self.taper**2
+
     @property
     def energy(self) -> float:
         """Mean of the taper's square."""
@@ -107,8 +111,8 @@ class Windows:
 
     def mean(self, padded: np.ndarray, window: Window) -> float:
         """Mean of a padded map under the taper's square."""
-        weight = self.taper**2
-        return float((padded[window.rows, window.columns] * weight).sum(dtype=np.float64) / (0.25 * self.side**2))
+        total = (padded[window.rows, window.columns] * self._weight).sum(dtype=np.float64)
+        return float(total / (self.energy * self.side**2))
 
     def back(self, coefficients: np.ndarray) -> np.ndarray:
         """What a window with these coefficients adds to the sum, taper included [L, L]."""
