@@ -34,7 +34,7 @@ import logging
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import resource_tracker
@@ -134,21 +134,21 @@ def connect(client: Any = None, waiting: Waiting | None = None, place: Place | N
         cluster = _cluster(place)
         servers = (cluster.scheduler, *cluster.workers.values())
         folders = [getattr(server, "local_directory", "") for server in servers]
-        stack.callback(_let_go, cluster.scheduler, folders)
+        stack.callback(_let_go, folders)
         stack.enter_context(cluster)
         started = stack.enter_context(Client(cluster, set_as_default=False))
         speak_promptly(cluster.scheduler, started)
         yield started
 
 
-def _let_go(scheduler: Any, folders: list[str]) -> None:
-    """A closed scheduler with all it knew would be kept, in what Dask remembers of two functions: the dashboard for
-    ever, its server until 128 handlers later; and so would the finders of its folders."""
-    from distributed.dashboard.scheduler import template_variables  # loads bokeh, which a dashboard has loaded
-
-    remembered = inspect.getclosurevars(template_variables).nonlocals.get("cache")
-    if isinstance(remembered, dict):
-        remembered.pop(scheduler, None)
+def _let_go(folders: Sequence[str] = ()) -> None:
+    """A scheduler that closed, or never started, would be kept with all it knew, in what Dask remembers of two functions:
+    the dashboard for ever, its server until 128 handlers later; and so would the finders of its folders."""
+    dashboard = sys.modules.get("distributed.dashboard.scheduler")
+    if dashboard is not None:
+        remembered = inspect.getclosurevars(dashboard.template_variables).nonlocals.get("cache")
+        if isinstance(remembered, dict):
+            remembered.clear()
     with suppress(AttributeError):  # private: another version may do without
         distributed.core._expects_comm.cache_clear()
     for folder in folders:
@@ -274,6 +274,7 @@ def _tried(make: Callable[[], Any], *errors: type[Exception]) -> tuple[Any, str]
         return make(), ""
     except errors as error:
         trouble = f"{type(error).__name__}: {_first_line(error)}"
+    _let_go()
     gc.collect()  # with the error, whose frames hold it, out of the way
     return None, trouble
 
