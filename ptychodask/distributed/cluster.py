@@ -142,8 +142,8 @@ def connect(client: Any = None, waiting: Waiting | None = None, place: Place | N
 
 
 def _let_go(folders: Sequence[str] = ()) -> None:
-    """A scheduler that closed, or never started, would be kept with all it knew, in what Dask remembers of two functions:
-    the dashboard for ever, its server until 128 handlers later; and so would the finders of its folders."""
+    """A scheduler that closed, or never started, would be kept with all it knew, in what Dask remembers of two
+    functions: the dashboard for ever, its server until 128 handlers later; and so would the finders of its folders."""
     dashboard = sys.modules.get("distributed.dashboard.scheduler")
     if dashboard is not None:
         remembered = inspect.getclosurevars(dashboard.template_variables).nonlocals.get("cache")
