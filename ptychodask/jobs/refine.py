@@ -30,7 +30,7 @@ from .observers import Report
 from .recipe import Recipe
 from .run import Run
 
-BLUR = 0.2
+BLUR = 0.3
 """Angstrom, at most, while the geometry moves."""
 FINE, MOST_PADDED = 0.44, 2.0
 """Largest pixel of the object while the geometry moves, angstrom; and how many times larger patterns are at most."""

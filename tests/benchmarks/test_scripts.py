@@ -14,6 +14,7 @@ SCRIPTS = sorted(p.name for p in FOLDER.glob("*.py") if '__name__ == "__main__"'
 SIMULATE = {
     "best_image.py",
     "calibration.py",
+    "geometry.py",
     "defects.py",
     "counting.py",
     "first_day.py",

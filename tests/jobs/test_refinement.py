@@ -149,7 +149,7 @@ def test_names_and_their_order():
 def test_the_stage_has_little_blur_and_one_kind_of_slices():
     job = recipe_of_stage(JobConfig.parse({"object": {"regularisation": "spectral"}, "probe": {"update_start": 2}}))
     assert job.object.regularisation == "blur" and job.object.blur_angstrom == 0.0
-    assert recipe_of_stage(JobConfig()).object.blur_angstrom == 0.2
+    assert recipe_of_stage(JobConfig()).object.blur_angstrom == 0.3
     assert job.probe.update_start is None and job.object.coupling == "identical"
 
 
