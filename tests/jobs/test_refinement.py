@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from dataclasses import replace
@@ -14,12 +13,12 @@ from tiny_scan import OPTICS, Recorder, bits, expected_counts, write_scan
 import ptychodask
 from ptychodask import InputError
 from ptychodask.io.checkpoint import RunFolder
-from ptychodask.io.dataset import dataset_info, read_positions
-from ptychodask.io.geometry import write_geometry
+from ptychodask.io.dataset import dataset_info
 from ptychodask.jobs import refine
 from ptychodask.jobs.experiment import Experiment
 from ptychodask.jobs.geometry import BEGINS, CHI, MOVES, found, wanted
 from ptychodask.jobs.refine import pixels_of_stage, recipe_of_stage
+from ptychodask.jobs.taken_back import take_back
 from ptychodask.model.config import JobConfig
 from ptychodask.model.geometry import Geometry
 from ptychodask.model.optics import Microscope
@@ -71,19 +70,22 @@ def test_what_was_planted_is_found_and_said(reference):
     assert "geometry" not in [entry.stage for entry in result.history]
 
 
-def test_the_image_is_the_one_of_a_dataset_that_says_so(scan, reference, tmp_path):
-    result, _ = reference
-    copy = shutil.copytree(scan, tmp_path / "copy.zarr")
-    said = json.loads(result.attributes["geometry"])
-    centre = read_positions(str(copy)).mean(axis=0)
-    matrix = np.array(said["matrix"])
-    affine = np.concatenate([matrix, (centre - matrix @ centre)[:, None]], axis=1)
-    aberrations = {**dataset_info(copy).microscope.aberrations, **said["aberrations"]}
-    write_geometry(copy, affine, aberrations, {})
+def test_written_back_it_gives_the_same_image_without_refinement(scan, tmp_path):
+    copy, out = shutil.copytree(scan, tmp_path / "copy.zarr"), tmp_path / "r.zarr"
+    result = ptychodask.reconstruct(copy, JOB, output=out, progress=False)
+    assert take_back(copy, out, write=False) == result.geometry
+    with pytest.raises(InputError, match="says nothing of"):
+        take_back(scan, out, write=True)
+    take_back(copy, out, write=True)
     again = ptychodask.reconstruct(copy, {**JOB, "geometry": {"refine": "none"}}, progress=False)
     assert again.geometry == {}
-    difference = np.abs(again.phase.values - result.phase.values).max()
-    assert difference < 1e-3 * np.abs(result.phase.values).max()
+    assert np.abs(again.phase.values - result.phase.values).max() < 1e-3 * np.abs(result.phase.values).max()
+    with pytest.raises(InputError, match="as it is now"):  # it is another geometry now
+        take_back(copy, out, write=True)
+    again_out = tmp_path / "again.zarr"
+    shutil.copytree(again.path, again_out)
+    with pytest.raises(InputError, match="found no geometry"):
+        take_back(copy, again_out, write=True)
 
 
 @pytest.mark.parametrize("stop_at", [3, 9, BEGINS + MOVES + 3])
