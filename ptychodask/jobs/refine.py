@@ -24,7 +24,8 @@ from ..model.refining import Refined as Found
 from ..solver.stopping import SIGNIFICANT, Record, divergence
 from . import tasks
 from .experiment import Experiment
-from .geometry import BEGINS, MOVES, SETTLED, found, wanted
+from .found import found
+from .geometry import BEGINS, MOVES, SETTLED, wanted
 from .log import Log
 from .observers import Report
 from .recipe import Recipe

@@ -16,7 +16,8 @@ from ptychodask.io.checkpoint import RunFolder
 from ptychodask.io.dataset import dataset_info
 from ptychodask.jobs import refine
 from ptychodask.jobs.experiment import Experiment
-from ptychodask.jobs.geometry import BEGINS, CHI, MOVES, found, wanted
+from ptychodask.jobs.found import found
+from ptychodask.jobs.geometry import BEGINS, CHI, MOVES, wanted
 from ptychodask.jobs.refine import pixels_of_stage, recipe_of_stage
 from ptychodask.jobs.taken_back import take_back
 from ptychodask.model.config import JobConfig
