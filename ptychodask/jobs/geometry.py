@@ -34,6 +34,8 @@ BEGINS, MOVES, SETTLED = 4, 12, 4
 """Iterations before the geometry moves and in which it does, and the last ones of those, whose mean is kept."""
 STRIDE, FEWEST = 32, 128
 """One pattern of so many measures the information, but not fewer than this."""
+FINE, MOST_PADDED = 0.44, 2.0
+"""Largest pixel of the object while the geometry moves, angstrom; and how many times larger patterns are at most."""
 
 
 def wanted(job: JobConfig) -> tuple[str, ...]:
@@ -68,6 +70,15 @@ def check_refinement(job: JobConfig, microscope: Microscope, in_tiles: bool) -> 
             f"geometry.refine with scale and defocus at {microscope.semi_angle_mrad:g} mrad: the one makes up for the"
             " other, and both run away: leave scale out, which the step gives"
         )
+
+
+def pixels_of_stage(pixels: int, pixel: float) -> int:
+    """Side to which patterns are padded, a multiple of 8, or 0 where the object's pixel is small enough.
+
+    What scatters beyond the detector would be folded back into it, which biases all numbers by 1 to 2 %.
+    """
+    wide = 8 * math.ceil(pixels * min(pixel / FINE, MOST_PADDED) / 8)
+    return wide if wide > pixels else 0
 
 
 def start_of(info: DatasetInfo) -> Geometry:

@@ -13,12 +13,10 @@ from tiny_scan import OPTICS, Recorder, bits, expected_counts, write_scan
 import ptychodask
 from ptychodask import InputError
 from ptychodask.io.checkpoint import RunFolder
-from ptychodask.io.dataset import dataset_info
 from ptychodask.jobs import refine
-from ptychodask.jobs.experiment import Experiment
 from ptychodask.jobs.found import found
-from ptychodask.jobs.geometry import BEGINS, CHI, MOVES, wanted
-from ptychodask.jobs.refine import pixels_of_stage, recipe_of_stage
+from ptychodask.jobs.geometry import BEGINS, CHI, MOVES, pixels_of_stage, wanted
+from ptychodask.jobs.refine import recipe_of_stage
 from ptychodask.jobs.taken_back import take_back
 from ptychodask.model.config import JobConfig
 from ptychodask.model.geometry import Geometry
@@ -186,9 +184,17 @@ def test_aberrations_come_out_as_they_act():
     assert made.values["defocus_angstrom"]["value"] == 112 and made.values["c30_angstrom"]["value"] == 10_500
 
 
-def test_coarse_pixels_are_made_finer(scan):
-    info = dataset_info(scan)
-    assert pixels_of_stage(Experiment(info, JobConfig())) == 0  # 0.4 angstrom
-    coarse = replace(info, detector=replace(info.detector, pixels=24))
-    assert pixels_of_stage(Experiment(coarse, JobConfig())) == 32
-    assert pixels_of_stage(Experiment(replace(info, detector=replace(info.detector, pixels=12)), JobConfig())) == 24
+def test_coarse_pixels_are_made_finer_and_it_is_said(scan, reference):
+    assert pixels_of_stage(32, 0.4) == 0
+    assert pixels_of_stage(64, 0.656) == 96
+    assert pixels_of_stage(64, 3.0) == 128  # twice at most
+    told = reference[1].named("start")[0]["remarks"]
+    assert any("the geometry is refined in 16 + 4 iterations before the image" in remark for remark in told)
+
+
+def test_a_number_at_its_limit_was_too_far_off():
+    one = np.ones(2)
+    rules = Refine(("defocus", "shear"), Geometry(), np.zeros((1, 4, 4)), one, one, 300 * one, (0.0, 0.0), 0, 1)
+    at = Refining.begin(rules)
+    assert refine._beyond(rules, at) == ""
+    assert "defocus ran beyond" in refine._beyond(rules, replace(at, values=np.array([-299.0, 0.0])))
