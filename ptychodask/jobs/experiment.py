@@ -13,7 +13,7 @@ from ..analysis.sampling import SamplingReport, sampling_report
 from ..io.dataset import DatasetInfo, dataset_facts
 from ..io.selected import positions_of
 from ..model.blocks import Block, Box, boxes_of, joined_shards, make_blocks
-from ..model.config import LARGEST_TILE, JobConfig
+from ..model.config import AUTO_OBJECT_GIB, LARGEST_TILE, JobConfig
 from ..model.optics import Microscope, defocus_of
 from ..model.prior import Spectral
 from ..model.scan import Canvas, make_canvas
@@ -202,9 +202,10 @@ class Experiment:
         With a bound on memory, the largest side whose tile with its halo takes a quarter of it, so that a worker can
         hold some tiles besides what is on its way.
         """
-        bound, n = self.config.engine.object_gib, self.info.detector.pixels
-        if self.config.engine.tile_pixels is not None or bound is None:
-            return self.config.engine.tile_pixels
+        engine, n = self.config.engine, self.info.detector.pixels
+        bound = AUTO_OBJECT_GIB if engine.object_gib == "auto" else engine.object_gib
+        if engine.tile_pixels is not None or bound is None:
+            return engine.tile_pixels
         # object and anchor of the state that is looked at, of the next and of the best; gradient and direction;
         # illumination and weight, which are real, and as much in a merge; benchmarks/tiles.py: 49 bytes for phases
         pixel_bytes = self.slices * (8 * self.object_dtype.itemsize + 4 * 4)
