@@ -12,6 +12,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(p.name for p in FOLDER.glob("*.py") if '__name__ == "__main__"' in p.read_text())
 SIMULATE = {
+    "advise.py",
     "best_image.py",
     "calibration.py",
     "defects.py",
