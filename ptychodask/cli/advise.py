@@ -96,10 +96,11 @@ def _show(made: object, top: int) -> None:
         f" {task.resolution_angstrom:g} Å",
         title_justify="left",
         box=None,
+        padding=(0, 1, 0, 0),
     )
     columns = made.columns()
     for title, _ in columns:
-        table.add_column(title.replace(" A", " Å").replace(" ", "\n"), justify="right")
+        table.add_column(title.replace(" A", " Å").replace(" ", "\n"), justify="right", no_wrap=True)
     best = made.optics.index(made.recommended)
     shown = list(range(min(top, len(made.optics))))
     for i in shown + ([best] if best not in shown else []):

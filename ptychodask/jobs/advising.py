@@ -75,13 +75,13 @@ class Advice:
         """Title and texts of every column."""
         found = self.optics
         columns = [
-            ("semi-angle mrad", [f"{o.semi_angle_mrad:g}" for o in found]),
+            ("angle mrad", [f"{o.semi_angle_mrad:g}" for o in found]),
             ("defocus A", [f"{o.defocus_angstrom:g}" for o in found]),
             ("probe D90 A", [f"{o.probe_diameter_angstrom:.1f}" for o in found]),
             ("step A", [f"{o.scan_step_angstrom:.2f}" for o in found]),
             ("mrad per pixel", [f"{o.angular_step_mrad:.3f}" for o in found]),
-            ("electrons each", [f"{o.electrons_per_pattern:.0f}" for o in found]),
-            ("current pA", [f"{o.current_pa:.2g}" for o in found]),
+            ("e per pattern", [f"{o.electrons_per_pattern:.0f}" for o in found]),
+            ("beam pA", [f"{o.current_pa:.2g}" for o in found]),
             ("correlation", [f"{o.correlation:.3f}" for o in found]),
             ("resolved A", ["-" if o.resolution_angstrom is None else f"{o.resolution_angstrom:.2f}" for o in found]),
             ("signal lost", [f"{o.lost:.0%}" for o in found]),
