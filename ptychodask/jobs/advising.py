@@ -83,12 +83,12 @@ class Advice:
             ("e per pattern", [f"{o.electrons_per_pattern:.0f}" for o in found]),
             ("beam pA", [f"{o.current_pa:.2g}" for o in found]),
             ("correlation", [f"{o.correlation:.3f}" for o in found]),
-            ("resolved A", ["-" if o.resolution_angstrom is None else f"{o.resolution_angstrom:.2f}" for o in found]),
+            ("seen to A", ["-" if o.resolution_angstrom is None else f"{o.resolution_angstrom:.2f}" for o in found]),
             ("signal lost", [f"{o.lost:.0%}" for o in found]),
         ]
         if self.checked:
             texts = [f"{value:.3f}" for value in self.checked]
-            columns.append(("simulated", texts + [""] * (len(found) - len(texts))))
+            columns.append(("tried", texts + [""] * (len(found) - len(texts))))
         return columns
 
     def __str__(self) -> str:
