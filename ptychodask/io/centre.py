@@ -1,0 +1,57 @@
+"""Where zero angle stands in stored patterns, and by how many whole pixels each is moved when it is read.
+
+A beam that is not brought back exactly as it scans (descan) moves the disk over the detector. A calibration stores its
+centre as a plane over the scan; patterns are stored as they were recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+NAME = "disk_centre"
+"""Of the attribute."""
+
+
+@dataclass(frozen=True)
+class Centre:
+    """Centre (y, x) of the disk in pixels of stored patterns.
+
+    Parameters
+    ----------
+    plane : two rows of three numbers
+        At the first position, and its change per row and per column of the stored scan.
+    pixels : int
+        Side N of the patterns; zero angle belongs to N // 2.
+    """
+
+    plane: tuple[tuple[float, float, float], tuple[float, float, float]]
+    pixels: int
+
+    def at(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Centre [R, C, 2] at rows [R] and columns [C] of the stored scan."""
+        y, x = (c + dy * rows[:, None] + dx * columns[None, :] for c, dy, dx in self.plane)
+        return np.stack([y, x], axis=-1)
+
+    def moves(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Whole pixels int [R, C, 2] by which patterns are moved, so that their disk is nearest to N // 2."""
+        return self.pixels // 2 - np.floor(self.at(rows, columns) + 0.5).astype(np.int64)
+
+    def left(self, scan_shape: tuple[int, int]) -> tuple[float, float]:
+        """Mean distance (y, x) of the disk from N // 2 in pixels after that."""
+        rows, columns = (np.arange(n) for n in scan_shape)
+        away = self.at(rows, columns) + self.moves(rows, columns) - self.pixels // 2
+        y, x = away.mean(axis=(0, 1)).tolist()
+        return y, x
+
+
+def centre_of(attributes: Mapping[str, Any], pixels: int) -> Centre | None:
+    """The centre that a calibration stored, None where there is none."""
+    stored = attributes.get(NAME)
+    if stored is None:
+        return None
+    first, second = (tuple(float(value) for value in row) for row in stored)
+    return Centre((first, second), pixels)  # type: ignore[arg-type]
