@@ -74,7 +74,7 @@ def rough(info: DatasetInfo) -> tuple[DatasetInfo, Disk]:
         by = _moves(plane, places, n)
         inside = window(n, (n // 2, n // 2), disk.radius, used)
         seen, patterns, places, found = glance(there, inside)
-        disk = fit_disk(seen, used, patterns)
+        disk = fit_disk(seen, used, patterns, smear_of(there))
         if slopes.any():
             slopes = fit_plane(places[:, 0], places[:, 1], _unmoved(found, by), n).values[:, 1:]
         disk_stored = np.array(disk.centre) - by.mean(axis=0)
@@ -82,6 +82,20 @@ def rough(info: DatasetInfo) -> tuple[DatasetInfo, Disk]:
     plane = _through(disk.centre, slopes, places)
     moved = np.array(disk.centre) + _moves(plane, places, n).mean(axis=0)
     return moved_by(info, plane), replace(disk, centre=(float(moved[0]), float(moved[1])))
+
+
+def smear_of(info: DatasetInfo, cells: int = 8) -> np.ndarray | None:
+    """Where the disk is from its mean, over the scan, after moves by whole pixels: (y, x, weight) [S, 3]; None where it
+    does not move."""
+    plane, n = np.array(info.attributes[NAME]), info.detector.pixels
+    if not plane[:, 1:].any():
+        return None
+    rows, columns = stored(info)
+    away = (_centre(plane, n).at(rows, columns) + _centre(plane, n).moves(rows, columns)).reshape(-1, 2)
+    away -= away.mean(axis=0)
+    _, which, number = np.unique(np.floor(away * cells / 2), axis=0, return_inverse=True, return_counts=True)
+    mean = np.stack([np.bincount(which.ravel(), axis) / number for axis in away.T], axis=1)
+    return np.concatenate([mean, number[:, None] / len(away)], axis=1)
 
 
 def better(info: DatasetInfo, field: BrightField, disk: Disk, odd: np.ndarray) -> Centring:
@@ -126,8 +140,8 @@ def _through(centre: tuple[float, float], slopes: np.ndarray, places: np.ndarray
 
 def _moves(plane: np.ndarray, places: np.ndarray, pixels: int) -> np.ndarray:
     """Whole pixels [B, 2] by which the patterns at places [B, 2] are moved."""
-    at = plane[:, 0] + places @ plane[:, 1:].T
-    return pixels // 2 - np.floor(at + 0.5).astype(np.int64)
+    rows, columns = places.astype(np.int64).T
+    return _centre(plane, pixels).moves(np.arange(rows.max() + 1), np.arange(columns.max() + 1))[rows, columns]
 
 
 def _unmoved(found: np.ndarray, by: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from ..io.selected import positions_of
 from ..model.optics import ANGLES, COEFFICIENTS, LARGEST_FOCUS, defocus_of
 from ..physics.probe import aberration_phase
 from .bright_field import make_bins, make_spectrum, misfires
-from .centring import as_stored, better, rough, used_of
+from .centring import as_stored, better, rough, smear_of, used_of
 from .descan import window
 from .disk import Disk, fit_disk
 from .estimate import estimate
@@ -74,7 +74,7 @@ def calibrate(
     about = window(info.detector.pixels, first.centre, first.radius, used)
     field = read_bright_field(there, bins, client, workers, progress, about)
     odd = misfires(field.totals)
-    disk = fit_disk(field.pattern, used, field.patterns)
+    disk = fit_disk(field.pattern, used, field.patterns, smear_of(there))
     centring = better(there, field, disk, odd)
     scope, angle = info.microscope, _angular_step(info, disk)
     dk = angle * 1e-3 / scope.wavelength

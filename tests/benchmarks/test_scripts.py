@@ -21,6 +21,7 @@ SIMULATE = {
     "gpu_loop.py",
     "low_dose.py",
     "infinite_dose.py",
+    "raw_to_image.py",
     "rounds.py",
     "simulation.py",
     "time_to_image.py",
