@@ -75,11 +75,20 @@ def mask_of(info: DatasetInfo) -> np.ndarray:
     centre = centre_of(info.attributes, info.detector.pixels)
     if centre is None:
         return mask
-    whole = info if info.selection is None else dataset_info(info.path, whole=False)
-    by = centre.moves(*(np.arange(n) for n in whole.scan_shape))
+    by = centre.moves(*(np.arange(n) for n in _stored_shape(info)))
     if not (used := moved_mask(np.fft.fftshift(mask), by)).any():
         raise InputError(f"{info.path}: {NAME} moves the patterns so far that no pixel is left: calibrate again")
     return np.fft.ifftshift(used).astype(np.float32)
+
+
+def off_centre(info: DatasetInfo) -> tuple[float, float]:
+    """Distance (y, x) in pixels of the disk from zero angle that a calibration found, less moves by whole pixels."""
+    centre = centre_of(info.attributes, info.detector.pixels)
+    return (0.0, 0.0) if centre is None else centre.left(_stored_shape(info))
+
+
+def _stored_shape(info: DatasetInfo) -> tuple[int, int]:
+    return info.scan_shape if info.selection is None else dataset_info(info.path, whole=False).scan_shape
 
 
 def keep(selection: Selection | None, folder: Path) -> Selection | None:

@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from .._errors import InputError
-from ..io.centre import centre_of
-from ..io.dataset import DatasetInfo, dataset_info
-from ..io.selected import mask_of
+from ..io.dataset import DatasetInfo
+from ..io.selected import mask_of, off_centre
 from ..kernels import kernels_for
 from ..model.optics import Microscope
 from ..model.state import Model, State
@@ -98,11 +97,9 @@ def _off_centre(info: DatasetInfo) -> np.ndarray | float:
     A factor exp(2 pi i f r / N) of the probe in every slice moves the pattern by f pixels; that the beam is not tilted
     by so little makes no difference.
     """
-    n, centre = info.detector.pixels, centre_of(info.attributes, info.detector.pixels)
-    if centre is None:
+    n, (y, x) = info.detector.pixels, off_centre(info)
+    if y == x == 0:
         return 1.0
-    shape = info.scan_shape if info.selection is None else dataset_info(info.path, whole=False).scan_shape
-    y, x = centre.left(shape)
     r = (np.arange(n) - n // 2) / n
     return np.exp(2j * math.pi * (y * r[:, None] + x * r[None, :]))
 

@@ -124,8 +124,6 @@ def test_a_probe_starts_where_the_disk_is(tmp_path):
     data = scans.write(tmp_path / "scan.zarr", scans.counts())
     write_geometry(data, np.eye(2, 3), {"C10": -600.0}, {}, centre=np.array([[17.3, 0, 0], [16, 0, 0]]))
     factor = _off_centre(dataset_info(data))
-    wave = np.zeros((scans.N, scans.N))
-    wave[scans.N // 2, scans.N // 2] = 1
     slope = np.angle(factor[1:, 0] / factor[:-1, 0])
     np.testing.assert_allclose(slope, 2 * np.pi * 0.3 / scans.N)
 
