@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from .._errors import InputError
-from ..io.selected import mask_of
+from ..io.dataset import DatasetInfo
+from ..io.selected import mask_of, off_centre
 from ..kernels import kernels_for
 from ..model.optics import Microscope
 from ..model.state import Model, State
@@ -90,6 +91,19 @@ def _settings(experiment: Experiment, hold_out: bool) -> Settings:
     )
 
 
+def _off_centre(info: DatasetInfo) -> np.ndarray | float:
+    """What moves the disk of a probe by the fraction of a pixel that is left where patterns moved by whole ones.
+
+    A factor exp(2 pi i f r / N) of the probe in every slice moves the pattern by f pixels; that the beam is not tilted
+    by so little makes no difference.
+    """
+    n, (y, x) = info.detector.pixels, off_centre(info)
+    if y == x == 0:
+        return 1.0
+    r = (np.arange(n) - n // 2) / n
+    return np.exp(2j * math.pi * (y * r[:, None] + x * r[None, :]))
+
+
 def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
     """Vacuum, and the probe of the dataset's aberrations with the counts' power."""
     shared = initial_shared(recipe, algorithm)
@@ -103,7 +117,7 @@ def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
     experiment, n = recipe.experiment, algorithm.problem.pixels
     config = experiment.config
     object_ = np.zeros((algorithm.problem.slices, 0, 0), experiment.object_dtype)
-    probe = make_probe(experiment.microscope, n, experiment.canvas.pixel, 1.0)
+    probe = make_probe(experiment.microscope, n, experiment.canvas.pixel, 1.0) * _off_centre(experiment.info)
     # electrons that the mask hides are in the probe but not in the mean counts
     seen = float((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2 * algorithm.problem.weights).sum())
     if seen < 1e-3:

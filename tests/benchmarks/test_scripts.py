@@ -22,6 +22,7 @@ SIMULATE = {
     "gpu_loop.py",
     "low_dose.py",
     "infinite_dose.py",
+    "raw_to_image.py",
     "rounds.py",
     "simulation.py",
     "time_to_image.py",
