@@ -236,6 +236,14 @@ class Result:
         return stored_config(self.described.config, self.path, self.described.writer)
 
     @cached_property
+    def geometry(self) -> dict[str, dict[str, Any]]:
+        """``{name: {"value", "sigma", "how"}}`` by the names of ``ptychodask calibrate --json``.
+
+        What was refined with the image; empty where nothing was.
+        """
+        return dict(json.loads(self.described.geometry).get("values", {}))
+
+    @cached_property
     def history(self) -> History:
         """One entry per iteration."""
         store = self._documents.store

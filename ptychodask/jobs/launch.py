@@ -36,6 +36,7 @@ from .observers import Reporter
 from .places import check_places, other_processors
 from .plan import check_fits
 from .recipe import Recipe
+from .refine import refined
 from .run import Run, history, survey
 
 PLACES = {"workers", "gpus", "scheduler"}
@@ -253,6 +254,7 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
         unlike = other_processors(client, recipe.backend, recipe.processor)
     for text in (*filter(None, [unlike]), *launch.experiment.sampling.warnings, *recipe.suspicions):
         launch.report(Warned(text))
+    launch, recipe = _refined(launch, client, recipe)
     run = Run(client, launch.experiment, launch.folder, recipe, log, launch.report)
     try:
         with _explained(launch, run):
@@ -271,6 +273,19 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
             launch.folder.remove()  # nothing worth resuming
         raise
     launch.folder.remove()
+
+
+def _refined(launch: Launch, client: Client, recipe: Recipe) -> tuple[Launch, Recipe]:
+    """With the geometry found first, where the job wants that; a run that is resumed knows it."""
+    try:
+        with _explained(launch):
+            found = refined(client, launch.folder, recipe, launch.report)
+    except KeyboardInterrupt:
+        launch.report(Checkpointed(0))
+        raise
+    if found is not recipe:
+        launch.folder.write_json("recipe.json", asdict(found))
+    return replace(launch, experiment=replace(launch.experiment, geometry=found.geometry)), found
 
 
 def _store(launch: Launch, run: Run, state: Any, recipe: Recipe, name: str) -> None:
@@ -317,6 +332,16 @@ def _opening(launch: Launch, recipe: Recipe, client: Client) -> Started:
     )
 
 
+def _geometry(recipe: Recipe) -> dict[str, str]:
+    """What was found of the geometry."""
+    its = recipe.geometry
+    return (
+        {}
+        if its is None
+        else {"geometry": json.dumps({"matrix": its.matrix, "aberrations": its.aberrations, "values": its.values})}
+    )
+
+
 def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
     """What the result says of how it was made."""
     dataset, log, damaged = launch.dataset, run.log, run.recipe.damaged
@@ -342,6 +367,7 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "energy_ev": dataset.microscope.energy_ev,
         "semi_angle_mrad": dataset.microscope.semi_angle_mrad,
         "defocus_angstrom": launch.experiment.microscope.defocus_angstrom,
+        **_geometry(run.recipe),
         "remarks": json.dumps(list(launch.remarks)),
         "warnings": json.dumps(log.warnings),
     }

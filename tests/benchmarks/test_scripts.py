@@ -15,6 +15,7 @@ SIMULATE = {
     "advise.py",
     "best_image.py",
     "calibration.py",
+    "geometry.py",
     "defects.py",
     "counting.py",
     "first_day.py",
