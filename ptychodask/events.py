@@ -75,6 +75,8 @@ class Started(Event):
     """How counts are cached: ``events`` or a dense type."""
     pattern_bytes: float
     """Mean bytes of a pattern in it."""
+    page: str | None = None
+    """Address of the live page of this run, beside Dask's dashboard."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,15 @@ class Restarted(Event):
     trouble: str
     damping: float
     """Of all steps from now on, relative to those of the job."""
+
+
+@dataclass(frozen=True)
+class Stored(Event):
+    """A checkpoint was stored on the way."""
+
+    iteration: int
+    stage: str
+    """``fit`` or ``finish``."""
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,10 @@ class Reporter:
         if isinstance(event, Warned) and not takers:
             warn(event.text)
 
+    def add(self, observer: Any) -> None:
+        """One more from now on, who is told of nothing that was said before."""
+        self._observers += (observer,)
+
     def go_on(self, known: list[str]) -> None:
         """Keep warnings in the list of a run, which may hold those from before it was interrupted."""
         known += [text for text in self.warnings if text not in known]

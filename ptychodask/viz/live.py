@@ -130,8 +130,8 @@ class Reconstruction:
             f" counts cached as {event.container}, {event.pattern_bytes:.0f} bytes per pattern",
             soft_wrap=True,
         )
-        if event.dashboard:
-            console.print(f"dashboard: {event.dashboard}", soft_wrap=True)
+        if event.page or event.dashboard:
+            console.print(f"live page: {event.page}" if event.page else f"dashboard: {event.dashboard}", soft_wrap=True)
         for remark in event.remarks:
             console.print(f"note: {remark}", soft_wrap=True)
         self._view.show("reconstruct", 0, self._iterations)
