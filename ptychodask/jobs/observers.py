@@ -84,6 +84,7 @@ class Reporter:
 
     def __init__(self, observers: Sequence[Any] = ()) -> None:
         self._observers = tuple(observers)
+        self._beside: tuple[Any, ...] = ()
         self._said: set[str] = set()
         self.warnings: list[str] = []
         """Those of the run so far, in order."""
@@ -99,12 +100,15 @@ class Reporter:
         takers = [take for observer in self._observers if (take := _taker(observer, event)) is not None]
         for take in takers:
             take(event)
+        for observer in self._beside:
+            if (take := _taker(observer, event)) is not None:
+                take(event)
         if isinstance(event, Warned) and not takers:
             warn(event.text)
 
     def add(self, observer: Any) -> None:
-        """One more from now on, who is told of nothing that was said before."""
-        self._observers += (observer,)
+        """One more from now on, who looks on: warnings that only it takes are Python's as well."""
+        self._beside += (observer,)
 
     def go_on(self, known: list[str]) -> None:
         """Keep warnings in the list of a run, which may hold those from before it was interrupted."""
