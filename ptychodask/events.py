@@ -141,6 +141,15 @@ class Stored(Event):
 
 
 @dataclass(frozen=True)
+class Pictured(Event):
+    """A picture of the newest state, made because an observer has ``wants_pictures = True``; in a thread of its own."""
+
+    iteration: int
+    picture: Mapping[str, Any]
+    """See :func:`ptychodask.live.picture.picture`."""
+
+
+@dataclass(frozen=True)
 class Warned(Event):
     """Something is doubtful or went wrong, and the run goes on. Each text comes once; the result keeps them all.
 

@@ -10,7 +10,7 @@ from .. import _arguments as arguments
 from .. import events
 from .._errors import InputError
 from .._warnings import warn
-from ..events import Event, Iterated, Warned
+from ..events import Event, Iterated, Pictured, Warned
 
 Report = Callable[[Event], None]
 """Takes one event."""
@@ -29,7 +29,8 @@ _NAMES: dict[type[Event], str] = {
 """Events as functions of (event, values) know them; a later event has the name of its method."""
 _TOLD = (
     "give a function to call with 1 argument (an event of ptychodask.events) or with 2 arguments (event, values),"
-    " an object with methods such as 'iterated', a list of several, True for a bar, or False for nothing"
+    " an object with methods such as 'iterated', a list of several, True for a bar, 'live' for pictures in a notebook,"
+    " or False for nothing"
 )
 
 
@@ -109,6 +110,13 @@ class Reporter:
     def add(self, observer: Any) -> None:
         """One more from now on, who looks on: warnings that only it takes are Python's as well."""
         self._beside += (observer,)
+
+    @property
+    def picture_takers(self) -> tuple[Report, ...]:
+        """What takes pictures of those observers that want some: an object with a true ``wants_pictures``."""
+        wanting = (observer for observer in self._observers if getattr(observer, "wants_pictures", False))
+        found = (_taker(observer, Pictured(0, {})) for observer in wanting)
+        return tuple(take for take in found if take is not None)
 
     def go_on(self, known: list[str]) -> None:
         """Keep warnings in the list of a run, which may hold those from before it was interrupted."""

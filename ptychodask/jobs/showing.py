@@ -34,17 +34,17 @@ class Showing:
 def showing(client: Any, run: Run, report: Reporter) -> Iterator[Showing]:
     """Show a run on the dashboard while the context lasts, if its job wants that and the scheduler can."""
     status = describe(client)["dashboard"]
-    if not run.config.engine.live_page or status is None:
+    tells, takers = run.config.engine.live_page and status is not None, report.picture_takers
+    if not (tells or takers):
         yield Showing()
         return
-    page = Page(client, about(run, client), frame_of(run), lambda: run.newest)
-    if page.trouble:
-        yield Showing(remark=f"no live page on the scheduler's dashboard ({page.trouble}); the run goes on without")
-        return
+    page = Page(client, about(run, client), frame_of(run), lambda: run.newest, takers, tells)
+    remark = f"no live page on the scheduler's dashboard ({page.trouble}); the run goes on without"
+    link = page_link(status, tab.NAME) if tells and not page.trouble else None
     report.add(page)
     end = "stopped"
     try:
-        yield Showing(page_link(status, tab.NAME))
+        yield Showing(link, remark if page.trouble else "")
         end = "finished: the result is written"
     except KeyboardInterrupt:
         end = "interrupted"

@@ -63,6 +63,7 @@ class Curve:
             "left": [left(row) for row in rows], "right": [right(row) for row in rows],
         }  # fmt: skip
         self.figure.xaxis.axis_label = label
+        self.figure.xaxis[0].ticker.min_interval = 1.0 if against == "iteration" else 0.0
 
 
 class Losses:

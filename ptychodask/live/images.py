@@ -112,7 +112,9 @@ class Phase:
         down = CustomJSHover(code="return (-value).toFixed(1)")
         tips = [("y, x", "$y{custom}, $x{0.0} Å"), ("phase", "@phase{0.000} rad")]
         self.figure.add_tools(HoverTool(tooltips=tips, formatters={"$y": down}, renderers=[image]))
-        self.figure.add_layout(ColorBar(color_mapper=mapper, width=10, padding=4, title="rad"), "right")
+        self.figure.add_layout(
+            ColorBar(color_mapper=mapper, width=10, padding=4, title="rad", background_fill_color=None), "right"
+        )
         self.bar = scale_bar(self.figure, "Å")
         self.slider = RangeSlider(
             start=-0.5, end=1.5, step=0.01, value=(0.0, 1.0), width=side, show_value=False,
@@ -207,5 +209,5 @@ class Probe:
         hidden = f", {len(modes)} of {len(shares)} modes" if len(shares) > len(modes) else ""
         title_of(self.figure, f"probe: amplitude, hue is phase{hidden}")
         if first:
-            span = across * 1.03 * width
-            aim(self.figure, (0.0, span), (-span, 0.0))
+            down = -(-len(modes) // across)
+            aim(self.figure, (0.0, across * 1.03 * width), (-down * 1.03 * width, 0.0))

@@ -11,13 +11,13 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from ..events import Checkpointed, Iterated, Restarted, Stored, Warned
+from ..events import Checkpointed, Iterated, Pictured, Restarted, Stored, Warned
 from . import tab
 from .board import Message
 from .picture import Frame, picture, piece
@@ -53,23 +53,37 @@ class Page:
         What is shown of the object.
     newest : callable
         Gives the newest pass, whose state are futures of its tiles and of what they share, or None.
+    takers : sequence of callable
+        Who gets the pictures in this process, whether a page is open or not.
+    tells : bool
+        Tell the scheduler.
 
     Attributes
     ----------
     trouble : str
-        Why there is no page; nothing is sent then.
+        Why there is no page on the dashboard; nothing is sent then.
     """
 
-    def __init__(self, client: Any, about: dict[str, Any], frame: Frame, newest: Callable[[], Any]) -> None:
-        self._client, self._frame, self._newest = client, frame, newest
+    def __init__(
+        self,
+        client: Any,
+        about: dict[str, Any],
+        frame: Frame,
+        newest: Callable[[], Any],
+        takers: Sequence[Callable[[Pictured], Any]] = (),
+        tells: bool = True,
+    ) -> None:
+        self._client, self._frame, self._newest, self._takers = client, frame, newest, takers
         self._run = uuid.uuid4().hex
         self._queue: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._work, self._elapsed = -1, 0.0
         self._after, self._drawn = 0.0, -1
-        self.trouble = self._begin(about)
+        self.trouble = self._begin(about) if tells else ""
+        self._tells = tells and not self.trouble
         self._thread: threading.Thread | None = None
-        if not self.trouble:
+        if self._tells:
             client.subscribe_topic(tab.TOPIC, self._opened)
+        if self._tells or takers:
             self._thread = threading.Thread(target=self._serve, name="ptychodask-page", daemon=True)
             self._thread.start()
 
@@ -112,7 +126,7 @@ class Page:
         self._queue.put({"kind": "end", "text": text})
         self._queue.put(None)
         self._thread.join(CLOSE_SECONDS)
-        with suppress(Exception):  # the scheduler may be gone
+        with suppress(Exception):  # the scheduler may be gone, or was never told
             self._client.unsubscribe_topic(tab.TOPIC)
 
     # -- the thread ------------------------------------------------------------------------------------------------
@@ -130,9 +144,9 @@ class Page:
             goes_on = None not in messages
             told = [message for message in messages if message is not None and message["kind"] != "look"]
             try:
-                if messages:
+                if messages and self._tells:
                     watched = tab.tell(self._client, self._run, told)
-                wait = self._look() if watched and goes_on else None
+                wait = self._look() if (watched or self._takers) and goes_on else None
             except Exception:  # a lost scheduler is the run's affair, which says so
                 return
 
@@ -151,13 +165,19 @@ class Page:
                 raise
             self._after = began + RETRY_SECONDS
             text = f"no picture of iteration {seen.iteration}: {type(error).__name__}"
-            tab.tell(self._client, self._run, [{"kind": "text", "text": text}])
+            self._tell({"kind": "text", "text": text})
             return RETRY_SECONDS
         threads = sum(self._client.nthreads().values()) or 1
         self._after, self._drawn = began + max(LEAST_SECONDS, made["seconds"] / SHARE / threads), work
         told = {**made, "iteration": seen.iteration, "work": work}
-        tab.tell(self._client, self._run, [{"kind": "picture", "picture": told}])
+        self._tell({"kind": "picture", "picture": told})
+        for take in self._takers:
+            take(Pictured(seen.iteration, told))
         return None
+
+    def _tell(self, message: Message) -> None:
+        if self._tells:
+            tab.tell(self._client, self._run, [message])
 
     def _picture_of(self, state: Any) -> dict[str, Any]:
         """Made where tiles are, before blocks that wait; a worker's loss may make it take long."""

@@ -19,6 +19,7 @@ SIMULATE = {
     "first_day.py",
     "first_look.py",
     "gpu_loop.py",
+    "live_page.py",
     "low_dose.py",
     "infinite_dose.py",
     "rounds.py",
