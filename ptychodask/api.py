@@ -147,9 +147,17 @@ def _observers(progress: Any) -> Iterator[list[Any]]:
     from .jobs.observers import observer_of
 
     with ExitStack() as stack:
-        found = []
+        found: list[Any] = []
         for one in progress if isinstance(progress, list | tuple) else [progress]:
-            if not (one is None or isinstance(one, bool)):
+            if one == "live" and isinstance(one, str):
+                from .viz import live
+
+                if live.console.is_jupyter:
+                    from .live.notebook import Figures
+
+                    found.append(Figures())
+                found.append(stack.enter_context(live.reconstruction(warn)))
+            elif not (one is None or isinstance(one, bool)):
                 found.append(observer_of(one))
             elif _shows(one):
                 from .viz import live  # rich takes its time to import
@@ -440,8 +448,9 @@ def reconstruct(
         Who is told what happens. A function of one argument gets the events of :mod:`ptychodask.events`, an object
         those that it has a method for (``iterated(event)`` for :class:`~ptychodask.events.Iterated`). A function of two
         gets them as a name (``start``, ``iteration``, ``restart``, ``warning``, ``waiting``, ``finished``,
-        ``checkpoint``) and a dictionary of values. True shows a bar, or plain lines where a bar cannot move; False
-        nothing; by default a bar in a notebook or a terminal. Warnings that nobody takes are
+        ``checkpoint``, ``stored``) and a dictionary of values. True shows a bar, or plain lines where a bar cannot
+        move; ``"live"`` phase, spectrum, probe and losses as well, in a notebook (elsewhere the bar); False nothing;
+        by default a bar in a notebook or a terminal. Warnings that nobody takes are
         :class:`ptychodask.PtychodaskWarning`. What an observer raises stops the run; :func:`resume` goes on.
 
     Returns

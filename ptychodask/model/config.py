@@ -269,6 +269,7 @@ class EngineConfig(_Section):
     )
     cache_gib: float = Field(4.0, ge=0, description="counts that one worker may keep or read ahead, GiB; 0: neither")
     checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")
+    live_page: bool = Field(True, description="show the run on Dask's dashboard; costs nothing while nobody looks")
 
     @property
     def place(self) -> Place:

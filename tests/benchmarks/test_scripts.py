@@ -21,6 +21,7 @@ SIMULATE = {
     "first_day.py",
     "first_look.py",
     "gpu_loop.py",
+    "live_page.py",
     "low_dose.py",
     "infinite_dose.py",
     "raw_to_image.py",
