@@ -166,20 +166,23 @@ def run(folder: Path, seeds: int, names: list[str], rules: list[str], tiny: bool
     job = {"object": {"slices": 1, "regularisation": "spectral"}, **({"solver": {"iterations": 3}} if tiny else {})}
     model = Model(ptychodask.reconstruct(scan, job, progress=False), folder)
     information = model.result.information
-    found, all_seeds = [], list(range(FIRST_SEED, FIRST_SEED + seeds))
-    for rule in rules:
-        files = {}
+    all_seeds = list(range(FIRST_SEED, FIRST_SEED + seeds))
+    files: dict[str, dict[tuple[str, int], Path]] = {rule: {} for rule in rules}
+    for seed in all_seeds:  # a run that is stopped has all of the first seeds
         for name in names:
-            for seed in all_seeds:
-                files[name, seed] = folder / f"model-{rule.replace(' ', '')}-{name}-{seed}.npz"
-                if not files[name, seed].exists():
+            for rule in rules:
+                kept = folder / f"model-{rule.replace(' ', '')}-{name}-{seed}.npz"
+                files[rule][name, seed] = kept
+                if not kept.exists():
                     image = RULES[rule](model, name, seed)
-                    np.savez(files[name, seed], phase=image, y=model.grid.y, x=model.grid.x,
+                    np.savez(kept, phase=image, y=model.grid.y, x=model.grid.x,
                              information=information.values, ring=float(information.frequency[1]))  # fmt: skip
-        limits = files[names[0], FIRST_SEED] if rule == "spectral" else None
-        found.append({"rule": rule, "seeds": seeds, **figures(files, folder, all_seeds, limits)})
-        print(found[-1], flush=True)
-    return found
+        print("seed", seed, flush=True)
+    limits = files["spectral"][names[0], FIRST_SEED]
+    return [
+        {"rule": r, "seeds": seeds, **figures(files[r], folder, all_seeds, limits if r == "spectral" else None)}
+        for r in rules
+    ]
 
 
 if __name__ == "__main__":

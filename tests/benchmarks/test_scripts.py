@@ -15,6 +15,7 @@ SIMULATE = {
     "best_image.py",
     "calibration.py",
     "defects.py",
+    "defects_model.py",
     "counting.py",
     "first_day.py",
     "first_look.py",
