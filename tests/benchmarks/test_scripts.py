@@ -17,6 +17,7 @@ SIMULATE = {
     "calibration.py",
     "geometry.py",
     "defects.py",
+    "defects_model.py",
     "counting.py",
     "first_day.py",
     "first_look.py",
