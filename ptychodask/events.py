@@ -75,6 +75,8 @@ class Started(Event):
     """How counts are cached: ``events`` or a dense type."""
     pattern_bytes: float
     """Mean bytes of a pattern in it."""
+    page: str | None = None
+    """Address of the live page of this run, beside Dask's dashboard."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,24 @@ class Refined(Event):
     """``{name: {"value", "sigma", "how"}}`` by the names of ``ptychodask calibrate --json``."""
     settled: bool
     """Is this what the reconstruction takes?"""
+
+
+@dataclass(frozen=True)
+class Stored(Event):
+    """A checkpoint was stored on the way."""
+
+    iteration: int
+    stage: str
+    """``fit`` or ``finish``."""
+
+
+@dataclass(frozen=True)
+class Pictured(Event):
+    """A picture of the newest state, made because an observer has ``wants_pictures = True``; in a thread of its own."""
+
+    iteration: int
+    picture: Mapping[str, Any]
+    """See :func:`ptychodask.live.picture.picture`."""
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from .plan import check_fits
 from .recipe import Recipe
 from .refine import refined
 from .run import Run, history, survey
+from .showing import Showing, showing
 
 PLACES = {"workers", "gpus", "scheduler"}
 """Options of the engine of which a job says one at most."""
@@ -246,7 +247,18 @@ def _recipe(launch: Launch, client: Client) -> Recipe:
 
 def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) -> None:
     launch.report.go_on(log.warnings)
-    launch.report(_opening(launch, recipe, client))
+    runs = [Run(client, launch.experiment, launch.folder, recipe, log, launch.report)]
+    with showing(client, lambda: runs[-1], launch.report) as shown:
+        launch.report(_opening(launch, recipe, client, shown))
+        _warn(launch, client, recipe)
+        launch, recipe = _refined(launch, client, recipe)
+        runs.append(Run(client, launch.experiment, launch.folder, recipe, log, launch.report))
+        _to_the_end(launch, runs[-1], name)
+    launch.folder.remove()
+
+
+def _warn(launch: Launch, client: Client, recipe: Recipe) -> None:
+    """Say what is doubtful about counts and workers."""
     if recipe.damaged:
         patterns, selection = math.prod(launch.dataset.scan_shape), launch.dataset.selection
         launch.report(Warned(damage_warning(launch.dataset.path, patterns, recipe.damaged, selection)))
@@ -254,8 +266,10 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
         unlike = other_processors(client, recipe.backend, recipe.processor)
     for text in (*filter(None, [unlike]), *launch.experiment.sampling.warnings, *recipe.suspicions):
         launch.report(Warned(text))
-    launch, recipe = _refined(launch, client, recipe)
-    run = Run(client, launch.experiment, launch.folder, recipe, log, launch.report)
+
+
+def _to_the_end(launch: Launch, run: Run, name: str) -> None:
+    """Iterate, and write the result."""
     try:
         with _explained(launch, run):
             state, recipe = run.finish(run.fit())
@@ -272,7 +286,6 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
         if isinstance(error, DivergenceError) or not launch.folder.checkpoints():
             launch.folder.remove()  # nothing worth resuming
         raise
-    launch.folder.remove()
 
 
 def _refined(launch: Launch, client: Client, recipe: Recipe) -> tuple[Launch, Recipe]:
@@ -324,14 +337,15 @@ def _explained(launch: Launch, run: Run | None = None) -> Iterator[None]:
         raise StoppedError(f"{trouble}; {'start it again' if run is None else _continue(launch, run)}") from error
 
 
-def _opening(launch: Launch, recipe: Recipe, client: Client) -> Started:
+def _opening(launch: Launch, recipe: Recipe, client: Client, shown: Showing) -> Started:
     return Started(
         patterns=math.prod(launch.dataset.scan_shape),
         electrons_per_pattern=float(launch.dataset.attributes["electrons_per_pattern"]),
         slices=launch.experiment.slices,
         modes=launch.job.probe.modes,
         iterations=launch.job.solver.iterations,
-        remarks=launch.remarks,
+        remarks=(*launch.remarks, *filter(None, [shown.remark])),
+        page=shown.link,
         container=recipe.container,
         pattern_bytes=recipe.pattern_bytes,
         **describe(client),

@@ -8,7 +8,7 @@ import reprlib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -19,6 +19,8 @@ from .place import Place
 from .presets import fill_from_preset
 
 SMALLEST_TILE = 16
+AUTO_OBJECT_GIB = 8.0
+"""GiB of a whole object with its workspace; not of this machine, because tiles change bits."""
 LARGEST_TILE = 8192
 """Side in pixels; a tile is a chunk of its files, and those have at most 2 GiB."""
 
@@ -259,15 +261,15 @@ class EngineConfig(_Section):
         " exchange frames; unset: as object_gib says",
         json_schema_extra=_CHANGES_BITS,
     )
-    object_gib: float | None = Field(
-        None,
-        gt=0,
+    object_gib: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
+        "auto",
         description="memory of a worker for the object and what is computed of it, GiB; an object that takes more is"
-        " kept in tiles; unset: every worker gets the whole object",
+        f" kept in tiles, a smaller one is whole on every worker; auto: {AUTO_OBJECT_GIB:g}",
         json_schema_extra=_CHANGES_BITS,
     )
     cache_gib: float = Field(4.0, ge=0, description="counts that one worker may keep or read ahead, GiB; 0: neither")
     checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")
+    live_page: bool = Field(True, description="show the run on Dask's dashboard; costs nothing while nobody looks")
 
     @property
     def place(self) -> Place:
@@ -474,7 +476,8 @@ def _sections() -> Iterator[tuple[str, type[_Section]]]:
 
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
+    # section, option and place in a list; not which member of a union was tried
+    name = ".".join(str(part) for at, part in enumerate(first["loc"]) if at < 2 or isinstance(part, int))
     if first["type"] == "extra_forbidden":
         known = option_names() if "." in name else [*option_names(), *(s for s, _ in _sections())]
         close = difflib.get_close_matches(name, known, n=1)
@@ -483,14 +486,17 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "value_error":  # one that says itself which options it is about
         return str(first["ctx"]["error"])
     message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{name} = {shown(first['input'])}: {message}{', or none' if _may_be_none(first['loc']) else ''}"
+    others = "".join(f", or {word}" for word in _words(first["loc"]) if repr(word) not in message)
+    return f"{name} = {shown(first['input'])}: {message}{others}"
 
 
-def _may_be_none(location: tuple[int | str, ...]) -> bool:
-    """May an option be unset, which text says as none?"""
+def _words(location: tuple[int | str, ...]) -> list[str]:
+    """What an option may be besides a number: its words, and none where it can be unset."""
     section = dict(_sections()).get(str(location[0])) if len(location) > 1 else None
     field = section.model_fields.get(str(location[1])) if section is not None else None
-    return field is not None and type(None) in get_args(field.annotation)
+    kinds = () if field is None or get_origin(field.annotation) is Literal else get_args(field.annotation)
+    words = [str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    return words + ["none"] * (type(None) in kinds)
 
 
 def commented_default(preset: str = "low-dose") -> str:

@@ -122,10 +122,11 @@ def advance(problem: Problem, state: State, move: Direction, line: Update | None
     """The next state, with the steps of :func:`lengths`."""
     constraints = problem.settings.constraints
     steps, _ = lengths(problem, state.damping, move, line)
-    anchor = constrain(stepped(state.model.object, steps, move.object), constraints)
-    if move.filter is not None and move.filter.adds:  # the lattice stays behind the object
+    ahead = stepped(state.model.object, steps, move.object)
+    if move.filter is not None and move.filter.adds:  # the lattice stays behind the object; a residual has any sign
         following = advance_shared(problem, state, move, line)
-        return replace(following, model=replace(following.model, object=anchor), anchor=state.model.object)
+        return replace(following, model=replace(following.model, object=ahead), anchor=state.model.object)
+    anchor = constrain(ahead, constraints)
     rate, _ = inertia(state.momentum, move.ascent)
     object_ = anchor
     if rate is not None:
