@@ -142,7 +142,7 @@ def main() -> None:
     """A result is written after every run, so that a benchmark that is cut off leaves what it has."""
     options = arguments(QUESTION)
     if options.tiny:
-        tiny = Setup("zif-8", 17.0, side=20, dose=1000, slice_thickness=8.0, pixels=48, angular_step=0.75)
+        tiny = Setup("zif-8", 17.0, side=20, dose=1000, slice_thickness=8.0, pixels=32, angular_step=0.94)
         planned, short = [(tiny, 0)], ["--set", "solver.iterations=2", "--set", "solver.finish=0"]
     else:
         planned = [(setup, seed) for seed in range(SEEDS) for setup in SETUPS]
