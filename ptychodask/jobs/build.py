@@ -8,10 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from .._errors import InputError
+from ..counts.padding import padded
 from ..io.dataset import DatasetInfo
 from ..io.selected import mask_of, off_centre
 from ..kernels import kernels_for
+from ..kernels.plain import Plain
 from ..model.optics import Microscope
+from ..model.refining import Refining
 from ..model.state import Model, State
 from ..physics.modes import hermite_modes
 from ..physics.probe import make_probe
@@ -31,9 +34,13 @@ SHARPER = 0.3
 def build_algorithm(recipe: Recipe) -> LsqMl:
     """The solver with its problem."""
     experiment = recipe.experiment
+    weights, n = mask_of(experiment.info), experiment.info.detector.pixels
+    stored = 0 if len(weights) == n else len(weights)
+    if stored:
+        weights = np.asarray(padded(weights[None], stored, n))[0]
     problem = Problem(
-        experiment.canvas, experiment.info.scan_shape, mask_of(experiment.info), _propagators(experiment),
-        recipe.mean_counts, _settings(experiment, recipe.hold_out),
+        experiment.canvas, experiment.info.scan_shape, weights, _propagators(experiment), recipe.mean_counts,
+        _settings(experiment, recipe.hold_out), stored,
     )  # fmt: skip
     solver = LsqMl(problem, _kernels(problem, recipe))
     if experiment.spectral is None:
@@ -44,6 +51,8 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
 
 
 def _kernels(problem: Problem, recipe: Recipe) -> Kernels:
+    if recipe.refines and recipe.backend == "cupy":  # the compiled ones for a device make no sums of the geometry
+        return Plain(problem, "cupy")
     return kernels_for(problem, recipe.backend, recipe.chains, recipe.device_batch)
 
 
@@ -88,6 +97,7 @@ def _settings(experiment: Experiment, hold_out: bool) -> Settings:
         probe_rules=probe_rules,
         rounds=solver.rounds_per_iteration,
         spectral=experiment.spectral,
+        refine=experiment.refine,
     )
 
 
@@ -127,4 +137,6 @@ def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
         )
     modes = hermite_modes(probe * math.sqrt(recipe.mean_counts / seen), config.probe.modes, config.probe.mode_power)
     momentum = 0 if config.solver.acceleration else -1
-    return State(Model(object_, modes.astype(np.complex64), experiment.centres), object_, momentum)
+    model = Model(object_, modes.astype(np.complex64), experiment.centres)
+    refining = None if experiment.refine is None else Refining.begin(experiment.refine)
+    return State(model, object_, momentum, geometry=refining)
