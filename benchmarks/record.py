@@ -55,9 +55,11 @@ def machine() -> dict[str, Any]:
     }
 
 
-def arguments(question: str, *, keeps_data: bool = False, takes_patterns: bool = False) -> argparse.Namespace:
-    """``--tiny`` (a smoke run, for the tests), ``--out`` (JSON file; results/NAME.json by default), ``--data`` and
-    ``--patterns`` where they are asked for."""
+def arguments(
+    question: str, *, keeps_data: bool = False, takes_patterns: bool = False, takes_seeds: bool = False
+) -> argparse.Namespace:
+    """``--tiny`` (a smoke run, for the tests), ``--out`` (JSON file; results/NAME.json by default), ``--data``,
+    ``--patterns`` and ``--seeds`` where they are asked for."""
     parser = argparse.ArgumentParser(description=question)
     parser.add_argument(
         "--tiny", action="store_true", help="smallest size: shows that the script runs, measures nothing"
@@ -67,6 +69,8 @@ def arguments(question: str, *, keeps_data: bool = False, takes_patterns: bool =
         parser.add_argument("--data", type=Path, help="folder that keeps the datasets; a temporary one by default")
     if takes_patterns:
         parser.add_argument("--patterns", type=int, help="most patterns of a scan; all by default")
+    if takes_seeds:
+        parser.add_argument("--seeds", type=int, help="how often the noise is drawn")
     return parser.parse_args()
 
 

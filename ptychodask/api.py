@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .distributed.cluster import Client
     from .io.create import create_dataset
     from .io.result import Result, open_result
+    from .jobs.advising import Advice
     from .jobs.doctor import Diagnosis
     from .jobs.importing.table import Imported
     from .jobs.plan import Plan
@@ -177,6 +178,24 @@ def simulate(path: str | Path, material: str, *, progress: Steps | bool | None =
 
     with live.steps(f"simulate {material}") as shown:
         return simulation.simulate(path, material, progress=shown, **options)
+
+
+def advise(material: str | Path, *, progress: Steps | bool | None = None, **options: Any) -> Advice:
+    """See :func:`ptychodask.jobs.advising.advise`; ``progress`` may be True for a bar, or False for nothing.
+
+    Examples
+    --------
+    >>> print(ptychodask.advise("zif-8", thickness_angstrom=34, dose_per_square_angstrom=100))
+    """
+    from .jobs import advising
+
+    check_process()
+    if callable(progress) or not _shows(progress):
+        return advising.advise(str(material), progress=progress if callable(progress) else None, **options)
+    from .viz import live
+
+    with live.steps(f"advise {material}") as shown:
+        return advising.advise(str(material), progress=shown, **options)
 
 
 def import_data(

@@ -86,7 +86,7 @@ class Iterated(Event):
     iteration: int
     """Updates that made the state; 0 is the start."""
     stage: str
-    """``fit``, or ``finish`` with all electrons."""
+    """``fit``, ``finish`` with all electrons, or before these ``geometry`` while that is refined."""
     loss: float
     """Nats per pattern (electrons for the amplitude residual)."""
     validation: float
@@ -129,6 +129,18 @@ class Restarted(Event):
     trouble: str
     damping: float
     """Of all steps from now on, relative to those of the job."""
+
+
+@dataclass(frozen=True)
+class Refined(Event):
+    """What is known of the geometry: what moves, once that is decided, and what was found."""
+
+    iteration: int
+    """Of the refinement, before the reconstruction."""
+    values: Mapping[str, Mapping[str, Any]]
+    """``{name: {"value", "sigma", "how"}}`` by the names of ``ptychodask calibrate --json``."""
+    settled: bool
+    """Is this what the reconstruction takes?"""
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
+from functools import singledispatchmethod
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -46,6 +47,7 @@ from distributed import Client, KilledWorker, LocalCluster
 from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError, get_address_host
 from distributed.security import Security
+from distributed.worker_state_machine import WorkerState
 
 from .._arguments import shown
 from .._errors import InputError
@@ -143,7 +145,8 @@ def connect(client: Any = None, waiting: Waiting | None = None, place: Place | N
 
 def _let_go(folders: Sequence[str] = ()) -> None:
     """A scheduler that closed, or never started, would be kept with all it knew, in what Dask remembers of two
-    functions: the dashboard for ever, its server until 128 handlers later; and so would the finders of its folders."""
+    functions: the dashboard for ever, its server until 128 handlers later; and so would the finders of its folders.
+    Python 3.13.0 keeps clients and workers' states in their methods that dispatch by type (cpython#127750)."""
     dashboard = sys.modules.get("distributed.dashboard.scheduler")
     if dashboard is not None:
         remembered = inspect.getclosurevars(dashboard.template_variables).nonlocals.get("cache")
@@ -151,6 +154,10 @@ def _let_go(folders: Sequence[str] = ()) -> None:
             remembered.clear()
     with suppress(AttributeError):  # private: another version may do without
         distributed.core._expects_comm.cache_clear()
+    for method in (*vars(Client).values(), *vars(WorkerState).values()):
+        kept = getattr(method, "_method_cache", None) if isinstance(method, singledispatchmethod) else None
+        if kept is not None:
+            kept.clear()
     for folder in folders:
         sys.path_importer_cache.pop(folder, None)
 

@@ -175,8 +175,12 @@ class Result:
 
         Row 0, the first of the scan, is on top: in the report, in a TIFF, in :meth:`plot` and ``phase.plot()``. Other
         arrays are plain xarray, which draws y upward: ``result.object[0].plot(yincrease=False)`` looks the same.
+
+        Of the spectral prior: lattice and residual, at or above 0 where the job says so (``object.positivity``).
         """
         values = phase_of(np.asarray(self.object.values)).sum(axis=0)
+        if self.described.prior and self.config.object.positivity:  # the residual, which has any sign, is fitted last
+            values = np.maximum(values, 0)
         coordinates = {name: self.object[name] for name in ("y", "x")}
         return Picture(values, coordinates, ("y", "x"), "phase", {"units": "rad", "long_name": "phase"})
 
@@ -219,10 +223,11 @@ class Result:
 
     @cached_property
     def residual(self) -> xr.DataArray | None:
-        """``(y, x)``: ``phase - lattice``, where defects are, in rad; None for other runs."""
+        """``(y, x)``: sum of the object's slices less the lattice, where defects are, in rad; None for other runs."""
         if self.lattice is None:
             return None
-        return Picture((self.phase - self.lattice).rename("residual").assign_attrs(units="rad", long_name="residual"))
+        values = self.object.sum("slice") - self.lattice
+        return Picture(values.rename("residual").assign_attrs(units="rad", long_name="residual"))
 
     @cached_property
     def information(self) -> xr.DataArray | None:
@@ -264,6 +269,14 @@ class Result:
         Options that this version does not know, because a later one wrote them, are left out with a warning.
         """
         return stored_config(self.described.config, self.path, self.described.writer)
+
+    @cached_property
+    def geometry(self) -> dict[str, dict[str, Any]]:
+        """``{name: {"value", "sigma", "how"}}`` by the names of ``ptychodask calibrate --json``.
+
+        What was refined with the image; empty where nothing was.
+        """
+        return dict(json.loads(self.described.geometry).get("values", {}))
 
     @cached_property
     def history(self) -> History:

@@ -10,6 +10,7 @@ from ..analysis.sampling import check_geometry
 from ..io.dataset import dataset_info
 from ..io.source import source_of
 from .experiment import Experiment
+from .geometry import check_refinement
 
 
 def check(experiment: Experiment) -> list[str]:
@@ -33,6 +34,7 @@ def check(experiment: Experiment) -> list[str]:
             f"solver.rounds_per_iteration = {rounds} is more than the scan's {blocks} blocks:"
             f" use at most {blocks}, or smaller blocks (engine.block)"
         )
+    check_refinement(config, experiment.microscope, experiment.tile_side is not None)
     side = experiment.tile_side
     if config.probe.mode_power * (config.probe.modes - 1) >= 1:
         raise InputError(

@@ -13,9 +13,10 @@ from ..analysis.sampling import SamplingReport, sampling_report
 from ..io.dataset import DatasetInfo, dataset_facts
 from ..io.selected import positions_of
 from ..model.blocks import Block, Box, boxes_of, joined_shards, make_blocks
-from ..model.config import LARGEST_TILE, JobConfig
+from ..model.config import AUTO_OBJECT_GIB, LARGEST_TILE, JobConfig
 from ..model.optics import Microscope, defocus_of
 from ..model.prior import Spectral
+from ..model.refining import Refine, Refined
 from ..model.scan import Canvas, make_canvas
 from ..model.tiles import Rect, Tile, make_tiles
 from ..physics.constraints import (
@@ -28,6 +29,7 @@ from ..physics.constraints import (
     reach_of,
 )
 from ..physics.views import windows_of
+from .geometry import refine_rules, room_to_move
 
 THINNEST = 0.5
 """Angstrom. The potential of an atom is about 1 angstrom deep: thinner slices divide atoms, and are work and unknowns
@@ -48,6 +50,10 @@ class Experiment:
 
     info: DatasetInfo
     config: JobConfig
+    geometry: Refined | None = None
+    """What was found of it, in place of what the dataset says."""
+    refines: bool = False
+    """Is it being refined?"""
 
     # -- microscope and specimen -------------------------------------------------------------------------------------
 
@@ -55,10 +61,12 @@ class Experiment:
     def microscope(self) -> Microscope:
         """The dataset's microscope with what the job replaces."""
         microscope, defocus = self.info.microscope, self.config.probe.defocus_angstrom
-        if defocus is None:
-            return microscope
-        c10 = 0.0 - defocus_of(defocus, "probe.defocus_angstrom")
-        return replace(microscope, aberrations={**microscope.aberrations, "C10": c10})
+        replaced: dict[str, float] = {}
+        if defocus is not None:
+            replaced["C10"] = 0.0 - defocus_of(defocus, "probe.defocus_angstrom")
+        if self.geometry is not None:
+            replaced |= self.geometry.aberrations
+        return replace(microscope, aberrations={**microscope.aberrations, **replaced}) if replaced else microscope
 
     @property
     def thickness(self) -> float | None:
@@ -119,7 +127,12 @@ class Experiment:
     @cached_property
     def _placed(self) -> tuple[Canvas, np.ndarray]:
         pixels, wavelength = self.info.detector.pixels, self.microscope.wavelength
-        return make_canvas(positions_of(self.info), pixels, self.info.detector.pixel_angstrom(wavelength))
+        positions, pixel = positions_of(self.info), self.info.detector.pixel_angstrom(wavelength)
+        if self.geometry is not None:
+            positions = self.geometry.placed(positions)
+        if self.refines:
+            return make_canvas(positions, pixels, pixel, 4 + room_to_move(self.config, positions, pixel))
+        return make_canvas(positions, pixels, pixel)
 
     @property
     def canvas(self) -> Canvas:
@@ -130,6 +143,14 @@ class Experiment:
     def centres(self) -> np.ndarray:
         """Positions [J, 2] in canvas pixels."""
         return self._placed[1]
+
+    @cached_property
+    def refine(self) -> Refine | None:
+        """What moves of the geometry while it is refined."""
+        if not self.refines:
+            return None
+        pixels = self.info.detector.pixels
+        return refine_rules(self.config, self.info, self.microscope, self.canvas, self.centres, pixels)
 
     @property
     def object_dtype(self) -> np.dtype:
@@ -202,9 +223,10 @@ class Experiment:
         With a bound on memory, the largest side whose tile with its halo takes a quarter of it, so that a worker can
         hold some tiles besides what is on its way.
         """
-        bound, n = self.config.engine.object_gib, self.info.detector.pixels
-        if self.config.engine.tile_pixels is not None or bound is None:
-            return self.config.engine.tile_pixels
+        engine, n = self.config.engine, self.info.detector.pixels
+        bound = AUTO_OBJECT_GIB if engine.object_gib == "auto" else engine.object_gib
+        if engine.tile_pixels is not None or bound is None:
+            return engine.tile_pixels
         # object and anchor of the state that is looked at, of the next and of the best; gradient and direction;
         # illumination and weight, which are real, and as much in a merge; benchmarks/tiles.py: 49 bytes for phases
         pixel_bytes = self.slices * (8 * self.object_dtype.itemsize + 4 * 4)

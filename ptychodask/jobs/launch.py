@@ -36,6 +36,7 @@ from .observers import Reporter
 from .places import check_places, other_processors
 from .plan import check_fits
 from .recipe import Recipe
+from .refine import refined
 from .run import Run, history, survey
 from .showing import Showing, showing
 
@@ -246,11 +247,13 @@ def _recipe(launch: Launch, client: Client) -> Recipe:
 
 def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) -> None:
     launch.report.go_on(log.warnings)
-    run = Run(client, launch.experiment, launch.folder, recipe, log, launch.report)
-    with showing(client, run, launch.report) as shown:
+    runs = [Run(client, launch.experiment, launch.folder, recipe, log, launch.report)]
+    with showing(client, lambda: runs[-1], launch.report) as shown:
         launch.report(_opening(launch, recipe, client, shown))
         _warn(launch, client, recipe)
-        _to_the_end(launch, run, name)
+        launch, recipe = _refined(launch, client, recipe)
+        runs.append(Run(client, launch.experiment, launch.folder, recipe, log, launch.report))
+        _to_the_end(launch, runs[-1], name)
     launch.folder.remove()
 
 
@@ -283,6 +286,19 @@ def _to_the_end(launch: Launch, run: Run, name: str) -> None:
         if isinstance(error, DivergenceError) or not launch.folder.checkpoints():
             launch.folder.remove()  # nothing worth resuming
         raise
+
+
+def _refined(launch: Launch, client: Client, recipe: Recipe) -> tuple[Launch, Recipe]:
+    """With the geometry found first, where the job wants that; a run that is resumed knows it."""
+    try:
+        with _explained(launch):
+            found = refined(client, launch.folder, recipe, launch.report)
+    except KeyboardInterrupt:
+        launch.report(Checkpointed(0))
+        raise
+    if found is not recipe:
+        launch.folder.write_json("recipe.json", asdict(found))
+    return replace(launch, experiment=replace(launch.experiment, geometry=found.geometry)), found
 
 
 def _store(launch: Launch, run: Run, state: Any, recipe: Recipe, name: str) -> None:
@@ -330,6 +346,16 @@ def _opening(launch: Launch, recipe: Recipe, client: Client, shown: Showing) -> 
     )
 
 
+def _geometry(recipe: Recipe) -> dict[str, str]:
+    """What was found of the geometry."""
+    its = recipe.geometry
+    return (
+        {}
+        if its is None
+        else {"geometry": json.dumps({"matrix": its.matrix, "aberrations": its.aberrations, "values": its.values})}
+    )
+
+
 def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
     """What the result says of how it was made."""
     dataset, log, damaged = launch.dataset, run.log, run.recipe.damaged
@@ -355,6 +381,7 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "energy_ev": dataset.microscope.energy_ev,
         "semi_angle_mrad": dataset.microscope.semi_angle_mrad,
         "defocus_angstrom": launch.experiment.microscope.defocus_angstrom,
+        **_geometry(run.recipe),
         "remarks": json.dumps(list(launch.remarks)),
         "warnings": json.dumps(log.warnings),
     }

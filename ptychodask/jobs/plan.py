@@ -101,6 +101,17 @@ class Plan:
         return self.footprint.config.solver.iterations
 
     @property
+    def information_passes(self) -> int:
+        """Further passes over the patterns, in which the spectral prior measures the information."""
+        spectral = self.footprint.experiment.spectral
+        return 0 if spectral is None else sum(spectral.informs(i) for i in range(self.iterations))
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run at most; NaN where nothing was measured. A further pass is taken as a whole iteration."""
+        return self.seconds_per_iteration * (self.iterations + self.information_passes)
+
+    @property
     def seconds_per_iteration(self) -> float:
         """From the measured run; NaN without one.
 
@@ -167,12 +178,14 @@ class Plan:
             free = f"at least, of {size(self.device_available)} free"
             rows.append(("device memory", size(self.device_memory), free, self.device_memory <= self.device_available))
         if self.speed is not None:
-            each, total = self.seconds_per_iteration, self.seconds_per_iteration * self.iterations
+            each, total = self.seconds_per_iteration, self.seconds
+            besides = counted(self.information_passes, "pass", "passes")
+            besides = f" and {besides} for the information" if self.information_passes else ""
             threads = counted(self.speed.threads, "thread")
             measured = f"{self.speed.pattern_rate:.4g} patterns per second on {threads}, measured"
             measured += "; without what sending frames takes" if shapes.tiles else ""
             rows.append(("time per iteration", f"{each:.3g} s", measured, None))
-            rows.append(("time in all", f"{total:.3g} s", f"for {self.iterations} iterations, the most", None))
+            rows.append(("time in all", f"{total:.3g} s", f"for {self.iterations} iterations{besides}, the most", None))
         rows.append(("checkpoint", size(shapes.state_bytes), "on disk, uncompressed", None))
         rows.append(("result", size(shapes.result_bytes), "on disk, uncompressed", None))
         return rows

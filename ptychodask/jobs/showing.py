@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +31,18 @@ class Showing:
 
 
 @contextmanager
-def showing(client: Any, run: Run, report: Reporter) -> Iterator[Showing]:
-    """Show a run on the dashboard while the context lasts, if its job wants that and the scheduler can."""
+def showing(client: Any, now: Callable[[], Run], report: Reporter) -> Iterator[Showing]:
+    """Show a run on the dashboard while the context lasts, if its job wants that and the scheduler can.
+
+    ``now`` gives the run as it is: a geometry that is found first makes another one of it.
+    """
+    run = now()
     status = describe(client)["dashboard"]
     tells, takers = run.config.engine.live_page and status is not None, report.picture_takers
     if not (tells or takers):
         yield Showing()
         return
-    page = Page(client, about(run, client), frame_of(run), lambda: run.newest, takers, tells)
+    page = Page(client, about(run, client), lambda: frame_of(now()), lambda: now().newest, takers, tells)
     remark = f"no live page on the scheduler's dashboard ({page.trouble}); the run goes on without"
     link = page_link(status, tab.NAME) if tells and not page.trouble else None
     report.add(page)

@@ -49,8 +49,8 @@ class Page:
     client : distributed.Client
     about : dict
         What stays: ``title``, ``patterns``, ``slices``, ...; plain values.
-    frame : Frame
-        What is shown of the object.
+    frame : callable
+        Gives what is shown of the object.
     newest : callable
         Gives the newest pass, whose state are futures of its tiles and of what they share, or None.
     takers : sequence of callable
@@ -68,7 +68,7 @@ class Page:
         self,
         client: Any,
         about: dict[str, Any],
-        frame: Frame,
+        frame: Callable[[], Frame],
         newest: Callable[[], Any],
         takers: Sequence[Callable[[Pictured], Any]] = (),
         tells: bool = True,
@@ -182,6 +182,7 @@ class Page:
     def _picture_of(self, state: Any) -> dict[str, Any]:
         """Made where tiles are, before blocks that wait; a worker's loss may make it take long."""
         submit = partial(self._client.submit, pure=False, priority=10)
-        pieces = [submit(piece, tile, self._frame, index) for index, tile in enumerate(state.tiles)]
-        made = submit(picture, pieces, state.shared, self._frame).result(timeout=PICTURE_SECONDS)
+        frame = self._frame()
+        pieces = [submit(piece, tile, frame, index) for index, tile in enumerate(state.tiles)]
+        made = submit(picture, pieces, state.shared, frame).result(timeout=PICTURE_SECONDS)
         return dict(made)

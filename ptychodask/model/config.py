@@ -8,7 +8,7 @@ import reprlib
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -19,8 +19,16 @@ from .place import Place
 from .presets import fill_from_preset
 
 SMALLEST_TILE = 16
+AUTO_OBJECT_GIB = 8.0
+"""GiB of a whole object with its workspace; not of this machine, because tiles change bits."""
 LARGEST_TILE = 8192
 """Side in pixels; a tile is a chunk of its files, and those have at most 2 GiB."""
+
+
+Refinable = Literal["defocus", "c12", "c21", "c30", "rotation", "scale", "asymmetry", "shear"]
+"""What of the geometry can be refined."""
+AUTO: tuple[Refinable, ...] = ("defocus", "c12", "rotation", "asymmetry", "shear")
+"""What is, where a job leaves it to us; the scale is as well known as the step, and mixes with the defocus."""
 
 
 class _Section(BaseModel):
@@ -108,6 +116,36 @@ class ProbeConfig(_Section):
     keep_power: bool = Field(True, description="hold the probe's power at the mean electrons per pattern")
     keep_aperture: bool = Field(True, description="hold the strongest mode inside the aperture")
     defocus_angstrom: float | None = Field(None, description="replaces the dataset's defocus (positive: underfocus)")
+
+
+class GeometryConfig(_Section):
+    """What of the geometry is found while the image forms."""
+
+    refine: Literal["none", "auto"] | tuple[Refinable, ...] = Field(
+        "none",
+        description="numbers that are refined from the patterns before the image is made: none, auto (those of defocus,"
+        ' c12, rotation, asymmetry and shear that the electrons can tell), or a list such as ["defocus", "c12"]',
+    )
+
+    @field_validator("refine", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """``defocus,c12`` from a command line; each name once."""
+        if isinstance(value, str) and value not in ("none", "auto"):
+            value = [part.strip() for part in value.split(",")]
+        if isinstance(value, str):
+            return value
+        try:
+            names = tuple(dict.fromkeys(value))
+        except TypeError:
+            names = ()
+        if wrong := [name for name in names if name not in get_args(Refinable)]:
+            close = difflib.get_close_matches(str(wrong[0]), get_args(Refinable), n=1)
+            hint = f": did you mean {close[0]}?" if close else f": known are {', '.join(get_args(Refinable))}"
+            raise ValueError(f"geometry.refine = {shown(wrong[0])} is nothing that can be refined{hint}")
+        if not names:
+            raise ValueError(f'geometry.refine = {shown(value)}: give none, auto, or a list such as ["defocus"]')
+        return names
 
 
 class SolverConfig(_Section):
@@ -223,11 +261,10 @@ class EngineConfig(_Section):
         " exchange frames; unset: as object_gib says",
         json_schema_extra=_CHANGES_BITS,
     )
-    object_gib: float | None = Field(
-        None,
-        gt=0,
+    object_gib: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
+        "auto",
         description="memory of a worker for the object and what is computed of it, GiB; an object that takes more is"
-        " kept in tiles; unset: every worker gets the whole object",
+        f" kept in tiles, a smaller one is whole on every worker; auto: {AUTO_OBJECT_GIB:g}",
         json_schema_extra=_CHANGES_BITS,
     )
     cache_gib: float = Field(4.0, ge=0, description="counts that one worker may keep or read ahead, GiB; 0: neither")
@@ -294,6 +331,7 @@ class JobConfig(_Section):
     data: DataConfig = DataConfig()
     object: ObjectConfig = ObjectConfig()
     probe: ProbeConfig = ProbeConfig()
+    geometry: GeometryConfig = GeometryConfig()
     solver: SolverConfig = SolverConfig()
     engine: EngineConfig = EngineConfig()
 
@@ -430,6 +468,7 @@ def _sections() -> Iterator[tuple[str, type[_Section]]]:
         ("data", DataConfig),
         ("object", ObjectConfig),
         ("probe", ProbeConfig),
+        ("geometry", GeometryConfig),
         ("solver", SolverConfig),
         ("engine", EngineConfig),
     )
@@ -437,7 +476,8 @@ def _sections() -> Iterator[tuple[str, type[_Section]]]:
 
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
+    # section, option and place in a list; not which member of a union was tried
+    name = ".".join(str(part) for at, part in enumerate(first["loc"]) if at < 2 or isinstance(part, int))
     if first["type"] == "extra_forbidden":
         known = option_names() if "." in name else [*option_names(), *(s for s, _ in _sections())]
         close = difflib.get_close_matches(name, known, n=1)
@@ -446,14 +486,17 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "value_error":  # one that says itself which options it is about
         return str(first["ctx"]["error"])
     message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{name} = {shown(first['input'])}: {message}{', or none' if _may_be_none(first['loc']) else ''}"
+    others = "".join(f", or {word}" for word in _words(first["loc"]) if repr(word) not in message)
+    return f"{name} = {shown(first['input'])}: {message}{others}"
 
 
-def _may_be_none(location: tuple[int | str, ...]) -> bool:
-    """May an option be unset, which text says as none?"""
+def _words(location: tuple[int | str, ...]) -> list[str]:
+    """What an option may be besides a number: its words, and none where it can be unset."""
     section = dict(_sections()).get(str(location[0])) if len(location) > 1 else None
     field = section.model_fields.get(str(location[1])) if section is not None else None
-    return field is not None and type(None) in get_args(field.annotation)
+    kinds = () if field is None or get_origin(field.annotation) is Literal else get_args(field.annotation)
+    words = [str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
+    return words + ["none"] * (type(None) in kinds)
 
 
 def commented_default(preset: str = "low-dose") -> str:

@@ -28,7 +28,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 SPECTRAL: dict[str, dict[str, Any]] = {
     # no blur, and no stopping early: six iterations, four with a smaller epsilon, three with all electrons
-    "object": {"blur_angstrom": 0.0, "positivity": False},
+    "object": {"blur_angstrom": 0.0},
     "solver": {"iterations": 13, "acceleration": False},
 }
 """Goes before a preset where the object's regularisation is spectral."""

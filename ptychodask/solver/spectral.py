@@ -15,7 +15,7 @@ windows (see ``windows``):
     R    = <|c_w|^2 / n_w>                         over all windows, by light: 1 where there is noise alone
     S    = max(R - 1, rho (R_ring - 1), 0) n       prior variance: at the peaks of a lattice what is measured there,
                                                   between them rho times the mean of the ring
-    y   <- F^T[S / (S + n_w) c_w]                  k = 0 of every window is left alone
+    y   <- max(0, F^T[S / (S + n_w) c_w])          k = 0 of every window is left alone; at or above 0 by the job's word
 
 The filter is linear and the same everywhere but for the noise, so nothing is invented in one window; a lattice that
 fills the field is averaged, and the figure of merit of such an image contains that average. The fixed point does not

@@ -216,8 +216,11 @@ class TiledLsqMl:
         rows, columns = work.inside(model.corner)
         if move.filter is not None:
             along = self._spectral_move(index, model, sums, brightest, move.filter)
-            object_ = constrain(stepped(state.object, steps, along), constraints)
-            return TileState(object_, state.object if move.filter.adds else object_)
+            object_ = stepped(state.object, steps, along)
+            if move.filter.adds:
+                return TileState(object_, state.object)
+            object_ = constrain(object_, constraints)
+            return TileState(object_, object_)
         along = precondition(problem, sums.gradient, sums.illumination, brightest)
         anchor = self._on_core(
             index, constrain(stepped(model.object[:, rows, columns], steps, along), constraints)

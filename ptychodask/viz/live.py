@@ -21,8 +21,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from .._geometry import geometry_lines
 from .._tables import counted
-from ..events import Checkpointed, Finished, Iterated, Restarted, Started, Waiting, Warned
+from ..events import Checkpointed, Finished, Iterated, Refined, Restarted, Started, Waiting, Warned
 
 console = Console(highlight=False, markup=False)  # a path may hold brackets
 LINES = 20
@@ -176,12 +177,19 @@ class Reconstruction:
         self._view.show("reconstruct", 0, self._iterations)
 
     def iterated(self, event: Iterated) -> None:
+        if event.stage == "geometry":
+            self._view.show("geometry", event.iteration, int((event.more or {})["of"]), f"loss {event.loss:.4f}")
+            return
         if event.stage == "fit" and event.iteration == 0:
             return
         self._done = event.iteration if event.stage == "fit" else self._done + 1
         held = "" if math.isnan(event.validation) else f"  validation {event.validation:.4f}"
         finish = "  all electrons" if event.stage == "finish" else ""
         self._view.show("reconstruct", self._done, self._iterations, f"loss {event.loss:.4f}{held}{finish}")
+
+    def refined(self, event: Refined) -> None:
+        for line in geometry_lines(event.values):
+            console.print(f"geometry: {line}" if event.settled else f"geometry at the start: {line}", soft_wrap=True)
 
     def restarted(self, event: Restarted) -> None:
         console.print(

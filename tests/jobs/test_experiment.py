@@ -13,6 +13,7 @@ from tiny_scan import MICROSCOPE, N, bits, write_scan
 import ptychodask
 from ptychodask import InputError, JobConfig
 from ptychodask.io.dataset import dataset_info
+from ptychodask.jobs import experiment
 from ptychodask.jobs import recipe as recipes
 from ptychodask.jobs.build import build_algorithm, initial_state
 from ptychodask.jobs.checks import check, doubts
@@ -294,6 +295,19 @@ def test_an_object_that_exceeds_a_workers_memory_is_kept_in_tiles(wide, kind, pi
     least = float(str(error.value).rsplit(" ", 1)[1])
     assert least == pytest.approx(4 * (32 + halo) ** 2 * pixel_bytes / 2**30, rel=0.01)
     assert Experiment(wide, job()).tile_side is None
+
+
+def test_nobody_has_to_ask_for_tiles(wide, monkeypatch):
+    """A fixed bound decides, whatever the machine and the workers, because tiles change bits."""
+    assert job().engine.object_gib == "auto" and Experiment(wide, job()).tile_side is None
+    monkeypatch.setattr(experiment, "AUTO_OBJECT_GIB", 0.01)
+    assert Experiment(wide, job(object={"slices": 8, "thickness_angstrom": 40.0})).tile_side is not None
+    whole = {"object": {"slices": 8, "thickness_angstrom": 40.0}, "engine": {"object_gib": "none"}}
+    assert Experiment(wide, job(**whole)).tile_side is None
+    with pytest.raises(InputError, match=r"engine\.object_gib = 'much': .*number.*, or auto, or none$"):
+        job(engine={"object_gib": "much"})
+    with pytest.raises(InputError, match=r"engine\.object_gib = 0: input should be greater than 0, or auto, or none$"):
+        job(engine={"object_gib": 0})
 
 
 def test_tiles_are_remarked(wide):

@@ -293,3 +293,14 @@ def test_memory_is_predicted_and_rather_too_high(tmp_path):
     taken = measured["peak"] - measured["base"]
     assert predicted > 200 * 2**20  # or it is noise
     assert taken / 1.2 < predicted < 2.5 * taken, (predicted / 2**20, taken / 2**20)
+
+
+def test_passes_for_the_information_are_counted(scan):
+    """The spectral prior takes one more at the start of each of its two stages."""
+    speed = Speed(2, 1000.0, 0.0, 0.0, 0.0)
+    plan = replace(planned(scan, {"object": {"regularisation": "spectral"}}), speed=speed)
+    assert (plan.iterations, plan.information_passes) == (13, 2)
+    assert plan.seconds == pytest.approx(15 * plan.seconds_per_iteration)
+    assert "for 13 iterations and 2 passes for the information, the most" in str(plan)
+    plain = replace(planned(scan, JOB), speed=speed)
+    assert plain.information_passes == 0 and "for 5 iterations, the most" in str(plain)

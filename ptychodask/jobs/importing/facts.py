@@ -14,7 +14,7 @@ from ...readers.reader import Reader
 OPTIONS = {
     "energy_ev": "--energy (keV; energy_ev)",
     "semi_angle_mrad": "--semi-angle (mrad; semi_angle_mrad)",
-    "angular_step_mrad": "--angular-step (mrad; angular_step_mrad: semi-angle over the bright disk's radius in pixels)",
+    "angular_step_mrad": "--angular-step (mrad; angular_step_mrad)",
     "scan_step_angstrom": "--step (angstrom; scan_step_angstrom)",
 }
 """What has to be known, and how it is given."""
@@ -51,7 +51,8 @@ def gather(given: Mapping[str, Any], reader: Reader) -> dict[str, Fact]:
         energy = number(facts["energy_ev"].value, "energy_ev", "the beam energy in eV (300 kV is 300e3)", 1e3, 5e6)
         step = frequency.value * wavelength(energy) * 1e3
         facts["angular_step_mrad"] = Fact(step, f"the file: {frequency.value:.4g} per angstrom times the wavelength")
-    if missing := [told for name, told in OPTIONS.items() if name not in facts]:
+    found_later = "angular_step_mrad"  # by the disk
+    if missing := [told for name, told in OPTIONS.items() if name not in facts and name != found_later]:
         said = ", ".join(f"{name} = {shown(facts[name].value)}" for name in OPTIONS if name in facts)
         raise InputError(f"the file does not say all ({said or 'nothing of these'}): give {', '.join(missing)}")
     facts.setdefault("defocus_angstrom", Fact(0.0, "missing"))
