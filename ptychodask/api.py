@@ -155,7 +155,8 @@ def _observers(progress: Any) -> Iterator[list[Any]]:
                 if live.console.is_jupyter:
                     from .live.notebook import Figures
 
-                    found.append(Figures())
+                    found.append(figures := Figures())
+                    stack.callback(figures.close)
                 found.append(stack.enter_context(live.reconstruction(warn)))
             elif not (one is None or isinstance(one, bool)):
                 found.append(observer_of(one))
