@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .model.scan import Detector as Detector
 
 _FUNCTIONS = (
+    "advise",
     "calibrate",
     "create_dataset",
     "defects",

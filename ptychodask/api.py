@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .distributed.cluster import Client
     from .io.create import create_dataset
     from .io.result import Result, open_result
+    from .jobs.advising import Advice
     from .jobs.doctor import Diagnosis
     from .jobs.importing.table import Imported
     from .jobs.plan import Plan
@@ -146,9 +147,18 @@ def _observers(progress: Any) -> Iterator[list[Any]]:
     from .jobs.observers import observer_of
 
     with ExitStack() as stack:
-        found = []
+        found: list[Any] = []
         for one in progress if isinstance(progress, list | tuple) else [progress]:
-            if not (one is None or isinstance(one, bool)):
+            if one == "live" and isinstance(one, str):
+                from .viz import live
+
+                if live.console.is_jupyter:
+                    from .live.notebook import Figures
+
+                    found.append(figures := Figures())
+                    stack.callback(figures.close)
+                found.append(stack.enter_context(live.reconstruction(warn)))
+            elif not (one is None or isinstance(one, bool)):
                 found.append(observer_of(one))
             elif _shows(one):
                 from .viz import live  # rich takes its time to import
@@ -168,6 +178,24 @@ def simulate(path: str | Path, material: str, *, progress: Steps | bool | None =
 
     with live.steps(f"simulate {material}") as shown:
         return simulation.simulate(path, material, progress=shown, **options)
+
+
+def advise(material: str | Path, *, progress: Steps | bool | None = None, **options: Any) -> Advice:
+    """See :func:`ptychodask.jobs.advising.advise`; ``progress`` may be True for a bar, or False for nothing.
+
+    Examples
+    --------
+    >>> print(ptychodask.advise("zif-8", thickness_angstrom=34, dose_per_square_angstrom=100))
+    """
+    from .jobs import advising
+
+    check_process()
+    if callable(progress) or not _shows(progress):
+        return advising.advise(str(material), progress=progress if callable(progress) else None, **options)
+    from .viz import live
+
+    with live.steps(f"advise {material}") as shown:
+        return advising.advise(str(material), progress=shown, **options)
 
 
 def import_data(
@@ -227,8 +255,8 @@ def calibrate(
     output : path, optional
         Of a picture: disk, likelihood, phase.
     write : bool
-        Write positions and aberrations into the dataset, which a reconstruction then uses. Counts and recorded
-        positions stay as they are; the attribute ``calibration`` says what was found, and what was recorded.
+        Write scan, aberrations and the place of the disk into the dataset, which a reconstruction then uses. Counts and
+        recorded positions stay as they are; the attribute ``calibration`` says what was found, and what was recorded.
     thickness_angstrom : float, optional
         Of the specimen; by default what the dataset says.
     defocus_angstrom, c12_angstrom, phi12_rad, rotation_degrees, transpose, scale, asymmetry, shear : optional
@@ -421,8 +449,9 @@ def reconstruct(
         Who is told what happens. A function of one argument gets the events of :mod:`ptychodask.events`, an object
         those that it has a method for (``iterated(event)`` for :class:`~ptychodask.events.Iterated`). A function of two
         gets them as a name (``start``, ``iteration``, ``restart``, ``warning``, ``waiting``, ``finished``,
-        ``checkpoint``) and a dictionary of values. True shows a bar, or plain lines where a bar cannot move; False
-        nothing; by default a bar in a notebook or a terminal. Warnings that nobody takes are
+        ``checkpoint``, ``stored``) and a dictionary of values. True shows a bar, or plain lines where a bar cannot
+        move; ``"live"`` phase, spectrum, probe and losses as well, in a notebook (elsewhere the bar); False nothing;
+        by default a bar in a notebook or a terminal. Warnings that nobody takes are
         :class:`ptychodask.PtychodaskWarning`. What an observer raises stops the run; :func:`resume` goes on.
 
     Returns

@@ -75,6 +75,8 @@ class Started(Event):
     """How counts are cached: ``events`` or a dense type."""
     pattern_bytes: float
     """Mean bytes of a pattern in it."""
+    page: str | None = None
+    """Address of the live page of this run, beside Dask's dashboard."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Iterated(Event):
     iteration: int
     """Updates that made the state; 0 is the start."""
     stage: str
-    """``fit``, or ``finish`` with all electrons."""
+    """``fit``, ``finish`` with all electrons, or before these ``geometry`` while that is refined."""
     loss: float
     """Nats per pattern (electrons for the amplitude residual)."""
     validation: float
@@ -127,6 +129,36 @@ class Restarted(Event):
     trouble: str
     damping: float
     """Of all steps from now on, relative to those of the job."""
+
+
+@dataclass(frozen=True)
+class Refined(Event):
+    """What is known of the geometry: what moves, once that is decided, and what was found."""
+
+    iteration: int
+    """Of the refinement, before the reconstruction."""
+    values: Mapping[str, Mapping[str, Any]]
+    """``{name: {"value", "sigma", "how"}}`` by the names of ``ptychodask calibrate --json``."""
+    settled: bool
+    """Is this what the reconstruction takes?"""
+
+
+@dataclass(frozen=True)
+class Stored(Event):
+    """A checkpoint was stored on the way."""
+
+    iteration: int
+    stage: str
+    """``fit`` or ``finish``."""
+
+
+@dataclass(frozen=True)
+class Pictured(Event):
+    """A picture of the newest state, made because an observer has ``wants_pictures = True``; in a thread of its own."""
+
+    iteration: int
+    picture: Mapping[str, Any]
+    """See :func:`ptychodask.live.picture.picture`."""
 
 
 @dataclass(frozen=True)

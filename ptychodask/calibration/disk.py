@@ -65,7 +65,7 @@ class Disk:
         return np.stack([self.centre[0] + reach * np.sin(angle), self.centre[1] + reach * np.cos(angle)], axis=1)
 
 
-def fit_disk(pattern: np.ndarray, used: np.ndarray, patterns: int = 1) -> Disk:
+def fit_disk(pattern: np.ndarray, used: np.ndarray, patterns: int = 1, smear: np.ndarray | None = None) -> Disk:
     """Find the disk.
 
     Parameters
@@ -76,6 +76,9 @@ def fit_disk(pattern: np.ndarray, used: np.ndarray, patterns: int = 1) -> Disk:
         Pixels to use.
     patterns : int
         How many, for the level per pattern.
+    smear : array [S, 3], optional
+        Places (y, x) of the disk from its mean in pixels, and their weights, over which the patterns were added: taken
+        for a softer edge, these would make the disk too large.
 
     Raises
     ------
@@ -95,11 +98,15 @@ def fit_disk(pattern: np.ndarray, used: np.ndarray, patterns: int = 1) -> Disk:
     values, v, u = pattern[near].astype(np.float64), y[near].astype(np.float64), x[near].astype(np.float64)
     top = float(np.median(pattern[lit]))
 
+    places = np.array([[0.0, 0.0, 1.0]]) if smear is None else smear
+
     def model(p: np.ndarray) -> np.ndarray:
-        dy, dx = v - p[0], u - p[1]
+        return p[4] * sum(w * lit_part(p, v - y - p[0], u - x - p[1]) for y, x, w in places) + p[5]
+
+    def lit_part(p: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> np.ndarray:
         away = np.hypot(dy, dx)
         ring = p[2] * (1 + _ripple(dy / np.maximum(away, 1e-9), dx / np.maximum(away, 1e-9), p[6], p[7]))
-        return p[4] * aperture(away - ring + p[2], np.zeros(1), p[2], p[3]) ** 2 + p[5]
+        return np.asarray(aperture(away - ring + p[2], np.zeros(1), p[2], p[3]) ** 2)
 
     noise = np.sqrt(np.maximum(values, 0.02 * top) + 1)
     low, high = (

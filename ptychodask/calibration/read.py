@@ -19,6 +19,7 @@ from ..io.source import ZarrBlocks, source_of
 from ..model.blocks import Block, Box, make_blocks
 from ..model.place import Place
 from .bright_field import Bins, binned
+from .descan import moments
 
 MOST_BYTES = 2**29
 """Of the bright field in memory; twice as many while it is put together."""
@@ -45,6 +46,8 @@ class BrightField:
         How many these are.
     box : (y0, y1, x0, x1)
         Part of the scan that was read.
+    moments : float64 array [J, 3]
+        Electrons about the disk, and these times their pixel (y, x) from zero angle.
     """
 
     electrons: np.ndarray
@@ -52,6 +55,7 @@ class BrightField:
     pattern: np.ndarray
     patterns: int
     box: Box
+    moments: np.ndarray
 
     @property
     def scan_shape(self) -> tuple[int, int]:
@@ -64,16 +68,29 @@ def blocks_of(info: DatasetInfo) -> tuple[Block, ...]:
     return make_blocks(info.scan_shape, info.shard, selection=info.selection)
 
 
-def glance(info: DatasetInfo) -> tuple[np.ndarray, int]:
-    """Sum [N, N] of a few strips spread over the scan, zero angle in the centre, and of how many patterns."""
-    source, blocks = source_of(info), blocks_of(info)
-    pattern, patterns = np.zeros((info.detector.pixels,) * 2), 0
-    for b in sorted({round(k * (len(blocks) - 1) / (GLANCES - 1)) for k in range(GLANCES)}):
-        strips = blocks[b].strips(source.rows)
-        strip = strips[len(strips) // 2]
-        pattern += source.dense(strip).sum(axis=0, dtype=np.float64)
-        patterns += strip.size
-    return np.fft.fftshift(pattern), patterns
+def glance(info: DatasetInfo, inside: np.ndarray) -> tuple[np.ndarray, int, np.ndarray, np.ndarray]:
+    """A few strips spread over the scan: sum of their patterns [N, N], zero angle in the centre, how many these are,
+    their rows and columns in the stored scan [B, 2], and their moments [B, 3] within ``inside`` [N, N]."""
+    source = source_of(info)
+    strips = [strip for block in blocks_of(info) for strip in block.strips(source.rows)]
+    pattern = np.zeros((info.detector.pixels,) * 2)
+    rows, columns = stored(info)
+    places, found = [], []
+    for s in sorted({round(k * (len(strips) - 1) / (GLANCES - 1)) for k in range(GLANCES)}):
+        strip = strips[s]
+        counts = source.dense(strip)
+        pattern += counts.sum(axis=0, dtype=np.float64)
+        found.append(moments(counts, inside))
+        y, x = np.divmod(strip.flat(info.scan_shape), info.scan_shape[1])
+        places.append(np.stack([rows[y], columns[x]], axis=1))
+    return np.fft.fftshift(pattern), sum(map(len, found)), np.concatenate(places), np.concatenate(found)
+
+
+def stored(info: DatasetInfo) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of rows and columns in the stored scan."""
+    if info.selection is not None:
+        return np.array(info.selection.rows), np.array(info.selection.columns)
+    return np.arange(info.scan_shape[0]), np.arange(info.scan_shape[1])
 
 
 def middle(scan_shape: tuple[int, int], bins: int, itemsize: int = 4, most: int = MOST_BYTES) -> Box:
@@ -84,7 +101,12 @@ def middle(scan_shape: tuple[int, int], bins: int, itemsize: int = 4, most: int 
 
 
 def read_bright_field(
-    info: DatasetInfo, bins: Bins, client: Any = None, workers: int | None = None, progress: Steps | None = None
+    info: DatasetInfo,
+    bins: Bins,
+    client: Any = None,
+    workers: int | None = None,
+    progress: Steps | None = None,
+    inside: np.ndarray | None = None,
 ) -> BrightField:
     """Read the scan once.
 
@@ -96,21 +118,26 @@ def read_bright_field(
         Where to read: a client, or so many local processes, or threads of this process.
     progress : callable, optional
         Called with a label, the number of finished and of all steps.
+    inside : bool array [N, N], optional
+        Pixels for the moments, corner-centred; those of the bins by default.
     """
+    inside = bins.label < bins.number if inside is None else inside
     # counts of one byte cannot outgrow two bytes in a bin
     kind = np.dtype(np.uint16 if info.dtype == "uint8" and bins.side <= 16 else np.float32)
     box = middle(info.scan_shape, bins.number, kind.itemsize)
     y0, y1, x0, x1 = box
     blocks = [b for b in blocks_of(info) if b.y0 < y1 and b.y1 > y0 and b.x0 < x1 and b.x1 > x0]
     source, each = source_of(info), math.ceil(len(blocks) / PIECES)
-    calls = [(read_blocks, (source, blocks[i : i + each], bins, box, kind)) for i in range(0, len(blocks), each)]
+    calls = [
+        (read_blocks, (source, blocks[i : i + each], bins, box, kind, inside)) for i in range(0, len(blocks), each)
+    ]
     electrons = np.zeros(((y1 - y0) * (x1 - x0), bins.number), kind)
-    totals = np.full(len(electrons), np.nan)
+    totals, moved = np.full(len(electrons), np.nan), np.zeros((len(electrons), 3))
     pattern = np.zeros(bins.label.shape)
-    for place, found, total, its in _done(calls, client, workers, progress or (lambda label, done, of: None)):
-        electrons[place], totals[place] = found, total
+    for place, found, total, its, moment in _done(calls, client, workers, progress or (lambda label, done, of: None)):
+        electrons[place], totals[place], moved[place] = found, total, moment
         pattern += its
-    return BrightField(electrons, totals, np.fft.fftshift(pattern), sum(b.size for b in blocks), box)
+    return BrightField(electrons, totals, np.fft.fftshift(pattern), sum(b.size for b in blocks), box, moved)
 
 
 def _done(calls: Sequence[Any], client: Any, workers: int | None, progress: Steps) -> list[Any]:
@@ -136,18 +163,21 @@ def _done(calls: Sequence[Any], client: Any, workers: int | None, progress: Step
 
 
 def read_blocks(
-    source: ZarrBlocks, blocks: Sequence[Block], bins: Bins, box: Box, kind: np.dtype
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """On a worker: places [B] in the box, electrons in bins [B, K], totals [B] and the sum of the patterns [N, N]."""
-    places, electrons, totals, pattern = [], [], [], np.zeros(bins.label.shape)
+    source: ZarrBlocks, blocks: Sequence[Block], bins: Bins, box: Box, kind: np.dtype, inside: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """On a worker: places [B] in the box, electrons in bins [B, K], totals [B], the sum of the patterns [N, N], and
+    moments [B, 3]."""
+    places, electrons, totals, pattern, moved = [], [], [], np.zeros(bins.label.shape), []
     y0, y1, x0, x1 = box
     for block in blocks:
         for strip in block.strips(source.rows):
-            found, its, total = binned(source.read(strip), bins)
+            counts = source.read(strip)
+            found, its, total = binned(counts, bins)
             pattern += its
             y, x = (axis.ravel() for axis in np.mgrid[strip.y0 : strip.y1, strip.x0 : strip.x1])
-            inside = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
-            places.append(((y - y0) * (x1 - x0) + x - x0)[inside])
-            electrons.append(found[inside].astype(kind))
-            totals.append(total[inside])
-    return np.concatenate(places), np.concatenate(electrons), np.concatenate(totals), pattern
+            within = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
+            places.append(((y - y0) * (x1 - x0) + x - x0)[within])
+            electrons.append(found[within].astype(kind))
+            totals.append(total[within])
+            moved.append(moments(counts, inside)[within])
+    return np.concatenate(places), np.concatenate(electrons), np.concatenate(totals), pattern, np.concatenate(moved)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,17 +12,22 @@ import numpy as np
 
 from .. import _arguments as arguments
 from .._errors import InputError
-from ..io.dataset import DatasetInfo
+from ..io.centre import centre_of
+from ..io.dataset import DatasetInfo, placed
 from ..io.geometry import check_writable, write_geometry
-from ..io.selected import mask_of, positions_of
+from ..io.selected import positions_of
 from ..model.optics import ANGLES, COEFFICIENTS, LARGEST_FOCUS, defocus_of
 from ..physics.probe import aberration_phase
-from .bright_field import make_bins, make_spectrum, misfires
-from .disk import fit_disk
+from .bright_field import make_bins, make_spectrum, misfires, rows_of
+from .centring import as_stored, better, rough, smear_of, used_of
+from .descan import window
+from .disk import Disk, fit_disk
+from .drift import row_drift
 from .estimate import estimate
 from .geometry import geometry_of
-from .read import Steps, glance, read_bright_field
-from .table import Calibration, Value, values_of
+from .notes import doubts, drift_notes, notes_of
+from .read import Steps, read_bright_field, stored
+from .table import Calibration, values_of
 from .weak_phase import Optics
 
 SMALLEST_SCAN = 16
@@ -30,14 +36,10 @@ JITTER = 0.25
 """RMS distance in steps of positions from a raster up to which they are one."""
 EDGE = 1.5
 """Sides of a bin over which it sees the aperture's edge fall."""
+FROM_DISK = ("angular_step_from", "the disk")
+"""Attribute of a dataset whose angular step an import found by the disk and the semi-angle."""
 FITS = 1.2
 """Times the box of the patterns, the width of the probe up to which its defocus is looked for."""
-OFF = 0.02
-"""Relative difference of measured and recorded radius of the disk that is worth a note."""
-CERTAIN = 0.15
-"""Skewness of the phase below which the 180 degrees are a guess."""
-CLEAR = 25.0
-"""Nats by which a layout should win over the other."""
 
 
 def calibrate(
@@ -67,15 +69,16 @@ def calibrate(
             f" {SMALLEST_SCAN} are needed for its Fourier coefficients"
         )
     recorded = recorded_raster(info)
-    used = np.fft.fftshift(mask_of(info)) > 0
-    seen, glances = glance(info)
-    rough = fit_disk(seen, used, glances)
-    bins = make_bins(used, rough.centre, rough.radius)
-    field = read_bright_field(info, bins, client, workers, progress)
+    there, first = rough(as_stored(info))
+    used = used_of(there)
+    bins = make_bins(used, first.centre, first.radius)
+    about = window(info.detector.pixels, first.centre, first.radius, used)
+    field = read_bright_field(there, bins, client, workers, progress, about)
     odd = misfires(field.totals)
-    disk = fit_disk(field.pattern, used, field.patterns)
-    scope = info.microscope
-    dk = info.detector.angular_step_mrad * 1e-3 / scope.wavelength
+    disk = fit_disk(field.pattern, used, field.patterns, smear_of(there))
+    centring = better(there, field, disk, odd)
+    scope, angle = info.microscope, _angular_step(info, disk)
+    dk = angle * 1e-3 / scope.wavelength
     optics = Optics(
         scope.wavelength, disk.radius * dk, EDGE * bins.side * dk, _higher(scope.aberrations, scope.wavelength)
     )
@@ -85,7 +88,7 @@ def calibrate(
     found = estimate(
         spectrum,
         optics,
-        disk.radius * info.detector.angular_step_mrad * 1e-3,
+        disk.radius * angle * 1e-3,
         field.scan_shape,
         info.scan_step,
         bins.side * dk,
@@ -94,18 +97,44 @@ def calibrate(
         given=given,
         transpose=transpose,
     )
+    rows = rows_of(field.electrons, field.scan_shape, bins, disk.level, odd)
+    drift = row_drift(rows, field.scan_shape, spectrum, found.held.geometry, optics, info.scan_step)
+    if tuple(info.scan_shape) != field.scan_shape:  # of a part nobody knows how the other rows go on
+        drift = None
     said = _said(info, recorded)
-    values = values_of(disk, found, said, {name for name, value in known.items() if value is not None})
+    at_scan = replace(disk, centre=(float(centring.centre[0]), float(centring.centre[1])))
+    values = values_of(at_scan, found, said, {name for name, value in known.items() if value is not None})
     at = found.held.geometry
-    notes = [*_notes(info, values, found.skew, found.margin, int(odd.sum())), *_partly(info, field.scan_shape)]
+    notes = [
+        *notes_of(info, values, centring, angle),
+        *doubts(found.skew, found.margin, int(odd.sum())),
+        *drift_notes(drift),
+        *_partly(info, field.scan_shape),
+    ]
     mean = field.pattern / field.patterns
-    made = Calibration(info.path, values, tuple(notes), at, at.defocus + depth / 2, disk, found, mean, info.scan_step)
+    made = Calibration(
+        info.path, values, tuple(notes), at, at.defocus + depth / 2, disk, found, mean, info.scan_step, centring, drift
+    )
     if target is not None:
         affine = affine_of(info, made)
         aberrations = {**scope.aberrations, "C10": 0.0 - made.defocus_angstrom}
         aberrations |= {"C12": at.c12, "phi12": _stored_phi12(made)} if at.c12 >= 1e-3 else {"C12": 0.0, "phi12": 0.0}
-        write_geometry(target, affine, aberrations, {"values": made.as_dict(), "matrix": at.stored_matrix})
+        how: dict[str, Any] = {"values": made.as_dict(), "matrix": at.stored_matrix}
+        if drift is not None:
+            how["drift"] = {"rms": drift.rms, "sigma": drift.sigma, "nats": drift.nats, "how": "lattice, row by row"}
+        write_geometry(
+            target, affine, aberrations, how,
+            drift=None if drift is None or not drift.certain else drift.placed(at),
+            centre=centring.plane, angular_step_mrad=None if angle == info.detector.angular_step_mrad else angle,
+        )  # fmt: skip
     return made
+
+
+def _angular_step(info: DatasetInfo, disk: Disk) -> float:
+    """mrad per pixel: what was given, or what the disk shows where an import found it so, from fewer patterns."""
+    if info.attributes.get(FROM_DISK[0]) == FROM_DISK[1]:
+        return info.microscope.semi_angle_mrad / disk.radius
+    return info.detector.angular_step_mrad
 
 
 def affine_of(info: DatasetInfo, made: Calibration) -> np.ndarray:
@@ -127,7 +156,11 @@ def recorded_raster(info: DatasetInfo) -> np.ndarray:
     InputError
         If the positions are no raster.
     """
-    matrix, spread = _fitted(positions_of(info), info.scan_shape)
+    own = info.selection is not None and bool(info.selection.positions)
+    positions, affine = positions_of(info, recorded=True), info.attributes.get("scan_affine")
+    if affine is not None and not own:  # without what a calibration found of drift
+        positions = placed(positions, affine)
+    matrix, spread = _fitted(positions, info.scan_shape)
     step = min(info.scan_step)
     if not spread < JITTER * step or abs(np.linalg.det(matrix)) < 1e-3 * step**2:
         raise InputError(
@@ -199,6 +232,8 @@ def _said(info: DatasetInfo, recorded: np.ndarray) -> dict[str, float | bool]:
     """What the dataset says, in the axes of the patterns that its own positions mean."""
     at, aberrations, n = geometry_of(recorded), info.microscope.aberrations, info.detector.pixels
     angle = float(aberrations.get("phi12", 0.0))
+    known = centre_of(info.attributes, n)
+    y, x = (n // 2, n // 2) if known is None else known.at(*stored(info)).mean(axis=(0, 1))
     return {
         "defocus_angstrom": info.microscope.defocus_angstrom,
         "c12_angstrom": float(aberrations.get("C12", 0.0)),
@@ -208,8 +243,8 @@ def _said(info: DatasetInfo, recorded: np.ndarray) -> dict[str, float | bool]:
         "scale": at.scale,
         "asymmetry": at.asymmetry,
         "shear": at.shear,
-        "centre_y_pixels": float(n // 2),
-        "centre_x_pixels": float(n // 2),
+        "centre_y_pixels": float(y),
+        "centre_x_pixels": float(x),
         "semi_angle_pixels": info.microscope.semi_angle_mrad / info.detector.angular_step_mrad,
     }
 
@@ -218,37 +253,6 @@ def _stored_phi12(made: Calibration) -> float:
     """Angle of the astigmatism in the axes of the stored patterns: exchanging them mirrors it at 45 degrees."""
     angle = made.geometry.phi12
     return (math.pi / 2 - angle) % math.pi if made.geometry.transpose else angle
-
-
-def _notes(info: DatasetInfo, values: Mapping[str, Value], skew: float, margin: float, odd: int) -> list[str]:
-    found = []
-    n, step, angle = info.detector.pixels // 2, info.detector.angular_step_mrad, info.microscope.semi_angle_mrad
-    off = [float(values[f"centre_{axis}_pixels"].value) - n for axis in "yx"]
-    if math.hypot(*off) > 0.5:
-        found.append(
-            f"the disk is off centre by ({off[0]:+.2f}, {off[1]:+.2f}) pixels, which is taken into account here, but"
-            " not written: shift the patterns before a reconstruction"
-        )
-    radius, said = float(values["semi_angle_pixels"].value), angle / step
-    if abs(radius / said - 1) > OFF:
-        found.append(
-            f"the disk has a radius of {radius:.2f} pixels, semi_angle_mrad / angular_step_mrad = {said:.2f}: lengths"
-            f" here go with angular_step_mrad = {step:.4g}; if the semi-angle is certain,"
-            f" import again with {angle / radius:.4g}"
-        )
-    if skew < CERTAIN:
-        found.append(
-            f"the phase is hardly skewed ({skew:.2f}, {CERTAIN:g} is clear): rotation by 180 degrees with the other"
-            " sign of defocus and astigmatism fits as well; give --rotation or --defocus if one is known"
-        )
-    if margin < CLEAR:
-        found.append(
-            f"patterns as stored and transposed differ by {margin:.0f} nats only ({CLEAR:g} are clear): give"
-            " --transpose or --no-transpose if it is known"
-        )
-    if odd:
-        found.append(f"{odd} patterns with far too many electrons, or hardly any, were left out")
-    return found
 
 
 def _partly(info: DatasetInfo, read: tuple[int, int]) -> list[str]:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from .._tables import Row, table
+from .centring import Centring
 from .disk import Disk
+from .drift import Drift
 from .estimate import Estimate
 from .geometry import Geometry
 
@@ -58,7 +60,12 @@ class Calibration:
     defocus_angstrom : float
         That goes with it; at the entrance surface where the thickness is known, else at the middle of the specimen.
     disk, estimate, pattern, step
-        What the picture shows: the disk, the estimate, the mean pattern [N, N] and the nominal step (y, x) in angstrom.
+        What the picture shows: the disk, the estimate, the mean pattern [N, N], moved so that zero angle is in its
+        centre, and the nominal step (y, x) in angstrom.
+    centring : Centring
+        Where the disk is in stored patterns, and how it moves over the scan.
+    drift : Drift, optional
+        Of the rows of the scan; None where the specimen shows no lattice.
     """
 
     path: str
@@ -70,6 +77,8 @@ class Calibration:
     estimate: Estimate = field(repr=False)
     pattern: np.ndarray = field(repr=False)
     step: tuple[float, float] = (1.0, 1.0)
+    centring: Centring | None = field(default=None, repr=False)
+    drift: Drift | None = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> float | bool:
         return self.values[name].value

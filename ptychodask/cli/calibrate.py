@@ -21,7 +21,7 @@ def calibrate(
         Path | None, typer.Option("-o", "--output", help="Picture to write: .png, .pdf, .svg, .jpg, ...")
     ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Write positions and aberrations into the dataset; its counts stay.")
+        bool, typer.Option("--write", help="Write scan, focus and the disk's place into the dataset; its counts stay.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the values as JSON.")] = False,
     thickness: Annotated[
@@ -42,6 +42,9 @@ def calibrate(
     workers: Annotated[int | None, typer.Option(min=1, help="Local worker processes; threads by default.")] = None,
     scheduler: Annotated[str | None, typer.Option(help="Address of a running Dask scheduler.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
+    from_: Annotated[
+        Path | None, typer.Option("--from", help="Take what this result of the dataset refined, and look at no counts.")
+    ] = None,
 ) -> None:
     """Find disk, orientation, scan and focus from the counts, at about 100 electrons per pattern.
 
@@ -64,9 +67,14 @@ def calibrate(
         ptychodask calibrate scan.zarr --thickness 50 --write
 
         ptychodask calibrate scan.zarr --no-transpose --rotation -12 --json
+
+        ptychodask calibrate scan.zarr --from result.zarr --write
     """
     if scheduler is not None and workers is not None:
         raise InputError("--workers starts processes and --scheduler uses those of a cluster: give one of them")
+    if from_ is not None:
+        _take_back(data, from_, write, as_json)
+        return
     from contextlib import nullcontext
 
     from .. import api
@@ -94,6 +102,20 @@ def calibrate(
         typer.echo(json.dumps(made.as_dict(), indent=2))
         return
     _tell(made)
+    if write:
+        show.console.print(f"{data}: written, 'ptychodask reconstruct' uses it", soft_wrap=True)
+
+
+def _take_back(data: Path, result: Path, write: bool, as_json: bool) -> None:
+    from .._geometry import geometry_lines
+    from ..jobs.taken_back import take_back
+
+    values = take_back(data, result, write)
+    if as_json:
+        typer.echo(json.dumps(values, indent=2))
+        return
+    for line in geometry_lines(values):
+        show.console.print(line, soft_wrap=True)
     if write:
         show.console.print(f"{data}: written, 'ptychodask reconstruct' uses it", soft_wrap=True)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
+from .._geometry import geometry_lines
 from .._tables import Row, counted
 from ..viz import live
 from ..viz.live import console, steps
@@ -47,6 +48,8 @@ def summary(result: Any, figures: dict[str, Any]) -> str:
         parts.append(f"resolution {figures['resolution_angstrom']:.2f} Å ({figures['resolution_by']})")
     if figures.get("correlation_2.5A") is not None:
         parts.append(f"correlation with the truth {figures['correlation_2.5A']:.3f} at 2.5 Å")
+    if result.geometry:
+        parts.append(f"geometry {'; '.join(geometry_lines(result.geometry))}")
     if result.warnings:
         parts.append(counted(len(result.warnings), "warning"))
     seconds = sum(entry.seconds for entry in result.history)

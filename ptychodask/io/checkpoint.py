@@ -17,11 +17,12 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from .._errors import InputError
 from .._text import first_line
+from ..model.refining import Refining
 from ..model.state import Model, State, TileState
 from ..model.tiles import Rect
 from .address import Folder
 from .atomic import check_folder, discard, heal, left_of, remove, replacing, resolved
-from .described.checkpoint import StateArrays, StateAttributes
+from .described.checkpoint import RefiningOf, StateArrays, StateAttributes
 from .described.run import JobFile, RunFile
 from .described.store import GroupDocument
 from .documents import MOST_BYTES, MOST_VALUES, Damage, described, parse_json
@@ -30,7 +31,8 @@ from .lock import locked
 from .reading import array_at, check_files, open_group
 from .stores import writable
 
-_NAME = re.compile(r"iteration-(\d{6})\.zarr")
+_NAME = re.compile(r"(iteration|geometry)-(\d{6})\.zarr")
+"""Checkpoints of the reconstruction, and those of the refinement of the geometry before it."""
 _ARRAYS = frozenset({"object", "anchor", "probe", "positions"})
 _FILES = {"job.json": {"config", "fingerprint"}, "recipe.json": {"config"}, "log.json": {"entries"}}
 """Files of a run, and names that are in each."""
@@ -92,8 +94,34 @@ def _write_shared(group: zarr.Group, state: State) -> None:
             "damping": float(state.damping).hex(),
             "momentum": state.momentum,
             **_information(state),
+            **_geometry(state),
         }
     )
+
+
+def _geometry(state: State) -> dict[str, Any]:
+    at = state.geometry
+    if at is None:
+        return {}
+    vectors = {name: _hex(getattr(at, name)) for name in ("values", "information", "gains", "last", "trail")}
+    return {"geometry": {**vectors, "passes": at.passes, "free": at.free.tolist()}}
+
+
+def _hex(values: np.ndarray) -> list[Any]:
+    return [_hex(row) for row in values] if values.ndim > 1 else [float(value).hex() for value in values]
+
+
+def _refining(said: RefiningOf | None) -> Refining | None:
+    if said is None:
+        return None
+    count = len(said.values)
+
+    def rows(texts: tuple[tuple[str, ...], ...]) -> np.ndarray:
+        return np.array([float.fromhex(text) for row in texts for text in row]).reshape(-1, count)
+
+    values, gains, last = (rows((texts,))[0] for texts in (said.values, said.gains, said.last))
+    free = np.array(said.free, bool)
+    return Refining(values, rows(said.information), said.passes, gains, last, free, rows(said.trail))
 
 
 def _information(state: State) -> dict[str, list[str]]:
@@ -148,7 +176,7 @@ class _Stored:
         background, damping = float.fromhex(said.background), float.fromhex(said.damping)
         model = Model(object_, self.values("probe"), self.values("positions"), background, said.iteration)
         known = None if said.information is None else np.array([float.fromhex(t) for t in said.information])
-        return State(model, anchor, said.momentum, damping, known)
+        return State(model, anchor, said.momentum, damping, known, _refining(said.geometry))
 
 
 @contextmanager
@@ -181,13 +209,16 @@ def _array(group: zarr.Group, name: str) -> zarr.Array:
 class RunFolder:
     """Where a run keeps what it needs to resume, ``<result>.run`` beside the result, until the result is written.
 
-    ``job.json`` says what runs; ``log.json`` the history so far; ``iteration-NNNNNN.zarr`` are the checkpoints. Nothing
+    ``job.json`` says what runs; ``log.json`` the history so far; ``iteration-NNNNNN.zarr`` are the checkpoints,
+    ``geometry-NNNNNN.zarr`` those of the geometry before it. Nothing
     else is ever removed from it.
     """
 
     path: Path
     result: str = ""
     """Name of the result, where the path is not this name with ``.run``: a link led there."""
+    stage: str = "iteration"
+    """Whose checkpoints are meant: those of the reconstruction, or of its ``geometry``."""
 
     @classmethod
     def of(cls, result: str | Path) -> RunFolder:
@@ -316,12 +347,13 @@ class RunFolder:
 
     def checkpoint(self, iteration: int) -> str:
         """Path of the checkpoint after ``iteration`` updates."""
-        return str(self.path / f"iteration-{iteration:06d}.zarr")
+        return str(self.path / f"{self.stage}-{iteration:06d}.zarr")
 
     def checkpoints(self) -> list[int]:
         """Iterations that have a checkpoint, rising."""
         names = [p.name for p in self.path.iterdir()] if self.path.is_dir() else []
-        return sorted(int(m[1]) for name in names if (m := _NAME.fullmatch(name)))
+        found = (match for name in names if (match := _NAME.fullmatch(name)))
+        return sorted(int(match[2]) for match in found if match[1] == self.stage)
 
     def forget(self, iterations: Iterable[int]) -> None:
         """Remove these checkpoints."""

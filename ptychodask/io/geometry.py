@@ -1,6 +1,7 @@
-"""The geometry of a dataset, written into it afterwards: a map of its recorded positions, and aberrations.
+"""The geometry of a dataset, written into it afterwards: a map of its recorded positions, aberrations, and the place of
+the disk on the detector.
 
-Both are attributes in the one document of the group, which is replaced in one step: a reader finds the old geometry or
+All are attributes in the one document of the group, which is replaced in one step: a reader finds the old geometry or
 the new one, whole. Counts, mask and recorded positions are not touched, and the attribute ``calibration`` says what was
 found how, and what was recorded.
 """
@@ -20,12 +21,13 @@ from .._errors import InputError
 from ..model.optics import Microscope
 from .address import refuse_address
 from .atomic import hidden_beside, remove, resolved
+from .centre import NAME
 from .dataset import dataset_info
 from .described.dataset import DatasetAttributes
 from .documents import Damage, described
 
-KEPT = ("aberrations", "scan_affine")
-"""Attributes of which a calibration keeps what was recorded."""
+KEPT = ("aberrations", "angular_step_mrad")
+"""Attributes of which a calibration keeps what was recorded; of several calibrations the first one knows it."""
 
 
 def check_writable(path: str | Path) -> Path:
@@ -54,7 +56,14 @@ def check_writable(path: str | Path) -> Path:
 
 
 def write_geometry(
-    path: str | Path, affine: np.ndarray, aberrations: Mapping[str, float], calibration: Mapping[str, Any]
+    path: str | Path,
+    affine: np.ndarray,
+    aberrations: Mapping[str, float],
+    calibration: Mapping[str, Any],
+    *,
+    drift: np.ndarray | None = None,
+    centre: np.ndarray | None = None,
+    angular_step_mrad: float | None = None,
 ) -> None:
     """Write a geometry into a dataset.
 
@@ -67,6 +76,13 @@ def write_geometry(
         Krivanek coefficients, all of them.
     calibration : mapping
         How it was found: numbers, text, lists and dictionaries.
+    drift : array [scan_y, 2], optional
+        Of the rows, angstrom in the axes of the detector, added after the map. One that an earlier calibration wrote is
+        removed where there is none.
+    centre : array [2, 3], optional
+        Plane of the disk's centre, see :class:`ptychodask.io.centre.Centre`.
+    angular_step_mrad : float, optional
+        Of a detector pixel, if another one was found.
 
     Raises
     ------
@@ -78,18 +94,24 @@ def write_geometry(
     target = check_writable(path)
     document = json.loads((target / "zarr.json").read_bytes())
     attributes = document["attributes"]
-    before = (attributes.get("calibration") or {}).get("before")
-    if not isinstance(before, dict):  # of several calibrations the first one knows what was recorded
-        before = {name: attributes[name] for name in KEPT if name in attributes}
     microscope = Microscope(attributes["energy_ev"], attributes["semi_angle_mrad"], aberrations)
-    said = {
+    said: dict[str, Any] = {
         "aberrations": dict(microscope.aberrations),
         "scan_affine": np.asarray(affine, float).tolist(),
-        "calibration": {**arguments.plain(calibration, "calibration"), "before": before},
     }
+    if drift is not None:
+        said["row_drift"] = np.asarray(drift, float).tolist()
+    if centre is not None:
+        said[NAME] = np.asarray(centre, float).tolist()
+    if angular_step_mrad is not None:
+        said["angular_step_mrad"] = float(angular_step_mrad)
+    before = (attributes.get("calibration") or {}).get("before")
+    recorded = {name: attributes[name] for name in KEPT if name in said and name in attributes}
+    before = {**recorded, **(before if isinstance(before, dict) else {})}
+    said["calibration"] = {**arguments.plain(calibration, "calibration"), "before": before}
     text = json.dumps([attributes["fingerprint"], said], sort_keys=True).encode()
     said["fingerprint"] = hashlib.blake2b(text, digest_size=16).hexdigest()  # caches know a dataset by it
-    document["attributes"] = {**attributes, **said}
+    document["attributes"] = {**{k: v for k, v in attributes.items() if k != "row_drift"}, **said}
     try:  # nothing is written that would not open
         described(DatasetAttributes, document["attributes"], "zarr.json")
     except Damage as damage:

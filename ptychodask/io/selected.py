@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError
+from ..counts.shift import moved_mask
 from ..model.selection import Selection
 from .atomic import replacing
+from .centre import NAME, centre_of
 from .dataset import DatasetInfo, dataset_info, read_mask, read_positions
 
 
@@ -62,10 +64,31 @@ def positions_of(info: DatasetInfo, *, recorded: bool = False) -> np.ndarray:
 
 
 def mask_of(info: DatasetInfo) -> np.ndarray:
-    """Detector mask [N, N] float32, corner-centred, 1 = use."""
+    """Detector mask [N, N] float32, corner-centred, 1 = use.
+
+    Where a calibration moves patterns, a pixel is used that can be used in all of them.
+    """
     if info.selection is None or not info.selection.mask:
-        return read_mask(info.path)
-    return np.fft.ifftshift(_load(info.selection.mask)).astype(np.float32)
+        mask = read_mask(info.path)
+    else:
+        mask = np.fft.ifftshift(_load(info.selection.mask)).astype(np.float32)
+    centre = centre_of(info.attributes, info.detector.pixels)
+    if centre is None:
+        return mask
+    by = centre.moves(*(np.arange(n) for n in _stored_shape(info)))
+    if not (used := moved_mask(np.fft.fftshift(mask), by)).any():
+        raise InputError(f"{info.path}: {NAME} moves the patterns so far that no pixel is left: calibrate again")
+    return np.fft.ifftshift(used).astype(np.float32)
+
+
+def off_centre(info: DatasetInfo) -> tuple[float, float]:
+    """Distance (y, x) in pixels of the disk from zero angle that a calibration found, less moves by whole pixels."""
+    centre = centre_of(info.attributes, info.detector.pixels)
+    return (0.0, 0.0) if centre is None else centre.left(_stored_shape(info))
+
+
+def _stored_shape(info: DatasetInfo) -> tuple[int, int]:
+    return info.scan_shape if info.selection is None else dataset_info(info.path, whole=False).scan_shape
 
 
 def keep(selection: Selection | None, folder: Path) -> Selection | None:

@@ -17,9 +17,11 @@ from .._errors import InputError
 from .._numba import njit
 from .._text import first_line
 from ..counts.events import Events
+from ..counts.shift import moved
 from ..model.blocks import Block, Box
 from ..model.selection import Selection, runs
 from .address import Folder, Store, store_at
+from .centre import Centre, centre_of
 from .dataset import DatasetInfo
 from .described.store import ArrayDocument
 from .documents import told
@@ -32,8 +34,9 @@ SPARSE = 8
 
 
 def source_of(info: DatasetInfo) -> ZarrBlocks:
-    """The counts of what is used of a dataset."""
-    return ZarrBlocks(info.path, info.fingerprint, info.selection)
+    """The counts of what is used of a dataset, its patterns moved to where a calibration found their disk."""
+    centre = centre_of(info.attributes, info.detector.pixels)
+    return ZarrBlocks(info.path, info.fingerprint, info.selection, centre)
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class ZarrBlocks:
     """Of the counts in the store, see :func:`ptychodask.io.content.content_digest`."""
     selection: Selection | None = None
     """Blocks and boxes are counted within it."""
+    centre: Centre | None = None
+    """Where zero angle stands in the stored patterns; None: at N // 2."""
 
     @cached_property
     def key(self) -> str:
@@ -99,11 +104,22 @@ class ZarrBlocks:
 
     def read(self, block: Block) -> Events | np.ndarray:
         """Counts of a block, corner-centred: events where they are stored as bit planes and are few, else dense."""
+        return self._centred(block, self._read(block))
+
+    def _read(self, block: Block) -> Events | np.ndarray:
         try:
             counts = None if block.skip or self._layout is None else self._unpacked(self._layout, block)
         except (OSError, RuntimeError, ValueError):
             counts = None  # Zarr reads it after all, or says what is wrong
-        return self.dense(block) if counts is None else counts
+        return self._dense(block) if counts is None else counts
+
+    def _centred(self, block: Block, counts: Any) -> Any:
+        """Every pattern moved by whole pixels to where its disk belongs."""
+        if self.centre is None:
+            return counts
+        rows, columns = self._stored_rows[block.y0 : block.y1], self._stored_columns[block.x0 : block.x1]
+        by = np.delete(self.centre.moves(rows, columns).reshape(-1, 2), block.skip, axis=0)
+        return moved(counts, by, self.centre.pixels)
 
     def _unpacked(self, layout: Shards, block: Block) -> Events | np.ndarray:
         """As :meth:`read`, of shards in our layout, without Zarr."""
@@ -145,6 +161,9 @@ class ZarrBlocks:
         InputError
             If a chunk is damaged (its checksum does not fit) or missing: which one.
         """
+        return np.asarray(self._centred(block, self._dense(block)))
+
+    def _dense(self, block: Block) -> np.ndarray:
         box = (block.y0, block.y1, block.x0, block.x1)
         try:
             counts = self._box(box) if not block.skip and self.selection is None else self._around(block)
@@ -227,7 +246,8 @@ class ZarrBlocks:
 
     def __getstate__(self) -> dict[str, Any]:
         # the open array stays behind
-        return {"path": self.path, "fingerprint": self.fingerprint, "selection": self.selection}
+        kept = ("path", "fingerprint", "selection", "centre")
+        return {name: getattr(self, name) for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -8,9 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from .._errors import InputError
-from ..io.selected import mask_of
+from ..counts.padding import padded
+from ..io.dataset import DatasetInfo
+from ..io.selected import mask_of, off_centre
 from ..kernels import kernels_for
+from ..kernels.plain import Plain
 from ..model.optics import Microscope
+from ..model.refining import Refining
 from ..model.state import Model, State
 from ..physics.modes import hermite_modes
 from ..physics.probe import make_probe
@@ -30,9 +34,13 @@ SHARPER = 0.3
 def build_algorithm(recipe: Recipe) -> LsqMl:
     """The solver with its problem."""
     experiment = recipe.experiment
+    weights, n = mask_of(experiment.info), experiment.info.detector.pixels
+    stored = 0 if len(weights) == n else len(weights)
+    if stored:
+        weights = np.asarray(padded(weights[None], stored, n))[0]
     problem = Problem(
-        experiment.canvas, experiment.info.scan_shape, mask_of(experiment.info), _propagators(experiment),
-        recipe.mean_counts, _settings(experiment, recipe.hold_out),
+        experiment.canvas, experiment.info.scan_shape, weights, _propagators(experiment), recipe.mean_counts,
+        _settings(experiment, recipe.hold_out), stored,
     )  # fmt: skip
     solver = LsqMl(problem, _kernels(problem, recipe))
     if experiment.spectral is None:
@@ -43,6 +51,8 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
 
 
 def _kernels(problem: Problem, recipe: Recipe) -> Kernels:
+    if recipe.refines and recipe.backend == "cupy":  # the compiled ones for a device make no sums of the geometry
+        return Plain(problem, "cupy")
     return kernels_for(problem, recipe.backend, recipe.chains, recipe.device_batch)
 
 
@@ -87,7 +97,21 @@ def _settings(experiment: Experiment, hold_out: bool) -> Settings:
         probe_rules=probe_rules,
         rounds=solver.rounds_per_iteration,
         spectral=experiment.spectral,
+        refine=experiment.refine,
     )
+
+
+def _off_centre(info: DatasetInfo) -> np.ndarray | float:
+    """What moves the disk of a probe by the fraction of a pixel that is left where patterns moved by whole ones.
+
+    A factor exp(2 pi i f r / N) of the probe in every slice moves the pattern by f pixels; that the beam is not tilted
+    by so little makes no difference.
+    """
+    n, (y, x) = info.detector.pixels, off_centre(info)
+    if y == x == 0:
+        return 1.0
+    r = (np.arange(n) - n // 2) / n
+    return np.exp(2j * math.pi * (y * r[:, None] + x * r[None, :]))
 
 
 def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
@@ -103,7 +127,7 @@ def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
     experiment, n = recipe.experiment, algorithm.problem.pixels
     config = experiment.config
     object_ = np.zeros((algorithm.problem.slices, 0, 0), experiment.object_dtype)
-    probe = make_probe(experiment.microscope, n, experiment.canvas.pixel, 1.0)
+    probe = make_probe(experiment.microscope, n, experiment.canvas.pixel, 1.0) * _off_centre(experiment.info)
     # electrons that the mask hides are in the probe but not in the mean counts
     seen = float((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2 * algorithm.problem.weights).sum())
     if seen < 1e-3:
@@ -113,4 +137,6 @@ def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
         )
     modes = hermite_modes(probe * math.sqrt(recipe.mean_counts / seen), config.probe.modes, config.probe.mode_power)
     momentum = 0 if config.solver.acceleration else -1
-    return State(Model(object_, modes.astype(np.complex64), experiment.centres), object_, momentum)
+    model = Model(object_, modes.astype(np.complex64), experiment.centres)
+    refining = None if experiment.refine is None else Refining.begin(experiment.refine)
+    return State(model, object_, momentum, geometry=refining)

@@ -10,6 +10,7 @@ from ..analysis.sampling import check_geometry
 from ..io.dataset import dataset_info
 from ..io.source import source_of
 from .experiment import Experiment
+from .geometry import BEGINS, MOVES, check_refinement, pixels_of_stage, wanted
 
 
 def check(experiment: Experiment) -> list[str]:
@@ -33,6 +34,7 @@ def check(experiment: Experiment) -> list[str]:
             f"solver.rounds_per_iteration = {rounds} is more than the scan's {blocks} blocks:"
             f" use at most {blocks}, or smaller blocks (engine.block)"
         )
+    check_refinement(config, experiment.microscope, experiment.tile_side is not None)
     side = experiment.tile_side
     if config.probe.mode_power * (config.probe.modes - 1) >= 1:
         raise InputError(
@@ -44,6 +46,10 @@ def check(experiment: Experiment) -> list[str]:
         remarks.append("counts are stored in another layout: Zarr decodes them, which takes longer")
     if side is not None:
         remarks.append(f"the object is kept in tiles of at most {side} x {side} pixels")
+    if wanted(config):
+        padded = pixels_of_stage(info.detector.pixels, experiment.canvas.pixel)
+        told = f", with patterns padded to {padded} x {padded} pixels" if padded else ""
+        remarks.append(f"the geometry is refined in {BEGINS + MOVES} + {BEGINS} iterations before the image{told}")
     if config.object.slices is None:
         remarks.append(f"object.slices is unset: {_slices_told(slices, experiment.thickness)}")
     return remarks

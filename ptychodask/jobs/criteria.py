@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..analysis.survey import Lens, Look, lens
 from ..analysis.suspicion import Survey
-from ..io.selected import mask_of, positions_of
+from ..io.selected import mask_of, off_centre, positions_of
 from .experiment import Experiment
 
 
@@ -26,4 +26,5 @@ def survey_of(experiment: Experiment, look: Look) -> Survey:
         positions_of(info),
         info.scan_shape,
         experiment.thickness or 0.0,
+        off_centre(info),
     )

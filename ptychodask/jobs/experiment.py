@@ -16,6 +16,7 @@ from ..model.blocks import Block, Box, boxes_of, joined_shards, make_blocks
 from ..model.config import AUTO_OBJECT_GIB, LARGEST_TILE, JobConfig
 from ..model.optics import Microscope, defocus_of
 from ..model.prior import Spectral
+from ..model.refining import Refine, Refined
 from ..model.scan import Canvas, make_canvas
 from ..model.tiles import Rect, Tile, make_tiles
 from ..physics.constraints import (
@@ -28,6 +29,7 @@ from ..physics.constraints import (
     reach_of,
 )
 from ..physics.views import windows_of
+from .geometry import refine_rules, room_to_move
 
 THINNEST = 0.5
 """Angstrom. The potential of an atom is about 1 angstrom deep: thinner slices divide atoms, and are work and unknowns
@@ -48,6 +50,10 @@ class Experiment:
 
     info: DatasetInfo
     config: JobConfig
+    geometry: Refined | None = None
+    """What was found of it, in place of what the dataset says."""
+    refines: bool = False
+    """Is it being refined?"""
 
     # -- microscope and specimen -------------------------------------------------------------------------------------
 
@@ -55,10 +61,12 @@ class Experiment:
     def microscope(self) -> Microscope:
         """The dataset's microscope with what the job replaces."""
         microscope, defocus = self.info.microscope, self.config.probe.defocus_angstrom
-        if defocus is None:
-            return microscope
-        c10 = 0.0 - defocus_of(defocus, "probe.defocus_angstrom")
-        return replace(microscope, aberrations={**microscope.aberrations, "C10": c10})
+        replaced: dict[str, float] = {}
+        if defocus is not None:
+            replaced["C10"] = 0.0 - defocus_of(defocus, "probe.defocus_angstrom")
+        if self.geometry is not None:
+            replaced |= self.geometry.aberrations
+        return replace(microscope, aberrations={**microscope.aberrations, **replaced}) if replaced else microscope
 
     @property
     def thickness(self) -> float | None:
@@ -119,7 +127,12 @@ class Experiment:
     @cached_property
     def _placed(self) -> tuple[Canvas, np.ndarray]:
         pixels, wavelength = self.info.detector.pixels, self.microscope.wavelength
-        return make_canvas(positions_of(self.info), pixels, self.info.detector.pixel_angstrom(wavelength))
+        positions, pixel = positions_of(self.info), self.info.detector.pixel_angstrom(wavelength)
+        if self.geometry is not None:
+            positions = self.geometry.placed(positions)
+        if self.refines:
+            return make_canvas(positions, pixels, pixel, 4 + room_to_move(self.config, positions, pixel))
+        return make_canvas(positions, pixels, pixel)
 
     @property
     def canvas(self) -> Canvas:
@@ -130,6 +143,14 @@ class Experiment:
     def centres(self) -> np.ndarray:
         """Positions [J, 2] in canvas pixels."""
         return self._placed[1]
+
+    @cached_property
+    def refine(self) -> Refine | None:
+        """What moves of the geometry while it is refined."""
+        if not self.refines:
+            return None
+        pixels = self.info.detector.pixels
+        return refine_rules(self.config, self.info, self.microscope, self.canvas, self.centres, pixels)
 
     @property
     def object_dtype(self) -> np.dtype:

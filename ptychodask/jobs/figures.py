@@ -58,6 +58,7 @@ def report_data(result: Result) -> ReportData:
         fit=excess_figures(said.model_dump()),
         remarks={**attempt.remarks, **({"truth": remark} if remark else {})},
         information=result.information,
+        geometry=result.geometry,
     )
 
 

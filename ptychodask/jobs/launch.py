@@ -36,7 +36,9 @@ from .observers import Reporter
 from .places import check_places, other_processors
 from .plan import check_fits
 from .recipe import Recipe
+from .refine import refined
 from .run import Run, history, survey
+from .showing import Showing, showing
 
 PLACES = {"workers", "gpus", "scheduler"}
 """Options of the engine of which a job says one at most."""
@@ -245,7 +247,18 @@ def _recipe(launch: Launch, client: Client) -> Recipe:
 
 def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) -> None:
     launch.report.go_on(log.warnings)
-    launch.report(_opening(launch, recipe, client))
+    runs = [Run(client, launch.experiment, launch.folder, recipe, log, launch.report)]
+    with showing(client, lambda: runs[-1], launch.report) as shown:
+        launch.report(_opening(launch, recipe, client, shown))
+        _warn(launch, client, recipe)
+        launch, recipe = _refined(launch, client, recipe)
+        runs.append(Run(client, launch.experiment, launch.folder, recipe, log, launch.report))
+        _to_the_end(launch, runs[-1], name)
+    launch.folder.remove()
+
+
+def _warn(launch: Launch, client: Client, recipe: Recipe) -> None:
+    """Say what is doubtful about counts and workers."""
     if recipe.damaged:
         patterns, selection = math.prod(launch.dataset.scan_shape), launch.dataset.selection
         launch.report(Warned(damage_warning(launch.dataset.path, patterns, recipe.damaged, selection)))
@@ -253,7 +266,10 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
         unlike = other_processors(client, recipe.backend, recipe.processor)
     for text in (*filter(None, [unlike]), *launch.experiment.sampling.warnings, *recipe.suspicions):
         launch.report(Warned(text))
-    run = Run(client, launch.experiment, launch.folder, recipe, log, launch.report)
+
+
+def _to_the_end(launch: Launch, run: Run, name: str) -> None:
+    """Iterate, and write the result."""
     try:
         with _explained(launch, run):
             state, recipe = run.finish(run.fit())
@@ -270,7 +286,25 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
         if isinstance(error, DivergenceError) or not launch.folder.checkpoints():
             launch.folder.remove()  # nothing worth resuming
         raise
-    launch.folder.remove()
+
+
+def _refined(launch: Launch, client: Client, recipe: Recipe) -> tuple[Launch, Recipe]:
+    """With the geometry found first, where the job wants that; a run that is resumed knows it."""
+    try:
+        with _explained(launch):
+            found = refined(client, launch.folder, recipe, launch.report)
+    except KeyboardInterrupt:
+        launch.report(Checkpointed(0))
+        raise
+    except StoppedError:
+        raise
+    except Exception:
+        if not (launch.folder.checkpoints() or replace(launch.folder, stage="geometry").checkpoints()):
+            launch.folder.remove()  # nothing worth resuming
+        raise
+    if found is not recipe:
+        launch.folder.write_json("recipe.json", asdict(found))
+    return replace(launch, experiment=replace(launch.experiment, geometry=found.geometry)), found
 
 
 def _store(launch: Launch, run: Run, state: Any, recipe: Recipe, name: str) -> None:
@@ -303,17 +337,28 @@ def _explained(launch: Launch, run: Run | None = None) -> Iterator[None]:
         raise StoppedError(f"{trouble}; {'start it again' if run is None else _continue(launch, run)}") from error
 
 
-def _opening(launch: Launch, recipe: Recipe, client: Client) -> Started:
+def _opening(launch: Launch, recipe: Recipe, client: Client, shown: Showing) -> Started:
     return Started(
         patterns=math.prod(launch.dataset.scan_shape),
         electrons_per_pattern=float(launch.dataset.attributes["electrons_per_pattern"]),
         slices=launch.experiment.slices,
         modes=launch.job.probe.modes,
         iterations=launch.job.solver.iterations,
-        remarks=launch.remarks,
+        remarks=(*launch.remarks, *filter(None, [shown.remark])),
+        page=shown.link,
         container=recipe.container,
         pattern_bytes=recipe.pattern_bytes,
         **describe(client),
+    )
+
+
+def _geometry(recipe: Recipe) -> dict[str, str]:
+    """What was found of the geometry."""
+    its = recipe.geometry
+    return (
+        {}
+        if its is None
+        else {"geometry": json.dumps({"matrix": its.matrix, "aberrations": its.aberrations, "values": its.values})}
     )
 
 
@@ -342,6 +387,7 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "energy_ev": dataset.microscope.energy_ev,
         "semi_angle_mrad": dataset.microscope.semi_angle_mrad,
         "defocus_angstrom": launch.experiment.microscope.defocus_angstrom,
+        **_geometry(run.recipe),
         "remarks": json.dumps(list(launch.remarks)),
         "warnings": json.dumps(log.warnings),
     }

@@ -10,7 +10,7 @@ from .. import _arguments as arguments
 from .. import events
 from .._errors import InputError
 from .._warnings import warn
-from ..events import Event, Iterated, Warned
+from ..events import Event, Iterated, Pictured, Warned
 
 Report = Callable[[Event], None]
 """Takes one event."""
@@ -29,7 +29,8 @@ _NAMES: dict[type[Event], str] = {
 """Events as functions of (event, values) know them; a later event has the name of its method."""
 _TOLD = (
     "give a function to call with 1 argument (an event of ptychodask.events) or with 2 arguments (event, values),"
-    " an object with methods such as 'iterated', a list of several, True for a bar, or False for nothing"
+    " an object with methods such as 'iterated', a list of several, True for a bar, 'live' for pictures in a notebook,"
+    " or False for nothing"
 )
 
 
@@ -84,6 +85,7 @@ class Reporter:
 
     def __init__(self, observers: Sequence[Any] = ()) -> None:
         self._observers = tuple(observers)
+        self._beside: tuple[Any, ...] = ()
         self._said: set[str] = set()
         self.warnings: list[str] = []
         """Those of the run so far, in order."""
@@ -99,8 +101,22 @@ class Reporter:
         takers = [take for observer in self._observers if (take := _taker(observer, event)) is not None]
         for take in takers:
             take(event)
+        for observer in self._beside:
+            if (take := _taker(observer, event)) is not None:
+                take(event)
         if isinstance(event, Warned) and not takers:
             warn(event.text)
+
+    def add(self, observer: Any) -> None:
+        """One more from now on, who looks on: warnings that only it takes are Python's as well."""
+        self._beside += (observer,)
+
+    @property
+    def picture_takers(self) -> tuple[Report, ...]:
+        """What takes pictures of those observers that want some: an object with a true ``wants_pictures``."""
+        wanting = (observer for observer in self._observers if getattr(observer, "wants_pictures", False))
+        found = (_taker(observer, Pictured(0, {})) for observer in wanting)
+        return tuple(take for take in found if take is not None)
 
     def go_on(self, known: list[str]) -> None:
         """Keep warnings in the list of a run, which may hold those from before it was interrupted."""

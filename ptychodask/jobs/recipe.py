@@ -14,6 +14,7 @@ from ..io.selected import select
 from ..kernels.gpu.workspace import choose_device
 from ..model.blocks import Block, Box
 from ..model.config import EngineConfig, JobConfig
+from ..model.refining import Refined
 from ..model.selection import Selection
 from .experiment import Experiment
 
@@ -30,6 +31,7 @@ class Recipe:
     are left out because the job says so, or because they misfired; ``suspicions`` are warnings. ``container`` and
     ``pattern_bytes`` say how it found counts to be cached: as ``events`` or in a dense type, in how many bytes per
     pattern. ``selection`` is what is used of the dataset, None for all of it; its files lie in the run folder.
+    ``geometry`` is what was found of it, ``refines`` is on while it is, with patterns padded to ``pixels`` if not 0.
     """
 
     path: str
@@ -46,13 +48,17 @@ class Recipe:
     container: str = ""
     pattern_bytes: float = math.nan
     selection: Selection | None = None
+    geometry: Refined | None = None
+    refines: bool = False
+    pixels: int = 0
 
     @classmethod
     def load(cls, values: dict[str, Any]) -> Recipe:
         """From the dictionary that JSON made of it, which keeps every bit of a float but knows no tuples."""
         boxes = {name: tuple(tuple(box) for box in values.get(name, ())) for name in ("damaged", "excluded")}
         chosen = Selection.load(values.get("selection"))
-        return cls(**{**values, **boxes, "suspicions": tuple(values.get("suspicions", ())), "selection": chosen})
+        texts, refined = tuple(values.get("suspicions", ())), Refined.load(values.get("geometry"))
+        return cls(**{**values, **boxes, "suspicions": texts, "selection": chosen, "geometry": refined})
 
     @property
     def left_out(self) -> tuple[Box, ...]:
@@ -67,7 +73,10 @@ class Recipe:
     @property
     def experiment(self) -> Experiment:
         """What is used of the dataset, and the job on it; read anew every time."""
-        return Experiment(select(dataset_info(self.path, whole=False), self.selection), self.job)
+        info = select(dataset_info(self.path, whole=False), self.selection)
+        if self.pixels:
+            info = replace(info, detector=replace(info.detector, pixels=self.pixels))
+        return Experiment(info, self.job, self.geometry, self.refines)
 
     @property
     def blocks(self) -> tuple[Block, ...]:

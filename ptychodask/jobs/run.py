@@ -12,7 +12,7 @@ from typing import Any
 
 from .._errors import DivergenceError, InputError
 from ..distributed.iterate import FAN_IN, Job, Pass, map_blocks, new_name
-from ..events import Iterated, Restarted, Warned
+from ..events import Iterated, Restarted, Stored, Warned
 from ..io.checkpoint import RunFolder
 from ..io.result import Entry
 from ..io.source import source_of
@@ -264,7 +264,10 @@ class Run:
             self._not_stored(iteration, trouble)
             return False
         self._unvouched.add(iteration)
-        return self._write_log(iteration)
+        if not self._write_log(iteration):
+            return False
+        self.report(Stored(iteration, "fit" if self.log.chosen is None else "finish"))
+        return True
 
     def _vouch(self, iteration: int) -> None:
         """Write the log if there is a checkpoint of this iteration, before which everything is known now.
@@ -291,6 +294,11 @@ class Run:
     def _token(self, iteration: int) -> str:
         stage = "fit" if self.log.chosen is None else "finish"
         return f"{self.name}-{stage}-{self.log.restarts}-{iteration}-{self._latest.iteration if self._latest else 0}"
+
+    @property
+    def newest(self) -> Pass | None:
+        """The newest state that was looked at, for who wants to see it; None between the stages."""
+        return self._latest
 
     @property
     def resumes_from(self) -> int:

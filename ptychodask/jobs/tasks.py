@@ -19,6 +19,7 @@ from ..io.checkpoint import create_state, save_state, save_tile
 from ..io.result import Prior, create_result, write_object, write_result
 from ..io.source import ZarrBlocks
 from ..model.blocks import Block, Box
+from ..model.refining import Refining
 from ..model.state import State, TileState
 from ..model.tiles import Rect, Tile
 from ..solver.lsqml import LsqMl
@@ -38,6 +39,7 @@ __all__ = [
     "merge_surveyed",
     "recover",
     "recover_tile",
+    "refining_of",
     "store_checkpoint",
     "store_result",
     "store_shared",
@@ -122,6 +124,11 @@ def electrons_in(patterns: Patterns, weights: np.ndarray) -> float:
 def finish_from(algorithm: LsqMl | TiledLsqMl, state: State) -> State:
     """See :meth:`LsqMl.finish_from`."""
     return algorithm.finish_from(state)
+
+
+def refining_of(shared: State) -> Refining | None:
+    """How far the geometry has come: a few numbers."""
+    return shared.geometry
 
 
 def recover(algorithm: LsqMl | TiledLsqMl, state: State, damping: float) -> State:

@@ -16,11 +16,14 @@ from .._array import Array, backend_module, fft2, ifft2, to_host, total
 from ..counts.patterns import Counts, Patterns, dense
 from ..counts.subset import subset, taken
 from ..model.blocks import Block
+from ..model.refining import Refine
 from ..model.state import Model, is_pure_phase, on_phase, transmission
+from ..physics.derivative import REACH, derivative
 from ..physics.expected_loss import expected_loss
 from ..physics.likelihood import fisher_weight, held_out_loss, loss, residual_factor
 from ..physics.multislice import backward, forward, intensity, tangent
 from ..physics.views import gather, scatter_add, split_positions, window
+from ..solver.geometry import GeometrySums, score_of
 from ..solver.problem import Problem, probe_spectra, shifted_probes
 from ..solver.update import ObjectSums, ProbeSums, Sums, Update
 
@@ -71,7 +74,7 @@ class _Local:
     weights: Array
 
 
-def _localise(kernels: Plain, block: Block, model: Model) -> _Local:
+def localise(kernels: Plain, block: Block, model: Model) -> _Local:
     problem, xp = kernels.problem, kernels.xp
     positions = np.asarray(model.positions)[block.flat(problem.scan_shape)]
     corners, fractions = split_positions(positions, problem.pixels)
@@ -108,10 +111,13 @@ def partial(kernels: Plain, block: Block, patterns: Patterns, model: Model, eval
         Only losses, no gradients: for the state after the last update.
     """
     problem, xp = kernels.problem, kernels.xp
-    local = _localise(kernels, block, model)
+    local = localise(kernels, block, model)
     likelihood = problem.likelihood
     dtype = local.weights.dtype
     n = problem.pixels
+    refines = None if evaluate_only else problem.refines(model.iteration)
+    middle, away = about_middle(problem, block, model)
+    moments = xp.zeros((3, *local.spectra.shape), dtype=local.spectra.dtype) if refines is not None else None
     move_probe = problem.probe_moves(model.iteration)
     gradient = xp.zeros(local.transmission.shape, dtype=local.transmission.dtype)
     illumination = xp.zeros(local.transmission.shape, dtype=dtype)
@@ -136,16 +142,79 @@ def partial(kernels: Plain, block: Block, patterns: Patterns, model: Model, eval
             if slice_index == 0 and move_probe:
                 probe_gradient += (fft2(entering) * ramps.conj()[:, None]).sum(axis=0)
                 probe_illumination += (views[0].real ** 2 + views[0].imag ** 2).sum(axis=0)
+            if slice_index == 0 and moments is not None:
+                found = fft2(entering) * ramps.conj()[:, None]
+                arms = xp.asarray(away[part].astype(dtype))
+                moments[0] += found.sum(axis=0)
+                for b in (0, 1):
+                    moments[1 + b] += (found * arms[:, b, None, None, None]).sum(axis=0)
             slice_index -= 1
     if evaluate_only:
         return Update(sums)
+    geometry = None
+    if refines is not None:
+        score = score_of(refines, likelihood, to_host(local.spectra), to_host(moments), middle)
+        geometry = GeometrySums(score, information(kernels, refines, block, model))
     if is_pure_phase(model.object):
         gradient = (local.transmission.conj() * gradient).imag  # the real part of what follows; |O| = 1
     else:
         gradient, illumination = on_phase(local.transmission, gradient, illumination)
     object_sums = ObjectSums(local.corner, to_host(gradient), to_host(illumination))
     probe_sums = ProbeSums(to_host(ifft2(probe_gradient)), to_host(probe_illumination)) if move_probe else None
-    return Update(sums, object_sums, probe_sums)
+    return Update(sums, object_sums, probe_sums, geometry)
+
+
+def about_middle(problem: Problem, block: Block, model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Middle [2] of a block's positions in canvas pixels, and the positions from there [B, 2]."""
+    positions = np.asarray(model.positions)[block.flat(problem.scan_shape)]
+    middle = positions.mean(axis=0)
+    return middle, positions - middle
+
+
+def information(kernels: Plain, rules: Refine, block: Block, model: Model) -> np.ndarray:
+    """Fisher information of the geometry's elementary directions on a subset of a block's patterns, float64 [D, D].
+
+    ``stride sum w dI_a dI_b / (I + eps)``. The tangent of a strain ab, with the object carried along and the pattern's
+    own shift taken out, is that of the object about the probe: ``dphi(rho) = -(d_a phi)(x_j + rho) rho_b``.
+    """
+    problem, xp, n = kernels.problem, kernels.xp, kernels.problem.pixels
+    chosen = subset(block.flat(problem.scan_shape), rules.stride, model.iteration)
+    size = len(rules.phases) + 4
+    total_ = np.zeros((size, size))
+    if not len(chosen):
+        return total_
+    local, likelihood = localise(kernels, block, model), problem.likelihood
+    wave_phases = -1j * xp.asarray(rules.phases)
+    slopes = [1j * local.transmission * xp.asarray(its) for its in _slopes(model, local.views_of)]
+    for part in batches(len(chosen), problem.settings.batch):
+        corners, fractions = local.corners[chosen[part]], local.fractions[chosen[part]]
+        views = gather(local.transmission, corners, n)
+        probes, ramps = shifted_probes(local.spectra, fractions)
+        waves, psi = forward(views, probes, local.propagators)
+        weight = fisher_weight(likelihood, intensity(psi) + local.weights.dtype.type(model.background), local.weights)
+        still, found = xp.zeros_like(views), []
+        for phase in wave_phases:
+            d_probes = ifft2((local.spectra * phase)[None] * ramps[:, None])
+            found.append(tangent(waves, views, local.propagators, still, d_probes))
+        arms = [xp.asarray(np.arange(n) - n // 2 - its[:, None]) for its in fractions.T]
+        for slope in slopes:
+            its = gather(slope, corners, n)
+            for arm in (arms[0][:, :, None], arms[1][:, None, :]):
+                found.append(tangent(waves, views, local.propagators, -its * arm.astype(local.weights.dtype), None))
+        tangents = [(2 * (psi.conj() * d_psi).real.sum(axis=1) * xp.sqrt(weight)).ravel() for d_psi in found]
+        stacked = to_host(xp.stack(tangents)).astype(np.float64)
+        total_ += stacked @ stacked.T
+    return rules.stride * total_
+
+
+def _slopes(model: Model, view: tuple[slice, slice]) -> list[np.ndarray]:
+    """Derivatives of the object's phase in y and x on a window of the canvas, from what is around it."""
+    _, rows, columns = model.part(view)
+    height, width = model.object.shape[-2:]
+    y, x = max(rows.start - REACH, 0), max(columns.start - REACH, 0)
+    around = np.asarray(model.object[:, y : min(rows.stop + REACH, height), x : min(columns.stop + REACH, width)])
+    inside = (slice(None), slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x))
+    return [derivative(around, axis)[inside] for axis in (-2, -1)]
 
 
 def _measure(kernels: Plain, patterns: Patterns, part: slice, counts: Array, predicted: Array, weights: Array) -> Sums:
@@ -195,7 +264,7 @@ def line_search(
     chosen = subset(block.flat(problem.scan_shape), problem.settings.tangent_stride, model.iteration)
     if not len(chosen):
         return Update(Sums())
-    local = _localise(kernels, block, model)
+    local = localise(kernels, block, model)
     likelihood = problem.likelihood
     d_transmission = 1j * local.transmission * xp.asarray(object_direction[model.part(local.views_of)])
     d_spectra = None if probe_direction is None else probe_spectra(xp.asarray(probe_direction))
@@ -222,7 +291,7 @@ def compare(
 ) -> tuple[float, float, float]:
     """Loss of the patterns at the ``chosen`` places of a block, whose counts are given, and what Poisson noise around
     the model gives: its mean and its variance."""
-    problem, local = kernels.problem, _localise(kernels, block, model)
+    problem, local = kernels.problem, localise(kernels, block, model)
     weights = problem.weights.astype(np.float64)
     found = expected = variance = 0.0
     for part in batches(len(chosen), problem.settings.batch):

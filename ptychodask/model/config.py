@@ -25,6 +25,12 @@ LARGEST_TILE = 8192
 """Side in pixels; a tile is a chunk of its files, and those have at most 2 GiB."""
 
 
+Refinable = Literal["defocus", "c12", "c21", "c30", "rotation", "scale", "asymmetry", "shear"]
+"""What of the geometry can be refined."""
+AUTO: tuple[Refinable, ...] = ("defocus", "c12", "rotation", "asymmetry", "shear")
+"""What is, where a job leaves it to us; the scale is as well known as the step, and mixes with the defocus."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -113,6 +119,36 @@ class ProbeConfig(_Section):
     keep_power: bool = Field(True, description="hold the probe's power at the mean electrons per pattern")
     keep_aperture: bool = Field(True, description="hold the strongest mode inside the aperture")
     defocus_angstrom: float | None = Field(None, description="replaces the dataset's defocus (positive: underfocus)")
+
+
+class GeometryConfig(_Section):
+    """What of the geometry is found while the image forms."""
+
+    refine: Literal["none", "auto"] | tuple[Refinable, ...] = Field(
+        "none",
+        description="numbers that are refined from the patterns before the image is made: none, auto (those of defocus,"
+        ' c12, rotation, asymmetry and shear that the electrons can tell), or a list such as ["defocus", "c12"]',
+    )
+
+    @field_validator("refine", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """``defocus,c12`` from a command line; each name once."""
+        if isinstance(value, str) and value not in ("none", "auto"):
+            value = [part.strip() for part in value.split(",")]
+        if isinstance(value, str):
+            return value
+        try:
+            names = tuple(dict.fromkeys(value))
+        except TypeError:
+            names = ()
+        if wrong := [name for name in names if name not in get_args(Refinable)]:
+            close = difflib.get_close_matches(str(wrong[0]), get_args(Refinable), n=1)
+            hint = f": did you mean {close[0]}?" if close else f": known are {', '.join(get_args(Refinable))}"
+            raise ValueError(f"geometry.refine = {shown(wrong[0])} is nothing that can be refined{hint}")
+        if not names:
+            raise ValueError(f'geometry.refine = {shown(value)}: give none, auto, or a list such as ["defocus"]')
+        return names
 
 
 class SolverConfig(_Section):
@@ -236,6 +272,7 @@ class EngineConfig(_Section):
     )
     cache_gib: float = Field(4.0, ge=0, description="counts that one worker may keep or read ahead, GiB; 0: neither")
     checkpoint_every: int = Field(10, ge=1, description="iterations between checkpoints")
+    live_page: bool = Field(True, description="show the run on Dask's dashboard; costs nothing while nobody looks")
 
     @property
     def place(self) -> Place:
@@ -297,6 +334,7 @@ class JobConfig(_Section):
     data: DataConfig = DataConfig()
     object: ObjectConfig = ObjectConfig()
     probe: ProbeConfig = ProbeConfig()
+    geometry: GeometryConfig = GeometryConfig()
     solver: SolverConfig = SolverConfig()
     engine: EngineConfig = EngineConfig()
 
@@ -433,6 +471,7 @@ def _sections() -> Iterator[tuple[str, type[_Section]]]:
         ("data", DataConfig),
         ("object", ObjectConfig),
         ("probe", ProbeConfig),
+        ("geometry", GeometryConfig),
         ("solver", SolverConfig),
         ("engine", EngineConfig),
     )

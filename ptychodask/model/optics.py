@@ -150,7 +150,7 @@ class Microscope:
     @property
     def defocus_angstrom(self) -> float:
         """Defocus in angstrom, positive for underfocus."""
-        return -float(self.aberrations.get("C10", 0.0))
+        return 0.0 - float(self.aberrations.get("C10", 0.0))
 
     @property
     def depth_of_field(self) -> float:

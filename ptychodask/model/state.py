@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .._array import Array, held_bytes, namespace
+from .refining import Refining
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ class State:
         Factor on every step, halved after a divergence.
     information : float64 array or None
         Of a run with the spectral prior, t on rings (see ``solver.spectral``), once it is measured.
+    geometry : Refining or None
+        While the geometry is refined, how far it has come.
     """
 
     model: Model
@@ -78,6 +81,7 @@ class State:
     momentum: int = 0
     damping: float = 1.0
     information: Array | None = None
+    geometry: Refining | None = None
 
     __sizeof__ = held_bytes
 

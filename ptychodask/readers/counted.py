@@ -45,6 +45,75 @@ def _reversed(counts: np.ndarray, axis: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """Which pixels are kept: the middle of the detector, put together in squares, in a larger square.
+
+    Parameters
+    ----------
+    crop : int, optional
+        Side in the detector's pixels of what is kept about pixel N/2.
+    bin : int
+        So many pixels along each axis become one: their electrons are added.
+    pad : int, optional
+        Side of the patterns; there is no detector in their rim.
+    """
+
+    crop: int | None = None
+    bin: int = 1
+    pad: int | None = None
+
+    def side(self, longest: int) -> int:
+        """Side of the patterns, even."""
+        kept = -(-(self.crop or longest) // self.bin)
+        return self.pad or kept + kept % 2
+
+    def placed(self, values: np.ndarray, side: int) -> np.ndarray:
+        """Values [..., ky, kx] in a square of ``side`` pixels, pixel N/2 on pixel side/2, 0 where there are none."""
+        found = values
+        for axis in (-2, -1):
+            n = values.shape[axis]
+            most = min(n, self.crop or n, side)
+            first = n // 2 - most // 2
+            found = np.take(found, range(first, first + most), axis) if most < n else found
+            before = side // 2 - most // 2
+            if most < side:
+                room = [(0, 0)] * values.ndim
+                room[axis] = (before, side - most - before)
+                found = np.pad(found, room)
+        return found
+
+    def shifted(self, values: np.ndarray) -> np.ndarray:
+        """Moved by half a bin, so that zero angle is in the middle of one (of an even bin, half a pixel before it)."""
+        by = self.bin // 2
+        if by == 0:
+            return values
+        found = np.zeros_like(values)
+        found[..., by:, by:] = values[..., :-by, :-by]
+        return found
+
+    def together(self, counts: np.ndarray) -> np.ndarray:
+        """Electrons [..., N, N] of squares of pixels."""
+        if self.bin == 1:
+            return counts
+        *rest, n, _ = counts.shape
+        kind = np.uint32 if counts.dtype.kind in "biu" else counts.dtype
+        squares = counts.reshape(*rest, n // self.bin, self.bin, n // self.bin, self.bin)
+        return np.asarray(squares.sum(axis=(-3, -1), dtype=kind))
+
+    def whole(self, used: np.ndarray) -> np.ndarray:
+        """Squares [N, N] of which all pixels are used."""
+        return np.asarray(self.together(used) == self.bin**2)
+
+    def spread(self, used: np.ndarray) -> np.ndarray:
+        """Pixels of used squares."""
+        return used.repeat(self.bin, axis=0).repeat(self.bin, axis=1)
+
+    def __str__(self) -> str:
+        names = (("crop", self.crop), ("bin", None if self.bin == 1 else self.bin), ("pad", self.pad))
+        return ", ".join(f"{name} {value}" for name, value in names if value)
+
+
+@dataclass(frozen=True)
 class Counted:
     """Counts (scan_y, scan_x, N, N) of a reader, as an array that is read in boxes of the scan.
 
@@ -56,6 +125,8 @@ class Counted:
     orientation : Orientation
     levels : Levels, optional
         Counts are what these say of the values, instead of a quotient.
+    frame : Frame
+        Which of the detector's pixels are kept, and how many become one.
     dark, flat : float array [ky, kx], optional
         Subtracted from the values of the file, which are then divided by the flat field; in its own orientation. Pixels
         in which these are not finite, or the flat field is not above 0, are not used.
@@ -65,15 +136,20 @@ class Counted:
     gain: float | None = None
     orientation: Orientation = field(default_factory=Orientation)
     levels: Levels | None = None
+    frame: Frame = field(default_factory=Frame)
     dark: np.ndarray | None = field(default=None, compare=False)
     flat: np.ndarray | None = field(default=None, compare=False)
     ndim = 4
 
     @property
     def pixels(self) -> int:
-        """Side N of the patterns: even, and none of the detector's pixels is left out."""
-        longest = max(self.reader.shape[2:])
-        return longest + longest % 2
+        """Side of the square in which values of the detector are laid out, before pixels are put together."""
+        return self.side * self.frame.bin
+
+    @property
+    def side(self) -> int:
+        """Side N of the patterns: even, and but for a crop none of the detector's pixels is left out."""
+        return self.frame.side(max(self.reader.shape[2:]))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,7 +163,8 @@ class Counted:
     @property
     def stored(self) -> str:
         """Type of the counts: a byte where the file has bytes, else two."""
-        return "uint8" if self.reader.dtype.itemsize == 1 and not self.measured else "uint16"
+        bytes_ = self.reader.dtype.itemsize == 1 and not self.measured and self.frame.bin == 1
+        return "uint8" if bytes_ else "uint16"
 
     @property
     def measured(self) -> bool:
@@ -141,10 +218,4 @@ class Counted:
 
     def laid_out(self, values: np.ndarray) -> np.ndarray:
         """Values [..., ky, kx] in a square [..., N, N], zero angle as far in the middle as it was, and orientated."""
-        n, (ky, kx) = self.pixels, values.shape[-2:]
-        if (ky, kx) != (n, n):
-            square = np.zeros((*values.shape[:-2], n, n), values.dtype)
-            y, x = n // 2 - ky // 2, n // 2 - kx // 2
-            square[..., y : y + ky, x : x + kx] = values
-            values = square
-        return self.orientation.applied(values)
+        return self.frame.shifted(self.orientation.applied(self.frame.placed(values, self.pixels)))

@@ -10,6 +10,7 @@ from .._array import held_bytes
 from ..model.state import State
 from ..physics import modes
 from ..physics.constraints import Constraint
+from .geometry import GeometrySums, carried_score, refined
 from .problem import Problem
 from .spectral import RATE, Filter, SpectrumSums, information, make_filter, residual_filter
 from .update import ProbeSums, Sums, Update, place
@@ -36,6 +37,8 @@ class Direction:
     """With the spectral prior, t on rings."""
     filter: Filter | None = None
     """With the spectral prior, what every window is told."""
+    geometry: GeometrySums | None = None
+    """While the geometry is refined, whole sums."""
 
     __sizeof__ = held_bytes
 
@@ -50,7 +53,17 @@ def direction(problem: Problem, state: State, update: Update) -> Direction:
     steps = pooled_steps(*pooled_sums(step_map, gradient, light))
     ascent = inner(gradient, state.model.object - state.anchor) if state.momentum >= 0 else 0.0
     probe, probe_step = probe_direction(problem, update.probe)
-    return Direction(step_map, steps, probe, probe_step, lit_weight(light, brightest), ascent, update.sums)
+    lit = lit_weight(light, brightest)
+    geometry = geometry_sums(problem, state, update, gradient)
+    return Direction(step_map, steps, probe, probe_step, lit, ascent, update.sums, geometry=geometry)
+
+
+def geometry_sums(problem: Problem, state: State, update: Update, gradient: np.ndarray) -> GeometrySums | None:
+    """What an update says of the geometry where the object, whose ``gradient`` is on the canvas, is carried along."""
+    rules, sums = problem.settings.refine, update.geometry
+    if rules is None or sums is None:
+        return None
+    return replace(sums, score=sums.score + carried_score(rules, problem.likelihood, state.model.object, gradient))
 
 
 def precondition(problem: Problem, gradient: np.ndarray, light: np.ndarray, brightest: np.ndarray) -> np.ndarray:
@@ -119,7 +132,17 @@ def advance(problem: Problem, state: State, move: Direction, line: Update | None
     if rate is not None:
         object_ = extrapolate(anchor, state.anchor, rate * move.weight, constraints)
     following = advance_shared(problem, state, move, line)
-    return replace(following, model=replace(following.model, object=object_), anchor=anchor)
+    following = replace(following, model=replace(following.model, object=object_), anchor=anchor)
+    return following if move.geometry is None else _refined(problem, following, move.geometry)
+
+
+def _refined(problem: Problem, state: State, sums: GeometrySums) -> State:
+    """The state with its geometry a step further; splines overshoot, so pointwise constraints are applied again."""
+    assert problem.settings.refine is not None
+    after = refined(problem.settings.refine, state, sums)
+    pointwise = tuple(constraint for constraint in problem.settings.constraints if constraint.pointwise)
+    object_, anchor = (constrain(maps, pointwise) for maps in (after.model.object, after.anchor))
+    return replace(after, model=replace(after.model, object=object_), anchor=anchor)
 
 
 def advance_shared(problem: Problem, state: State, move: Direction, line: Update | None = None) -> State:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..counts.padding import padded
 from ..counts.patterns import Counts, Patterns, doubled_half, prepare, reunited
 from ..model.blocks import Block
 from ..model.state import Model, State
@@ -51,6 +52,9 @@ class LsqMl:
         """Counts of a block, whole or in runs of patterns, as the solver wants them."""
         settings = self.problem.settings
         indices = block.flat(self.problem.scan_shape)
+        if stored := self.problem.stored_pixels:
+            parts = (counts,) if isinstance(counts, Counts) else counts
+            counts = (padded(part, stored, self.problem.pixels) for part in parts)
         return prepare(counts, indices, self.problem.weights, settings.train_fraction, settings.seed)
 
     def _roles(self, patterns: Patterns) -> Patterns:

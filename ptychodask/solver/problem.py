@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from .._array import Array, fft2, ifft2, namespace
+from ..model.refining import Refine
 from ..model.scan import Canvas
 from ..model.state import Model
 from ..physics.likelihood import Likelihood
@@ -37,6 +38,8 @@ class Problem:
     propagators: np.ndarray
     mean_counts: float
     settings: Settings
+    stored_pixels: int = 0
+    """Side of the patterns as they are stored, where they are padded; else 0."""
 
     @property
     def pixels(self) -> int:
@@ -78,6 +81,11 @@ class Problem:
         """Does the update after so many change the probe?"""
         start = self.settings.probe_rules.update_start
         return start is not None and updates >= start * self.settings.rounds
+
+    def refines(self, updates: int) -> Refine | None:
+        """What the update after so many changes of the geometry, or None."""
+        rules = self.settings.refine
+        return rules if rules is not None and rules.moves(updates) else None
 
 
 def shifted_probes(spectra: Array, fractions: np.ndarray) -> tuple[Array, Array]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..model.prior import Spectral
+from ..model.refining import Refine
 from ..physics.constraints import Constraint
 from ..physics.likelihood import Residual
 
@@ -50,3 +51,5 @@ class Settings:
     """Updates per iteration, each from its own share of the blocks."""
     spectral: Spectral | None = None
     """The prior of the object; None: its constraints, among them a blur, are all there is."""
+    refine: Refine | None = None
+    """Of the geometry, what moves; None: nothing."""

@@ -6,8 +6,12 @@ Any grouping of blocks gives the same update up to rounding; a fixed grouping gi
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import reduce
+from operator import add
 
 import numpy as np
+
+from .geometry import GeometrySums
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,13 @@ class Update:
     sums: Sums
     object: ObjectSums | None = None
     probe: ProbeSums | None = None
+    geometry: GeometrySums | None = None
+    """While the geometry is refined."""
 
     @property
     def nbytes(self) -> int:
         """Bytes of the maps."""
-        return sum(part.nbytes for part in (self.object, self.probe) if part is not None)
+        return sum(part.nbytes for part in (self.object, self.probe, self.geometry) if part is not None)
 
 
 def merge(updates: list[Update]) -> Update:
@@ -104,7 +110,13 @@ def merge(updates: list[Update]) -> Update:
         sums = sums + other.sums
     objects = [u.object for u in updates if u.object is not None]
     probes = [u.probe for u in updates if u.probe is not None]
-    return Update(sums, _merge_objects(objects) if objects else None, _merge_probes(probes) if probes else None)
+    known = [u.geometry for u in updates if u.geometry is not None]
+    return Update(
+        sums,
+        _merge_objects(objects) if objects else None,
+        _merge_probes(probes) if probes else None,
+        reduce(add, known) if known else None,
+    )
 
 
 def place(parts: list[ObjectSums], corner: tuple[int, int], shape: tuple[int, int]) -> ObjectSums:

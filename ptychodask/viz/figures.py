@@ -34,6 +34,7 @@ class ReportData:
     fit: Mapping[str, Any] = field(default_factory=dict)  # how the loss compares with that of Poisson noise, if known
     remarks: Mapping[str, str] = field(default_factory=dict)  # why something was left out, by its name
     information: xr.DataArray | None = None  # (frequency,) share of the quantum limit, of the spectral prior
+    geometry: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what was found of it, see Result.geometry
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def figures_of(data: ReportData, analysis: Analysis) -> dict[str, Any]:
         "loss": curve("loss"),
         "validation": curve("validation"),
         **data.fit,
+        **({"geometry": {name: dict(its) for name, its in data.geometry.items()}} if data.geometry else {}),
         "mode_powers": None if analysis.powers is None else [number(p) for p in analysis.powers],
         "probe_d50_angstrom": number(d50),
         "probe_d90_angstrom": number(d90),

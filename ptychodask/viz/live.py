@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from html import escape
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -21,8 +21,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from .._geometry import geometry_lines
 from .._tables import counted
-from ..events import Checkpointed, Finished, Iterated, Restarted, Started, Waiting, Warned
+from ..events import Checkpointed, Finished, Iterated, Refined, Restarted, Started, Waiting, Warned
 
 console = Console(highlight=False, markup=False)  # a path may hold brackets
 LINES = 20
@@ -65,6 +66,47 @@ class Bar:
             self._progress.stop()
 
 
+class Cell:
+    """A bar in the output of a notebook's cell, drawn over in place; it needs no widgets."""
+
+    def __init__(self) -> None:
+        self._began: dict[str, float] = {}
+        self._text: dict[str, str] = {}
+        self._handle: Any = None
+        self._drawn, self._stale = 0.0, False
+
+    def show(self, title: str, done: int, of: int, note: str = "") -> None:
+        """Move the task of this title, or begin it; the screen follows ten times a second at most."""
+        now = time.monotonic()
+        seconds = now - self._began.setdefault(title, now)
+        left = f", {seconds / done * (of - done):.0f} s left" if 0 < done < of else ""
+        self._text[title] = f"{title} {_filled(done, of)} {done}/{of}  {note.strip()}  {seconds:.0f} s{left}"
+        self._stale = True
+        if now - self._drawn > 0.1:
+            self._draw()
+
+    def _draw(self) -> None:
+        from IPython.display import display
+
+        text = "\n".join(self._text.values())
+        page = {"text/html": f"<pre style='line-height:1.2;margin:0'>{escape(text)}</pre>", "text/plain": text}
+        if self._handle is None:
+            self._handle = display(page, raw=True, display_id=True)
+        else:
+            self._handle.update(page, raw=True)
+        self._drawn, self._stale = time.monotonic(), False
+
+    def close(self) -> None:
+        """Leave the bar as it is, with the last step."""
+        if self._stale:
+            self._draw()
+
+
+def _filled(done: int, of: int, width: int = 30) -> str:
+    full = min(width, width * done // max(of, 1))
+    return "█" * full + "░" * (width - full)
+
+
 @dataclass
 class Lines:
     """A line for every twentieth of a task, and for its last step; each is written at once."""
@@ -92,14 +134,12 @@ class Lines:
 
 def _moves() -> bool:
     """Can what is shown be drawn over?"""
-    if console.is_jupyter:  # rich draws with widgets there
-        return importlib.util.find_spec("ipywidgets") is not None
     return console.is_terminal and not console.is_dumb_terminal
 
 
 @contextmanager
 def _view() -> Iterator[View]:
-    view: View = Bar() if _moves() else Lines()
+    view: View = Cell() if console.is_jupyter else Bar() if _moves() else Lines()
     try:
         yield view
     finally:
@@ -130,19 +170,26 @@ class Reconstruction:
             f" counts cached as {event.container}, {event.pattern_bytes:.0f} bytes per pattern",
             soft_wrap=True,
         )
-        if event.dashboard:
-            console.print(f"dashboard: {event.dashboard}", soft_wrap=True)
+        if event.page or event.dashboard:
+            console.print(f"live page: {event.page}" if event.page else f"dashboard: {event.dashboard}", soft_wrap=True)
         for remark in event.remarks:
             console.print(f"note: {remark}", soft_wrap=True)
         self._view.show("reconstruct", 0, self._iterations)
 
     def iterated(self, event: Iterated) -> None:
+        if event.stage == "geometry":
+            self._view.show("geometry", event.iteration, int((event.more or {})["of"]), f"loss {event.loss:.4f}")
+            return
         if event.stage == "fit" and event.iteration == 0:
             return
         self._done = event.iteration if event.stage == "fit" else self._done + 1
         held = "" if math.isnan(event.validation) else f"  validation {event.validation:.4f}"
         finish = "  all electrons" if event.stage == "finish" else ""
         self._view.show("reconstruct", self._done, self._iterations, f"loss {event.loss:.4f}{held}{finish}")
+
+    def refined(self, event: Refined) -> None:
+        for line in geometry_lines(event.values):
+            console.print(f"geometry: {line}" if event.settled else f"geometry at the start: {line}", soft_wrap=True)
 
     def restarted(self, event: Restarted) -> None:
         console.print(

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
 from .._errors import InputError
+from .._geometry import geometry_lines
 from ..analysis.compare import Comparison
 from ..analysis.frc import remove_plane
 from ..analysis.spectrum import crop_to_scan, pixel_size
@@ -106,6 +107,8 @@ class _Page:
         # a name may hold a dollar sign
         self._text(0.35, 9.62, data.title, 18, draw.INK, fontweight="bold", parse_math=False)
         self._text(0.35, 9.25, "    ".join(f"{k} {_scalar(v)}" for k, v in data.summary.items()), 10.5)
+        for row, line in enumerate(geometry_lines(data.geometry)):
+            self._text(0.35, 9.04 - 0.17 * row, f"geometry: {line}", draw.SMALL)
         figure = "no resolution figure" if resolution is None else f"resolution {resolution:.2f} Å"
         self._text(15.8, 9.72, figure, 13, draw.INK, fontweight="bold", ha="right")
         fit = data.fit.get("fit", "")

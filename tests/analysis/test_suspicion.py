@@ -51,7 +51,7 @@ MISTAKES = {
     ),
     "off centre by half a pixel": (
         lambda s: replace(s, counts=np.stack([half_of(s), np.roll(s.counts - half_of(s), 1, 3)]).sum(0, np.uint16)),
-        ["off centre", "resample"],
+        ["off centre", "calibrate --write"],
     ),
     "corner-centred": (lambda s: replace(s, counts=np.fft.ifftshift(s.counts, axes=(2, 3))), ["np.fft.fftshift"]),
     "one axis corner-centred": (lambda s: replace(s, counts=np.fft.ifftshift(s.counts, axes=3)), ["np.fft.fftshift"]),
@@ -86,6 +86,21 @@ def test_each_mistake_gives_the_warning_that_names_it(scan, name):
     (warning,) = suspicions(plant(scan).survey())
     assert all(word in warning for word in words), warning
     assert "\n" not in warning
+
+
+def test_a_disk_that_moves_with_the_scan_is_named(scan):
+    counts = scan.counts.copy()
+    for y, row in enumerate(np.rint(np.linspace(-2, 2, len(counts))).astype(int)):
+        counts[y] = np.roll(counts[y], row, 1)
+    (warning,) = suspicions(replace(scan, counts=counts).survey())
+    assert "disk moves by about" in warning and "calibrate --write" in warning
+    assert 3 < float(warning.split("about ")[1].split()[0]) < 5
+
+
+def test_a_centre_that_is_known_is_no_warning(scan):
+    off = np.stack([half_of(scan), np.roll(scan.counts - half_of(scan), 1, 3)]).sum(0, np.uint16)
+    survey = replace(scan, counts=off).survey()
+    assert len(suspicions(survey)) == 1 and suspicions(replace(survey, centre=(0.0, 0.5))) == []
 
 
 def test_scan_axes_that_are_swapped_are_named():

@@ -12,16 +12,20 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SCRIPTS = sorted(p.name for p in FOLDER.glob("*.py") if '__name__ == "__main__"' in p.read_text())
 SIMULATE = {
+    "advise.py",
     "best_image.py",
     "calibration.py",
+    "geometry.py",
     "defects.py",
     "defects_model.py",
     "counting.py",
     "first_day.py",
     "first_look.py",
     "gpu_loop.py",
+    "live_page.py",
     "low_dose.py",
     "infinite_dose.py",
+    "raw_to_image.py",
     "rounds.py",
     "simulation.py",
     "time_to_image.py",

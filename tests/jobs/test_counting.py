@@ -160,7 +160,7 @@ def test_bright_counts_are_counts(tmp_path, dose):
     np.save(tmp_path / "scan.npy", counts)
     made = ptychodask.import_data(tmp_path / "scan.npy", tmp_path / "scan.zarr", **FACTS)
     np.testing.assert_array_equal(open_dataset(made).counts, counts)
-    with pytest.raises(InputError, match=r"hardly change from frame to frame|no peak of single"):
+    with pytest.raises(InputError, match=r"change from frame to frame by|no peak of single"):
         ptychodask.import_data(tmp_path / "scan.npy", tmp_path / "again.zarr", count=True, **FACTS)
 
 

@@ -20,6 +20,8 @@ from ptychodask.readers.frames import Frames
 from ptychodask.readers.reader import About, Sliced
 from ptychodask.readers.registry import Format
 
+RNG = np.random.default_rng(11)
+
 N = 16
 COUNTS = np.random.default_rng(0).poisson(0.4, (20, 18, N, N)).astype(np.uint16)
 FACTS = {
@@ -243,3 +245,69 @@ def test_frequencies_become_angles(tmp_path, monkeypatch):
 def test_processes_open_the_file_themselves(npy, tmp_path):
     made = ptychodask.import_data(npy, tmp_path / "scan.zarr", **FACTS, workers=2)
     np.testing.assert_array_equal(open_dataset(made).counts.values, COUNTS)
+
+
+def test_crop_bin_and_pad(tmp_path):
+    """Electrons are added, zero angle stays in the middle of a pixel, what the detector lacks is masked."""
+    counts = RNG.integers(0, 3, (4, 5, 19, 24)).astype(np.uint8)
+    np.save(tmp_path / "scan.npy", counts)
+    known = {"energy_ev": 300e3, "semi_angle_mrad": 5, "angular_step_mrad": 1.0, "scan_step_angstrom": 1.0}
+
+    def made(**options):
+        path = ptychodask.import_data(
+            tmp_path / "scan.npy", tmp_path / "scan.zarr", overwrite=True, progress=False, **known, **options
+        )
+        opened = ptychodask.open_dataset(path)
+        return opened.counts.values, opened.mask.values, opened.attrs["angular_step_mrad"]
+
+    found, mask, step = made(crop=16)
+    np.testing.assert_array_equal(found, counts[:, :, 1:17, 4:20])
+    assert mask.all() and step == 1.0
+    found, mask, _ = made(pad=32)
+    np.testing.assert_array_equal(found[:, :, 7:26, 4:28], counts)
+    assert mask.sum() == 19 * 24 and found.sum() == counts.sum()
+    found, mask, step = made(crop=15, bin=3, pad=8)
+    middle = counts[:, :, 2:17, 5:20].reshape(4, 5, 5, 3, 5, 3).sum(axis=(3, 5))
+    np.testing.assert_array_equal(found[:, :, 2:7, 2:7], middle)
+    assert step == 3.0 and mask.sum() == 25 and found.sum() == middle.sum()
+    found, mask, _ = made(bin=2, flip=True)
+    lit = np.zeros((4, 5, 24, 24), np.int64)
+    lit[:, :, 3:22] = counts
+    lit = np.roll(np.flip(lit, 2), 1, 2)
+    lit = np.pad(lit, ((0, 0), (0, 0), (1, 0), (1, 0)))[:, :, :24, :24]  # by half a bin
+    np.testing.assert_array_equal(found[..., mask > 0], lit.reshape(4, 5, 12, 2, 12, 2).sum((3, 5))[..., mask > 0])
+    for options, words in (({"crop": 100}, "crop"), ({"bin": 0}, "bin"), ({"pad": 20}, "pad"), ({"pad": 33}, "even")):
+        with pytest.raises(InputError, match=words) as caught:
+            made(**options)
+        assert "\n" not in str(caught.value)
+
+
+def test_the_disk_says_the_angular_step(tmp_path):
+    y, x = np.mgrid[:32, :32] - np.array([17.0, 15.0])[:, None, None]
+    disk = np.clip(9.4 - np.hypot(y, x) + 0.5, 0, 1) ** 2
+    np.save(tmp_path / "scan.npy", RNG.poisson(3 * disk, (16, 16, 32, 32)).astype(np.uint8))
+    known = {"energy_ev": 300e3, "semi_angle_mrad": 10, "scan_step_angstrom": 1.0, "overwrite": True, "progress": False}
+    path = tmp_path / "scan.npy", tmp_path / "scan.zarr"
+    made = ptychodask.import_data(*path, **known)
+    opened = ptychodask.open_dataset(made)
+    assert opened.attrs["angular_step_mrad"] == pytest.approx(10 / 9.4, rel=5e-3)
+    assert opened.attrs["angular_step_from"] == "the disk" and "the disk: 9." in str(made)
+    given = ptychodask.open_dataset(ptychodask.import_data(*path, angular_step_mrad=1.0, **known))
+    assert given.attrs["angular_step_mrad"] == 1.0 and "angular_step_from" not in given.attrs
+    np.save(tmp_path / "scan.npy", RNG.poisson(0.5, (8, 8, 32, 32)).astype(np.uint8))
+    with pytest.raises(InputError, match=r"give --angular-step .*disk") as caught:
+        ptychodask.import_data(*path, **known)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_file_and_person_say_differently_is_told(tmp_path):
+    counts = RNG.poisson(1.0, (6, 6, 16, 16)).astype(np.uint8)
+    said = {"energy_ev": 200e3, "semi_angle_mrad": 5.0, "defocus_angstrom": -120.0, "angular_step_mrad": 1.0}
+    np.savez(tmp_path / "scan.npz", counts=counts, **said)
+    given = {"scan_step_angstrom": 1.0, "dataset": "counts", "progress": False}
+    with pytest.warns(ptychodask.PtychodaskWarning, match=r"defocus_angstrom = 300 is given; the file says -120"):
+        made = ptychodask.import_data(
+            tmp_path / "scan.npz", tmp_path / "scan.zarr", defocus_angstrom=300, energy_ev=200e3, **given
+        )
+    assert len(made.warnings) == 1 and "\n" not in made.warnings[0]
+    assert open_dataset(made).attrs["aberrations"] == {"C10": -300.0}

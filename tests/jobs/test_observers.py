@@ -13,7 +13,7 @@ from tiny_scan import Recorder, bits, write_scan
 
 import ptychodask
 from ptychodask import PtychodaskWarning, events
-from ptychodask.events import Event, Finished, Iterated, Started, Warned
+from ptychodask.events import Event, Finished, Iterated, Started, Stored, Warned
 from ptychodask.io.checkpoint import RunFolder
 from ptychodask.jobs import tasks
 from ptychodask.jobs.observers import METHODS, Reporter, observer_of
@@ -118,7 +118,8 @@ def test_all_kinds_of_observers_see_one_run(scan, caught):
         scan, SHORT, progress=[lambda event: (typed.append(event), order.append(1)), methods, named, order.append]
     )
     assert not ours(caught) and order[:2] == [1, typed[0]]
-    assert [type(e) for e in typed if not isinstance(e, Warned)] == [Started, *[Iterated] * 5]
+    assert [type(e) for e in typed if not isinstance(e, Warned | Stored)] == [Started, *[Iterated] * 5]
+    assert {(e.iteration, e.stage) for e in typed if isinstance(e, Stored)} >= {(2, "fit"), (4, "fit")}
     assert [e.text for e in typed if isinstance(e, Warned)] == found.warnings
     entries = [event for event in typed if isinstance(event, Iterated)]
     assert methods.seen == entries

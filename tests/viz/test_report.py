@@ -74,6 +74,18 @@ def test_with_truth(data: ReportData, tmp_path: Path) -> None:
     assert figures["peak_limit_angstrom"] == pytest.approx(1 / np.hypot(1 / 5.1, 1 / 4.3), abs=0.3)
 
 
+def test_what_was_found_of_the_geometry_is_shown(data: ReportData) -> None:
+    found = {
+        "defocus_angstrom": {"value": 612.34, "sigma": 2.1, "how": "refined with the image"},
+        "shear": {"value": 0.0, "sigma": 0.03, "how": "held: the electrons cannot tell"},
+    }
+    shown = replace(data, geometry=found)
+    texts = [text.get_text() for text in _Page(shown, analyse(shown)).figure.texts]
+    assert "geometry: defocus 612.3 ± 2.1 Å: refined with the image" in texts
+    assert "geometry: shear 0.000 ± 0.030: held: the electrons cannot tell" in texts
+    assert report_figures(shown)["geometry"] == found and "geometry" not in report_figures(data)
+
+
 @pytest.mark.parametrize("truth", [True, False])
 def test_every_panel_is_drawn(data: ReportData, truth: bool) -> None:
     shown = data if truth else replace(data, truth=None)

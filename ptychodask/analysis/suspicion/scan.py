@@ -21,8 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...physics.probe import aberration_phase, aperture
-from ..survey import disk_bins
-from .survey import Survey
+from .survey import Survey, bins_of
 
 STRONGEST = 48
 """Frequencies of the scan that are compared."""
@@ -171,15 +170,7 @@ def _transfers(survey: Survey, k: np.ndarray, q: np.ndarray, defoci: np.ndarray)
 
 def _bins(survey: Survey) -> np.ndarray:
     """Mean frequency (y, x) in 1/angstrom of the pixels in use of every bin of the disk [K, 2]."""
-    n = len(survey.weights)
-    bins, number = disk_bins(n, survey.radius)
-    dk = survey.angular_step_mrad * 1e-3 / survey.microscope.wavelength
-    f = np.rint(np.fft.fftfreq(n) * n) * dk
-    used = (bins >= 0) & (survey.weights > 0)
-    label = bins[used]
-    pixels = np.maximum(np.bincount(label, minlength=number), 1)
-    y, x = (np.broadcast_to(axis, (n, n))[used] for axis in (f[:, None], f[None, :]))
-    return np.stack([np.bincount(label, axis, number) / pixels for axis in (y, x)], axis=1)
+    return bins_of(survey)[0] * survey.angular_step_mrad * 1e-3 / survey.microscope.wavelength
 
 
 def _raster(survey: Survey) -> np.ndarray | None:

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from ...model.optics import Microscope
-from ..survey import Lens, Look
+from ..survey import Lens, Look, disk_bins
 from .edge import Disk, fit_disk
 
 
@@ -31,6 +31,8 @@ class Survey:
     scan_shape : (int, int)
     thickness_angstrom : float
         0 where it is not known.
+    centre : (float, float)
+        Where the disk is from zero angle in pixels (y, x), as far as the reconstruction knows.
     """
 
     look: Look
@@ -41,6 +43,7 @@ class Survey:
     positions: np.ndarray
     scan_shape: tuple[int, int]
     thickness_angstrom: float = 0.0
+    centre: tuple[float, float] = (0.0, 0.0)
 
     @property
     def radius(self) -> float:
@@ -77,3 +80,16 @@ class Survey:
         y, x = np.divmod(self.look.inner, self.scan_shape[1])
         disks[y - y0, x - x0] = self.look.disks
         return disks
+
+
+def bins_of(survey: Survey) -> tuple[np.ndarray, np.ndarray]:
+    """Mean place (y, x) from zero angle, in pixels, of the pixels in use of every bin of the disk [K, 2], and how many
+    these are [K]."""
+    n = len(survey.weights)
+    bins, number = disk_bins(n, survey.radius)
+    f = np.rint(np.fft.fftfreq(n) * n)
+    used = (bins >= 0) & (survey.weights > 0)
+    label = bins[used]
+    pixels = np.maximum(np.bincount(label, minlength=number), 1)
+    y, x = (np.broadcast_to(axis, (n, n))[used] for axis in (f[:, None], f[None, :]))
+    return np.stack([np.bincount(label, axis, number) / pixels for axis in (y, x)], axis=1), pixels

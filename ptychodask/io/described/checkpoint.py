@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,6 +13,36 @@ from .store import ArrayDocument, check_array
 MOST_SLICES = 10_000
 MOST_PIXELS = 2**17
 Hexadecimal = Annotated[str, Field(strict=True, max_length=40)]
+Numbers = Annotated[tuple[Hexadecimal, ...], Field(max_length=100)]
+
+
+class RefiningOf(Described):
+    """How far a refinement of the geometry has come: P numbers."""
+
+    values: Numbers
+    information: Annotated[tuple[Numbers, ...], Field(max_length=100)]
+    passes: Whole
+    gains: Numbers
+    last: Numbers
+    free: Annotated[tuple[Annotated[bool, Field(strict=True)], ...], Field(max_length=100)]
+    trail: Annotated[tuple[Numbers, ...], Field(max_length=100)]
+
+    @model_validator(mode="after")
+    def _fit(self) -> RefiningOf:
+        count = len(self.values)
+        rows = (*self.information, *self.trail, self.gains, self.last, self.free)
+        if len(self.information) != count or any(len(row) != count for row in rows):
+            raise ValueError("numbers of the geometry do not fit each other")
+        return self
+
+    @field_validator("values", "gains", "last", "information", "trail")
+    @classmethod
+    def _finite(cls, values: Any) -> Any:
+        for value in values:
+            for text in (value,) if isinstance(value, str) else value:
+                if not math.isfinite(float.fromhex(text)):
+                    raise ValueError("a finite number is expected")
+        return values
 
 
 class StateAttributes(Described):
@@ -23,6 +53,7 @@ class StateAttributes(Described):
     damping: Hexadecimal
     momentum: Annotated[int, Field(strict=True, ge=-1, le=2**31)]
     information: Annotated[tuple[Hexadecimal, ...], Field(min_length=1, max_length=10_000)] | None = None
+    geometry: RefiningOf | None = None
 
     @field_validator("information")
     @classmethod

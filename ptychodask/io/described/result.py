@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from ..documents import Described, Number, Positive, Real, Text, Whole, parse_json
+from .run import RefinedOf
 from .store import ArrayDocument, check_array
 
 SCHEMA = "ptychodask-result/1"
@@ -50,6 +51,7 @@ class ResultAttributes(Described):
     warnings: Text = "[]"
     selection: Text = ""
     run: Text = ""
+    geometry: Text = "{}"
     prior: Literal["", "spectral"] = ""
     """What else is stored follows of it."""
 
@@ -66,6 +68,16 @@ class ResultAttributes(Described):
     def _list(cls, value: str) -> str:
         if not isinstance(parse_json(value.encode(), "the text"), list):
             raise ValueError("a list in JSON is expected")
+        return value
+
+    @field_validator("geometry")
+    @classmethod
+    def _found(cls, value: str) -> str:
+        found = parse_json(value.encode(), "the geometry")
+        if not isinstance(found, dict):
+            raise ValueError("what was found of the geometry is expected, as text")
+        if found:
+            RefinedOf.model_validate({**found, "matrix": tuple(map(tuple, found.get("matrix", ())))})
         return value
 
     @field_validator("versions")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from ..documents import Described, Flag, Line, Positive, Real, Text, Whole
+from ..documents import Described, Flag, Line, Number, Positive, Real, Text, Whole
 
 SCHEMA = "ptychodask-run/2"
 Edge = Annotated[int, Field(strict=True, ge=0, le=2**31)]
@@ -115,6 +115,25 @@ class LogFile(RunFile):
         return self
 
 
+Row = tuple[Number, Number]
+
+
+class FoundOf(RunFile):
+    """A number of the geometry."""
+
+    value: Number
+    sigma: Number
+    how: Line
+
+
+class RefinedOf(RunFile):
+    """What was found of the geometry."""
+
+    matrix: tuple[Row, Row]
+    aberrations: dict[Annotated[str, Field(max_length=10)], Number]
+    values: dict[Annotated[str, Field(max_length=40)], FoundOf]
+
+
 class RecipeFile(RunFile):
     """``recipe.json``: what the survey found and a worker chose."""
 
@@ -132,6 +151,9 @@ class RecipeFile(RunFile):
     container: Annotated[str, Field(strict=True, max_length=1000)]
     pattern_bytes: Positive
     selection: SelectionOf | None
+    geometry: RefinedOf | None
+    refines: Flag
+    pixels: Annotated[int, Field(strict=True, ge=0, le=2**20)]
 
     @field_validator("damaged", "excluded")
     @classmethod

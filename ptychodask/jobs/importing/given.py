@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import _arguments as arguments
 from ..._errors import InputError
+from ...readers.counted import Frame
 from ...readers.reader import Asked
 
 
@@ -37,6 +38,21 @@ def asked_of(
         dwell_us=None if dwell is None else arguments.number(dwell, "dwell_us", "microseconds per position", above=0),
         allow_partial=arguments.switch(partial, "allow_partial"),
     )
+
+
+def frame_asked(crop: Any, bin: Any, pad: Any, longest: int) -> Frame:
+    """What is kept of a detector whose longer side is ``longest``, checked."""
+    if crop is not None:
+        crop = arguments.whole(crop, "crop", "the side in pixels of what is kept of the detector", 8, longest)
+    joined = arguments.whole(bin, "bin", "pixels along each axis that become one", 1, max(1, longest // 8))
+    frame = Frame(crop, joined)
+    if pad is None:
+        return frame
+    least = frame.side(longest)
+    padded = arguments.whole(pad, "pad", "the side of the patterns, even", least, 8192)
+    if padded % 2:
+        raise InputError(f"pad = {padded}: the side of the patterns must be even, give {padded + 1}")
+    return Frame(crop, joined, padded)
 
 
 def frame_of(given: Any, name: str, shape: tuple[int, int]) -> np.ndarray | None:

@@ -27,8 +27,9 @@ from ...model.place import Place
 from ...model.scan import Detector
 from ...readers.counted import Counted, Orientation
 from ...readers.registry import opened
-from .facts import gather
-from .given import asked_of, frame_of, mask_of
+from .disk import FROM_DISK, step_of_disk
+from .facts import contradictions, gather
+from .given import asked_of, frame_asked, frame_of, mask_of
 from .look import look
 from .table import Imported, Masked, rows_of, warnings_of
 from .tasks import Order, Part, Seen, let_go, together, write_part, write_parts
@@ -67,6 +68,9 @@ def import_data(
     tables: str | Path | None = None,
     dark: Any = None,
     dwell_us: float | None = None,
+    crop: int | None = None,
+    bin: int = 1,
+    pad: int | None = None,
     flip: bool = False,
     transpose: bool = False,
     rotate180: bool = False,
@@ -97,8 +101,8 @@ def import_data(
     scan_shape : (int, int), optional
         Positions (y, x), where the file does not say them.
     energy_ev, semi_angle_mrad, angular_step_mrad, scan_step_angstrom : optional
-        As for :func:`ptychodask.create_dataset`; by default what the file says. A step makes a raster, also where the
-        file lists positions.
+        As for :func:`ptychodask.create_dataset`; by default what the file says. An angular step that nobody says is the
+        semi-angle over the radius of the bright-field disk. A step makes a raster, also where the file lists positions.
     defocus_angstrom : float, optional
         Positive for underfocus; 0 where nobody says it.
     aberrations : mapping, optional
@@ -119,6 +123,10 @@ def import_data(
         formats ``dark`` is a .npy file of frames (..., ky, kx) without beam, or the frames, whose mean is subtracted.
     dwell_us : float, optional
         Microseconds per position, of hits with times (Timepix3) whose positions no TDC marks.
+    crop, bin, pad : int, optional
+        In this order: keep the middle ``crop`` x ``crop`` pixels of the detector, add the electrons of ``bin`` x
+        ``bin`` of them, put that into the middle of ``pad`` x ``pad``, whose rim is masked. The angular step is that of
+        a pixel of the detector.
     flip, transpose, rotate180 : bool
         Done with every pattern, in this order: rows reversed, rows and columns exchanged, turned.
     mask : array (N, N) or path of a .npy file, optional
@@ -183,6 +191,7 @@ def import_data(
         "scan_step_angstrom": scan_step_angstrom,
         "gain_adu": gain_adu,
     }
+    frame = frame_asked(crop, bin, pad, max(size))
     facts = gather(given, reader)
     value = {name: fact.value for name, fact in facts.items()}
     if count:
@@ -193,15 +202,19 @@ def import_data(
         gain = arguments.number(gain, "gain_adu", "ADU per electron", above=0)
     turns = {"flip": flip, "transpose": transpose, "rotate180": rotate180}
     orientation = Orientation(**{name: arguments.switch(turn, name) for name, turn in turns.items()})
-    file = Counted(reader, gain, orientation, None, dark_frame, flat)
+    file = Counted(reader, gain, orientation, None, frame, dark_frame, flat)
     microscope = Microscope.of(value["energy_ev"], value["semi_angle_mrad"], value["defocus_angstrom"], aberrations)
-    detector = Detector(file.pixels, value["angular_step_mrad"])
-    wanted = used_pixels(mask_of(mask), file.pixels)
-    used = file.used if wanted is None else file.used & wanted
-    counting = {}
+    wanted = used_pixels(mask_of(mask), file.side)
+    used = file.used if wanted is None else file.used & frame.spread(wanted)
+    counting: dict[str, Any] = {}
     if count:
         levels = levels_of(file, used)
         file, counting = replace(file, levels=levels), {"counting": levels.as_dict()}
+    if (step := value.get("angular_step_mrad")) is None:
+        step, fact = step_of_disk(file, used, microscope)
+        facts["angular_step_mrad"], counting = fact, {**counting, FROM_DISK[0]: FROM_DISK[1]}
+    step = arguments.number(step, "angular_step_mrad", "the angle per detector pixel in mrad, not in rad", above=0)
+    detector = Detector(file.side, step * frame.bin)
     source = Source.of(file)
     writer_of = partial(
         DatasetWriter,
@@ -216,29 +229,29 @@ def import_data(
         overwrite=overwrite,
     )
     shard = fitting_shard(source) if chunks is None else chunks
-    writer_of(chunks=shard, mask=used)  # its arguments are checked before a frame is read
+    writer_of(chunks=shard, mask=frame.whole(used))  # its arguments are checked before a frame is read
     looked = look(file, used, arguments.switch(mask_saturated, "mask_saturated"), mask_bad)
     if mask_saturated:
         used = used & ~looked.saturated
     used = used & ~looked.hot
     location = str(Path(arguments.path(path, "path")).absolute())
     order = Order(
-        location, form.name, asked, gain, orientation, used, BAND_BYTES, file.levels, dark_frame, flat, mask_bad
+        location, form.name, asked, gain, orientation, used, BAND_BYTES, file.levels, frame, dark_frame, flat, mask_bad
     )
     report: Steps = progress or (lambda label, done, of: None)
     with connect(client, place=Place(workers=workers)) as dask_client:
         place = describe(dask_client)
         order = replace(order, most=BAND_BYTES * place["workers"] // max(1, place["threads"]))
         shard = fitting_shard(source, order.most) if chunks is None else chunks
-        with writer_of(chunks=shard, mask=used) as writer:
+        with writer_of(chunks=shard, mask=frame.whole(used)) as writer:
             seen = _written(dask_client, order, file, writer, place["threads"], report)
             writer.add(seen.shards)
             masked = Masked(looked.hot)
             if seen.pattern is not None:
                 hot, dead = bad_pixels(seen.pattern.astype(np.float64), used)
                 masked = Masked(looked.hot | hot, dead)
-                writer.leave_out(hot | dead)
-    warnings = warnings_of(seen, reader.about.missing, math.prod(file.shape[:2]))
+                writer.leave_out(~frame.whole(~(hot | dead)))
+    warnings = (*contradictions(facts), *warnings_of(seen, reader.about.missing, math.prod(file.shape[:2])))
     for text in warnings:
         warn(f"{target}: {text}")
     rows = rows_of(order, file, facts, looked, target, masked if mask_bad else None)

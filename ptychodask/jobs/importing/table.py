@@ -76,22 +76,24 @@ def rows_of(
 ) -> list[Row]:
     """The table."""
     height, width, ky, kx = file.reader.shape
-    n, reader = file.pixels, file.reader
-    square = "" if (ky, kx) == (n, n) and order.used.all() else f", in {n} x {n} pixels"
-    padded = square + (f" of which {int(order.used.sum())} are used" if square else "")
+    n, reader, used = file.side, file.reader, order.frame.whole(order.used)
+    square = "" if (ky, kx) == (n, n) and used.all() else f", in {n} x {n} pixels"
+    padded = square + (f" of which {int(used.sum())} are used" if square else "")
     rows: list[Row] = [
         ("scan", f"{height} x {width}", "given" if order.asked.scan else "the file", None),
         ("patterns", f"{ky} x {kx} {reader.dtype}", f"{order.name}, stored as {file.stored}{padded}", None),
         ("counts", _unit(file), f"{looked.electrons:.4g} electrons in a pattern ({looked.frames} looked at)", None),
         ("orientation", str(file.orientation), "rows and columns of the file are ky and kx", None),
     ]
+    if str(order.frame):
+        rows.append(("detector", str(order.frame), "given; angles are those of the detector's own pixels", None))
     if "gain_adu" in facts:
         rows.append(("gain", f"{file.gain:g} ADU", f"{facts['gain_adu'].source}, per electron", None))
     if file.levels is not None:
         rows += _counting(file.levels)
     if masked is not None:
         rows.append(("bad pixels", _numbers(masked), "masked: hot and dead ones, by their neighbours", None))
-    if reader.about.positions is not None and facts["scan_step_angstrom"].source != "given":
+    if reader.about.positions is not None and not facts["scan_step_angstrom"].source.startswith("given"):
         rows.append(("positions", f"{height * width}", "the file; --step makes a raster of that step instead", None))
     for name, (label, unit, scale) in LABELS.items():
         fact = facts[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from ...counts.electrons import Levels
 from ...io.bands import Borders, Source, shards_of
 from ...io.written import ShardSummary, check_counts, in_scan, write_shard
 from ...model.blocks import Block
-from ...readers.counted import Counted, Orientation
+from ...readers.counted import Counted, Frame, Orientation
 from ...readers.reader import Asked, Reader
 from ...readers.registry import open_counts
 from .look import saturation
@@ -28,10 +28,10 @@ class Order:
     ----------
     path, name, asked
         As for :func:`ptychodask.readers.registry.open_counts`.
-    gain, orientation, levels, dark, flat
+    gain, orientation, levels, frame, dark, flat
         As for :class:`ptychodask.readers.counted.Counted`.
     used : bool array [N, N]
-        Pixels that count; 0 is stored in the others.
+        Pixels of the detector that count, as they are laid out; 0 is stored in the others.
     most : int
         Bytes of the file that are held together.
     sums : bool
@@ -46,13 +46,14 @@ class Order:
     used: np.ndarray
     most: int
     levels: Levels | None = None
+    frame: Frame = field(default_factory=Frame)
     dark: np.ndarray | None = None
     flat: np.ndarray | None = None
     sums: bool = False
 
     def counted(self, reader: Reader) -> Counted:
         """The counts of a file."""
-        return Counted(reader, self.gain, self.orientation, self.levels, self.dark, self.flat)
+        return Counted(reader, self.gain, self.orientation, self.levels, self.frame, self.dark, self.flat)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Seen:
     negative : int
         Values below minus half an electron, which are stored as 0.
     pattern : uint32 array [N, N], optional
-        Sum of the patterns.
+        Sum of the patterns, before pixels are put together.
     """
 
     shards: tuple[ShardSummary, ...] = ()
@@ -121,6 +122,8 @@ def write_part(counted: Counted, order: Order, folder: str, part: Part) -> Seen:
             counts = counts.clip(0)
         elif counts.dtype.kind == "f" and not (counts == np.rint(counts)).all():
             raise InputError(f"values {in_scan(block)} are no whole numbers: give --gain (ADU per electron)")
+        pattern = counts.sum(axis=(0, 1), dtype=np.uint32) if order.sums else None
+        counts = order.frame.together(counts)
         if counts.max(initial=0) > np.iinfo(counted.stored).max:
             raise InputError(
                 f"counts up to {counts.max():g} {in_scan(block)} do not fit {counted.stored}: mask dead pixels with"
@@ -128,7 +131,6 @@ def write_part(counted: Counted, order: Order, folder: str, part: Part) -> Seen:
             )
         check_counts(counts, block)  # before it is cast: NaN, and negative numbers of a type with a sign
         summary = write_shard(Path(folder), block, counts.astype(counted.stored))
-        pattern = counts.sum(axis=(0, 1), dtype=np.uint32) if order.sums else None
         seen.append(Seen((summary,), int((counts.max(axis=(-2, -1)) == 0).sum()), full, negative, pattern))
     return together(seen)
 

@@ -12,8 +12,9 @@ from ...readers.counted import Counted
 
 COUNTED, COUNTED_BYTES = 64, 2**28
 """Frames to which peaks are fitted, at most so many bytes of them."""
-COME_AND_GO = 0.3
-"""Variance in a pixel over its mean, in gains: 1 for electrons."""
+COME_AND_GO = 0.65
+"""Variance in a pixel over its mean, in gains: 1 for electrons, half of it where the peaks of every second number of
+electrons were taken for those of one."""
 FEW_EMPTY = 0.01
 """Part of the values that are exactly 0, below which electrons may stand on a pedestal."""
 MANY_EMPTY = 0.3
@@ -48,8 +49,9 @@ def levels_of(counted_file: Counted, used: np.ndarray) -> Levels:
     changes = values.var(axis=0, ddof=1, dtype=np.float64) - levels.noise**2
     if changes.sum() < COME_AND_GO * levels.gain * means.sum():
         raise InputError(
-            f"the values have peaks {levels.gain:.4g} apart, but hardly change from frame to frame: these are no single"
-            " electrons; give --gain (ADU per electron) to divide and round"
+            f"the values have peaks {levels.gain:.4g} apart, but change from frame to frame by"
+            f" {changes.sum() / (levels.gain * means.sum()):.2g} of what electrons of that gain do (at least"
+            f" {COME_AND_GO:g}): these are no single electrons, or too many of them; give --gain (ADU per electron)"
         )
     return levels
 

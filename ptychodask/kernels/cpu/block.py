@@ -15,8 +15,10 @@ from ...counts.patterns import Patterns
 from ...model.blocks import Block
 from ...model.state import Model, is_pure_phase, on_phase, transmission
 from ...physics.views import split_positions, window
+from ...solver.geometry import GeometrySums, score_of
 from ...solver.problem import Problem, probe_spectra
 from ...solver.update import ObjectSums, ProbeSums, Sums, Update
+from ..plain import Plain, about_middle, information
 from ..terms import DETECTOR, LOSS
 from . import chain, fused
 from .detector import counted, measure, own_entropy, parts_of, rules_of
@@ -44,6 +46,12 @@ class Totals(NamedTuple):
     probe_gradient: np.ndarray
     probe_light: np.ndarray
     sums: np.ndarray
+    moments: np.ndarray
+    """Gradients of the probe [3, M, L, 2, 64 L] while the geometry is refined: plain, weighted with the positions."""
+    away: np.ndarray
+    """Positions [B, 2] that they are weighted with."""
+    of_one: np.ndarray
+    """Gradient of a pattern [M, L, 2, 64 L]."""
 
 
 def see(
@@ -73,10 +81,13 @@ def partial(
     pure = views is None
     height, width = seen.objects.shape[2], seen.objects.shape[3] - LANES
     spectra = seen.spectra
+    refines = None if evaluate_only else problem.refines(model.iteration)
+    middle, away = about_middle(problem, block, model)
     total = Totals(
         np.zeros((slices, 1 if pure else 2, height, width + LANES), np.float32),
         np.zeros((slices, height, width + LANES), np.float32),
         np.zeros_like(spectra), np.zeros((n, n), np.float32), np.zeros(len(DETECTOR)),
+        np.zeros((3 if refines else 0, *spectra.shape), np.float32), away.astype(np.float32), np.zeros_like(spectra),
     )  # fmt: skip
     moves = problem.probe_moves(model.iteration) and not evaluate_only
     rules, space = rules_of(problem, patterns), workspace(slices, len(spectra), n, pure)
@@ -87,7 +98,10 @@ def partial(
         with counted(parts, high - low, n, space) as counts:
             if rules.poisson:
                 total.sums[LOSS] += own_entropy(problem, tables.weights, rules, parts.measured, counts.measured)
-            _run(space, tables, seen, low, high, rules, counts, background, moves, evaluate_only, total)
+            _run(
+                space, tables, seen, low, high, rules, counts, background, moves, refines is not None, evaluate_only,
+                total,
+            )  # fmt: skip
     sums = Sums(patterns=float(block.size), **dict(zip(DETECTOR, total.sums.tolist(), strict=True)))
     if evaluate_only:
         return Update(sums)
@@ -100,7 +114,12 @@ def partial(
         on_object = np.ascontiguousarray(gradient[:, 0])
     else:
         on_object, light = on_phase(views, gradient[:, 0] + 1j * gradient[:, 1], light)
-    return Update(sums, ObjectSums(corner, on_object, light), probe)
+    geometry = None
+    if refines is not None:
+        moments = from_tiles(total.moments, n) / np.float32(n)
+        score = score_of(refines, problem.likelihood, probe_spectra(model.probe), moments, middle)
+        geometry = GeometrySums(score, information(Plain(problem), refines, block, model))
+    return Update(sums, ObjectSums(corner, on_object, light), probe, geometry)
 
 
 @compiled
@@ -114,6 +133,7 @@ def _run(
     counts: Any,
     background: Any,
     moves: bool,
+    refines: bool,
     evaluate_only: bool,
     total: Any,
 ) -> None:
@@ -131,13 +151,18 @@ def _run(
             continue
         chain.backward(
             space.transforms, space.rho, space.psi, seen.objects, row, column, tables.conjugates, tables.following,
-            space.tiles, space.waves, space.chi, total.gradient, total.light, moves,
+            space.tiles, space.waves, space.chi, total.gradient, total.light, moves or refines,
             space.ahead,
         )  # fmt: skip
         if moves:
             for m in range(seen.spectra.shape[0]):
                 chain.leave(space.transforms, space.chi[m], ramp[0], ramp[1], space.tiles, total.probe_gradient[m])
             fused.add_intensity(seen.objects[0], row, column, total.probe_light)
+        if refines:
+            total.of_one[:] = 0
+            for m in range(seen.spectra.shape[0]):
+                chain.leave(space.transforms, space.chi[m], ramp[0], ramp[1], space.tiles, total.of_one[m])
+            fused.add_moments(total.of_one.ravel(), total.away[b, 0], total.away[b, 1], total.moments)
 
 
 def ramps_of(fractions: np.ndarray, n: int) -> np.ndarray:

@@ -35,6 +35,16 @@ def add_intensity(window: Any, row: int, column: int, total: Any) -> None:
 
 
 @compiled
+def add_moments(values: Any, y: Any, x: Any, moments: Any) -> None:
+    """Add numbers to the first of three sums, and weighted with y and x to the others."""
+    plain, on_y, on_x = moments[0].ravel(), moments[1].ravel(), moments[2].ravel()
+    for i in range(values.size):
+        plain[i] += values[i]
+        on_y[i] += y * values[i]
+        on_x[i] += x * values[i]
+
+
+@compiled
 def predict(psi: Any, scale: Any, background: Any, intensity: Any) -> None:
     """``intensity = scale sum_m |psi_m|^2 + background``; psi [M, L, 2, 64 L]."""
     for g in range(intensity.shape[0]):

@@ -1,0 +1,70 @@
+"""Where zero angle stands in stored patterns, and by how many whole pixels each is moved when it is read.
+
+A beam that is not brought back exactly as it scans (descan) moves the disk over the detector. A calibration stores its
+centre as a plane over the scan; patterns are stored as they were recorded.
+
+A pattern that is off by a fraction of a pixel is the pattern of an object with a phase ramp. Where all patterns are
+off alike, the probe takes the ramp. Where the fraction changes slowly over the scan, the object takes ramps that bend:
+half a pixel over 20 angstrom is a phase of a radian. So along a plane the fraction is spread: neighbouring patterns are
+moved by one pixel more or less, in a fixed order whose mean is the plane everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+NAME = "disk_centre"
+"""Of the attribute."""
+SPREAD = (0.7548776662466927, 0.5698402909980532)
+"""1/g and 1/g^2 of g^3 = g + 1: multiples of these, modulo 1, fill squares evenly (Roberts' R2 sequence)."""
+
+
+@dataclass(frozen=True)
+class Centre:
+    """Centre (y, x) of the disk in pixels of stored patterns.
+
+    Parameters
+    ----------
+    plane : two rows of three numbers
+        At the first position, and its change per row and per column of the stored scan.
+    pixels : int
+        Side N of the patterns; zero angle belongs to N // 2.
+    """
+
+    plane: tuple[tuple[float, float, float], tuple[float, float, float]]
+    pixels: int
+
+    def at(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Centre [R, C, 2] at rows [R] and columns [C] of the stored scan."""
+        y, x = (c + dy * rows[:, None] + dx * columns[None, :] for c, dy, dx in self.plane)
+        return np.stack([y, x], axis=-1)
+
+    def moves(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Whole pixels int [R, C, 2] by which patterns are moved: their disk is nearest to N // 2, or on the average of
+        neighbours there, where it moves."""
+        place, threshold = self.at(rows, columns), np.full((len(rows), len(columns), 2), 0.5)
+        for axis, (_, *slopes) in enumerate(self.plane):
+            if any(slopes):
+                grid = rows[:, None] * SPREAD[axis] + columns[None, :] * SPREAD[1 - axis]
+                threshold[..., axis] = grid % 1.0
+        return self.pixels // 2 - np.floor(place + threshold).astype(np.int64)
+
+    def left(self, scan_shape: tuple[int, int]) -> tuple[float, float]:
+        """Mean distance (y, x) of the disk from N // 2 in pixels after that: what the probe has to take."""
+        rows, columns = (np.arange(n) for n in scan_shape)
+        away = self.at(rows, columns) + self.moves(rows, columns) - self.pixels // 2
+        y, x = away.mean(axis=(0, 1)).tolist()
+        return y, x
+
+
+def centre_of(attributes: Mapping[str, Any], pixels: int) -> Centre | None:
+    """The centre that a calibration stored, None where there is none."""
+    stored = attributes.get(NAME)
+    if stored is None:
+        return None
+    first, second = (tuple(float(value) for value in row) for row in stored)
+    return Centre((first, second), pixels)  # type: ignore[arg-type]

@@ -1,0 +1,127 @@
+"""What of the geometry may move in a job, and how far. Loads no solver."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .._errors import InputError
+from ..io.dataset import DatasetInfo
+from ..model.config import AUTO, JobConfig
+from ..model.geometry import Geometry, geometry_of
+from ..model.optics import Microscope
+from ..model.refining import ABERRATIONS, Refine
+from ..model.scan import Canvas
+from ..physics.probe import aberration_phase
+
+PARTS = {"c12": ("c12a", "c12b"), "c21": ("c21a", "c21b")}
+"""Numbers of what has an angle."""
+CHI: dict[str, dict[str, float]] = {
+    "defocus": {"C10": -1.0},
+    "c12a": {"C12": 1.0},
+    "c12b": {"C12": 1.0, "phi12": math.pi / 4},
+    "c21a": {"C21": 1.0},
+    "c21b": {"C21": 1.0, "phi21": math.pi / 2},
+    "c30": {"C30": 1.0},
+}
+UNIT, PRIOR, LIMIT = 0.3, 1.6, 5.0
+"""Of aberrations, in rad at the edge of the aperture: for the defocus 20, 100 and 310 angstrom at 10 mrad."""
+SCAN = {"rotation": (0.01, 0.04, 0.08), "scale": (0.01, 0.01, 0.03), "asymmetry": (0.01, 0.03, 0.08),
+        "shear": (0.01, 0.03, 0.08)}  # fmt: skip
+"""Unit, prior and limit of numbers of the scan."""
+BEGINS, MOVES, SETTLED = 4, 12, 4
+"""Iterations before the geometry moves and in which it does, and the last ones of those, whose mean is kept."""
+STRIDE, FEWEST = 32, 128
+"""One pattern of so many measures the information, but not fewer than this."""
+FINE, MOST_PADDED = 0.44, 2.0
+"""Largest pixel of the object while the geometry moves, angstrom; and how many times larger patterns are at most."""
+
+
+def wanted(job: JobConfig) -> tuple[str, ...]:
+    """Numbers that may move, aberrations first."""
+    asked = job.geometry.refine
+    if asked == "none":
+        return ()
+    names = AUTO if asked == "auto" else asked
+    parts = [part for name in names for part in PARTS.get(name, (name,))]
+    order = (*ABERRATIONS, *SCAN)
+    return tuple(sorted(parts, key=order.index))
+
+
+def check_refinement(job: JobConfig, microscope: Microscope, in_tiles: bool) -> None:
+    """Refuse what cannot be refined.
+
+    Raises
+    ------
+    InputError
+        Naming the option and the remedy.
+    """
+    names = wanted(job)
+    if not names:
+        return
+    if in_tiles:
+        raise InputError(
+            "geometry.refine needs the object whole, which engine.tile_pixels or engine.object_gib keep in tiles:"
+            " refine a part of the scan and calibrate with what it finds, or set geometry.refine = none"
+        )
+    if {"scale", "defocus"} <= set(names) and microscope.semi_angle_mrad > 15:
+        raise InputError(
+            f"geometry.refine with scale and defocus at {microscope.semi_angle_mrad:g} mrad: the one makes up for the"
+            " other, and both run away: leave scale out, which the step gives"
+        )
+
+
+def pixels_of_stage(pixels: int, pixel: float) -> int:
+    """Side to which patterns are padded, a multiple of 8, or 0 where the object's pixel is small enough.
+
+    What scatters beyond the detector would be folded back into it, which biases all numbers by 1 to 2 %.
+    """
+    wide = 8 * math.ceil(pixels * min(pixel / FINE, MOST_PADDED) / 8)
+    return wide if wide > pixels else 0
+
+
+def start_of(info: DatasetInfo) -> Geometry:
+    """Numbers of the scan that the dataset's positions mean; where these are no raster, those of no change."""
+    from ..calibration.run import recorded_raster  # loads compiled code, which jobs that refine nothing do without
+
+    try:
+        return geometry_of(recorded_raster(info))
+    except InputError:
+        return Geometry()
+
+
+def room_to_move(job: JobConfig, positions: np.ndarray, pixel: float) -> int:
+    """Pixels around the canvas that positions may need while they move."""
+    limits = sum(SCAN[name][2] for name in wanted(job) if name in SCAN)
+    return math.ceil(limits * math.hypot(*np.ptp(positions, axis=0)) / 2 / pixel)
+
+
+def refine_rules(
+    job: JobConfig, info: DatasetInfo, microscope: Microscope, canvas: Canvas, centres: np.ndarray, pixels: int
+) -> Refine:
+    """As the solver wants it."""
+    names = wanted(job)
+    k, length = np.fft.fftfreq(pixels, canvas.pixel), microscope.wavelength
+    chis = [name for name in names if name in CHI]
+    phases = [aberration_phase(k[:, None], k[None, :], length, CHI[name]) for name in chis]
+    edge = np.array([microscope.semi_angle / length])
+    at_edge = [
+        float(abs(aberration_phase(edge * 0, edge, length, {**CHI[name], "phi12": 0, "phi21": 0})[0])) for name in chis
+    ]
+    units, prior, limits = (
+        np.array([share / rad for rad in at_edge] + [SCAN[name][i] for name in names if name in SCAN])
+        for i, share in enumerate((UNIT, PRIOR, LIMIT))
+    )
+    return Refine(
+        names,
+        start_of(info),
+        np.array(phases, np.float32).reshape(-1, pixels, pixels),
+        units,
+        prior,
+        limits,
+        centre=(float(centres[:, 0].mean()), float(centres[:, 1].mean())),
+        begins=BEGINS,
+        stride=max(1, min(STRIDE, math.prod(info.scan_shape) // FEWEST)),
+        decides=job.geometry.refine == "auto",
+    )

@@ -1,0 +1,175 @@
+"""The geometry before the image: a short reconstruction in which it moves, and a trial that says whether it helped.
+
+Little blur and slices that are tied, whatever the image's recipe is: what smooths the image biases its geometry most.
+What was found is then given, and the image is made from vacuum as if the dataset had said it: all that a job can ask
+for (a free probe, rounds, the spectral prior) works as it does without. The trial does the first iterations again at
+the geometry that was found; where held-out electrons like it less than what the dataset says, that is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..distributed.iterate import Pass
+from ..events import Iterated, Refined, Warned
+from ..io.checkpoint import RunFolder
+from ..model.config import JobConfig
+from ..model.refining import Refine, Refining
+from ..model.refining import Refined as Found
+from ..solver.stopping import SIGNIFICANT, Record, divergence
+from . import tasks
+from .experiment import Experiment
+from .found import found
+from .geometry import BEGINS, MOVES, SETTLED, pixels_of_stage, wanted
+from .log import Log
+from .observers import Report
+from .recipe import Recipe
+from .run import Run
+
+BLUR, DOSE = 0.3, 100.0
+"""Blur in angstrom while the geometry moves, at most, at a dose in electrons per square angstrom.
+
+It falls with the fourth root of the dose: with too little the object keeps the noise of these counts, which holds the
+geometry where it is; with too much the defocus makes up for what is smoothed. Found by trial at 100 and 4000.
+"""
+
+
+def recipe_of_stage(job: JobConfig, dose: float) -> JobConfig:
+    """The job with which the geometry is refined, for a dose in electrons per square angstrom."""
+    said, blur = job.model_dump(), BLUR * (DOSE / dose) ** 0.25
+    said["object"] |= {
+        "regularisation": "blur", "coupling": "identical", "blur_angstrom": min(job.object.blur_angstrom, blur),
+    }  # fmt: skip
+    said["probe"] |= {"update_start": None}
+    said["solver"] |= {"iterations": BEGINS + MOVES, "step_rule": "pooled", "rounds_per_iteration": 1, "finish": 0}
+    said["engine"] |= {"tile_pixels": None, "object_gib": None}
+    return JobConfig.parse(said)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """Where the refinement runs, and whom it tells."""
+
+    client: Any
+    folder: RunFolder
+    recipe: Recipe
+    report: Report
+
+    def run(self, recipe: Recipe, label: str) -> tuple[Run, Any]:
+        """What iterates a recipe, and its job."""
+        run = Run(self.client, recipe.experiment, self.folder, recipe, Log(), self.report)
+        return run, run._job(label, recipe)
+
+    def tell(self, seen: Pass, of: int) -> None:
+        """An iteration."""
+        entry = {"iteration": seen.iteration, "stage": "geometry", **seen.metrics, "seconds": math.nan, "of": of}
+        self.report(Iterated.of(entry, seen.by_worker))
+
+
+def refined(client: Any, folder: RunFolder, recipe: Recipe, report: Report) -> Recipe:
+    """The recipe with the geometry that was found, or as it was where there is nothing to refine or nothing was won."""
+    if not wanted(recipe.job) or recipe.geometry is not None:
+        return recipe
+    given = recipe.experiment
+    job = recipe_of_stage(recipe.job, float(given.info.attributes["dose_per_square_angstrom"]))
+    pixels = pixels_of_stage(given.info.detector.pixels, given.canvas.pixel)
+    bare = replace(recipe, config=job.model_dump_json(), pixels=pixels)
+    stage = _Stage(client, replace(folder, stage="geometry"), bare, report)
+    settled, losses, trouble = _move(stage)
+    experiment = replace(bare, refines=True).experiment
+    its, microscope = experiment.refine, experiment.microscope
+    assert its is not None
+    made = found(its, settled, microscope)
+    trouble = trouble or _beyond(its, settled)
+    if not trouble and settled.free.any():
+        trouble = _no_gain(stage, made, losses)
+    if trouble:
+        report(Warned(f"the geometry stays as the dataset says: {trouble}"))
+        made = found(its, replace(Refining.begin(its), information=settled.information), microscope)
+        how = f"not refined: {trouble}"
+        made = replace(made, values={name: {**value, "how": how} for name, value in made.values.items()})
+    report(Refined(iteration=BEGINS + MOVES, values=made.values, settled=True))
+    stage.folder.forget(stage.folder.checkpoints())
+    return replace(recipe, geometry=made)
+
+
+def _move(stage: _Stage) -> tuple[Refining, dict[int, float], str]:
+    """Iterate while the geometry moves: where it settled, losses by iteration, and what went wrong, if anything."""
+    recipe = replace(stage.recipe, refines=True)
+    run, job = stage.run(recipe, "geometry")
+    last, stored = BEGINS + MOVES, stage.folder.checkpoints()
+    first = max((i for i in stored if i <= last), default=0)
+    name = f"{run.name}-geometry-start"
+    state = run.states.load(stage.folder.checkpoint(first), name) if first else run._initial(job)
+    losses, records = dict[int, float](), list[Record]()
+    experiment = recipe.experiment
+
+    def cut(iteration: int, state: Any) -> Any:
+        trouble = run.states.save(stage.folder.checkpoint(iteration), state, f"{run.name}-geometry-{iteration}-save")
+        if trouble:
+            stage.report(Warned(f"no checkpoint of the geometry ({trouble})"))
+            return state
+        return run.states.load(stage.folder.checkpoint(iteration), f"{run.name}-geometry-{iteration}-load")
+
+    every = stage.recipe.job.engine.checkpoint_every
+    with closing(run.states.passes(job, state, first, last, cut=cut, every=every)) as looked_at:
+        for seen in looked_at:
+            stage.tell(seen, last)
+            losses[seen.iteration] = _judged(seen)
+            records.append(
+                Record(seen.iteration, *(seen.metrics[n] for n in ("loss", "validation", "patterns", "power")))
+            )
+            if trouble := divergence(records):
+                assert experiment.refine is not None
+                return Refining.begin(experiment.refine), losses, f"its refinement diverges ({trouble})"
+            if seen.iteration == BEGINS + 1:
+                _decided(stage, experiment, _refining(stage, seen))
+    return _refining(stage, seen).at_mean(SETTLED), losses, ""
+
+
+def _refining(stage: _Stage, seen: Pass) -> Refining:
+    return stage.client.submit(tasks.refining_of, seen.state.shared, pure=False).result()  # type: ignore[no-any-return]
+
+
+def _judged(seen: Pass) -> float:
+    """Nats of all held-out electrons; of the fitted ones where none are held out."""
+    held = seen.metrics["validation"]
+    return (held if math.isfinite(held) else seen.metrics["loss"]) * seen.metrics["patterns"]
+
+
+def _decided(stage: _Stage, experiment: Experiment, at: Refining) -> None:
+    assert experiment.refine is not None
+    values = found(experiment.refine, at, experiment.microscope).values
+    stage.report(Refined(iteration=BEGINS, values=values, settled=False))
+
+
+def _beyond(its: Refine, at: Refining) -> str:
+    """Did a number go as far as it may?"""
+    beyond = np.abs(at.values - its.first) > 0.98 * its.limits
+    if not beyond.any():
+        return ""
+    name = its.names[int(np.argmax(beyond))]
+    return f"{name} ran beyond what can be refined, so the start is too far off: run 'ptychodask calibrate' first"
+
+
+def _no_gain(stage: _Stage, made: Found, losses: dict[int, float]) -> str:
+    """Why the geometry that was found is not better than the dataset's, if it is not."""
+    before = losses.get(BEGINS)
+    if before is None:  # resumed after these iterations
+        before = _trial(stage, stage.recipe, "before")
+    gained = before - _trial(stage, replace(stage.recipe, geometry=made), "trial")
+    return "" if gained > -SIGNIFICANT else f"held-out electrons like the refined one less, by {-gained:.0f} nats"
+
+
+def _trial(stage: _Stage, recipe: Recipe, label: str) -> float:
+    """Nats of held-out electrons after the first iterations at a geometry that does not move."""
+    run, job = stage.run(recipe, label)
+    with closing(run.states.passes(job, run._initial(job), 0, BEGINS)) as looked_at:
+        for seen in looked_at:
+            last = seen
+    return _judged(last)

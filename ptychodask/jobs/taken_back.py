@@ -1,0 +1,57 @@
+"""The geometry that a reconstruction found, written back into its dataset for the next ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._errors import InputError
+from ..io.dataset import dataset_info
+from ..io.geometry import check_writable, write_geometry
+from ..io.result import open_result
+from ..io.selected import positions_of
+from ..model.refining import Refined
+from .figures import dataset_of
+
+
+def take_back(data: str | Path, result: str | Path, write: bool) -> dict[str, dict[str, Any]]:
+    """What a result found of the geometry of its dataset; with ``write``, written into it.
+
+    Raises
+    ------
+    InputError
+        If the result refined nothing, or was made from another dataset, or this one as it was before.
+    """
+    made = open_result(result)
+    if not made.geometry:
+        raise InputError(
+            f"{result} found no geometry: reconstruct with geometry.refine = auto, then take it from there"
+        )
+    if not write:
+        return made.geometry
+    target, (known, why) = check_writable(data), dataset_of(made)
+    if known is None or Path(known.path).resolve() != target:
+        reason = why or f"its dataset is {made.described.data}"
+        raise InputError(
+            f"{result} says nothing of {data} as it is now ({reason}): reconstruct it, then take it from there"
+        )
+    info = dataset_info(target, whole=False)
+    if made.described.selection:
+        raise InputError(
+            f"{result} used a part of {data} or positions of its own: write what it found with 'ptychodask calibrate'"
+            " and the values as options"
+        )
+    found = Refined.load(json.loads(made.described.geometry))
+    assert found is not None
+    before, after = positions_of(info, recorded=True), found.placed(positions_of(info))
+    columns = np.concatenate([before, np.ones((len(before), 1))], axis=1)
+    affine = np.linalg.lstsq(columns, after, rcond=None)[0].T
+    drift = None  # of the rows, which an earlier calibration found: turned with the rest
+    if "row_drift" in info.attributes:
+        drift = (after - columns @ affine.T).reshape(*info.scan_shape, 2).mean(axis=1)
+    aberrations = {**info.microscope.aberrations, **found.aberrations}
+    write_geometry(target, affine, aberrations, {"values": made.geometry, "from": str(result)}, drift=drift)
+    return made.geometry

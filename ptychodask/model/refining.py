@@ -1,0 +1,164 @@
+"""The geometry while it is refined: what may move, as numbers, and how far it has come. The method is in
+``solver.geometry``.
+
+Aberrations come first, as changes of Cartesian coefficients in angstrom: ``defocus``, ``c12a`` = C12 cos 2 phi12,
+``c12b``, ``c21a``, ``c21b``, ``c30``. Then numbers of the scan (``rotation`` in rad, ``scale``, ``asymmetry``,
+``shear``), as those of :class:`ptychodask.model.geometry.Geometry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .._array import held_bytes
+from .geometry import SWAP, Geometry
+
+ABERRATIONS = ("defocus", "c12a", "c12b", "c21a", "c21b", "c30")
+
+
+@dataclass(frozen=True)
+class Refine:
+    """What may move, and how.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The P numbers that move, aberrations first.
+    start : Geometry
+        Of the scan, from the nominal raster to the positions that the run starts from.
+    phases : float array [Q, N, N]
+        Derivative of the lens's phase by each of the Q aberrations, rad per angstrom, corner-centred.
+    units, prior, limits : float array [P]
+        Natural steps; standard errors of what is known beforehand; how far they may go. In units of the numbers.
+    centre : (float, float)
+        Point of the canvas that stays, in pixels.
+    begins : int
+        The first iteration after which the geometry moves.
+    stride : int
+        One pattern of so many measures the information, others in every iteration.
+    decides : bool
+        Hold those numbers that the electrons know no better than the prior does.
+    """
+
+    names: tuple[str, ...]
+    start: Geometry
+    phases: np.ndarray
+    units: np.ndarray
+    prior: np.ndarray
+    limits: np.ndarray
+    centre: tuple[float, float]
+    begins: int
+    stride: int
+    decides: bool = True
+
+    @property
+    def scans(self) -> tuple[str, ...]:
+        """Those of the scan."""
+        return self.names[len(self.phases) :]
+
+    @property
+    def first(self) -> np.ndarray:
+        """Values at the start [P]."""
+        return np.array([0.0] * len(self.phases) + [getattr(self.start, name) for name in self.scans])
+
+    def moves(self, iteration: int) -> bool:
+        """Does the update after so many move the geometry?"""
+        return iteration >= self.begins
+
+    def geometry(self, values: np.ndarray) -> Geometry:
+        """Of the scan."""
+        return self.start.set({name: float(v) for name, v in zip(self.scans, values[len(self.phases) :], strict=True)})
+
+    def matrix(self, values: np.ndarray) -> np.ndarray:
+        """Map [2, 2] about the centre from the positions at the start to those now."""
+        return self.geometry(values).stored_matrix @ np.linalg.inv(self.start.stored_matrix)
+
+    def jacobian(self, values: np.ndarray) -> np.ndarray:
+        """From numbers [P] to elementary directions [Q + 4]: aberrations, and the strain ``(dA/da) A^-1`` by rows."""
+        q = len(self.phases)
+        out = np.zeros((q + 4, len(self.names)))
+        out[:q, :q] = np.eye(q)
+        generators = self.geometry(values).generators()
+        for i, name in enumerate(self.scans):
+            its = generators[name]
+            out[q:, q + i] = (SWAP @ its @ SWAP if self.start.transpose else its).ravel()
+        return out
+
+
+@dataclass(frozen=True)
+class Refining:
+    """How far a refinement has come.
+
+    Parameters
+    ----------
+    values : float64 array [P]
+    information : float64 array [P, P]
+        Fisher information in steps of the units, mean of the last passes.
+    passes : int
+        Those that it was measured in.
+    gains, last : float64 arrays [P]
+        Factor on the step along every eigenvector, and the step before.
+    free : bool array [P]
+        What moves.
+    trail : float64 array [T, P]
+        Values after the last iterations.
+    """
+
+    values: np.ndarray
+    information: np.ndarray
+    passes: int
+    gains: np.ndarray
+    last: np.ndarray
+    free: np.ndarray
+    trail: np.ndarray
+
+    __sizeof__ = held_bytes
+
+    @classmethod
+    def begin(cls, rules: Refine) -> Refining:
+        """Before anything is known."""
+        count = len(rules.names)
+        nothing = np.zeros(count)
+        return cls(
+            rules.first, np.zeros((count, count)), 0, nothing, nothing, np.ones(count, bool), np.zeros((0, count))
+        )
+
+    def at_mean(self, last: int) -> Refining:
+        """With the mean of its last iterations as values."""
+        return self if not len(self.trail) else replace(self, values=self.trail[-last:].mean(axis=0))
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What a refinement came to, which the rest of the run takes as given.
+
+    Parameters
+    ----------
+    matrix : ((float, float), (float, float))
+        Map from the dataset's positions to those that were found, about their mean.
+    aberrations : mapping
+        Krivanek coefficients that replace the dataset's.
+    values : mapping
+        ``{name: {"value", "sigma", "how"}}`` by the names of ``ptychodask calibrate --json``.
+    """
+
+    matrix: tuple[tuple[float, float], tuple[float, float]]
+    aberrations: Mapping[str, float]
+    values: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def load(cls, said: Mapping[str, Any] | None) -> Refined | None:
+        """From the dictionary that JSON made of it."""
+        if said is None:
+            return None
+        first, second = (tuple(row) for row in said["matrix"])
+        return cls((first, second), said["aberrations"], said["values"])
+
+    def placed(self, positions: np.ndarray) -> np.ndarray:
+        """Positions [J, 2] where they were found to be."""
+        centre = positions.mean(axis=0)
+        return centre + (positions - centre) @ np.array(self.matrix).T

@@ -1,0 +1,163 @@
+"""Geometry refined while the image forms: aberrations, and the affine map of the scan with the object carried along.
+
+Fisher scoring on sums that the update makes anyway. Elementary directions are the aberrations and the four strains
+L_ab of ``x_j -> x_j + L (x_j - c)``. With GP = sum_j F[lambda_j] conj(ramp_j) the gradient of the probe's spectrum P
+and GP_b the same weighted with ``(x_j - c)_b``, the descent of the loss is
+
+    aberration a:  2 Re <GP, -i chi_a P>         strain ab:  2 Re <GP_b, -2 pi i q_a P> - 2 <g, (d_a phi) (r - c)_b>
+
+The second part of a strain carries the object along, ``phi(r - L (r - c))``, from the object's gradient g: with the
+object held, the information about a rotation is a hundred times larger, and object and positions block each other.
+The information is ``sum w dI_a dI_b / (I + eps)`` on a subset of the patterns (see ``kernels.information``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.ndimage import affine_transform
+
+from .._array import fft2, ifft2
+from ..model.refining import Refine, Refining
+from ..model.state import Model, State
+from ..physics.derivative import derivative
+from ..physics.likelihood import Likelihood, gradient_scale
+
+DAMPING = 0.02
+"""Share of its own information that is added to that of every number before a step."""
+FURTHEST = 2.0
+"""Largest step, in units."""
+GAIN, GROWS, SHRINKS, LEAST, MOST = 0.7, 1.3, 0.6, 0.2, 3.0
+"""Factor on the step along an eigenvector: at first, where a step goes on, where it turns back, and its bounds."""
+REMEMBERED = 8
+"""Passes whose information is averaged, and iterations whose values are kept."""
+KNOWN = 0.5
+"""A number is held where its standard error is more than this share of the prior's."""
+
+
+@dataclass(frozen=True)
+class GeometrySums:
+    """Descent of the loss along the elementary directions [D], and their information [D, D]."""
+
+    score: np.ndarray
+    information: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both."""
+        return self.score.nbytes + self.information.nbytes
+
+    def __add__(self, other: GeometrySums) -> GeometrySums:
+        return GeometrySums(self.score + other.score, self.information + other.information)
+
+
+def score_of(
+    rules: Refine, likelihood: Likelihood, spectra: np.ndarray, moments: np.ndarray, middle: np.ndarray
+) -> np.ndarray:
+    """Descent of the loss along the elementary directions, without what the object adds, float64 [D].
+
+    Parameters
+    ----------
+    rules, likelihood
+    spectra : complex array [M, N, N]
+        Of the modes.
+    moments : complex array [3, M, N, N]
+        Gradients of the spectra summed over the patterns: plain, and weighted with y and x from ``middle``.
+    middle : float array [2]
+        Canvas pixels.
+    """
+    turned = (moments.conj() * spectra).imag.sum(axis=1, dtype=np.float64)
+    turned[1:] += (middle - np.array(rules.centre))[:, None, None] * turned[0]
+    q = 2 * np.pi * np.fft.fftfreq(spectra.shape[-1])
+    aberrations = [float((phase * turned[0]).sum(dtype=np.float64)) for phase in rules.phases]
+    strains = [float((along * turned[1 + b]).sum()) for along in (q[:, None], q[None, :]) for b in (0, 1)]
+    return 2 / gradient_scale(likelihood) * np.array([*aberrations, *strains])
+
+
+def carried_score(rules: Refine, likelihood: Likelihood, object_: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    """What the object adds to the descent by going along, from its gradient on the whole canvas, float64 [D]."""
+    from_centre = [np.arange(n) - c for n, c in zip(object_.shape[-2:], rules.centre, strict=True)]
+    arms = (from_centre[0][:, None], from_centre[1][None, :])
+    found = [0.0] * len(rules.phases)
+    for axis in (-2, -1):
+        slope = (gradient.conj() * derivative(object_, axis)).real.sum(axis=0, dtype=np.float64)
+        found += [float((slope * arm).sum()) for arm in arms]
+    return -2 / gradient_scale(likelihood) * np.array(found)
+
+
+def step(rules: Refine, before: Refining, sums: GeometrySums) -> Refining:
+    """Fisher scoring with the prior, a gain for every eigenvector of the information.
+
+    The gain, because the object follows only in part; by eigenvector, because the valley is narrow (condition 58 at 10
+    mrad, 680 at 21 mrad), and gains by number would leave it.
+    """
+    turn, units = rules.jacobian(before.values), rules.units
+    now = units[:, None] * (turn.T @ sums.information @ turn) * units
+    score = units * (turn.T @ sums.score)
+    known = min(before.passes, REMEMBERED - 1)
+    information = (known * before.information + now) / (known + 1)
+    prior = (units / rules.prior) ** 2
+    whole = information + np.diag(prior)
+    free = before.free
+    if before.passes == 0 and rules.decides:
+        free = errors(rules, replace(before, information=information)) < KNOWN * rules.prior
+    move, gains = np.zeros(len(units)), before.gains.copy()
+    if free.any():
+        its = np.ix_(free, free)
+        wanted = (score - prior * (before.values - rules.first) / units)[free]
+        along = np.linalg.solve(whole[its] + DAMPING * np.diag(np.diag(whole)[free]), wanted)
+        axes = np.linalg.eigh(whole[its])[1]
+        parts = axes.T @ along
+        if before.passes == 0:
+            gains[free] = GAIN
+        else:
+            goes_on = parts * (axes.T @ before.last[free]) > 0
+            gains[free] = np.clip(gains[free] * np.where(goes_on, GROWS, SHRINKS), LEAST, MOST)
+        made = axes @ (gains[free] * parts)
+        move[free] = made * min(1.0, FURTHEST / max(float(np.abs(made).max()), 1e-12))
+    values = before.values + units * move
+    values = np.clip(values, rules.first - rules.limits, rules.first + rules.limits)
+    trail = np.concatenate([before.trail, values[None]])[-REMEMBERED:]
+    return Refining(values, information, before.passes + 1, gains, move, free, trail)
+
+
+def errors(rules: Refine, at: Refining) -> np.ndarray:
+    """Standard errors [P] by information and prior, of what moves together with the rest."""
+    whole = at.information + np.diag((rules.units / rules.prior) ** 2)
+    return np.sqrt(np.diag(np.linalg.inv(whole))) * rules.units  # type: ignore[no-any-return]
+
+
+def refined(rules: Refine, state: State, sums: GeometrySums) -> State:
+    """The state with another geometry: positions moved, object and anchor carried along, probe focused."""
+    assert state.geometry is not None
+    after = step(rules, state.geometry, sums)
+    return moved(rules, replace(state, geometry=after), state.geometry.values, after.values)
+
+
+def moved(rules: Refine, state: State, old: np.ndarray, new: np.ndarray) -> State:
+    """Positions, object, anchor and probe of a state from old values of the geometry to new ones."""
+    model, centre = state.model, np.array(rules.centre)
+    matrix = rules.matrix(new) @ np.linalg.inv(rules.matrix(old))
+    positions = centre + (np.asarray(model.positions) - centre) @ matrix.T
+    object_, anchor = (resampled(maps, matrix, centre) for maps in (model.object, state.anchor))
+    probe = focused(rules, model, new - old)
+    return replace(state, model=replace(model, object=object_, positions=positions, probe=probe), anchor=anchor)
+
+
+def resampled(maps: np.ndarray, matrix: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """Maps [S, Oy, Ox] carried along by ``r -> c + matrix (r - c)``: cubic splines, the rim goes on beyond the edge."""
+    if np.array_equal(matrix, np.eye(2)):
+        return maps
+    back = np.linalg.inv(matrix)
+    out = [affine_transform(plane, back, centre - back @ centre, order=3, mode="nearest") for plane in maps]
+    return np.stack(out).astype(maps.dtype, copy=False)
+
+
+def focused(rules: Refine, model: Model, change: np.ndarray) -> np.ndarray:
+    """The probe with its aberrations changed [M, N, N]: ``P exp(-i sum_a da chi_a)``; its power stays."""
+    q = len(rules.phases)
+    if not q or not change[:q].any():
+        return model.probe
+    phase = np.tensordot(change[:q], rules.phases.astype(np.float64), 1)
+    return ifft2(fft2(model.probe) * np.exp(-1j * phase)).astype(model.probe.dtype)  # type: ignore[no-any-return]

@@ -1,0 +1,200 @@
+"""A run that refines its geometry: what it finds, what it says, the same bits however it runs, and what it refuses."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny_scan import OPTICS, Recorder, bits, expected_counts, write_scan
+
+import ptychodask
+from ptychodask import InputError
+from ptychodask.io.checkpoint import RunFolder
+from ptychodask.jobs import refine
+from ptychodask.jobs.found import found
+from ptychodask.jobs.geometry import BEGINS, CHI, MOVES, pixels_of_stage, wanted
+from ptychodask.jobs.refine import recipe_of_stage
+from ptychodask.jobs.taken_back import take_back
+from ptychodask.model.config import JobConfig
+from ptychodask.model.geometry import Geometry
+from ptychodask.model.optics import Microscope
+from ptychodask.model.refining import Refine, Refining
+from ptychodask.physics.probe import aberration_phase
+
+JOB = {"geometry": {"refine": "auto"}, "solver": {"iterations": 5}, "engine": {"checkpoint_every": 6}}
+SCAN, MANY = (10, 10), [(y, x, 0.7) for y, x in ((1, 2), (3, 6), (5, 1), (6, 7), (8, 4), (2, 8.5), (8.5, 8), (5, 4.5))]
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory):
+    """Counts whose dataset says a defocus that is 30 angstrom wrong, and positions that are turned by 3 degrees."""
+    expected, positions = expected_counts(SCAN, 1.0, 4000.0, MANY)
+    matrix = Geometry(math.radians(-3)).matrix
+    centre = positions.reshape(-1, 2).mean(axis=0)
+    turned = centre + (positions - centre) @ matrix.T
+    path = tmp_path_factory.mktemp("scan") / "scan.zarr"
+    counts = np.random.default_rng(1).poisson(expected).astype(np.uint16)
+    optics = {**OPTICS, "defocus_angstrom": OPTICS["defocus_angstrom"] + 30.0}
+    return ptychodask.create_dataset(
+        path, counts, scan_step_angstrom=1.0, positions_angstrom=turned, chunks=(5, 5), **optics
+    )
+
+
+@pytest.fixture(scope="module")
+def reference(scan):
+    seen = Recorder()
+    return ptychodask.reconstruct(scan, JOB, progress=seen), seen
+
+
+def test_what_was_planted_is_found_and_said(reference):
+    result, seen = reference
+    found = result.geometry
+    assert abs(found["rotation_degrees"]["value"]) < 1.5  # -3 is what the dataset says
+    assert abs(found["defocus_angstrom"]["value"] - 100) < 5  # 130
+    assert 0.2 < found["rotation_degrees"]["sigma"] < 1.5 and 0.5 < found["defocus_angstrom"]["sigma"] < 5
+    assert "refined" in found["rotation_degrees"]["how"] and "refined" in found["defocus_angstrom"]["how"]
+    for name in ("asymmetry", "shear"):
+        assert abs(found[name]["value"]) < 0.03 and 0.005 < found[name]["sigma"] < 0.03
+    assert result.attributes["defocus_angstrom"] == pytest.approx(found["defocus_angstrom"]["value"])
+    positions = result.positions.values
+    down = positions[-1, 0] - positions[0, 0]
+    assert math.degrees(math.atan2(down[1], down[0])) == pytest.approx(found["rotation_degrees"]["value"], abs=1e-6)
+    decided, settled = seen.named("refined")
+    assert not decided["settled"] and settled["settled"] and settled["values"] == found
+    stages = [e["stage"] for e in seen.named("iteration")]
+    assert stages[: BEGINS + MOVES + 1] == ["geometry"] * (BEGINS + MOVES + 1)
+    assert "geometry" not in [entry.stage for entry in result.history]
+
+
+def test_written_back_it_gives_the_same_image_without_refinement(scan, tmp_path):
+    copy, out = shutil.copytree(scan, tmp_path / "copy.zarr"), tmp_path / "r.zarr"
+    result = ptychodask.reconstruct(copy, JOB, output=out, progress=False)
+    assert take_back(copy, out, write=False) == result.geometry
+    with pytest.raises(InputError, match="says nothing of"):
+        take_back(scan, out, write=True)
+    take_back(copy, out, write=True)
+    again = ptychodask.reconstruct(copy, {**JOB, "geometry": {"refine": "none"}}, progress=False)
+    assert again.geometry == {}
+    assert np.abs(again.phase.values - result.phase.values).max() < 1e-3 * np.abs(result.phase.values).max()
+    with pytest.raises(InputError, match="as it is now"):  # it is another geometry now
+        take_back(copy, out, write=True)
+    again_out = tmp_path / "again.zarr"
+    shutil.copytree(again.path, again_out)
+    with pytest.raises(InputError, match="found no geometry"):
+        take_back(copy, again_out, write=True)
+
+
+@pytest.mark.parametrize("stop_at", [3, 9, BEGINS + MOVES + 3])
+def test_interrupted_and_resumed_gives_the_same_bits(scan, reference, tmp_path, stop_at):
+    out = tmp_path / "r.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.reconstruct(scan, JOB, output=out, progress=Recorder(stop_at))
+    left = RunFolder(RunFolder.of(out).path, stage="geometry").checkpoints()
+    assert left == ([6] if stop_at == 9 else [])
+    result = ptychodask.resume(out, progress=False)
+    assert bits(result) == bits(reference[0]) and result.geometry == reference[0].geometry
+
+
+@pytest.mark.distributed
+def test_processes_give_the_same_bits(scan, reference):
+    job = {**JOB, "engine": {**JOB["engine"], "workers": 2, "threads": 1}}
+    result = ptychodask.reconstruct(scan, job, progress=False)
+    assert bits(result) == bits(reference[0]) and result.geometry == reference[0].geometry
+
+
+def test_a_geometry_that_helps_nobody_is_not_taken(tmp_path, monkeypatch):
+    scan = write_scan(tmp_path / "s.zarr", electrons=300.0)
+    monkeypatch.setattr(refine, "_trial", lambda stage, recipe, label: math.inf)
+    seen = Recorder()
+    result = ptychodask.reconstruct(scan, JOB, progress=seen)
+    assert any("the geometry stays as the dataset says" in text for text in seen.warned())
+    assert all("not refined" in its["how"] for its in result.geometry.values())
+    assert result.geometry["defocus_angstrom"]["value"] == 100
+    plain = ptychodask.reconstruct(scan, {**JOB, "geometry": {"refine": "none"}}, progress=False)
+    np.testing.assert_allclose(result.phase.values, plain.phase.values, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "job, told",
+    [
+        ({"geometry": {"refine": "auto"}, "engine": {"tile_pixels": 40}}, "needs the object whole"),
+        ({"geometry": {"refine": ["defocsu"]}}, "did you mean defocus"),
+        ({"geometry": {"refine": ["tilt"]}}, "nothing that can be refined"),
+        ({"geometry": {"refine": []}}, "give none, auto, or a list"),
+    ],
+)
+def test_what_cannot_be_refined_is_refused(scan, job, told):
+    with pytest.raises(InputError, match=told):
+        ptychodask.reconstruct(scan, job, progress=False)
+
+
+def test_scale_and_defocus_together_are_refused_at_large_angles(tmp_path):
+    scan = write_scan(tmp_path / "s.zarr", semi_angle_mrad=20.0)
+    with pytest.raises(InputError, match="leave scale out"):
+        ptychodask.reconstruct(scan, {"geometry": {"refine": ["scale", "defocus"]}}, progress=False)
+
+
+def test_what_100_patterns_do_not_know_is_held(tmp_path):
+    seen = Recorder()
+    result = ptychodask.reconstruct(write_scan(tmp_path / "s.zarr"), JOB, progress=seen)
+    for name in ("asymmetry", "shear"):  # what everybody knows: 0 +- 3 %
+        assert abs(result.geometry[name]["value"]) < 1e-12 and result.geometry[name]["sigma"] > 0.015
+        assert "held" in result.geometry[name]["how"] and "held" in seen.named("refined")[0]["values"][name]["how"]
+
+
+def test_names_and_their_order():
+    assert wanted(JobConfig()) == ()
+    assert wanted(JobConfig.load(overrides=["geometry.refine=auto"])) == (
+        "defocus", "c12a", "c12b", "rotation", "asymmetry", "shear",
+    )  # fmt: skip
+    assert wanted(JobConfig.load(overrides=["geometry.refine=shear,c21,defocus"])) == (
+        "defocus", "c21a", "c21b", "shear",
+    )  # fmt: skip
+
+
+def test_the_stage_has_little_blur_and_one_kind_of_slices():
+    job = recipe_of_stage(
+        JobConfig.parse({"object": {"regularisation": "spectral"}, "probe": {"update_start": 2}}), 100
+    )
+    assert job.object.regularisation == "blur" and job.object.blur_angstrom == 0.0
+    assert recipe_of_stage(JobConfig(), 100).object.blur_angstrom == 0.3
+    assert recipe_of_stage(JobConfig(), 1600).object.blur_angstrom == 0.15
+    assert recipe_of_stage(JobConfig(), 1).object.blur_angstrom == 0.45  # the job's
+    assert job.probe.update_start is None and job.object.coupling == "identical"
+
+
+def test_aberrations_come_out_as_they_act():
+    names = ("defocus", "c12a", "c12b", "c21a", "c21b", "c30")
+    before = Microscope(300e3, 12.0, {"C10": -100.0, "C12": 30.0, "phi12": 0.4, "C21": 200.0, "phi21": 1.0, "C30": 1e4})
+    one = np.ones(6)
+    rules = Refine(names, Geometry(), np.zeros((6, 4, 4)), one, one, one, (0.0, 0.0), 0, 1)
+    values = np.array([12.0, -5.0, 8.0, 90.0, -40.0, 500.0])
+    made = found(rules, replace(Refining.begin(rules), values=values), before)
+    k = np.random.default_rng(0).uniform(-0.6, 0.6, (2, 50))
+    parts = [CHI[name] for name in names]
+    expected = aberration_phase(*k, before.wavelength, before.aberrations)
+    expected = expected + sum(
+        v * aberration_phase(*k, before.wavelength, p) for v, p in zip(values, parts, strict=True)
+    )
+    after = aberration_phase(*k, before.wavelength, {**before.aberrations, **made.aberrations})
+    np.testing.assert_allclose(after, expected, atol=1e-9)
+    assert made.values["defocus_angstrom"]["value"] == 112 and made.values["c30_angstrom"]["value"] == 10_500
+
+
+def test_coarse_pixels_are_made_finer_and_it_is_said(scan, reference):
+    assert pixels_of_stage(32, 0.4) == 0
+    assert pixels_of_stage(64, 0.656) == 96
+    assert pixels_of_stage(64, 3.0) == 128  # twice at most
+    told = reference[1].named("start")[0]["remarks"]
+    assert any("the geometry is refined in 16 + 4 iterations before the image" in remark for remark in told)
+
+
+def test_a_number_at_its_limit_was_too_far_off():
+    one = np.ones(2)
+    rules = Refine(("defocus", "shear"), Geometry(), np.zeros((1, 4, 4)), one, one, 300 * one, (0.0, 0.0), 0, 1)
+    at = Refining.begin(rules)
+    assert refine._beyond(rules, at) == ""
+    assert "defocus ran beyond" in refine._beyond(rules, replace(at, values=np.array([-299.0, 0.0])))

@@ -1,0 +1,204 @@
+"""Refinement of the geometry: descents and tangents against finite differences, and what a step does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers import partial, partial_cpu, reference_intensities, reference_loss, slope, small_problem
+from scipy import fft
+from scipy.ndimage import gaussian_filter
+
+from ptychodask.kernels.plain import Plain, information
+from ptychodask.model.geometry import Geometry
+from ptychodask.model.optics import Microscope
+from ptychodask.model.refining import Refine, Refining
+from ptychodask.physics.derivative import derivative
+from ptychodask.physics.likelihood import fisher_weight
+from ptychodask.physics.probe import aberration_phase
+from ptychodask.solver.geometry import GeometrySums, carried_score, errors, focused, moved, resampled, step
+from ptychodask.solver.update import merge
+
+NAMES = ("defocus", "c12a", "rotation", "asymmetry", "shear", "scale")
+
+
+def rules_for(case, names=NAMES, start=None, **options):
+    n, pixel = case.problem.pixels, case.problem.canvas.pixel
+    wavelength = Microscope(300e3, 12.0).wavelength
+    k = np.fft.fftfreq(n, pixel)
+    parts = {"defocus": {"C10": -1.0}, "c12a": {"C12": 1.0}, "c12b": {"C12": 1.0, "phi12": np.pi / 4}}
+    phases = [aberration_phase(k[:, None], k[None], wavelength, parts[a]) for a in names if a in parts]
+    count = len(names)
+    start = start or Geometry(0.3, 1.02, 0.03, -0.02)
+    known = {
+        "units": np.array([20.0 if a in parts else 0.01 for a in names]),
+        "prior": np.array([100.0 if a in parts else 0.03 for a in names]),
+        "limits": np.full(count, np.inf),
+        "centre": (12.3, 11.1),
+        "begins": 0,
+        "stride": 1,
+    }
+    return Refine(names, start, np.array(phases).reshape(-1, n, n), **(known | options))
+
+
+def smoothed(case, sigma=1.6):
+    """Objects that are sampled well, and 0 at the rim, so that they can be moved."""
+    window = np.outer(*(np.sin(np.pi * (np.arange(s) + 0.5) / s) ** 2 for s in case.problem.canvas.shape))
+    rng = np.random.default_rng(5)
+    phase = gaussian_filter(rng.standard_normal(case.model.object.shape), (0, sigma, sigma)) * window
+    return replace(case, model=replace(case.model, object=(phase / phase.std() * 0.3).astype(case.model.object.dtype)))
+
+
+def refining(case, **options):
+    rules = rules_for(case, **options)
+    return case.with_settings(refine=rules, probe_rules=replace(case.problem.settings.probe_rules, update_start=None))
+
+
+def strained(model, rules, a, b, t):
+    """The model with the strain ``x_a += t (x - c)_b``, and its object along with it to first order."""
+    away = np.asarray(model.positions) - np.array(rules.centre)
+    positions = np.asarray(model.positions).copy()
+    positions[:, a] += t * away[:, b]
+    arm = np.arange(model.object.shape[1 + b]) - rules.centre[b]
+    arm = arm[:, None] if b == 0 else arm[None, :]
+    object_ = model.object - t * derivative(model.object, a - 2) * arm
+    return replace(model, positions=positions, object=object_)
+
+
+@pytest.mark.parametrize("slices, modes, kind, residual", [(1, 1, "phase", "poisson"), (3, 2, "complex", "amplitude")])
+def test_descent_against_finite_differences(slices, modes, kind, residual):
+    case = refining(small_problem(slices, modes, kind=kind, residual=residual, mask=True, tile=(2, 2), electrons=3e3))
+    rules, model = case.problem.settings.refine, case.model
+    update = case.update()
+    gradient, _ = case.object_sums(update)
+    found = update.geometry.score + carried_score(rules, case.problem.likelihood, model.object, gradient)
+
+    def loss(changed):
+        return -reference_loss(case.problem, changed, case.counts)
+
+    changes = np.eye(len(NAMES))
+    expected = [slope(lambda t, i=i: loss(replace(model, probe=focused(rules, model, t * changes[i])))) for i in (0, 1)]
+    expected += [slope(lambda t, a=a, b=b: loss(strained(model, rules, a, b, t))) for a in (0, 1) for b in (0, 1)]
+    assert np.abs(expected).min() > 1e-2
+    np.testing.assert_allclose(found, expected, rtol=2e-5)
+
+
+def test_information_is_that_of_patterns_that_move_with_their_object():
+    case = small_problem(2, 1, n=48, scan=(2, 2), defocus=40.0)
+    at = tuple(np.asarray(case.model.positions).mean(axis=0))
+    case = smoothed(refining(replace(case, model=replace(case.model, probe=case.truth.probe)), centre=at))
+    rules, model = case.problem.settings.refine, case.model
+    found = information(Plain(case.problem), rules, case.blocks[0], model)
+
+    def intensities(changed):
+        return reference_intensities(case.problem, changed)
+
+    tangents = [
+        slope(lambda t, i=i: intensities(replace(model, probe=focused(rules, model, t * np.eye(len(NAMES))[i]))))
+        for i in (0, 1)
+    ]
+    tangents += [
+        slope(lambda t, a=a, b=b: intensities(strained(model, rules, a, b, t))) for a in (0, 1) for b in (0, 1)
+    ]
+    weight = np.sqrt(fisher_weight(case.problem.likelihood, intensities(model), case.problem.weights))
+    flat = np.array([(weight * its).ravel() for its in tangents])
+    expected = flat @ flat.T
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    # moving a view by interpolation and moving its probe by a ramp differ by what the views' edges cut
+    assert np.abs((found - expected) / scale).max() < 0.03
+
+
+def test_compiled_kernels_make_the_same_sums():
+    case = refining(small_problem(2, 2, np.float32, mask=True, n=24), stride=2)
+    block, patterns = case.blocks[0], case.patterns[0]
+    reference = partial(case.problem, block, patterns, case.model).geometry
+    found = partial_cpu(case.problem, block, patterns, case.model).geometry
+    np.testing.assert_allclose(found.score, reference.score, rtol=1e-3, atol=1e-4 * np.abs(reference.score).max())
+    np.testing.assert_array_equal(found.information, reference.information)
+    plain = case.with_settings(refine=None)
+    for with_, without in zip(
+        (partial_cpu(case.problem, block, patterns, case.model),),
+        (partial_cpu(plain.problem, block, patterns, case.model),),
+        strict=True,
+    ):
+        assert without.geometry is None
+        np.testing.assert_array_equal(with_.object.gradient, without.object.gradient)
+
+
+def test_sums_do_not_depend_on_how_the_scan_is_cut():
+    whole = refining(small_problem(scan=(4, 4)), stride=3)
+    cut = refining(small_problem(scan=(4, 4), tile=(3, 1)), stride=3)
+    a, b = whole.update().geometry, merge(cut.updates()).geometry
+    np.testing.assert_allclose(a.score, b.score, rtol=1e-9)
+    np.testing.assert_allclose(a.information, b.information, rtol=1e-9)
+
+
+def test_nothing_is_summed_before_it_moves_or_where_it_is_only_looked_at():
+    case = refining(small_problem(), begins=2)
+    assert case.update().geometry is None
+    later = replace(case.model, iteration=2)
+    assert case.update(later).geometry is not None
+    assert case.update(later, evaluate_only=True).geometry is None
+
+
+def test_derivative_is_that_of_the_band():
+    n = 96
+    k = np.fft.fftfreq(n)
+    rng = np.random.default_rng(0)
+    coefficients = fft.fft(rng.standard_normal((2, n))) * (np.abs(k) < 0.36)
+    values, slopes = fft.ifft(coefficients).real, fft.ifft(2j * np.pi * k * coefficients).real
+    inside = slice(12, -12)
+    found = derivative(values, -1)
+    assert np.abs(found - slopes)[:, inside].max() < 0.02 * slopes.std()
+    central = (np.roll(values, -1, 1) - np.roll(values, 1, 1)) / 2
+    assert np.abs(central - slopes)[:, inside].max() > 0.5 * slopes.std()
+
+
+def test_objects_are_carried_along_with_their_positions():
+    y, x = np.mgrid[:40, :44]
+    centre = np.array([19.0, 21.5])
+    peaks = np.array([[12.0, 14.0], [25.0, 30.0], [18.0, 22.0]])
+    matrix = Geometry(0.05, 1.01, 0.03, 0.02).matrix
+
+    def image(places):
+        return sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / 18) for a, b in places)[None]
+
+    found = resampled(image(peaks), matrix, centre)
+    assert np.abs(found - image(centre + (peaks - centre) @ matrix.T)).max() < 0.12  # peaks themselves are sheared
+    assert resampled(found, np.eye(2), centre) is found
+
+
+def test_positions_and_probe_follow_the_numbers_and_come_back():
+    case = refining(small_problem(), start=Geometry(0.2, 1.0, 0.0, 0.0, transpose=True))
+    rules = case.problem.settings.refine
+    state = replace(case.start(), geometry=Refining.begin(rules))
+    new = rules.first + np.array([30.0, -10.0, 0.03, 0.01, 0.02, 0.01])
+    there = moved(rules, state, rules.first, new)
+    raster = np.linalg.solve(rules.start.stored_matrix, (np.asarray(case.model.positions) - rules.centre).T)
+    expected = rules.centre + (rules.geometry(new).stored_matrix @ raster).T
+    np.testing.assert_allclose(there.model.positions, expected, rtol=1e-12)
+    back = moved(rules, there, new, rules.first)
+    np.testing.assert_allclose(back.model.positions, case.model.positions, rtol=1e-12)
+    np.testing.assert_allclose(back.model.probe, case.model.probe, atol=1e-12)
+    for a in range(2, len(NAMES)):  # the jacobian is the derivative of the map
+        along = slope(lambda t, a=a: rules.matrix(rules.first + t * np.eye(len(NAMES))[a]))
+        np.testing.assert_allclose(rules.jacobian(rules.first)[2:, a].reshape(2, 2), along, atol=1e-9)
+
+
+def test_a_step_solves_a_quadratic_and_holds_what_is_not_known():
+    case = refining(small_problem(), names=("defocus", "rotation", "shear"))
+    rules = case.problem.settings.refine
+    turn = rules.jacobian(rules.first)
+    information = np.diag([0.01, 2e6, 2e6, 2e6, 2e6])
+    target = rules.first + np.array([12.0, 0.01, -0.006])
+    at = Refining.begin(rules)
+    for _ in range(25):
+        score = information @ turn @ (target - at.values)
+        at = step(rules, at, GeometrySums(score, information))
+    assert (np.abs(at.values - target) < [0.2, 2e-4, 2e-4]).all()
+    assert at.free.all() and len(at.trail) == 8
+    blind = np.diag([1e-6, 2e6, 2e6, 2e6, 2e6])  # a defocus that is known to 1000 angstrom moves nothing
+    held = step(rules, Refining.begin(rules), GeometrySums(np.ones(5), blind))
+    assert held.free.tolist() == [False, True, True] and held.values[0] == 0
+    assert errors(rules, held)[0] == pytest.approx(100, rel=0.02)
