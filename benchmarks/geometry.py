@@ -42,9 +42,9 @@ PLANTED: dict[str, Mapping[str, float]] = {
     "nothing": {},
 }
 """Right values less those that the dataset says; of C12 along its own angle."""
-CASES = ((c.CASES[0], tuple(PLANTED)), (c.CASES[3], ("together", "nothing")))
-SEEDS, FIRST_ONLY = 3, ("rotation 2 degrees", "defocus +100 A with the rest")
-"""Seeds, and what is planted with the first of them only."""
+FIRST = ("together", "nothing")
+CASES = (c.CASES[0], c.CASES[3])
+SEEDS = 3
 
 
 def truth_of(case: c.Case) -> xr.DataArray:
@@ -132,20 +132,11 @@ def simulated(case: c.Case, kept: Path | None) -> tuple[np.ndarray, float, xr.Da
     return clean, thickness, truth_of(case)
 
 
-def of_case(case: c.Case, plantings: tuple[str, ...], seeds: int, kept: Path | None) -> list[dict[str, Any]]:
-    """All seeds of a case."""
-    made = simulated(case, kept)
-    rows = []
-    for seed in range(seeds):
-        rows += of_seed(case, made, [p for p in plantings if seed == 0 or p not in FIRST_ONLY], seed)
-    return rows
-
-
 def of_seed(
-    case: c.Case, made: tuple[np.ndarray, float, xr.DataArray], plantings: list[str], seed: int, iterations: int = 40
+    case: c.Case, plantings: tuple[str, ...], seed: int, kept: Path | None, iterations: int = 40
 ) -> list[dict[str, Any]]:
-    """All plantings with one noise."""
-    clean, thickness, truth = made
+    """Plantings with one noise."""
+    clean, thickness, truth = simulated(case, kept)
     counts = np.random.default_rng(seed).poisson(clean).astype(np.uint8)
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
@@ -185,9 +176,13 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 if __name__ == "__main__":
     options = arguments(QUESTION, keeps_data=True)
     if options.tiny:
-        rows = of_seed(c.TINY[0], simulated(c.TINY[0], None), ["together"], 0, 4)
-    else:  # both cases at a time
-        jobs = [(case, plantings, SEEDS, options.data) for case, plantings in CASES]
+        rows = of_seed(c.TINY[0], ("together",), 0, None, 4)
+        save("geometry", QUESTION, {"summary": summary(rows), "runs": rows}, options)
+    else:  # two at a time; what is there is kept after each
+        jobs = [(case, FIRST, seed, options.data) for seed in range(SEEDS) for case in CASES]
+        jobs.append((CASES[0], tuple(p for p in PLANTED if p not in FIRST), 0, options.data))
+        rows = []
         with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-            rows = [row for its in pool.map(of_case, *zip(*jobs, strict=True)) for row in its]
-    save("geometry", QUESTION, {"summary": summary(rows), "runs": rows}, options)
+            for found in pool.map(of_seed, *zip(*jobs, strict=True)):
+                rows += found
+                save("geometry", QUESTION, {"summary": summary(rows), "runs": rows}, options)

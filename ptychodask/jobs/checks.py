@@ -10,7 +10,7 @@ from ..analysis.sampling import check_geometry
 from ..io.dataset import dataset_info
 from ..io.source import source_of
 from .experiment import Experiment
-from .geometry import check_refinement
+from .geometry import BEGINS, MOVES, check_refinement, pixels_of_stage, wanted
 
 
 def check(experiment: Experiment) -> list[str]:
@@ -46,6 +46,10 @@ def check(experiment: Experiment) -> list[str]:
         remarks.append("counts are stored in another layout: Zarr decodes them, which takes longer")
     if side is not None:
         remarks.append(f"the object is kept in tiles of at most {side} x {side} pixels")
+    if wanted(config):
+        padded = pixels_of_stage(info.detector.pixels, experiment.canvas.pixel)
+        told = f", with patterns padded to {padded} x {padded} pixels" if padded else ""
+        remarks.append(f"the geometry is refined in {BEGINS + MOVES} + {BEGINS} iterations before the image{told}")
     if config.object.slices is None:
         remarks.append(f"object.slices is unset: {_slices_told(slices, experiment.thickness)}")
     return remarks

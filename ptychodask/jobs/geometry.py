@@ -1,24 +1,19 @@
-"""What of the geometry may move in a job, and what was found, by the names that people use."""
+"""What of the geometry may move in a job, and how far. Loads no solver."""
 
 from __future__ import annotations
 
-import cmath
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from .._errors import InputError
-from ..calibration.run import recorded_raster
 from ..io.dataset import DatasetInfo
 from ..model.config import AUTO, JobConfig
 from ..model.geometry import Geometry, geometry_of
 from ..model.optics import Microscope
-from ..model.refining import ABERRATIONS, Refine, Refined, Refining
+from ..model.refining import ABERRATIONS, Refine
 from ..model.scan import Canvas
 from ..physics.probe import aberration_phase
-from ..solver.geometry import errors
 
 PARTS = {"c12": ("c12a", "c12b"), "c21": ("c21a", "c21b")}
 """Numbers of what has an angle."""
@@ -37,8 +32,10 @@ SCAN = {"rotation": (0.01, 0.04, 0.08), "scale": (0.01, 0.01, 0.03), "asymmetry"
 """Unit, prior and limit of numbers of the scan."""
 BEGINS, MOVES, SETTLED = 4, 12, 4
 """Iterations before the geometry moves and in which it does, and the last ones of those, whose mean is kept."""
-STRIDE, FEWEST = 16, 512
+STRIDE, FEWEST = 32, 128
 """One pattern of so many measures the information, but not fewer than this."""
+FINE, MOST_PADDED = 0.44, 2.0
+"""Largest pixel of the object while the geometry moves, angstrom; and how many times larger patterns are at most."""
 
 
 def wanted(job: JobConfig) -> tuple[str, ...]:
@@ -75,8 +72,19 @@ def check_refinement(job: JobConfig, microscope: Microscope, in_tiles: bool) -> 
         )
 
 
+def pixels_of_stage(pixels: int, pixel: float) -> int:
+    """Side to which patterns are padded, a multiple of 8, or 0 where the object's pixel is small enough.
+
+    What scatters beyond the detector would be folded back into it, which biases all numbers by 1 to 2 %.
+    """
+    wide = 8 * math.ceil(pixels * min(pixel / FINE, MOST_PADDED) / 8)
+    return wide if wide > pixels else 0
+
+
 def start_of(info: DatasetInfo) -> Geometry:
     """Numbers of the scan that the dataset's positions mean; where these are no raster, those of no change."""
+    from ..calibration.run import recorded_raster  # loads compiled code, which jobs that refine nothing do without
+
     try:
         return geometry_of(recorded_raster(info))
     except InputError:
@@ -117,68 +125,3 @@ def refine_rules(
         stride=max(1, min(STRIDE, math.prod(info.scan_shape) // FEWEST)),
         decides=job.geometry.refine == "auto",
     )
-
-
-def found(its: Refine, at: Refining, microscope: Microscope) -> Refined:
-    """What a refinement has come to."""
-    changes = dict(zip(its.names, at.values.tolist(), strict=True))
-    matrix = tuple(map(tuple, its.matrix(at.values).tolist()))
-    aberrations = {name: changes[name] for name in its.names if name in CHI}
-    return Refined(matrix, _aberrations(microscope, aberrations), _values(its, at, microscope))  # type: ignore[arg-type]
-
-
-def _aberrations(microscope: Microscope, changes: Mapping[str, float]) -> dict[str, float]:
-    """Krivanek coefficients after changes of Cartesian ones, those that changed."""
-    before, after = microscope.aberrations, {}
-    for name in ("defocus", "c30"):
-        if name in changes:
-            key = "C10" if name == "defocus" else "C30"
-            after[key] = float(before.get(key, 0.0)) + changes[name] * CHI[name][key]
-    for name, (a, b) in PARTS.items():
-        if a in changes:
-            key, m = name.upper(), int(name[2])
-            angle = f"phi{name[1:]}"
-            wave = float(before.get(key, 0.0)) * cmath.exp(1j * m * float(before.get(angle, 0.0)))
-            wave += complex(changes[a], changes[b])
-            after |= {key: abs(wave), angle: cmath.phase(wave) / m % (2 * math.pi / m)}
-    return after
-
-
-def _values(its: Refine, at: Refining, microscope: Microscope) -> dict[str, dict[str, Any]]:
-    """``{name: {"value", "sigma", "how"}}`` by the names of ``ptychodask calibrate --json``."""
-    sigma = dict(zip(its.names, errors(its, at).tolist(), strict=True))
-    free = dict(zip(its.names, at.free.tolist(), strict=True))
-    new = {
-        **microscope.aberrations,
-        **_aberrations(microscope, {n: float(v) for n, v in zip(its.names, at.values, strict=True) if n in CHI}),
-    }
-    scan, told = its.geometry(at.values), dict[str, dict[str, Any]]()
-
-    def tell(name: str, value: float, error: float, parts: tuple[str, ...], unit: float = 1.0) -> None:
-        how = "refined with the image" if any(free[part] for part in parts) else "held: the electrons cannot tell"
-        told[name] = {"value": value * unit, "sigma": error * unit, "how": how}
-
-    if "defocus" in free:
-        tell("defocus_angstrom", -new["C10"], sigma["defocus"], ("defocus",))
-    for name, (a, b) in PARTS.items():
-        if a not in free:
-            continue
-        size, m = new[name.upper()], int(name[2])
-        angle = new[f"phi{name[1:]}"]
-        cos, sin = math.cos(m * angle), math.sin(m * angle)
-        tell(f"{name}_angstrom", size, math.hypot(cos * sigma[a], sin * sigma[b]), (a, b))
-        across = math.hypot(sin * sigma[a], cos * sigma[b]) / (m * max(size, 1e-12))
-        shown = (math.pi / 2 - angle) % math.pi if its.start.transpose and m == 2 else angle
-        tell(f"phi{name[1:]}_rad", shown, min(across, math.pi / m / 3**0.5), (a, b))
-    if "c30" in free:
-        tell("c30_angstrom", new["C30"], sigma["c30"], ("c30",))
-    for name in its.scans:
-        turns = name == "rotation"
-        tell(
-            "rotation_degrees" if turns else name,
-            getattr(scan, name),
-            sigma[name],
-            (name,),
-            180 / math.pi if turns else 1,
-        )
-    return told

@@ -296,6 +296,12 @@ def _refined(launch: Launch, client: Client, recipe: Recipe) -> tuple[Launch, Re
     except KeyboardInterrupt:
         launch.report(Checkpointed(0))
         raise
+    except StoppedError:
+        raise
+    except Exception:
+        if not (launch.folder.checkpoints() or replace(launch.folder, stage="geometry").checkpoints()):
+            launch.folder.remove()  # nothing worth resuming
+        raise
     if found is not recipe:
         launch.folder.write_json("recipe.json", asdict(found))
     return replace(launch, experiment=replace(launch.experiment, geometry=found.geometry)), found

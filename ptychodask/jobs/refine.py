@@ -24,38 +24,31 @@ from ..model.refining import Refined as Found
 from ..solver.stopping import SIGNIFICANT, Record, divergence
 from . import tasks
 from .experiment import Experiment
-from .geometry import BEGINS, MOVES, SETTLED, found, wanted
+from .found import found
+from .geometry import BEGINS, MOVES, SETTLED, pixels_of_stage, wanted
 from .log import Log
 from .observers import Report
 from .recipe import Recipe
 from .run import Run
 
-BLUR = 0.3
-"""Angstrom, at most, while the geometry moves."""
-FINE, MOST_PADDED = 0.44, 2.0
-"""Largest pixel of the object while the geometry moves, angstrom; and how many times larger patterns are at most."""
+BLUR, DOSE = 0.3, 100.0
+"""Blur in angstrom while the geometry moves, at most, at a dose in electrons per square angstrom.
+
+It falls with the fourth root of the dose: with too little the object keeps the noise of these counts, which holds the
+geometry where it is; with too much the defocus makes up for what is smoothed. Found by trial at 100 and 4000.
+"""
 
 
-def recipe_of_stage(job: JobConfig) -> JobConfig:
-    """The job with which the geometry is refined."""
-    said = job.model_dump()
+def recipe_of_stage(job: JobConfig, dose: float) -> JobConfig:
+    """The job with which the geometry is refined, for a dose in electrons per square angstrom."""
+    said, blur = job.model_dump(), BLUR * (DOSE / dose) ** 0.25
     said["object"] |= {
-        "regularisation": "blur", "coupling": "identical", "blur_angstrom": min(job.object.blur_angstrom, BLUR),
+        "regularisation": "blur", "coupling": "identical", "blur_angstrom": min(job.object.blur_angstrom, blur),
     }  # fmt: skip
     said["probe"] |= {"update_start": None}
     said["solver"] |= {"iterations": BEGINS + MOVES, "step_rule": "pooled", "rounds_per_iteration": 1, "finish": 0}
     said["engine"] |= {"tile_pixels": None, "object_gib": None}
     return JobConfig.parse(said)
-
-
-def pixels_of_stage(experiment: Experiment) -> int:
-    """Side to which patterns are padded, a multiple of 8, or 0 where the object's pixel is small enough.
-
-    What scatters beyond the detector would be folded back into it, which biases all numbers by 1 to 2 %.
-    """
-    n, pixel = experiment.info.detector.pixels, experiment.canvas.pixel
-    wanted = 8 * math.ceil(n * min(pixel / FINE, MOST_PADDED) / 8)
-    return wanted if wanted > n else 0
 
 
 @dataclass(frozen=True)
@@ -82,8 +75,9 @@ def refined(client: Any, folder: RunFolder, recipe: Recipe, report: Report) -> R
     """The recipe with the geometry that was found, or as it was where there is nothing to refine or nothing was won."""
     if not wanted(recipe.job) or recipe.geometry is not None:
         return recipe
-    job = recipe_of_stage(recipe.job)
-    pixels = pixels_of_stage(recipe.experiment)
+    given = recipe.experiment
+    job = recipe_of_stage(recipe.job, float(given.info.attributes["dose_per_square_angstrom"]))
+    pixels = pixels_of_stage(given.info.detector.pixels, given.canvas.pixel)
     bare = replace(recipe, config=job.model_dump_json(), pixels=pixels)
     stage = _Stage(client, replace(folder, stage="geometry"), bare, report)
     settled, losses, trouble = _move(stage)

@@ -151,9 +151,9 @@ class RecipeFile(RunFile):
     container: Annotated[str, Field(strict=True, max_length=1000)]
     pattern_bytes: Positive
     selection: SelectionOf | None
-    geometry: RefinedOf | None = None
-    refines: Flag = False
-    pixels: Annotated[int, Field(strict=True, ge=0, le=2**20)] = 0
+    geometry: RefinedOf | None
+    refines: Flag
+    pixels: Annotated[int, Field(strict=True, ge=0, le=2**20)]
 
     @field_validator("damaged", "excluded")
     @classmethod
