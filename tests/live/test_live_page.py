@@ -16,6 +16,7 @@ from tiny_scan import bits, write_scan
 
 import ptychodask
 from ptychodask.events import Iterated, Started, Stored
+from ptychodask.live import document as document_module
 from ptychodask.live import page as page_module
 from ptychodask.live import tab
 from ptychodask.live.board import Board
@@ -47,7 +48,8 @@ def cluster():
 def pictures(monkeypatch):
     """Counts pictures that are asked for, and lets them come as often as they like."""
     monkeypatch.setattr(page_module, "LEAST_SECONDS", 0.0)
-    monkeypatch.setattr(page_module, "SHARE", 1e6)
+    for its in (page_module, document_module):
+        monkeypatch.setattr(its, "SHARE", 1e6)
     made = []
     real = page_module.Page._picture_of
 
