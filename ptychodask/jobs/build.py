@@ -34,7 +34,7 @@ SHARPER = 0.3
 def build_algorithm(recipe: Recipe) -> LsqMl:
     """The solver with its problem."""
     experiment = recipe.experiment
-    weights, n = mask_of(experiment.info), experiment.info.detector.pixels
+    weights, n = mask_of(experiment.info), experiment.detector.pixels
     stored = 0 if len(weights) == n else len(weights)
     if stored:
         weights = np.asarray(padded(weights[None], stored, n))[0]
@@ -58,7 +58,7 @@ def _kernels(problem: Problem, recipe: Recipe) -> Kernels:
 
 def _propagators(experiment: Experiment) -> np.ndarray:
     """Between slices [S - 1, N, N], all of one thickness."""
-    n, slices, tilt = experiment.info.detector.pixels, experiment.slices, experiment.config.object.tilt_mrad
+    n, slices, tilt = experiment.detector.pixels, experiment.slices, experiment.config.object.tilt_mrad
     propagators = np.empty((slices - 1, n, n), np.complex64)
     if slices > 1:
         assert experiment.thickness is not None, "several slices have one"
@@ -78,7 +78,7 @@ def _aperture(microscope: Microscope, n: int, pixel: float) -> np.ndarray:
 def _settings(experiment: Experiment, hold_out: bool) -> Settings:
     config, pixel = experiment.config, experiment.canvas.pixel
     solver, probe = config.solver, config.probe
-    aperture = _aperture(experiment.microscope, experiment.info.detector.pixels, pixel)
+    aperture = _aperture(experiment.microscope, experiment.detector.pixels, pixel)
     probe_rules = ProbeRules(probe.update_start, probe.keep_power, aperture if probe.keep_aperture else None)
     return Settings(
         residual=solver.residual,
@@ -101,13 +101,13 @@ def _settings(experiment: Experiment, hold_out: bool) -> Settings:
     )
 
 
-def _off_centre(info: DatasetInfo) -> np.ndarray | float:
-    """What moves the disk of a probe by the fraction of a pixel that is left where patterns moved by whole ones.
+def _off_centre(info: DatasetInfo, n: int) -> np.ndarray | float:
+    """What moves the disk of a probe [n, n] by the fraction of a pixel that is left where patterns moved by whole ones.
 
     A factor exp(2 pi i f r / N) of the probe in every slice moves the pattern by f pixels; that the beam is not tilted
     by so little makes no difference.
     """
-    n, (y, x) = info.detector.pixels, off_centre(info)
+    y, x = off_centre(info)
     if y == x == 0:
         return 1.0
     r = (np.arange(n) - n // 2) / n
@@ -127,7 +127,7 @@ def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
     experiment, n = recipe.experiment, algorithm.problem.pixels
     config = experiment.config
     object_ = np.zeros((algorithm.problem.slices, 0, 0), experiment.object_dtype)
-    probe = make_probe(experiment.microscope, n, experiment.canvas.pixel, 1.0) * _off_centre(experiment.info)
+    probe = make_probe(experiment.microscope, n, experiment.canvas.pixel, 1.0) * _off_centre(experiment.info, n)
     # electrons that the mask hides are in the probe but not in the mean counts
     seen = float((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2 * algorithm.problem.weights).sum())
     if seen < 1e-3:

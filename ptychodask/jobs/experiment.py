@@ -17,7 +17,7 @@ from ..model.config import AUTO_OBJECT_GIB, LARGEST_TILE, JobConfig
 from ..model.optics import Microscope, defocus_of
 from ..model.prior import Spectral
 from ..model.refining import Refine, Refined
-from ..model.scan import Canvas, make_canvas
+from ..model.scan import Canvas, Detector, make_canvas
 from ..model.tiles import Rect, Tile, make_tiles
 from ..physics.constraints import (
     AmplitudeBound,
@@ -54,6 +54,8 @@ class Experiment:
     """What was found of it, in place of what the dataset says."""
     refines: bool = False
     """Is it being refined?"""
+    padded: int = 0
+    """Side to which patterns are padded with a rim that no detector saw; 0 for none."""
 
     # -- microscope and specimen -------------------------------------------------------------------------------------
 
@@ -67,6 +69,11 @@ class Experiment:
         if self.geometry is not None:
             replaced |= self.geometry.aberrations
         return replace(microscope, aberrations={**microscope.aberrations, **replaced}) if replaced else microscope
+
+    @cached_property
+    def detector(self) -> Detector:
+        """The dataset's detector, with what is padded."""
+        return replace(self.info.detector, pixels=self.padded) if self.padded else self.info.detector
 
     @property
     def thickness(self) -> float | None:
@@ -126,8 +133,8 @@ class Experiment:
 
     @cached_property
     def _placed(self) -> tuple[Canvas, np.ndarray]:
-        pixels, wavelength = self.info.detector.pixels, self.microscope.wavelength
-        positions, pixel = positions_of(self.info), self.info.detector.pixel_angstrom(wavelength)
+        pixels, wavelength = self.detector.pixels, self.microscope.wavelength
+        positions, pixel = positions_of(self.info), self.detector.pixel_angstrom(wavelength)
         if self.geometry is not None:
             positions = self.geometry.placed(positions)
         if self.refines:
@@ -149,7 +156,7 @@ class Experiment:
         """What moves of the geometry while it is refined."""
         if not self.refines:
             return None
-        pixels = self.info.detector.pixels
+        pixels = self.detector.pixels
         return refine_rules(self.config, self.info, self.microscope, self.canvas, self.centres, pixels)
 
     @property
@@ -184,7 +191,7 @@ class Experiment:
         InputError
             For data that are no counted electrons: their noise is not known.
         """
-        rules, microscope, n = self.config.object, self.microscope, self.info.detector.pixels
+        rules, microscope, n = self.config.object, self.microscope, self.detector.pixels
         if rules.regularisation != "spectral":
             return None
         if not self.counts_are_whole:
@@ -225,7 +232,7 @@ class Experiment:
         With a bound on memory, the largest side whose tile with its halo takes a quarter of it, so that a worker can
         hold some tiles besides what is on its way.
         """
-        engine, n = self.config.engine, self.info.detector.pixels
+        engine, n = self.config.engine, self.detector.pixels
         bound = AUTO_OBJECT_GIB if engine.object_gib == "auto" else engine.object_gib
         if engine.tile_pixels is not None or bound is None:
             return engine.tile_pixels
@@ -272,7 +279,7 @@ class Experiment:
 
     def windows(self, blocks: tuple[Block, ...]) -> list[Rect]:
         """Part of the canvas that every block touches."""
-        return windows_of(blocks, self.centres, self.info.scan_shape, self.info.detector.pixels)
+        return windows_of(blocks, self.centres, self.info.scan_shape, self.detector.pixels)
 
     def tiles(self, blocks: tuple[Block, ...]) -> tuple[Tile, ...]:
         """The object's tiles for a scan in blocks; a whole object is one."""

@@ -74,9 +74,7 @@ class Recipe:
     def experiment(self) -> Experiment:
         """What is used of the dataset, and the job on it; read anew every time."""
         info = select(dataset_info(self.path, whole=False), self.selection)
-        if self.pixels:
-            info = replace(info, detector=replace(info.detector, pixels=self.pixels))
-        return Experiment(info, self.job, self.geometry, self.refines)
+        return Experiment(info, self.job, self.geometry, self.refines, self.pixels)
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -107,6 +105,6 @@ def _choose_device(recipe: Recipe) -> tuple[bool, int]:
     """Way through the slices and mini-batch for this worker's device, which local workers and their threads share."""
     experiment = recipe.experiment
     patterns = max(block.size for block in recipe.blocks)
-    shape = (experiment.slices, experiment.config.probe.modes, experiment.info.detector.pixels)
+    shape = (experiment.slices, experiment.config.probe.modes, experiment.detector.pixels)
     # too many threads would mean mini-batches too small to fill a device, too few no memory
     return choose_device(*shape, patterns, experiment.config.engine.place.threads_per_device(cores()))

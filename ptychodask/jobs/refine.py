@@ -9,6 +9,7 @@ the geometry that was found; where held-out electrons like it less than what the
 from __future__ import annotations
 
 import math
+import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -65,9 +66,9 @@ class _Stage:
         run = Run(self.client, recipe.experiment, self.folder, recipe, Log(), self.report)
         return run, run._job(label, recipe)
 
-    def tell(self, seen: Pass, of: int) -> None:
+    def tell(self, seen: Pass, seconds: float, of: int) -> None:
         """An iteration."""
-        entry = {"iteration": seen.iteration, "stage": "geometry", **seen.metrics, "seconds": math.nan, "of": of}
+        entry = {"iteration": seen.iteration, "stage": "geometry", **seen.metrics, "seconds": seconds, "of": of}
         self.report(Iterated.of(entry, seen.by_worker))
 
 
@@ -116,10 +117,12 @@ def _move(stage: _Stage) -> tuple[Refining, dict[int, float], str]:
             return state
         return run.states.load(stage.folder.checkpoint(iteration), f"{run.name}-geometry-{iteration}-load")
 
-    every = stage.recipe.job.engine.checkpoint_every
+    every, clock = stage.recipe.job.engine.checkpoint_every, time.perf_counter()
     with closing(run.states.passes(job, state, first, last, cut=cut, every=every)) as looked_at:
         for seen in looked_at:
-            stage.tell(seen, last)
+            now = time.perf_counter()
+            stage.tell(seen, now - clock, last)
+            clock = now
             losses[seen.iteration] = _judged(seen)
             records.append(
                 Record(seen.iteration, *(seen.metrics[n] for n in ("loss", "validation", "patterns", "power")))

@@ -17,7 +17,8 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from ..events import Checkpointed, Iterated, Pictured, Restarted, Stored, Warned
+from .._geometry import geometry_lines
+from ..events import Checkpointed, Iterated, Pictured, Refined, Restarted, Stored, Warned
 from . import tab
 from .board import Message
 from .picture import Frame, picture, piece
@@ -102,8 +103,15 @@ class Page:
     # -- events of the run -----------------------------------------------------------------------------------------
 
     def iterated(self, event: Iterated) -> None:
+        if event.stage == "geometry":  # before the image: no work on it
+            self._elapsed += event.seconds
+            return
         self._work, self._elapsed = self._work + 1, self._elapsed + event.seconds
         self._queue.put({"kind": "row", "row": row_of(event, self._work, self._elapsed)})
+
+    def refined(self, event: Refined) -> None:
+        for line in geometry_lines(event.values):
+            self._say(f"geometry: {line}" if event.settled else f"geometry at the start: {line}")
 
     def restarted(self, event: Restarted) -> None:
         self._queue.put({"kind": "back", "stage": "fit", "to": event.iteration})

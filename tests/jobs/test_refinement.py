@@ -12,10 +12,16 @@ from tiny_scan import OPTICS, Recorder, bits, expected_counts, write_scan
 
 import ptychodask
 from ptychodask import InputError
+from ptychodask.counts.patterns import dense
 from ptychodask.io.checkpoint import RunFolder
+from ptychodask.io.dataset import dataset_info
+from ptychodask.io.geometry import write_geometry
+from ptychodask.io.source import source_of
 from ptychodask.jobs import refine
+from ptychodask.jobs.build import build_algorithm
 from ptychodask.jobs.found import found
 from ptychodask.jobs.geometry import BEGINS, CHI, MOVES, pixels_of_stage, wanted
+from ptychodask.jobs.recipe import Recipe
 from ptychodask.jobs.refine import recipe_of_stage
 from ptychodask.jobs.taken_back import take_back
 from ptychodask.model.config import JobConfig
@@ -198,3 +204,27 @@ def test_a_number_at_its_limit_was_too_far_off():
     at = Refining.begin(rules)
     assert refine._beyond(rules, at) == ""
     assert "defocus ran beyond" in refine._beyond(rules, replace(at, values=np.array([-299.0, 0.0])))
+
+
+def test_a_disk_off_centre_is_moved_before_patterns_are_padded(tmp_path):
+    expected, positions = expected_counts((6, 6), 1.0, 4000.0, MANY)
+    counts = np.random.default_rng(1).poisson(expected).astype(np.uint16)
+    common = {**OPTICS, "scan_step_angstrom": 1.0, "positions_angstrom": positions, "chunks": (3, 3)}
+    right = ptychodask.create_dataset(tmp_path / "right.zarr", counts, **common)
+    off = ptychodask.create_dataset(tmp_path / "off.zarr", np.roll(counts, (2, -1), (2, 3)), **common)
+    info = dataset_info(off)
+    affine = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    centre = np.array([[18.0, 0.0, 0.0], [15.0, 0.0, 0.0]])  # of 32 pixels, where 16 is the middle
+    write_geometry(off, affine, info.microscope.aberrations, {}, centre=centre)
+    prepared = []
+    for path in (right, off):
+        recipe = Recipe(str(path), JobConfig().model_dump_json(), 4000.0, pixels=48)
+        algorithm, block = build_algorithm(recipe), recipe.blocks[0]
+        read = source_of(recipe.experiment.info).read(block)
+        prepared.append(
+            (dense(algorithm.prepare(block, read).fitted, 0, 4, 48, np, np.float32), algorithm.problem.weights)
+        )
+    inside = prepared[1][1] > 0
+    assert inside.sum() == 30 * 31  # what has left the detector is nowhere used
+    np.testing.assert_array_equal(prepared[0][0][:, inside], prepared[1][0][:, inside])
+    assert prepared[0][0].sum() > 5000

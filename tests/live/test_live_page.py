@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster
 from tiny_scan import bits, write_scan
 
 import ptychodask
-from ptychodask.events import Iterated, Started, Stored
+from ptychodask.events import Iterated, Refined, Started, Stored
 from ptychodask.live import document as document_module
 from ptychodask.live import page as page_module
 from ptychodask.live import tab
@@ -243,3 +243,16 @@ def test_the_board_forgets_what_a_restart_takes_back_and_runs_that_are_old():
     assert [text for _, text in board.runs["run 4"].messages] == ["worker x is gone"]
     board.close("page")
     assert not board.watched("run 4") and not board.take("run 0", rows)
+
+
+def test_a_geometry_that_is_refined_first_is_no_work_on_the_image():
+    page = page_module.Page(None, {}, lambda: None, lambda: None, tells=False)
+    figures = dict.fromkeys(("loss", "validation", "patterns", "power", "bytes_read", "bytes_merged"), 1.0)
+    figures |= dict.fromkeys(("bytes_exchanged", "seconds_computing", "seconds_reading", "seconds_waiting"), 1.0)
+    for stage in ("geometry", "geometry", "fit"):
+        page.iterated(Iterated(0, stage, seconds=2.0, **figures))
+    page.refined(Refined(16, {"shear": {"value": 0.01, "sigma": 0.004, "how": "refined with the image"}}, True))
+    told = [page._queue.get_nowait() for _ in range(page._queue.qsize())]
+    assert [message["kind"] for message in told] == ["row", "text"]
+    assert told[0]["row"]["work"] == 0 and told[0]["row"]["elapsed"] == 6
+    assert told[1]["text"] == "geometry: shear 0.0100 ± 0.0040: refined with the image"
