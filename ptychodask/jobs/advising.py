@@ -26,7 +26,7 @@ MOST = 1000
 PIECE_WINDOWS = 2.0
 CHECK_SCAN_ANGSTROM = 50.0
 STRONG_RAD = 0.5
-"""RMS of a phase above which the order was wrong: MAPbI3 of 50 angstrom has 0.77, frameworks of 50 angstrom 0.1 to 0.2."""
+"""RMS of a phase above which the order was wrong: 50 angstrom of MAPbI3 have 0.77, of frameworks 0.1 to 0.2."""
 BLIND = 0.3
 """Expected correlation below which nothing can be called seen."""
 
