@@ -139,20 +139,27 @@ def case(seen: Seen, seed: int, number: int, options: list[str]) -> dict[str, An
 
 
 def main() -> None:
+    """A result is written after every run, so that a benchmark that is cut off leaves what it has."""
     options = arguments(QUESTION)
     if options.tiny:
-        setups, seeds = [Setup("zif-8", 17.0, side=20, dose=1000, slice_thickness=8.0, pixels=48, angular_step=0.75)], 1
-        short = ["--set", "solver.iterations=2", "--set", "solver.finish=0"]
+        tiny = Setup("zif-8", 17.0, side=20, dose=1000, slice_thickness=8.0, pixels=32, angular_step=0.94)
+        planned, short = [(tiny, 0)], ["--set", "solver.iterations=2", "--set", "solver.finish=0"]
     else:
-        setups, seeds, short = [*SETUPS, *(replace(setup, drift=DRIFT) for setup in SETUPS)], SEEDS, []
+        planned = [(setup, seed) for seed in range(SEEDS) for setup in SETUPS]
+        planned += [(replace(setup, drift=DRIFT), 0) for setup in SETUPS]
+        short = []
+    seen: dict[Setup, Seen] = {}
     rows: list[dict[str, Any]] = []
-    for setup in setups:
-        seen = look(setup)
-        rows += [case(seen, seed, len(rows), short) for seed in range(1 if setup.drift else seeds)]
-    shares = [row["share"]["correlation_2.5A"] for row in rows if not row["drift_angstrom"]]
-    orientations = {row["orientation"] for row in rows}
-    about = {"share_mean": float(np.mean(shares)), "share_least": min(shares), "orientations": len(orientations)}
-    save("raw_to_image", QUESTION, {**about, "runs": rows}, options)
+    for number, (setup, seed) in enumerate(planned):
+        if setup not in seen:
+            seen[setup] = look(setup)
+        rows.append(case(seen[setup], seed, number, short))
+        shares = [row["share"]["correlation_2.5A"] for row in rows if not row["drift_angstrom"]]
+        about = {
+            "runs_planned": len(planned), "runs_done": len(rows), "share_mean": float(np.mean(shares)),
+            "share_least": min(shares), "orientations": len({row["orientation"] for row in rows}),
+        }  # fmt: skip
+        save("raw_to_image", QUESTION, {**about, "runs": rows}, options)
 
 
 if __name__ == "__main__":

@@ -155,7 +155,8 @@ def _observers(progress: Any) -> Iterator[list[Any]]:
                 if live.console.is_jupyter:
                     from .live.notebook import Figures
 
-                    found.append(Figures())
+                    found.append(figures := Figures())
+                    stack.callback(figures.close)
                 found.append(stack.enter_context(live.reconstruction(warn)))
             elif not (one is None or isinstance(one, bool)):
                 found.append(observer_of(one))
@@ -254,8 +255,8 @@ def calibrate(
     output : path, optional
         Of a picture: disk, likelihood, phase.
     write : bool
-        Write positions and aberrations into the dataset, which a reconstruction then uses. Counts and recorded
-        positions stay as they are; the attribute ``calibration`` says what was found, and what was recorded.
+        Write scan, aberrations and the place of the disk into the dataset, which a reconstruction then uses. Counts and
+        recorded positions stay as they are; the attribute ``calibration`` says what was found, and what was recorded.
     thickness_angstrom : float, optional
         Of the specimen; by default what the dataset says.
     defocus_angstrom, c12_angstrom, phi12_rad, rotation_degrees, transpose, scale, asymmetry, shear : optional

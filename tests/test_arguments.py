@@ -196,7 +196,12 @@ def test_attributes_cannot_say_what_a_dataset_says_of_itself(tmp_path, name):
 
 
 def test_copied_attributes_are_told_which_to_leave_out(tmp_path, scan):
-    written = {"scan_affine": [[1, 0, 0], [0, 1, 0]], "disk_centre": [[8, 0, 0], [8, 0, 0]], "calibration": {}}
+    written = {
+        "scan_affine": [[1, 0, 0], [0, 1, 0]],
+        "disk_centre": [[8, 0, 0], [8, 0, 0]],
+        "row_drift": [],
+        "calibration": {},
+    }
     # by ptychodask.calibrate
     copied = ptychodask.open_dataset(scan).attrs | written | {"note": "binned"}
     text = refused(lambda: create(tmp_path / "scan.zarr", attributes=copied), *RESERVED)

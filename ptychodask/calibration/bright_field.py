@@ -7,6 +7,7 @@ is kept is some hundred small numbers per position.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -158,6 +159,24 @@ def make_spectrum(
     gain = math.sqrt(norm) * level * bins.pixels[lit] / np.sqrt(mean[lit])
     k = (bins.place[lit] - np.array(centre)) * dk
     return Spectrum(q[half][kept], k, values, gain.astype(np.float32), mean[lit])
+
+
+def rows_of(
+    electrons: np.ndarray, scan_shape: tuple[int, int], bins: Bins, level: float, odd: np.ndarray
+) -> Callable[[int], np.ndarray]:
+    """From the number of a row of the scan to what :func:`make_spectrum` transforms of it, in bins of the spectrum
+    [X, K]: electrons less their mean, over the root of that."""
+    mean = electrons[~odd].mean(axis=0, dtype=np.float64)
+    lit = np.flatnonzero(mean > DIMMEST * level * bins.pixels)
+    width = scan_shape[1]
+
+    def row(y: int) -> np.ndarray:
+        its = slice(y * width, (y + 1) * width)
+        found = (electrons[its][:, lit] - mean[lit]) / np.sqrt(mean[lit])
+        found[odd[its]] = 0
+        return np.asarray(found)
+
+    return row
 
 
 def coarser(spectrum: Spectrum, side: float) -> Spectrum:

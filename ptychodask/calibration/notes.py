@@ -9,6 +9,7 @@ import numpy as np
 
 from ..io.dataset import DatasetInfo
 from .centring import Centring
+from .drift import Drift
 from .table import Value
 
 OFF = 0.02
@@ -68,3 +69,13 @@ def doubts(skew: float, margin: float, odd: int) -> list[str]:
     if odd:
         found.append(f"{odd} patterns with far too many electrons, or hardly any, were left out")
     return found
+
+
+def drift_notes(drift: Drift | None) -> list[str]:
+    """Of rows that drift."""
+    if drift is None or not drift.certain:
+        return []
+    return [
+        f"rows of the scan drift by {drift.rms:.2g} A (RMS; beside what is straight), known to {drift.sigma:.2g} A"
+        f" along each axis, {drift.nats:.0f} nats against none: written, positions follow it"
+    ]

@@ -13,18 +13,19 @@ import numpy as np
 from .. import _arguments as arguments
 from .._errors import InputError
 from ..io.centre import centre_of
-from ..io.dataset import DatasetInfo
+from ..io.dataset import DatasetInfo, placed
 from ..io.geometry import check_writable, write_geometry
 from ..io.selected import positions_of
 from ..model.optics import ANGLES, COEFFICIENTS, LARGEST_FOCUS, defocus_of
 from ..physics.probe import aberration_phase
-from .bright_field import make_bins, make_spectrum, misfires
+from .bright_field import make_bins, make_spectrum, misfires, rows_of
 from .centring import as_stored, better, rough, smear_of, used_of
 from .descan import window
 from .disk import Disk, fit_disk
+from .drift import row_drift
 from .estimate import estimate
 from .geometry import geometry_of
-from .notes import doubts, notes_of
+from .notes import doubts, drift_notes, notes_of
 from .read import Steps, read_bright_field, stored
 from .table import Calibration, values_of
 from .weak_phase import Optics
@@ -96,6 +97,10 @@ def calibrate(
         given=given,
         transpose=transpose,
     )
+    rows = rows_of(field.electrons, field.scan_shape, bins, disk.level, odd)
+    drift = row_drift(rows, field.scan_shape, spectrum, found.held.geometry, optics, info.scan_step)
+    if tuple(info.scan_shape) != field.scan_shape:  # of a part nobody knows how the other rows go on
+        drift = None
     said = _said(info, recorded)
     at_scan = replace(disk, centre=(float(centring.centre[0]), float(centring.centre[1])))
     values = values_of(at_scan, found, said, {name for name, value in known.items() if value is not None})
@@ -103,18 +108,23 @@ def calibrate(
     notes = [
         *notes_of(info, values, centring, angle),
         *doubts(found.skew, found.margin, int(odd.sum())),
+        *drift_notes(drift),
         *_partly(info, field.scan_shape),
     ]
     mean = field.pattern / field.patterns
     made = Calibration(
-        info.path, values, tuple(notes), at, at.defocus + depth / 2, disk, found, mean, info.scan_step, centring
+        info.path, values, tuple(notes), at, at.defocus + depth / 2, disk, found, mean, info.scan_step, centring, drift
     )
     if target is not None:
         affine = affine_of(info, made)
         aberrations = {**scope.aberrations, "C10": 0.0 - made.defocus_angstrom}
         aberrations |= {"C12": at.c12, "phi12": _stored_phi12(made)} if at.c12 >= 1e-3 else {"C12": 0.0, "phi12": 0.0}
+        how: dict[str, Any] = {"values": made.as_dict(), "matrix": at.stored_matrix}
+        if drift is not None:
+            how["drift"] = {"rms": drift.rms, "sigma": drift.sigma, "nats": drift.nats, "how": "lattice, row by row"}
         write_geometry(
-            target, affine, aberrations, {"values": made.as_dict(), "matrix": at.stored_matrix},
+            target, affine, aberrations, how,
+            drift=None if drift is None or not drift.certain else drift.placed(at),
             centre=centring.plane, angular_step_mrad=None if angle == info.detector.angular_step_mrad else angle,
         )  # fmt: skip
     return made
@@ -146,7 +156,11 @@ def recorded_raster(info: DatasetInfo) -> np.ndarray:
     InputError
         If the positions are no raster.
     """
-    matrix, spread = _fitted(positions_of(info), info.scan_shape)
+    own = info.selection is not None and bool(info.selection.positions)
+    positions, affine = positions_of(info, recorded=True), info.attributes.get("scan_affine")
+    if affine is not None and not own:  # without what a calibration found of drift
+        positions = placed(positions, affine)
+    matrix, spread = _fitted(positions, info.scan_shape)
     step = min(info.scan_step)
     if not spread < JITTER * step or abs(np.linalg.det(matrix)) < 1e-3 * step**2:
         raise InputError(

@@ -12,6 +12,7 @@ import numpy as np
 from .._tables import Row, table
 from .centring import Centring
 from .disk import Disk
+from .drift import Drift
 from .estimate import Estimate
 from .geometry import Geometry
 
@@ -63,6 +64,8 @@ class Calibration:
         centre, and the nominal step (y, x) in angstrom.
     centring : Centring
         Where the disk is in stored patterns, and how it moves over the scan.
+    drift : Drift, optional
+        Of the rows of the scan; None where the specimen shows no lattice.
     """
 
     path: str
@@ -75,6 +78,7 @@ class Calibration:
     pattern: np.ndarray = field(repr=False)
     step: tuple[float, float] = (1.0, 1.0)
     centring: Centring | None = field(default=None, repr=False)
+    drift: Drift | None = field(default=None, repr=False)
 
     def __getitem__(self, name: str) -> float | bool:
         return self.values[name].value

@@ -108,6 +108,8 @@ def _show(made: object, top: int) -> None:
     show.console.print(table)
     if made.refused:
         show.console.print(f"note: {len(made.refused)} left out; {made.refused[0]}", soft_wrap=True)
+    if made.remark:
+        show.warning(made.remark)
     show.console.print(made.in_words(), soft_wrap=True)
 
 

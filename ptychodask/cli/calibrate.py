@@ -21,7 +21,7 @@ def calibrate(
         Path | None, typer.Option("-o", "--output", help="Picture to write: .png, .pdf, .svg, .jpg, ...")
     ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Write positions and aberrations into the dataset; its counts stay.")
+        bool, typer.Option("--write", help="Write scan, focus and the disk's place into the dataset; its counts stay.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the values as JSON.")] = False,
     thickness: Annotated[

@@ -68,3 +68,25 @@ def centre_of(attributes: Mapping[str, Any], pixels: int) -> Centre | None:
         return None
     first, second = (tuple(float(value) for value in row) for row in stored)
     return Centre((first, second), pixels)  # type: ignore[arg-type]
+
+
+def moved_mask(mask: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Pixels that can be used in every pattern, after it was moved.
+
+    Parameters
+    ----------
+    mask : array [N, N]
+        Zero angle in the centre, 0 leaves out.
+    by : int array [B, 2]
+        Pixels (y, x).
+    """
+    n, used = len(mask), mask != 0
+    found = np.ones_like(used)
+    for y, x in np.unique(by.reshape(-1, 2), axis=0).tolist():
+        its = np.zeros_like(used)
+        here, there = (
+            tuple(slice(max(0, sign * s), n + min(0, sign * s)) for s in (y, x)) for sign in (1, -1)
+        )  # what came round is no part of the pattern
+        its[here] = used[there]
+        found &= its
+    return found

@@ -217,10 +217,11 @@ def labelled(info: DatasetInfo) -> xr.Dataset:
         for name in variables
     }
     if (affine := root.attributes.get("scan_affine")) is not None:
-        stored = variables["positions"]
+        stored, drift = variables["positions"], root.attributes.get("row_drift")
         moved = da.map_blocks(
-            placed, stored.data, affine, dtype=np.float64, name=f"ptychodask-placed-{tokenize(token, affine)}"
-        )
+            placed, stored.data, affine, drift, dtype=np.float64,
+            name=f"ptychodask-placed-{tokenize(token, affine, drift)}",
+        )  # fmt: skip
         variables["positions"] = stored.copy(data=moved)
     data = xr.Dataset(variables, attrs=dict(root.attributes))
     angle = (np.arange(info.detector.pixels) - info.detector.pixels // 2) * info.detector.angular_step_mrad
@@ -266,20 +267,30 @@ def read_positions(path: str | Path, *, recorded: bool = False) -> np.ndarray:
     InputError
         If they cannot be read or are not finite.
     """
-    positions = _read(path, "positions").astype(np.float64).reshape(-1, 2)
+    positions = _read(path, "positions").astype(np.float64)
     if not np.isfinite(positions).all():
-        wrong = int((~np.isfinite(positions)).any(axis=1).sum())
-        raise InputError(f"{path}: {wrong} of {len(positions)} positions are not finite: write the dataset again")
+        wrong = int((~np.isfinite(positions)).any(axis=-1).sum())
+        raise InputError(f"{path}: {wrong} of {positions.size // 2} positions are not finite: write the dataset again")
     store, root, _ = documents_of(path)
     with _told(store):
-        affine = None if recorded else _attributes(store, root).scan_affine
-    return positions if affine is None else placed(positions, affine)
+        said = None if recorded else _attributes(store, root)
+    if said is not None and said.scan_affine is not None:
+        if said.row_drift is not None and len(said.row_drift) != len(positions):
+            raise InputError(
+                f"{path}: row_drift has {len(said.row_drift)} rows, the scan {len(positions)}: calibrate again"
+            )
+        positions = placed(positions, said.scan_affine, said.row_drift)
+    return positions.reshape(-1, 2)
 
 
-def placed(positions: np.ndarray, affine: Any) -> np.ndarray:
-    """Recorded positions (..., 2) in the axes of the detector, by the map [2, 3] that a calibration stored."""
+def placed(positions: np.ndarray, affine: Any, drift: Any = None) -> np.ndarray:
+    """Recorded positions (..., 2) in the axes of the detector, by the map [2, 3] that a calibration stored.
+
+    A drift of the rows [scan_y, 2] wants positions (scan_y, scan_x, 2).
+    """
     matrix = np.asarray(affine, np.float64)
-    return positions.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    found = np.asarray(positions.astype(np.float64) @ matrix[:, :2].T + matrix[:, 2])
+    return found if drift is None else found + np.asarray(drift, np.float64)[:, None]
 
 
 def read_mask(path: str | Path) -> np.ndarray:

@@ -61,6 +61,7 @@ def write_geometry(
     aberrations: Mapping[str, float],
     calibration: Mapping[str, Any],
     *,
+    drift: np.ndarray | None = None,
     centre: np.ndarray | None = None,
     angular_step_mrad: float | None = None,
 ) -> None:
@@ -75,6 +76,9 @@ def write_geometry(
         Krivanek coefficients, all of them.
     calibration : mapping
         How it was found: numbers, text, lists and dictionaries.
+    drift : array [scan_y, 2], optional
+        Of the rows, angstrom in the axes of the detector, added after the map. One that an earlier calibration wrote is
+        removed where there is none.
     centre : array [2, 3], optional
         Plane of the disk's centre, see :class:`ptychodask.io.centre.Centre`.
     angular_step_mrad : float, optional
@@ -95,6 +99,8 @@ def write_geometry(
         "aberrations": dict(microscope.aberrations),
         "scan_affine": np.asarray(affine, float).tolist(),
     }
+    if drift is not None:
+        said["row_drift"] = np.asarray(drift, float).tolist()
     if centre is not None:
         said[NAME] = np.asarray(centre, float).tolist()
     if angular_step_mrad is not None:
@@ -105,7 +111,7 @@ def write_geometry(
     said["calibration"] = {**arguments.plain(calibration, "calibration"), "before": before}
     text = json.dumps([attributes["fingerprint"], said], sort_keys=True).encode()
     said["fingerprint"] = hashlib.blake2b(text, digest_size=16).hexdigest()  # caches know a dataset by it
-    document["attributes"] = {**attributes, **said}
+    document["attributes"] = {**{k: v for k, v in attributes.items() if k != "row_drift"}, **said}
     try:  # nothing is written that would not open
         described(DatasetAttributes, document["attributes"], "zarr.json")
     except Damage as damage:

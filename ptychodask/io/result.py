@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import dask.array as da
 import numpy as np
@@ -35,6 +35,9 @@ from .lazy import lazy
 from .reading import array_at, arrays_in, check_files, check_size, group_at, open_group, read_values, root_of
 from .stored import checked_encoding, stored_config
 from .stores import writable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Entry(dict[str, Any]):
@@ -170,8 +173,8 @@ class Result:
     def phase(self) -> xr.DataArray:
         """``(y, x)``: phase in rad summed over the slices, y and x in angstrom in the frame of the positions.
 
-        Row 0, the first of the scan, is on top: in the report, in a TIFF, and in ``result.phase.plot()``. Other arrays
-        are plain xarray, which draws y upward: ``result.object[0].plot(yincrease=False)`` looks the same.
+        Row 0, the first of the scan, is on top: in the report, in a TIFF, in :meth:`plot` and ``phase.plot()``. Other
+        arrays are plain xarray, which draws y upward: ``result.object[0].plot(yincrease=False)`` looks the same.
 
         Of the spectral prior: lattice and residual, at or above 0 where the job says so (``object.positivity``).
         """
@@ -180,6 +183,33 @@ class Result:
             values = np.maximum(values, 0)
         coordinates = {name: self.object[name] for name in ("y", "x")}
         return Picture(values, coordinates, ("y", "x"), "phase", {"units": "rad", "long_name": "phase"})
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the phase in grey, row 0 on top, both axes in angstrom and to one scale.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where; a new figure by default.
+        options
+            As for :meth:`xarray.DataArray.plot.imshow`, such as ``vmin`` and ``vmax`` in rad; by default the range of
+            the scanned area but for its half percent at either end.
+
+        Returns
+        -------
+        Axes
+
+        Examples
+        --------
+        >>> result.plot().figure.savefig("phase.pdf")
+        """
+        low, high = self.positions.values.reshape(-1, 2).min(axis=0), self.positions.values.reshape(-1, 2).max(axis=0)
+        scanned = self.phase.sel(y=slice(low[0], high[0]), x=slice(low[1], high[1])).values
+        shown = scanned if scanned.size else self.phase.values
+        limits = dict(zip(("vmin", "vmax"), np.percentile(shown, (0.5, 99.5)).tolist(), strict=True))
+        drawn = self.phase.plot.imshow(ax=ax, **{"cmap": "gray", **limits, **options})
+        drawn.axes.set_aspect("equal")
+        return drawn.axes
 
     @cached_property
     def lattice(self) -> xr.DataArray | None:

@@ -36,6 +36,7 @@ RESERVED: dict[str, str] = {
     "brightest_pixel": "",
     "fingerprint": "",
     "scan_affine": "positions_angstrom",
+    "row_drift": "",
     "disk_centre": "",
     "calibration": "",
     "path": "",

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from .._errors import InputError
-from ..counts.shift import moved_mask
 from ..model.selection import Selection
 from .atomic import replacing
-from .centre import NAME, centre_of
+from .centre import NAME, centre_of, moved_mask
 from .dataset import DatasetInfo, dataset_info, read_mask, read_positions
 
 

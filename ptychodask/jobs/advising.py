@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from .. import _arguments as arguments
 from .._arguments import number
 from .._errors import InputError
@@ -23,6 +25,8 @@ MOST = 1000
 """Candidates that are looked at; each takes some milliseconds."""
 PIECE_WINDOWS = 2.0
 CHECK_SCAN_ANGSTROM = 50.0
+STRONG_RAD = 0.5
+"""RMS of a phase above which the order was wrong: 50 angstrom of MAPbI3 have 0.77, of frameworks 0.1 to 0.2."""
 BLIND = 0.3
 """Expected correlation below which nothing can be called seen."""
 
@@ -43,6 +47,8 @@ class Advice:
         A line for each candidate that the detector cannot record.
     checked : tuple of float
         Correlation of a simulated reconstruction with the truth for the first of ``optics``, where that was asked for.
+    phase_rms_rad : float
+        RMS of the specimen's projected phase.
     """
 
     material: str
@@ -51,6 +57,17 @@ class Advice:
     optics: tuple[Optics, ...]
     refused: tuple[str, ...] = ()
     checked: tuple[float, ...] = ()
+    phase_rms_rad: float = 0.0
+
+    @property
+    def remark(self) -> str:
+        """Why the order may be wrong, or nothing."""
+        if self.phase_rms_rad < STRONG_RAD:
+            return ""
+        return (
+            f"the phase of {self.material} has an RMS of {self.phase_rms_rad:.2g} rad, and the formula is that of weak"
+            f" phases (below {STRONG_RAD:g}): believe --check, not the order"
+        )
 
     @property
     def recommended(self) -> Optics:
@@ -197,7 +214,7 @@ def advise(
         checked.append(_simulated(material, optics, task, candidates[0], client))
     if progress is not None and checked:
         progress("simulated reconstructions", len(checked), len(checked))
-    return Advice(material, thickness, task, tuple(found), tuple(refused), tuple(checked))
+    return Advice(material, thickness, task, tuple(found), tuple(refused), tuple(checked), float(np.std(phase)))
 
 
 def _simulated(material: str, optics: Optics, task: Task, microscope: Microscope, client: Client | None) -> float:

@@ -199,7 +199,9 @@ class Experiment:
                 f"object.regularisation = spectral needs whole electrons, the counts are {self.info.dtype}: count them,"
                 " or set object.regularisation = blur"
             )
-        side = 4 * max(2, round(rules.spectral_window * n / 4))
+        # a window that is larger than the scan sees one place: there is no average to tell a lattice from what is not
+        field = max(n / 2, float(np.ptp(self.centres, axis=0).min()))
+        side = 4 * max(2, min(round(rules.spectral_window * n / 4), int(field / 4)))
         fit = self.split_iterations[0]
         return Spectral(
             side=min(side, 4 * (min(self.canvas.shape) // 4)),

@@ -49,6 +49,9 @@ def take_back(data: str | Path, result: str | Path, write: bool) -> dict[str, di
     before, after = positions_of(info, recorded=True), found.placed(positions_of(info))
     columns = np.concatenate([before, np.ones((len(before), 1))], axis=1)
     affine = np.linalg.lstsq(columns, after, rcond=None)[0].T
+    drift = None  # of the rows, which an earlier calibration found: turned with the rest
+    if "row_drift" in info.attributes:
+        drift = (after - columns @ affine.T).reshape(*info.scan_shape, 2).mean(axis=1)
     aberrations = {**info.microscope.aberrations, **found.aberrations}
-    write_geometry(target, affine, aberrations, {"values": made.geometry, "from": str(result)})
+    write_geometry(target, affine, aberrations, {"values": made.geometry, "from": str(result)}, drift=drift)
     return made.geometry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from bokeh.events import DocumentReady
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .tab import Tab
 
 EVERY_MS = 500
+SHARE = 0.01
+"""Of a thread of the scheduler that an open page may take: one that takes long to draw is drawn the more seldom."""
 WIDE, SQUARE, LOG = 596, 268, 150
 """Pixels of the screen: the phase, the other images, the messages."""
 
@@ -28,6 +31,7 @@ class View:
         self._tab, self._page = tab, page
         self._seen: tuple[Any, ...] = ()
         self._drawn: tuple[Any, ...] = (None, 0)
+        self._after = 0.0
         self.head, self.log = Div(text=texts.NOTHING, width=1300), Div(text="", width=1300)
         self.phase, self.power, self.probe = Phase(WIDE), PowerSpectrum(SQUARE), Probe(SQUARE)
         self.losses = Losses(620, 250)
@@ -50,9 +54,13 @@ class View:
         """Draw what changed since the last time."""
         name, shown = self._tab.board.shown(self._page)
         seen = (name, shown.version if shown else 0, len(self._tab.board.runs))
-        if shown is None or seen == self._seen:
+        if shown is None or seen == self._seen or time.monotonic() < self._after:
             return
-        self._seen = seen
+        began, self._seen = time.thread_time(), seen
+        self._redraw(name, shown)
+        self._after = time.monotonic() + (time.thread_time() - began) / SHARE
+
+    def _redraw(self, name: str | None, shown: Shown) -> None:
         self.head.text, self.log.text = texts.head(shown), texts.log(shown, LOG)
         self._offer()
         self._draw_curves()
@@ -88,6 +96,7 @@ class View:
                 self.select.update(options=options, visible=True)
 
     def _choose(self, run: str) -> None:
+        self._after = 0.0
         self._tab.opened(self._page, run or None)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..events import Iterated, Pictured
 from ..viz import draw
@@ -60,6 +61,7 @@ def _losses(ax: Axes, losses: list[tuple[int, float, float]]) -> None:
     updates, loss, validation = np.array(losses, dtype=float).reshape(-1, 3).T
     ax.plot(updates, loss, color=draw.BLUE, marker=".")
     draw.plain(ax, "iteration", "loss (nats per pattern)", draw.BLUE)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if np.isfinite(validation).any():
         right = ax.twinx()
         right.plot(updates, validation, color=draw.ORANGE, marker=".")
@@ -87,11 +89,20 @@ class Figures:
         if event.stage == "fit" and event.iteration > 0:
             self._losses = [its for its in self._losses if its[0] < event.iteration]
             self._losses.append((event.iteration, event.loss, event.validation))
-        if self._picture is not None and time.monotonic() >= self._after:
-            began = time.monotonic()
-            self._show(draw_live(self._picture, self._losses))
-            self._picture = None
-            self._after = time.monotonic() + max(LEAST_SECONDS, (time.monotonic() - began) / SHARE)
+        if time.monotonic() >= self._after:
+            self._draw()
+
+    def close(self) -> None:
+        """Draw what came last."""
+        self._draw()
+
+    def _draw(self) -> None:
+        picture, self._picture = self._picture, None
+        if picture is None:
+            return
+        began = time.monotonic()
+        self._show(draw_live(picture, self._losses))
+        self._after = time.monotonic() + max(LEAST_SECONDS, (time.monotonic() - began) / SHARE)
 
     def _show(self, figure: Figure) -> None:
         from IPython.display import Image, display

@@ -161,7 +161,7 @@ class Page:
     def _look(self) -> float | None:
         """Get a picture of the newest state, unless there is one; seconds after which to try again."""
         seen, work = self._newest(), self._work
-        if seen is None or work == self._drawn:
+        if seen is None or work == self._drawn or seen.iteration == 0:  # vacuum is no picture
             return None
         if (wait := self._after - time.monotonic()) > 0:
             return wait

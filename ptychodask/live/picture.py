@@ -149,6 +149,8 @@ def _modes(probe: np.ndarray) -> tuple[list[np.ndarray], list[float]]:
     stride = -(-probe.shape[-1] // 160)
     colours = []
     for mode in probe[:MODES, ::stride, ::stride]:
-        rgb = (255 * wave_rgb(mode)).astype(np.uint8)
+        amplitude = np.abs(mode)
+        bright = float(np.percentile(amplitude, 99.9)) or float(amplitude.max())
+        rgb = (255 * wave_rgb(mode, bright)).astype(np.uint8)
         colours.append(np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)]))
     return colours, [float(share) for share in power / power.sum()]

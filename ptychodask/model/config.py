@@ -96,7 +96,10 @@ class ObjectConfig(_Section):
         " alone is averaged, and defects are in the residual",
     )
     spectral_window: float = Field(
-        1.5, ge=0.5, le=4, description="spectral: side of the windows, in sides of the pattern's box"
+        1.5,
+        ge=0.5,
+        le=4,
+        description="spectral: side of the windows, in sides of the pattern's box; at most that of the scan",
     )
     coupling: Literal["none", "identical", "gaussian"] = Field(
         "identical", description="how slices are tied to each other"

@@ -11,6 +11,7 @@ from pathlib import Path
 from .. import _arguments as arguments
 from .._errors import InputError
 from .._text import first_line
+from .advapix import read_advapix
 from .blockfile import read_blockfile
 from .cxi import cxi_sure, read_cxi
 from .dectris import dectris_sure, read_dectris
@@ -79,6 +80,7 @@ FORMATS = (
     Format("dm4", "DigitalMicrograph", (".dm4", ".dm3"), b"\x00\x00\x00\x04", read_dm),
     Format("tvips", "TVIPS", (".tvips",), b"", read_tvips),
     Format("tpx3", "Timepix3", (".tpx3",), b"TPX3", read_timepix3),
+    Format("t3p", "hits of AdvaPIX", (".t3p",), b"", read_advapix),
     Format("tia", "TIA series", (".ser", ".emi"), b"II\x97\x01", read_tia),
     Format("hspy", "hyperspy file", (".hspy",), b"", read_hspy, lambda path, begin: float(path.suffix == ".hspy")),
     Format("zspy", "hyperspy folder", (".zspy",), b"", read_zspy),

@@ -6,7 +6,7 @@ positions of the scan, are taken modulo 2**34 ticks (27 s) and unwrapped from wo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -59,6 +59,8 @@ class Events:
     quad : bool
         Four chips, or one?
     about : About
+    hits : callable
+        From path, block and whether there are four chips to times, rows and columns of the hits of the block.
     """
 
     path: Path
@@ -68,6 +70,7 @@ class Events:
     length: float
     quad: bool
     about: About = field(default_factory=About)
+    hits: Callable[[Path, Block, bool], tuple[np.ndarray, ...]] = field(default_factory=lambda: hits_of)
     dtype = np.dtype(np.uint16)
 
     @property
@@ -89,13 +92,11 @@ class Events:
         for block in self.blocks:
             if block.ticks[1] < low or block.ticks[0] > high:
                 continue
-            ticks, kind, words, chips = decoded(self.path, block.words, block.before)
-            hits = kind >> 4 == HIT
-            position = self._positions(ticks[hits])
+            ticks, ky, kx = self.hits(self.path, block, self.quad)
+            position = self._positions(ticks)
             y, x = np.divmod(position, self.scan[1])
             inside = (position >= 0) & (y >= rows[0]) & (y < rows[1]) & (x >= columns[0]) & (x < columns[1])
-            ky, kx = pixels(words[hits][inside], chips[hits][inside], self.quad)
-            np.add.at(found, (y[inside] - rows[0], x[inside] - columns[0], ky, kx), 1)
+            np.add.at(found, (y[inside] - rows[0], x[inside] - columns[0], ky[inside], kx[inside]), 1)
         return found
 
     def _positions(self, ticks: np.ndarray) -> np.ndarray:
@@ -122,7 +123,7 @@ def read_timepix3(path: Path, asked: Asked) -> Reader:
         raise InputError(f"{path} holds no hits: copy it again, or a blanked beam")
     edges = [np.sort(np.concatenate([part[k] for part in marks])) for k in range(len(RISING))]
     starts = next((found for found in edges if len(found)), np.zeros(0, np.int64))
-    starts, length = _timing(path, asked, starts, blocks)
+    starts, length = timing(path, asked, starts, blocks)
     quad = chips != {0}
     used = None
     if quad:
@@ -133,7 +134,7 @@ def read_timepix3(path: Path, asked: Asked) -> Reader:
     return Events(path, tuple(blocks), asked.scan, starts, length, quad, About({}, (NOTE,), in_order=True, used=used))
 
 
-def _timing(path: Path, asked: Asked, marks: np.ndarray, blocks: list[Block]) -> tuple[np.ndarray, float]:
+def timing(path: Path, asked: Asked, marks: np.ndarray, blocks: list[Block]) -> tuple[np.ndarray, float]:
     """Times at which positions begin, and how long each takes."""
     if asked.scan is None:
         fit = ", ".join(f"{y} {x}" for y, x in fitting_scans(len(marks))[:SHOWN]) if len(marks) else "as it was taken"
@@ -183,6 +184,13 @@ def decoded(path: Path, span: Span, before: int | None) -> tuple[np.ndarray, ...
         steps = np.diff(ticks, prepend=start)
         ticks = start + np.cumsum((steps + PERIOD // 2) % PERIOD - PERIOD // 2)
     return ticks, kind, words, chips
+
+
+def hits_of(path: Path, block: Block, quad: bool) -> tuple[np.ndarray, ...]:
+    """Times, rows and columns of the hits of a block."""
+    ticks, kind, words, chips = decoded(path, block.words, block.before)
+    hits = kind >> 4 == HIT
+    return (ticks[hits], *pixels(words[hits], chips[hits], quad))
 
 
 def pixels(words: np.ndarray, chips: np.ndarray, quad: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -28,13 +28,18 @@ SCAN = (32, 32)
 
 @lru_cache(maxsize=4)
 def expected(
-    geometry: Geometry = PLANTED, scan: tuple[int, int] = SCAN, electrons: float = 300.0, height: float = 1.2
+    geometry: Geometry = PLANTED,
+    scan: tuple[int, int] = SCAN,
+    electrons: float = 300.0,
+    height: float = 1.2,
+    drift: float = 0.0,
 ) -> np.ndarray:
     """Expected patterns (scan_y, scan_x, N, N) of a crystal of Gaussian peaks, zero angle in the centre."""
     aberrations = {"C10": -geometry.defocus, "C12": geometry.c12, "phi12": geometry.phi12}
     scope = Microscope(ENERGY, ALPHA, aberrations)
     pixel = scope.wavelength / (N * ANGULAR_STEP * 1e-3)
-    positions = raster(scan, (STEP, STEP)).reshape(-1, 2) @ geometry.matrix.T
+    nominal = raster(scan, (STEP, STEP)) + walk(scan[0], drift)[:, None]
+    positions = nominal.reshape(-1, 2) @ geometry.matrix.T
     canvas, centres = make_canvas(positions, N, pixel)
     y, x = canvas.coordinates(0)[:, None], canvas.coordinates(1)[None, :]
     phase = np.zeros(canvas.shape)
@@ -51,6 +56,13 @@ def expected(
         _, psi = forward(views, shifted_probes(spectra, fractions[part])[0], np.empty((0, N, N), np.complex128))
         out[part] = np.fft.fftshift(intensity(psi).reshape(-1, N, N), axes=(-2, -1))
     return out.reshape(*scan, N, N)
+
+
+def walk(rows: int, rms: float) -> np.ndarray:
+    """Drift [rows, 2] in angstrom, in the axes of the nominal raster: a random walk without mean and slope."""
+    steps, t = np.random.default_rng(3).standard_normal((rows, 2)).cumsum(axis=0), np.linspace(-1, 1, rows)
+    bent = steps - np.stack([np.polyval(np.polyfit(t, axis, 1), t) for axis in steps.T], axis=1)
+    return rms * bent / np.sqrt((bent**2).sum(axis=1).mean())
 
 
 def counts(seed: int = 0, **options: Any) -> np.ndarray:

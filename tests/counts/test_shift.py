@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ptychodask.counts.events import Events, to_events, write_dense
-from ptychodask.counts.shift import moved, moved_mask
+from ptychodask.counts.shift import moved
+from ptychodask.io.centre import moved_mask
 
 RNG = np.random.default_rng(0)
 COUNTS = RNG.poisson(0.3, (6, 8, 8)).astype(np.uint8)

@@ -139,6 +139,19 @@ def test_plots_of_the_phase_have_row_0_on_top(result, how):
     assert np.diff(up.get_ylim()) > 0
 
 
+def test_a_result_draws_itself_on_given_axes_in_angstrom(result):
+    from matplotlib.figure import Figure
+
+    ax = Figure().add_subplot()
+    assert result.plot(ax, vmin=-0.1) is ax
+    bottom, top = ax.get_ylim()
+    left, right = ax.get_xlim()
+    step = float(result.phase.y[1] - result.phase.y[0])
+    assert bottom - top == pytest.approx(12 * step) and right - left == pytest.approx(14 * step)
+    (image,) = ax.get_images()
+    assert image.get_clim()[0] == -0.1 and ax.get_aspect() == 1.0 and image.get_cmap().name == "gray"
+
+
 def test_opening_reads_no_arrays(tmp_path):
     path = write(tmp_path / "r.zarr")
     for name in ("object", "probe"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("abtem")
@@ -33,6 +35,12 @@ def test_table_and_json_say_the_same(made):
     assert [o["correlation"] for o in found["optics"]] == sorted((o.correlation for o in made.optics), reverse=True)
     assert found["recommended"]["defocus_angstrom"] == made.recommended.defocus_angstrom
     assert f"{made.recommended.defocus_angstrom:g} angstrom underfocus" in made.in_words()
+
+
+def test_a_strong_phase_is_remarked(made):
+    assert made.remark == "" and 0.05 < made.phase_rms_rad < 0.2
+    strong = replace(made, phase_rms_rad=0.8)
+    assert "RMS of 0.8 rad" in strong.remark and "--check" in strong.remark
 
 
 def test_the_best_are_checked_by_simulation(monkeypatch):

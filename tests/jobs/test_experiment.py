@@ -313,3 +313,14 @@ def test_nobody_has_to_ask_for_tiles(wide, monkeypatch):
 def test_tiles_are_remarked(wide):
     assert any("tiles of at most 50 x 50 pixels" in r for r in check(Experiment(wide, job(engine={"tile_pixels": 50}))))
     assert not any("tiles" in r for r in check(Experiment(wide, job())))
+
+
+def test_windows_of_the_spectral_prior_are_no_larger_than_the_scan(tmp_path):
+    """A larger one would see one place only, and no lattice stands out of one place."""
+    sides = {}
+    for shape in ((6, 14), (20, 20), (60, 60)):
+        path = write_scan(tmp_path / f"{shape[0]}.zarr", shape, step=0.8, electrons=20.0)
+        its = Experiment(dataset_info(path), job(object={"regularisation": "spectral"}))
+        sides[shape] = its.spectral.side
+    # 0.8 A are 2 pixels; half a box at least, one and a half at most; a multiple of 4
+    assert sides == {(6, 14): N // 2, (20, 20): 36, (60, 60): 3 * N // 2}

@@ -298,3 +298,16 @@ def test_the_disk_says_the_angular_step(tmp_path):
     with pytest.raises(InputError, match=r"give --angular-step .*disk") as caught:
         ptychodask.import_data(*path, **known)
     assert "\n" not in str(caught.value)
+
+
+def test_what_file_and_person_say_differently_is_told(tmp_path):
+    counts = RNG.poisson(1.0, (6, 6, 16, 16)).astype(np.uint8)
+    said = {"energy_ev": 200e3, "semi_angle_mrad": 5.0, "defocus_angstrom": -120.0, "angular_step_mrad": 1.0}
+    np.savez(tmp_path / "scan.npz", counts=counts, **said)
+    given = {"scan_step_angstrom": 1.0, "dataset": "counts", "progress": False}
+    with pytest.warns(ptychodask.PtychodaskWarning, match=r"defocus_angstrom = 300 is given; the file says -120"):
+        made = ptychodask.import_data(
+            tmp_path / "scan.npz", tmp_path / "scan.zarr", defocus_angstrom=300, energy_ev=200e3, **given
+        )
+    assert len(made.warnings) == 1 and "\n" not in made.warnings[0]
+    assert open_dataset(made).attrs["aberrations"] == {"C10": -300.0}

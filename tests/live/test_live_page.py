@@ -16,12 +16,18 @@ from tiny_scan import bits, write_scan
 
 import ptychodask
 from ptychodask.events import Iterated, Refined, Started, Stored
+from ptychodask.live import document as document_module
 from ptychodask.live import page as page_module
 from ptychodask.live import tab
 from ptychodask.live.board import Board
 
 pytest.importorskip("bokeh")
 JOB = {"solver": {"iterations": 5, "finish": 1, "patience": 9}, "engine": {"checkpoint_every": 2}}
+
+ABOUT = {
+    "title": "a <scan>", "patterns": 64, "electrons_per_pattern": 100.0, "dose_per_square_angstrom": 100.0, "slices": 1,
+    "modes": 1, "iterations": 5, "pixel_angstrom": 0.4, "cutoff_per_angstrom": 0.5, "workers": 2, "threads": 2,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +48,8 @@ def cluster():
 def pictures(monkeypatch):
     """Counts pictures that are asked for, and lets them come as often as they like."""
     monkeypatch.setattr(page_module, "LEAST_SECONDS", 0.0)
-    monkeypatch.setattr(page_module, "SHARE", 1e6)
+    for its in (page_module, document_module):
+        monkeypatch.setattr(its, "SHARE", 1e6)
     made = []
     real = page_module.Page._picture_of
 
@@ -156,6 +163,26 @@ def test_a_session_follows_the_run_to_the_same_bits(scan, pictures, cluster):
         unwatched = ptychodask.reconstruct(scan, JOB, client, progress=False)
         assert len(pictures) == made
     assert bits(result) == bits(unwatched)
+
+
+def test_behind_a_prefix_it_is_beside_dasks_pages_and_a_lost_worker_is_told():
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "silence_logs": 50}
+    with (
+        LocalCluster(dashboard_address="127.0.0.1:0", scheduler_kwargs={"http_prefix": "/hub/me"}, **options) as made,
+        Client(made) as client,
+    ):
+        for run in ("a run", "another"):
+            assert client.run_on_scheduler(tab.begin, run, ABOUT) == ""
+        base = f"http://127.0.0.1:{made.scheduler.http_server.port}/hub/me/"
+        page, status = fetched(base + "ptychodask"), fetched(base + "status")
+        assert page.count(">Ptychodask</a>") == status.count(">Ptychodask</a>") == 1
+        script = page.split('<script src="')[1].split('"')[0]
+        assert script.startswith("/hub/me/static/js/bokeh") and "Bokeh" in fetched(urljoin(base, script))
+        board = tab.tab_of(made.scheduler).board
+        assert not tab.tell(client, "a run", [{"kind": "end", "text": "finished"}])
+        made.scale(1)
+        waited(lambda: True if any("is gone" in text for _, text in board.runs["another"].messages) else None)
+        assert [text for _, text in board.runs["a run"].messages] == ["finished"]
 
 
 def test_without_bokeh_there_is_one_remark_and_a_result(scan, monkeypatch):

@@ -124,3 +124,29 @@ def test_what_does_not_fit_is_one_line(tmp_path):
 def test_real_files(number, hits):
     reader = open_counts(REAL / f"raw_test_data_{number}.tpx3", asked=Asked((1, 1), dwell_us=1e9))
     assert reader.read((0, 1), (0, 1)).sum() == hits
+
+
+def test_hits_of_advapix(tmp_path, monkeypatch):
+    monkeypatch.setattr("ptychodask.readers.advapix.WORDS", 30)
+    rng, counts = np.random.default_rng(5), np.zeros((Y, X, 256, 256), np.uint16)
+    start, content = 7_000_000, b""
+    for j in range(Y * X):
+        for tick in (0, DWELL - 1, *rng.integers(0, DWELL, 6)):
+            tick, pixel = start + j * DWELL + int(tick), int(rng.integers(256 * 256))
+            counts[j // X, j % X, pixel // 256, pixel % 256] += 1
+            arrival = -(-tick // 16)
+            content += pixel.to_bytes(4, "little") + arrival.to_bytes(8, "little")
+            content += bytes([0, arrival * 16 - tick]) + (9).to_bytes(2, "little")
+        content += (5).to_bytes(4, "little") + (0).to_bytes(8, "little") + bytes([1, 0, 0, 0])  # lost
+    path = tmp_path / "a.t3p"
+    path.write_bytes(content)
+    form, reader = opened(path, asked=Asked((Y, X), dwell_us=10.0))
+    assert form.name == "t3p" and len(reader.blocks) > 3
+    np.testing.assert_array_equal(reader.read((0, Y), (0, X)), counts)
+    np.testing.assert_array_equal(reader.read((1, 3), (2, 4)), counts[1:3, 2:4])
+    for asked, words in ((Asked((Y, X)), "--dwell"), (Asked((Y, X + 9), dwell_us=10.0), "before the last")):
+        with pytest.raises(InputError, match=words):
+            opened(path, asked=asked)
+    path.write_bytes(content[:-3])
+    with pytest.raises(InputError, match="within a hit"):
+        opened(path, asked=Asked((Y, X), dwell_us=10.0))

@@ -34,6 +34,8 @@ class DatasetAttributes(Described):
     thickness_angstrom: Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=1e6)] | None = None
     scan_affine: tuple[tuple[PLACE, PLACE, PLACE], tuple[PLACE, PLACE, PLACE]] | None = None
     """From recorded positions (y, x, 1) to those in the axes of the detector, see :mod:`ptychodask.io.geometry`."""
+    row_drift: list[tuple[PLACE, PLACE]] | None = None
+    """Of every row of the scan (y, x), angstrom, added after the map."""
     disk_centre: tuple[tuple[PIXEL, PIXEL, PIXEL], tuple[PIXEL, PIXEL, PIXEL]] | None = None
     """Where zero angle stands in stored patterns, see :class:`ptychodask.io.centre.Centre`."""
     calibration: dict[Text, Any] | None = None

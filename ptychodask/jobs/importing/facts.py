@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..._arguments import number, shown
 from ..._errors import InputError
 from ...model.optics import wavelength
@@ -20,13 +22,18 @@ OPTIONS = {
 """What has to be known, and how it is given."""
 
 
+SAME = 0.01
+"""Relative difference up to which the file and a person say the same."""
+
+
 @dataclass(frozen=True)
 class Fact:
     """A value and where it is from."""
 
     value: Any
     source: str
-    """``given``, ``the file``, or what was done with what the file says; ``missing`` for what was assumed."""
+    """``given`` (and what else the file says), ``the file``, or what was done with what the file says; ``missing`` for
+    what was assumed."""
 
 
 def gather(given: Mapping[str, Any], reader: Reader) -> dict[str, Fact]:
@@ -45,7 +52,9 @@ def gather(given: Mapping[str, Any], reader: Reader) -> dict[str, Fact]:
         If something is missing without which there is no dataset: all of it, in one line.
     """
     facts = {name: Fact(value, "the file") for name, value in reader.about.metadata.items()}
-    facts |= {name: Fact(value, "given") for name, value in given.items() if value is not None}
+    for name, value in given.items():
+        if value is not None:
+            facts[name] = Fact(value, f"given{_contradicted(value, facts.get(name))}")
     frequency = facts.pop("reciprocal_step_per_angstrom", None)
     if frequency is not None and "angular_step_mrad" not in facts and "energy_ev" in facts:
         energy = number(facts["energy_ev"].value, "energy_ev", "the beam energy in eV (300 kV is 300e3)", 1e3, 5e6)
@@ -57,3 +66,26 @@ def gather(given: Mapping[str, Any], reader: Reader) -> dict[str, Fact]:
         raise InputError(f"the file does not say all ({said or 'nothing of these'}): give {', '.join(missing)}")
     facts.setdefault("defocus_angstrom", Fact(0.0, "missing"))
     return facts
+
+
+def contradictions(facts: Mapping[str, Fact]) -> tuple[str, ...]:
+    """A line for everything of which file and person say different things."""
+    return tuple(
+        f"{name} = {shown(fact.value)} is {fact.source}: check which is right"
+        for name, fact in facts.items()
+        if fact.source.startswith(f"given{SAID}")
+    )
+
+
+SAID = "; the file says "
+
+
+def _contradicted(value: Any, said: Fact | None) -> str:
+    """What the file says, where that is something else than what was given."""
+    if said is None:
+        return ""
+    try:
+        same = np.allclose(np.asarray(value, float), np.asarray(said.value, float), rtol=SAME, atol=0)
+    except (TypeError, ValueError):  # whoever uses it says what is wrong
+        return ""
+    return "" if same else f"{SAID}{shown(said.value)}"

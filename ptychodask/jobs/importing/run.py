@@ -28,7 +28,7 @@ from ...model.scan import Detector
 from ...readers.counted import Counted, Orientation
 from ...readers.registry import opened
 from .disk import FROM_DISK, step_of_disk
-from .facts import gather
+from .facts import contradictions, gather
 from .given import asked_of, frame_asked, frame_of, mask_of
 from .look import look
 from .table import Imported, Masked, rows_of, warnings_of
@@ -251,7 +251,7 @@ def import_data(
                 hot, dead = bad_pixels(seen.pattern.astype(np.float64), used)
                 masked = Masked(looked.hot | hot, dead)
                 writer.leave_out(~frame.whole(~(hot | dead)))
-    warnings = warnings_of(seen, reader.about.missing, math.prod(file.shape[:2]))
+    warnings = (*contradictions(facts), *warnings_of(seen, reader.about.missing, math.prod(file.shape[:2])))
     for text in warnings:
         warn(f"{target}: {text}")
     rows = rows_of(order, file, facts, looked, target, masked if mask_bad else None)

@@ -93,7 +93,7 @@ def rows_of(
         rows += _counting(file.levels)
     if masked is not None:
         rows.append(("bad pixels", _numbers(masked), "masked: hot and dead ones, by their neighbours", None))
-    if reader.about.positions is not None and facts["scan_step_angstrom"].source != "given":
+    if reader.about.positions is not None and not facts["scan_step_angstrom"].source.startswith("given"):
         rows.append(("positions", f"{height * width}", "the file; --step makes a raster of that step instead", None))
     for name, (label, unit, scale) in LABELS.items():
         fact = facts[name]
