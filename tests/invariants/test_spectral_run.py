@@ -75,35 +75,32 @@ def test_tiles_give_the_answer_of_the_whole(whole, tiled):
 
 
 @pytest.mark.distributed
-@pytest.mark.parametrize("kind", ["whole", "tiled"])
-def test_the_same_bits_on_processes(scan, kind, request):
-    expected = request.getfixturevalue(kind)
+def test_the_same_bits_on_processes(scan, tiled):
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
-        found = ptychodask.reconstruct(scan, TILED if kind == "tiled" else JOB, client)
-    assert bits(found) == bits(expected)
-    np.testing.assert_array_equal(found.lattice.values, expected.lattice.values)
+        found = ptychodask.reconstruct(scan, TILED, client)
+    assert bits(found) == bits(tiled)
+    np.testing.assert_array_equal(found.lattice.values, tiled.lattice.values)
 
 
-@pytest.mark.parametrize(("job", "kind"), [(JOB, "whole"), (TILED, "tiled")], ids=["whole", "tiled"])
-def test_the_same_bits_however_often_it_is_stopped(scan, job, kind, request, tmp_path):
-    expected, target, parts, resumed = request.getfixturevalue(kind), tmp_path / "result.zarr", 0, None
+def test_the_same_bits_however_often_it_is_stopped(scan, whole, tmp_path):
+    target, parts, resumed = tmp_path / "result.zarr", 0, None
     while resumed is None:
         seen = Recorder(4)
         try:
             resumed = (
                 ptychodask.resume(target, progress=seen)
                 if parts
-                else ptychodask.reconstruct(scan, job, output=target, progress=seen)
+                else ptychodask.reconstruct(scan, JOB, output=target, progress=seen)
             )
         except KeyboardInterrupt:
             parts += 1
             assert RunFolder.of(target).checkpoints() and parts < 10
-    assert parts >= 2 and bits(resumed) == bits(expected)
-    np.testing.assert_array_equal(resumed.lattice.values, expected.lattice.values)
-    np.testing.assert_array_equal(resumed.information.values, expected.information.values)
+    assert parts >= 2 and bits(resumed) == bits(whole)
+    np.testing.assert_array_equal(resumed.lattice.values, whole.lattice.values)
+    np.testing.assert_array_equal(resumed.information.values, whole.information.values)
 
 
 WRONG = [
