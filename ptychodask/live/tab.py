@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import Any
 
 from ..distributed.dashboard import WorkersSeen, add_page
 from .board import Board, Message
+from .packed import pack, unpack
 
 NAME = "ptychodask"
 """Of the tab, and of its address."""
@@ -24,9 +24,9 @@ class Tab(WorkersSeen):
         super().__init__(f"{NAME}-page", self.board.say)
         self._scheduler = scheduler
 
-    def take(self, run: str, messages: bytes) -> bool:
-        """What a run says, pickled; does an open page show it?"""
-        return self.board.take(run, pickle.loads(messages))
+    def take(self, run: str, messages: str) -> bool:
+        """What a run says, packed; does an open page show it?"""
+        return self.board.take(run, unpack(messages))
 
     def name_of(self, worker: str) -> str:
         """What a worker is called by who started it, or else its address."""
@@ -64,4 +64,4 @@ def begin(run: str, about: dict[str, Any], dask_scheduler: Any) -> str:
 
 def tell(client: Any, run: str, messages: list[Message]) -> bool:
     """From a run: let the board take what it says; does an open page show it?"""
-    return bool(client.sync(getattr(client.scheduler, TAKE), run=run, messages=pickle.dumps(messages)))
+    return bool(client.sync(getattr(client.scheduler, TAKE), run=run, messages=pack(messages)))

@@ -123,7 +123,7 @@ def test_a_probe_starts_where_the_disk_is(tmp_path):
 
     data = scans.write(tmp_path / "scan.zarr", scans.counts())
     write_geometry(data, np.eye(2, 3), {"C10": -600.0}, {}, centre=np.array([[17.3, 0, 0], [16, 0, 0]]))
-    factor = _off_centre(dataset_info(data))
+    factor = _off_centre(dataset_info(data), scans.N)
     slope = np.angle(factor[1:, 0] / factor[:-1, 0])
     np.testing.assert_allclose(slope, 2 * np.pi * 0.3 / scans.N)
 
