@@ -79,7 +79,7 @@ class Watching:
             self._thread.start()
         self._count += isinstance(event, Iterated)
         if isinstance(event, Started) or (isinstance(event, Iterated) and self._count in self.AT):
-            assert self._go.acquire(timeout=60), "the page saw nothing"
+            assert self._go.acquire(timeout=120), "the page saw nothing"
 
     def _watch(self, url: str) -> None:
         try:
@@ -90,12 +90,12 @@ class Watching:
             self._go.release(len(self.AT) + 1)
 
     def done(self) -> None:
-        self._thread.join(60)
+        self._thread.join(120)
         if self.error is not None:
             raise self.error
 
 
-def waited(value, seconds: float = 40):
+def waited(value, seconds: float = 100):
     """The first value of a function that is not None."""
     until = time.monotonic() + seconds
     while (found := value()) is None:
