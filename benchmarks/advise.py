@@ -28,7 +28,10 @@ JOBS: dict[str, dict[str, Any]] = {
 }
 
 
-def measured(folder: Path, material: str, optics: Any, side: float, pixels: int) -> dict[str, float]:
+TINY: dict[str, dict[str, Any]] = {"blur": {"solver": {"iterations": 2, "finish": 0}}}
+
+
+def measured(folder: Path, material: str, optics: Any, tiny: bool) -> dict[str, float]:
     """Correlation with the truth by regularisation."""
     scan = ptychodask.simulate(
         folder / "scan.zarr",
@@ -36,9 +39,10 @@ def measured(folder: Path, material: str, optics: Any, side: float, pixels: int)
         thickness_angstrom=MATERIALS[material],
         semi_angle_mrad=optics.semi_angle_mrad,
         defocus_angstrom=optics.defocus_angstrom,
-        scan_shape=(math.ceil(side / optics.scan_step_angstrom),) * 2,
+        scan_shape=(math.ceil((14.0 if tiny else SIDE) / optics.scan_step_angstrom),) * 2,
         scan_step_angstrom=optics.scan_step_angstrom,
-        detector_pixels=pixels,
+        detector_pixels=64 if tiny else 128,
+        slice_thickness_angstrom=8.0 if tiny else 2.0,
         angular_step_mrad=optics.angular_step_mrad,
         dose_per_square_angstrom=DOSE,
         seed=11,
@@ -47,7 +51,7 @@ def measured(folder: Path, material: str, optics: Any, side: float, pixels: int)
     )
     truth = ptychodask.read_truth(scan)["phase"]
     found = {}
-    for name, job in JOBS.items():
+    for name, job in (TINY if tiny else JOBS).items():
         result = ptychodask.reconstruct(scan, job, output=folder / "r.zarr", overwrite=True, progress=False)
         figures = compare_with_truth(result.phase, truth, result.positions.values, (AT,))
         found[name] = figures.correlation[AT]
@@ -55,19 +59,21 @@ def measured(folder: Path, material: str, optics: Any, side: float, pixels: int)
 
 
 def compare(folder: Path, material: str, tiny: bool) -> dict[str, Any]:
-    pixels, side = (64, 16.0) if tiny else (128, SIDE)
     rows = []
     pairs = ((10, 0), (10, 300)) if tiny else OPTICS
     for angle, defocus in pairs:
         made = ptychodask.advise(
             material, thickness_angstrom=MATERIALS[material], dose_per_square_angstrom=DOSE, resolution_angstrom=AT,
-            detector_pixels=pixels, semi_angles_mrad=[angle], defoci_angstrom=[defocus], progress=False,
+            detector_pixels=64 if tiny else 128, semi_angles_mrad=[angle], defoci_angstrom=[defocus], progress=False,
         )  # fmt: skip
         (optics,) = made.optics
         row = {"semi_angle_mrad": angle, "defocus_angstrom": defocus, "formula": optics.correlation}
-        rows.append({**row, **measured(folder, material, optics, side, pixels)})
+        rows.append({**row, **measured(folder, material, optics, tiny)})
         print(material, rows[-1], flush=True)
-    ranks = {name: float(spearmanr([r["formula"] for r in rows], [r[name] for r in rows]).statistic) for name in JOBS}
+    ranks = {
+        name: float(spearmanr([r["formula"] for r in rows], [r[name] for r in rows]).statistic)
+        for name in (TINY if tiny else JOBS)
+    }
     return {"thickness_angstrom": MATERIALS[material], "optics": rows, "rank_correlation": ranks}
 
 
