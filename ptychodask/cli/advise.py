@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .._errors import InputError
 from . import show
 from .data import coefficients
+
+if TYPE_CHECKING:
+    from ..jobs.advising import Advice
 
 
 def advise(
@@ -84,12 +87,9 @@ def advise(
     _show(made, top)
 
 
-def _show(made: object, top: int) -> None:
+def _show(made: Advice, top: int) -> None:
     from rich.table import Table
 
-    from ..jobs.advising import Advice
-
-    assert isinstance(made, Advice)
     task = made.task
     table = Table(
         title=f"{made.material}, {made.thickness_angstrom:.4g} Å thick, {task.dose:g} e/Å², to"
