@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _arguments as arguments
 from ._errors import InputError
@@ -30,6 +30,7 @@ from .model.config import JobConfig
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .analysis.frc import FRC
     from .calibration.table import Calibration
     from .distributed.cluster import Client
     from .io.create import create_dataset
@@ -55,6 +56,7 @@ __all__ = [
     "reconstruct",
     "report",
     "resume",
+    "ring_correlation",
     "simulate",
     "view",
 ]
@@ -667,6 +669,69 @@ def defects(result: Result | str | Path) -> xr.Dataset:
         information.values, opened.config.object.residual, FINEST,
     )  # fmt: skip
     return defect_map(residual, lattice, opened.positions.values, noise)
+
+
+def ring_correlation(
+    first: Result | xr.DataArray | str | Path,
+    second: Result | xr.DataArray | str | Path,
+    *,
+    margin_angstrom: float = 3.3,
+    criterion: Literal["half-bit", "1/7", "truth"] = "half-bit",
+) -> FRC:
+    """Correlation of two phases by spatial frequency, such as those of two halves of the electrons.
+
+    Both lose their plane and are tapered by a Hann window. **It shows what both images share**: of two halves that is
+    the specimen, and whatever a prior or a wrong geometry puts into both alike.
+
+    Parameters
+    ----------
+    first, second : Result, path of one, or DataArray (y, x)
+        In one frame, coordinates in angstrom; the second is put on the pixels of the first. The area is the scan of
+        the first result less the margin, or all of an array.
+    margin_angstrom : float
+        Left away at every edge of a scan.
+    criterion : {"half-bit", "1/7", "truth"}
+        The threshold: for two halves half-bit (van Heel & Schatz 2005) or 1/7; 0.5 where the second image is the truth.
+
+    Returns
+    -------
+    FRC
+        ``q`` in 1/angstrom, ``frc``, ``threshold`` and ``resolution_angstrom``, which is nan where the curve never
+        rises above the threshold.
+
+    Raises
+    ------
+    InputError
+        The images do not share the area.
+
+    Examples
+    --------
+    >>> ptychodask.ring_correlation("half-1.zarr", "half-2.zarr").resolution_angstrom
+    """
+    from .analysis.compare import RING_WIDTH, on_grid
+    from .analysis.frc import ring_correlation as correlate
+    from .analysis.spectrum import crop_to_scan, pixel_size
+
+    margin = arguments.number(margin_angstrom, "margin_angstrom", "angstrom at the edge of the scan", 0, 1e4)
+    import xarray as xr
+
+    opened = None if isinstance(first, xr.DataArray) else _as_result(first)
+    area = first if opened is None else crop_to_scan(opened.phase, opened.positions.values, margin)
+    other = second if isinstance(second, xr.DataArray) else _as_result(second).phase
+    assert isinstance(area, xr.DataArray)
+    spacing = pixel_size(area)
+    pixel_size(other)
+    for axis in ("y", "x"):
+        low, high = float(other[axis][0]), float(other[axis][-1])
+        if low > float(area[axis][0]) + spacing[0] or high < float(area[axis][-1]) - spacing[0]:
+            raise InputError(
+                f"the second image covers {axis} = {low:.1f} to {high:.1f} A, the first {float(area[axis][0]):.1f} to"
+                f" {float(area[axis][-1]):.1f} A: use a larger margin, or images of one frame"
+            )
+    return correlate(
+        area.values.astype(float), on_grid(other, area), spacing, criterion=criterion, ring_width=RING_WIDTH,
+        tukey_alpha=1.0,
+    )  # fmt: skip
 
 
 def export(result: Result | str | Path, output: str | Path, *, slices: bool = False, overwrite: bool = False) -> Path:
