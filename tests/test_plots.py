@@ -103,7 +103,9 @@ def test_atoms_lie_where_the_cell_says():
     ase = pytest.importorskip("ase")
     cell = ase.Atoms("ZrHH", [[1, 2, 0], [3, 3, 0], [1, 2, 4]], cell=[6, 8, 8], pbc=True)
     ax = plots.phase(image(np.zeros((60, 60))))  # 24 angstrom
+    view = ax.get_xlim(), ax.get_ylim()
     plots.structure(ax, cell, origin_angstrom=(0.5, 0.25), legend=False)
+    assert (ax.get_xlim(), ax.get_ylim()) == view
     (circles,) = ax.collections
     centres = {tuple(np.round(path.vertices.mean(axis=0), 1)) for path in circles.get_paths()}
     found = sorted({(round(x - 0.25, 1) % 6, round(y - 0.5, 1) % 8) for x, y in centres})

@@ -50,7 +50,8 @@ def draw_structure(
     # x to the right, y down; rotated from x towards y
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     basis = atoms.cell.array[:2, :2] @ turn.T
-    left, right, bottom, top = (*sorted(ax.get_xlim()), *sorted(ax.get_ylim(), reverse=True))
+    view = ax.get_xlim(), ax.get_ylim()
+    left, right, bottom, top = (*sorted(view[0]), *sorted(view[1], reverse=True))
     if abs(np.linalg.det(basis)) < 1e-6:
         raise InputError(
             "the first two cell vectors span no area in projection: give a crystal whose beam runs along z"
@@ -74,6 +75,8 @@ def draw_structure(
         ax.add_collection(
             PatchCollection(circles, facecolor=face, edgecolor="black", linewidth=0.4, alpha=0.85, zorder=4)
         )
+    ax.set_xlim(view[0])  # matplotlib makes room for what is added
+    ax.set_ylim(view[1])
     if cell:
         _draw_cell(ax, basis, (x0, y0), (left, right, top, bottom))
     if legend:
