@@ -159,3 +159,27 @@ def test_defects_are_marked_where_noise_is_rare():
     assert "above 4" in ax.get_title(loc="right") and on_top(ax)
     with pytest.raises(InputError, match="missing or added"):
         plots.defects(found, kind="wrong")
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.tif", {}), ("a.mrc", {"slices": True}), ("a.zarr", {}), ("b.h5", {}), ("c.h5", {"layout": "py4dstem"}),
+     ("d.h5", {"layout": "ptyrad"})],
+)  # fmt: skip
+def test_a_result_is_exported_by_its_ending(result, tmp_path, name, options):
+    written = ptychodask.export(result, tmp_path / name, **options)
+    assert written.exists() and [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("a.mrc", {"layout": "ptyrad"}, "one of HDF5"),
+        ("a.h5", {"slices": True}, "every slice anyway"),
+        ("a.h5", {"layout": "wrong"}, "use ptychodask, py4dstem or ptyrad"),
+        ("a.doc", {}, "use .tif, .mrc, .zarr or .h5"),
+    ],
+)
+def test_what_cannot_be_exported_is_said(result, tmp_path, name, options, words):
+    with pytest.raises(InputError, match=words):
+        ptychodask.export(result, tmp_path / name, **options)
