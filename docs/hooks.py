@@ -1,6 +1,6 @@
 """What the documentation takes from the code itself: options, commands, notebooks and benchmarks; nothing is copied.
 
-MkDocs calls ``on_files`` and ``on_page_markdown``; the functions before them need no MkDocs, and the tests call them.
+MkDocs calls the functions ``on_...``; the functions before them need no MkDocs, and the tests call them.
 """
 
 from __future__ import annotations
@@ -181,3 +181,12 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """MkDocs: links that are right on GitHub are right in the site."""
     return in_site(markdown)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """MkDocs: roles of Sphinx are plain code; defaults are those of the signature.
+
+    In a list such as ``energy_ev, semi_angle_mrad : float`` all would get the default of the first name.
+    """
+    html = re.sub(r":(?:func|class|mod|meth|data):<code>~?(?:[\w.]+\.)?(\w+)</code>", r"<code>\1</code>", html)
+    return re.sub(r",\s*default:\s*<code>.*?</code>\s*(?=\))", "", html, flags=re.S)
