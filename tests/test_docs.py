@@ -117,6 +117,12 @@ def test_every_name_of_the_configuration_exists(page):
         assert option in SECTIONS[section], f"{section}.{option}: no such option"
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name == "docs"], ids=lambda p: p.name)
+def test_every_file_of_the_package_that_is_named_is_there(page):
+    for name in re.findall(r"`((?:ptychodask/)?[a-z_]+/[\w/]+\.py)", text_of(page)):
+        assert (ROOT / name).exists() or (ROOT / "ptychodask" / name).exists(), name
+
+
 def test_the_reference_has_every_option_with_a_meaning():
     page = generated()["configuration.md"]
     for section, options in SECTIONS.items():
