@@ -31,6 +31,7 @@ class Recipe:
     are left out because the job says so, or because they misfired; ``suspicions`` are warnings. ``container`` and
     ``pattern_bytes`` say how it found counts to be cached: as ``events`` or in a dense type, in how many bytes per
     pattern. ``selection`` is what is used of the dataset, None for all of it; its files lie in the run folder.
+    ``begun`` says that the first state is the checkpoint ``start`` in the run folder instead of vacuum.
     ``geometry`` is what was found of it, ``refines`` is on while it is, with patterns padded to ``pixels`` if not 0.
     """
 
@@ -51,6 +52,7 @@ class Recipe:
     geometry: Refined | None = None
     refines: bool = False
     pixels: int = 0
+    begun: bool = False
 
     @classmethod
     def load(cls, values: dict[str, Any]) -> Recipe:
