@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -591,6 +592,7 @@ def watch(
     from .distributed.cluster import a_place
     from .io.result import open_result
     from .jobs.importing.prepare import Options
+    from .jobs.watching.follow import format_of
     from .jobs.watching.run import Watch
     from .jobs.watching.run import watch as run
 
@@ -606,8 +608,9 @@ def watch(
     if finish not in ("exact", "warm"):
         raise InputError(f"finish = {arguments.shown(finish)}: give exact (same bits) or warm (sooner)")
     patience = arguments.number(patience_seconds, "patience_seconds", "seconds without growth", above=0)
-    given = Options.of(options).checked()
-    its = Watch(arguments.path(path, "path").absolute(), target, scan, drawn, given, job, finish, patience)
+    file, given = arguments.path(path, "path").absolute(), Options.of(options).checked()
+    given = replace(given, format=format_of(file, given.format, given.dtype))
+    its = Watch(file, target, scan, drawn, given, job, finish, patience)
     with _observers(progress) as observers:
         run(its, overwrite, a_place(client), observers)
     return open_result(target)

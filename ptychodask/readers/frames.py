@@ -121,7 +121,7 @@ def scanned(frames: Frames, asked: Asked, said: tuple[int, int] | None, rest: in
     """The same with the scan that was asked for, or else that the file says; the file's size is held against it."""
     total = frames.whole
     if asked.growing is not None:
-        scan, missing = growing_scan(frames.files[0].path, total, asked.scan or said)
+        scan, missing = growing_scan(frames.files[0].path, min(total, asked.growing), asked.scan or said)
         return replace(frames, scan=scan, about=replace(frames.about, missing=missing))
     scan, missing = a_scan(frames.files[0].path, total, asked.scan, said, asked.allow_partial, rest)
     notes = (*frames.about.notes, *partial_note(total, rest, missing, scan, asked.scan or said))

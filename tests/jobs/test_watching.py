@@ -267,5 +267,7 @@ def test_what_cannot_be_followed_is_one_line(whole, tmp_path):
     np.savez_compressed(stack, counts=np.load(whole / "scan.npy"))
     (tmp_path / "scan.npy").write_bytes(stack.getvalue())
     assert "cannot be followed while it grows" in refused(overwrite=True, format="npz")
+    with pytest.raises(InputError, match="told by its size, which still changes: give --format"):
+        ptychodask.watch(tmp_path / "scan.raw", tmp_path / "r.zarr", **OPTIONS)
     assert "scan_step_angstroms is no option of an import" in refused(scan_step_angstroms=1)
     assert "finish = 'soon': give exact (same bits) or warm (sooner)" in refused(finish="soon")

@@ -18,8 +18,24 @@ POLL_SECONDS = 0.2
 """Between two looks."""
 MISTAKE_SECONDS = 3.0
 """That a file may be unreadable before it holds a frame: its writer is at its header. Then the reason is raised."""
+BY_ENDING = {".npy": "npy", ".mib": "merlin", ".hdr": "merlin"}
+"""Formats that are known before the file is there; others are told by sizes, which a file that grows has not yet."""
 UNKNOWN = 2**53
 """More frames than a file has: all that are there count."""
+
+
+def format_of(path: Path, said: str | None, dtype: str | None) -> str:
+    """The format of a file that grows.
+
+    Raises
+    ------
+    InputError
+        If neither a person nor the ending says it.
+    """
+    found = said or ("raw" if dtype is not None else BY_ENDING.get(path.suffix.lower()))
+    if found is None:
+        raise InputError(f"{path} is told by its size, which still changes: give --format (empad, empad-g2, raw, ...)")
+    return found
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,7 @@ class Follower:
     ----------
     path : path
         Of the file, which need not be there yet.
-    form : str, optional
+    form : str
         Its format.
     asked : Asked
     patience : float
@@ -73,7 +89,7 @@ class Follower:
         Device and inode of the file that was followed before an interrupt.
     """
 
-    def __init__(self, path: Path, form: str | None, asked: Asked, patience: float, file: str = "") -> None:
+    def __init__(self, path: Path, form: str, asked: Asked, patience: float, file: str = "") -> None:
         self._path, self._form, self._patience = path, form, patience
         self._asked = Asked(**{**vars(asked), "growing": UNKNOWN})
         self._known = file

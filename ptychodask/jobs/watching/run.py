@@ -44,7 +44,7 @@ class Watch:
     target, data, picture : Path
         Result and dataset to write, and a picture of every round or None.
     given : Options
-        Of the import, that were checked.
+        Of the import, that were checked, with the format.
     job : JobConfig
         Of the reconstruction.
     finish : str
@@ -120,7 +120,9 @@ def _follow(folder: GrowingFolder, manifest: GrowingFile, its: Watch, client: An
     """Import and iterate until the scan is whole or its file has ended, then make the dataset of it."""
     known = manifest.file if manifest.shards else ""  # of what nothing was taken, any file will do
     with ExitStack() as stack:
-        follower = stack.enter_context(Follower(its.path, its.given.format, its.given.asked(), its.patience, known))
+        follower = stack.enter_context(
+            Follower(its.path, str(its.given.format), its.given.asked(), its.patience, known)
+        )
         seen = _first(its, follower)
         if seen is None:  # what was followed before an interrupt is no more
             assert follower.end is not None
