@@ -540,6 +540,7 @@ def watch(
     picture: str | Path | None = None,
     finish: Literal["exact", "warm"] = "exact",
     patience_seconds: float = 60.0,
+    calibrate: bool = False,
     client: Client | None = None,
     overwrite: bool = False,
     progress: Any = None,
@@ -568,6 +569,9 @@ def watch(
         settings. ``warm``: a quarter of the iterations, from the newest object; sooner, and not the same bits.
     patience_seconds : float
         After so many seconds in which the file has not grown, its whole rows are finished.
+    calibrate : bool
+        Find the geometry as :func:`calibrate` does: in the first quarter of the rows for the rounds, and in the whole
+        scan, with ``write``, for the end.
     overwrite : bool
         Replace result and dataset, and drop what an interrupted call left.
     **options
@@ -610,7 +614,7 @@ def watch(
     patience = arguments.number(patience_seconds, "patience_seconds", "seconds without growth", above=0)
     file, given = arguments.path(path, "path").absolute(), Options.of(options).checked()
     given = replace(given, format=format_of(file, given.format, given.dtype))
-    its = Watch(file, target, scan, drawn, given, job, finish, patience)
+    its = Watch(file, target, scan, drawn, given, job, finish, patience, arguments.switch(calibrate, "calibrate"))
     with _observers(progress) as observers:
         run(its, overwrite, a_place(client), observers)
     return open_result(target)

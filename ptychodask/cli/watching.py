@@ -46,6 +46,9 @@ def watch(
         str, typer.Option(help="exact: the result of import and reconstruct; warm: sooner, from the object so far.")
     ] = "exact",
     patience: Annotated[float, typer.Option(help="Seconds without growth after which the file has ended.")] = 60.0,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Find rotation, defocus and the rest as 'ptychodask calibrate' does.")
+    ] = False,
     format: FormatName = None,
     scan: Scan = None,
     energy: Energy = None,
@@ -107,6 +110,7 @@ def watch(
                 picture=output.with_name(f"{output.stem}-live.png") if picture is None else picture,
                 finish=finish,  # type: ignore[arg-type]  # which says what may be given
                 patience_seconds=patience,
+                calibrate=calibrate,
                 overwrite=overwrite,
                 progress=progress,
                 format=format,

@@ -9,6 +9,7 @@ import sys
 import time
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,11 @@ import tiny_scan
 
 import ptychodask
 from ptychodask._errors import InputError
-from ptychodask.events import Arrived, Checkpointed, Iterated, Started, Warned
+from ptychodask.events import Arrived, Checkpointed, Iterated, Refined, Started, Warned
 from ptychodask.io.content import content_digest
+from ptychodask.io.dataset import dataset_info
+from ptychodask.io.geometry import write_geometry
+from ptychodask.jobs.watching import calibrated
 
 HEIGHT, WIDTH, BAND = 12, 8, 4
 JOB = {"solver": {"iterations": 4, "finish": 1}}
@@ -248,6 +252,50 @@ def test_a_file_that_is_another_leaves_what_was_imported(whole, writer, tmp_path
     made, offline = (ptychodask.open_dataset(p) for p in (tmp_path / "result-scan.zarr", whole / "scan.zarr"))
     np.testing.assert_array_equal(made.counts.values, offline.counts.values[:BAND])
     np.testing.assert_array_equal(made.positions.values, offline.positions.values[:BAND])
+
+
+def test_the_geometry_of_the_first_rows_and_of_all(whole, writer, tmp_path, monkeypatch):
+    """Rounds go by what the first rows say, also after an interrupt; the end by what all say, as if it came after an
+    import."""
+    asked: list[tuple[int, bool]] = []
+    turn = np.array([[np.cos(0.1), -np.sin(0.1)], [np.sin(0.1), np.cos(0.1)]])
+
+    def calibrate(info: Any, client: Any, write: bool = False) -> Any:
+        asked.append((info.scan_shape[0], write))
+        if info.scan_shape[0] < 2 * BAND:
+            raise InputError("no disk")
+        at = SimpleNamespace(stored_matrix=turn * info.scan_step[0], c12=0.0)
+        if write:
+            affine = np.concatenate([turn, [[0.0], [0.0]]], axis=1)
+            write_geometry(info.path, affine, {**info.microscope.aberrations, "C10": -90.0}, {"values": {}})
+        values = {"rotation_degrees": SimpleNamespace(value=5.7, sigma=None, how="told")}
+        return SimpleNamespace(geometry=at, defocus_angstrom=90.0, values=values)
+
+    monkeypatch.setattr(calibrated, "calibrate", calibrate)
+    monkeypatch.setattr(calibrated, "LEAST", BAND)
+    its = writer()
+    its.to(BAND)
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    told = Told({BAND: lambda: its.to(2 * BAND), 2 * BAND: stop})
+    with pytest.raises(KeyboardInterrupt):
+        watched(tmp_path, told, calibrate=True)
+    assert f"the first {BAND} rows cannot be calibrated (no disk): tried again later" in told.warnings
+    assert told.of(Refined)[0].values["rotation_degrees"]["how"] == f"told, {2 * BAND} rows"
+    assert [event.iteration for event in told.of(Iterated)].count(0) == 2  # the canvas is another one then
+    its.to(HEIGHT)
+    again = Told()
+    watched(tmp_path, again, calibrate=True)
+    assert asked == [(BAND, False), (2 * BAND, False), (HEIGHT, True)]
+    assert again.of(Iterated)[0].iteration > 0
+    ptychodask.import_data(whole / "scan.npy", tmp_path / "direct.zarr", **OPTIONS)
+    calibrate(dataset_info(tmp_path / "direct.zarr"), None, write=True)
+    ptychodask.reconstruct(tmp_path / "direct.zarr", JOB, output=tmp_path / "d.zarr", progress=lambda event: None)
+    assert bits(tmp_path / "result.zarr") == bits(tmp_path / "d.zarr") != bits(whole / "result.zarr")
+    with pytest.raises(InputError, match="finish = warm keeps the positions, and calibrate moves them: use exact"):
+        watched(tmp_path, Told(), calibrate=True, finish="warm")
 
 
 def test_what_cannot_be_followed_is_one_line(whole, tmp_path):

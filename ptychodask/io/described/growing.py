@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from ..documents import Flag, Line, Real, Text, Whole
-from .run import RunFile
+from .run import RefinedOf, RunFile
 
 SCHEMA = "ptychodask-growing/1"
 
@@ -25,6 +25,8 @@ class GrowingFile(RunFile):
     """Device and inode of the file."""
     shards: tuple[tuple[Whole, Line, Real, Real], ...] = ()
     """Index, digest, electrons and brightest count of each."""
+    geometry: RefinedOf | None = None
+    """What a calibration of the first rows found, which the rounds go by."""
     ended: Line = ""
     """How the scan ended, once the dataset is what it will be."""
     publishes: Flag = False

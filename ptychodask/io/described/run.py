@@ -154,7 +154,7 @@ class RecipeFile(RunFile):
     geometry: RefinedOf | None
     refines: Flag
     pixels: Annotated[int, Field(strict=True, ge=0, le=2**20)]
-    begun: Flag = False
+    begun: Flag
 
     @field_validator("damaged", "excluded")
     @classmethod

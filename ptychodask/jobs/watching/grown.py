@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ...io.dataset import DatasetInfo, dataset_info
 from ...io.described.growing import GrowingFile
+from ...io.described.run import RefinedOf
 from ...io.growing import GrowingFolder, summaries
 from ...io.writer import DatasetWriter
 from ...io.written import ShardSummary
 from ...model.blocks import default_shard
+from ...model.refining import Refined
 from ...readers.registry import open_counts
 from ..importing.prepare import Options, Prepared, prepare
 from ..importing.run import parts_of, write_shards
@@ -65,6 +67,17 @@ class Grown:
     def file(self) -> str:
         """Device and inode of the file."""
         return self._manifest.file
+
+    @property
+    def geometry(self) -> Refined | None:
+        """What a calibration of the first rows found."""
+        found = self._manifest.geometry
+        return None if found is None else Refined.load(found.model_dump())
+
+    def calibrated(self, found: Refined) -> None:
+        """Keep that; states from before it are of another canvas."""
+        self.folder.states.forget(self.folder.states.checkpoints())
+        self._manifest = self.folder.write(self._manifest, geometry=RefinedOf(**asdict(found)))
 
     @property
     def rows(self) -> int:

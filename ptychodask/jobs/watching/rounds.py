@@ -59,8 +59,8 @@ class Rounds:
 
     def __init__(self, grown: Grown, job: JobConfig, report: Report) -> None:
         self._grown, self._job, self._report = grown, job_of_rounds(job), report
-        self._experiment = Experiment(grown.info, self._job)
-        bare = Recipe(grown.info.path, self._job.model_dump_json())
+        self._experiment = Experiment(grown.info, self._job, grown.geometry)
+        bare = Recipe(grown.info.path, self._job.model_dump_json(), geometry=grown.geometry)
         self._recipe = grown.client.submit(choose_kernels, bare, pure=False).result()
         self._pace = 0.0
         """Seconds of a pass over a row."""

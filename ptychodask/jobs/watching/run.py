@@ -24,6 +24,7 @@ from ...model.config import JobConfig
 from ..importing.prepare import Options
 from ..observers import Reporter
 from ..showing import Showing, showing
+from .calibrated import Calibrating, calibrate_whole
 from .finish import crop, reconstruct, settle
 from .follow import End, Follower, Seen
 from .grown import Grown, first_rows
@@ -51,6 +52,8 @@ class Watch:
         ``exact`` or ``warm``.
     patience : float
         Seconds without growth after which the file has ended.
+    calibrate : bool
+        Find the geometry in the first rows for the rounds, and in the whole scan for the end.
     """
 
     path: Path
@@ -61,12 +64,14 @@ class Watch:
     job: JobConfig
     finish: Literal["exact", "warm"]
     patience: float
+    calibrate: bool = False
 
     def __post_init__(self) -> None:
         if self.finish == "warm" and self.job.object.regularisation == "spectral":
             raise InputError("finish = warm begins from a blurred object, and the spectral prior has none: use exact")
-        if self.finish == "warm" and self.job.geometry.refine != "none":
-            raise InputError("finish = warm keeps the canvas, and geometry.refine moves it: use exact")
+        if self.finish == "warm" and (self.calibrate or self.job.geometry.refine != "none"):
+            moves = "calibrate moves" if self.calibrate else "geometry.refine moves"
+            raise InputError(f"finish = warm keeps the positions, and {moves} them: use exact")
 
     @property
     def settings(self) -> str:
@@ -74,7 +79,9 @@ class Watch:
         said = {field.name: _plain(getattr(self.given, field.name)) for field in fields(self.given)}
         engine = {"engine": type(self.job.engine)().model_dump()}  # where it runs may change
         job = JobConfig.parse({**self.job.model_dump(), **engine}).model_dump_json()
-        return json.dumps({"file": str(self.path), "import": said, "job": job, "finish": self.finish})
+        return json.dumps(
+            {"file": str(self.path), "import": said, "job": job, "finish": self.finish, "calibrate": self.calibrate}
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -96,6 +103,8 @@ def watch(its: Watch, overwrite: bool, client: Any, observers: Sequence[Any]) ->
             _follow(folder, manifest, its, dask_client, report)
         elif manifest.publishes and folder.scan.exists():
             folder.publish()
+        if its.calibrate:
+            calibrate_whole(its.data, dask_client)
         reconstruct(folder, its.job, its.target, its.finish == "warm", dask_client, observers)
 
 
@@ -133,7 +142,7 @@ def _follow(folder: GrowingFolder, manifest: GrowingFile, its: Watch, client: An
             return
         manifest = folder.write(manifest, file=seen.file)
         grown = Grown(client, folder, manifest, its.path, its.given, seen.scan, describe(client))
-        screen = _Screen(its, grown, report, stack, follower)
+        screen = _Screen(its, grown, report, stack.enter_context(ExitStack()), follower)
         try:
             end = _loop(grown, screen, follower)
         except KeyboardInterrupt:
@@ -187,10 +196,11 @@ def _import(grown: Grown, rows: int, follower: Follower) -> bool:
 class _Screen:
     """The rounds, and how they are shown: a line, a picture and the live page for each."""
 
-    def __init__(self, its: Watch, grown: Grown, report: Reporter, stack: ExitStack, follower: Follower) -> None:
-        self._its, self._grown, self._report, self._stack, self._follower = its, grown, report, stack, follower
+    def __init__(self, its: Watch, grown: Grown, report: Reporter, pages: ExitStack, follower: Follower) -> None:
+        self._its, self._grown, self._report, self._pages, self._follower = its, grown, report, pages, follower
         self._rounds: Rounds | None = None
         self._shown = Showing()
+        self._calibrating = Calibrating(grown, report)
         self.rows = 0
         """That the last picture shows."""
 
@@ -203,9 +213,12 @@ class _Screen:
         """One more."""
         rows, width = self._grown.rows, self._grown.scan[1]
         since = self._follower.since(rows * width)
+        if self._its.calibrate and self._calibrating.due():
+            self._calibrating.find()
+            self._rounds = None  # the canvas may be another
         if self._rounds is None:
-            self._rounds = rounds = Rounds(self._grown, self._its.job, self._report)
-            self._shown = self._stack.enter_context(showing(self._grown.client, lambda: rounds.run, self._report))
+            self._begin()
+        assert self._rounds is not None
         made, path = self._rounds.go(), self._its.picture
         self.rows = made.rows
         if path is not None:
@@ -218,3 +231,10 @@ class _Screen:
                 made.rows, self._grown.scan[0], behind, made.loss, made.iteration, str(path or ""), self._shown.link
             )
         )
+
+    def _begin(self) -> None:
+        """Rounds on a canvas, with a live page."""
+        self._rounds = rounds = Rounds(self._grown, self._its.job, self._report)
+        self._pages.close()
+        page = showing(self._grown.client, lambda: rounds.run, self._report, "these rounds are over: others follow")
+        self._shown = self._pages.enter_context(page)
