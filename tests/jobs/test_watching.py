@@ -193,7 +193,33 @@ def test_an_interrupt_goes_on_with_the_same_settings(whole, writer, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         watched(tmp_path, [again, stop_the_end])
     assert (tmp_path / "result.zarr.run").exists()
-    watched(tmp_path, Told())  # the last reconstruction goes on as any run
+    watched(tmp_path, last := Told())  # the last reconstruction goes on as any run
+    assert not last.of(Arrived)
+    assert_as_offline(tmp_path, whole)
+
+
+def test_a_run_of_before_is_not_the_last_reconstruction(whole, tmp_path):
+    def stop(event: Any) -> None:
+        if isinstance(event, Iterated):
+            raise KeyboardInterrupt
+
+    (tmp_path / "scan.npy").write_bytes((whole / "scan.npy").read_bytes())
+    other = {"solver": {"iterations": 3}}
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.reconstruct(whole / "scan.zarr", other, output=tmp_path / "result.zarr", progress=stop)
+    with pytest.raises(InputError, match=r"holds an unfinished run: finish it with 'ptychodask resume result.zarr'"):
+        watched(tmp_path, Told())
+    told = Told()
+
+    def stop_at_the_end(event: Any) -> None:
+        if isinstance(event, Started):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        watched(tmp_path, [told, stop_at_the_end], overwrite=True)
+    ptychodask.resume(tmp_path / "result.zarr", progress=lambda event: None)
+    watched(tmp_path, again := Told())  # what somebody has resumed stands
+    assert not again.of(Started)
     assert_as_offline(tmp_path, whole)
 
 

@@ -16,8 +16,10 @@ from typing import Any
 from ..._errors import InputError
 from ...events import Warned
 from ...io.checkpoint import RunFolder
+from ...io.content import identified
 from ...io.dataset import dataset_info
 from ...io.growing import GrowingFolder
+from ...io.result import open_result
 from ...model.config import JobConfig
 from ..importing.prepare import Options, Prepared, prepare
 from ..importing.run import write
@@ -94,7 +96,9 @@ def reconstruct(
 ) -> None:
     """The last reconstruction, or what is left of it; then nothing grows any more."""
     run, states = RunFolder.of(target), folder.states
-    if (run.path / "recipe.json").exists():
+    if not run.path.exists() and not warm and _stands(target, folder.dataset, job):
+        pass  # somebody has resumed it as a run
+    elif (run.path / "recipe.json").exists():
         take_up(target, None, {}, client, observers)
     else:
         newest = max(states.checkpoints(), default=0)
@@ -102,3 +106,13 @@ def reconstruct(
         chosen = job if begin is None else job_of_warm(job)
         start(dataset_info(folder.dataset), chosen, target, True, client, observers, begin)
     folder.empty()
+
+
+def _stands(target: Path, data: Path, job: JobConfig) -> bool:
+    """Is there a result of this job on this dataset?"""
+    try:
+        made = open_result(target)
+    except InputError:
+        return False
+    same = made.attributes.get("data_fingerprint") == identified(dataset_info(data)).fingerprint
+    return same and made.config.model_copy(update={"engine": job.engine}) == job

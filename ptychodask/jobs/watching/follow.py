@@ -100,7 +100,7 @@ class Follower:
         self.seen: Seen | None = None
         """The newest look at which there was a frame."""
         self.end: End | None = None
-        self.trouble: InputError | None = None
+        self.trouble: Exception | None = None
         """Why there is nothing to follow."""
 
     def __enter__(self) -> Follower:
@@ -135,6 +135,8 @@ class Follower:
                 self._judge(self._look())
             except InputError as error:
                 self._judge_trouble(error)
+            except Exception as error:  # whatever it is, who waits for the file has to know
+                self.trouble = error
             self._stop.wait(POLL_SECONDS)
 
     def _look(self) -> Seen:

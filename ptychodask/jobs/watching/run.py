@@ -16,6 +16,7 @@ from ..._errors import InputError
 from ...distributed.cluster import connect, describe
 from ...events import Arrived, Checkpointed, Waiting, Warned
 from ...io.atomic import check_output
+from ...io.checkpoint import RunFolder
 from ...io.dataset import dataset_info
 from ...io.described.growing import GrowingFile
 from ...io.growing import GrowingFolder
@@ -122,7 +123,22 @@ def _begun(folder: GrowingFolder, its: Watch, overwrite: bool) -> GrowingFile:
     if manifest is not None:
         return manifest
     folder.check()
+    _drop_run(RunFolder.of(its.target), overwrite)
     return folder.write(GrowingFile(settings=its.settings))
+
+
+def _drop_run(run: RunFolder, overwrite: bool) -> None:
+    """No run of before may be taken for the last reconstruction."""
+    run.check()
+    if run.identity() is None:
+        return
+    if not overwrite:
+        raise InputError(
+            f"{run.path} holds an unfinished run: finish it with 'ptychodask resume {run.result}', or use --overwrite"
+            " to drop it"
+        )
+    with run.hold():
+        run.remove()
 
 
 def _follow(folder: GrowingFolder, manifest: GrowingFile, its: Watch, client: Any, report: Reporter) -> None:
@@ -155,6 +171,8 @@ def _follow(folder: GrowingFolder, manifest: GrowingFile, its: Watch, client: An
 def _loop(grown: Grown, screen: _Screen, follower: Follower) -> End | None:
     """Import and show until all rows are there, or the file has ended and what it holds is imported."""
     while grown.rows < grown.scan[0] or screen.rows < grown.rows:
+        if follower.trouble is not None:
+            raise follower.trouble
         end, seen = follower.end, follower.seen  # in this order: what was seen before it ended is imported
         rows = grown.ready(0 if seen is None else seen.frames)
         goes_on = rows > grown.rows and (end is None or end.readable)
