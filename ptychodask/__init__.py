@@ -37,6 +37,7 @@ _FUNCTIONS = (
     "ring_correlation",
     "simulate",
     "view",
+    "watch",
 )
 _HOMES = {
     **dict.fromkeys(_FUNCTIONS, "api"),

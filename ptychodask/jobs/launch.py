@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..events import Checkpointed, Finished, Started, Waiting, Warned
 from ..io.address import is_address
-from ..io.atomic import check_output
+from ..io.atomic import check_output, replacing
 from ..io.checkpoint import RunFolder
 from ..io.content import identified, lost_shards
 from ..io.dataset import DatasetInfo, dataset_info
@@ -37,7 +38,7 @@ from .places import check_places, other_processors
 from .plan import check_fits
 from .recipe import Decisions, Recipe
 from .refine import refined
-from .run import Run, history, survey
+from .run import Run, history, start_in, survey
 from .showing import Showing, showing
 
 PLACES = {"workers", "gpus", "scheduler"}
@@ -91,9 +92,18 @@ class Launch:
 
 
 def start(
-    dataset: DatasetInfo, job: JobConfig, target: Path, overwrite: bool, client: Client | None, observers: Sequence[Any]
+    dataset: DatasetInfo,
+    job: JobConfig,
+    target: Path,
+    overwrite: bool,
+    client: Client | None,
+    observers: Sequence[Any],
+    begin: Path | None = None,
 ) -> None:
-    """Run a new job to its end, and write its result to ``target``."""
+    """Run a new job to its end, and write its result to ``target``.
+
+    ``begin`` is a checkpoint of the same canvas and object to begin from, vacuum by default; the run keeps a copy.
+    """
     dataset = identified(dataset)
     launch = _launch(target, Experiment(dataset, job), overwrite, Reporter(observers))
     folder = launch.folder
@@ -116,7 +126,7 @@ def start(
             _check_places(launch, dask_client)
             kept = replace(dataset, selection=keep(dataset.selection, folder.path))
             launch = replace(launch, experiment=Experiment(kept, job))
-            recipe = _recipe(launch, dask_client)
+            recipe = _recipe(launch, dask_client, begin)
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
             raise
@@ -237,10 +247,15 @@ def _check_places(launch: Launch, client: Client) -> None:
         check_places(client, launch.dataset, (launch.target, launch.folder.path / "log.json"))
 
 
-def _recipe(launch: Launch, client: Client) -> Recipe:
+def _recipe(launch: Launch, client: Client, begin: Path | None = None) -> Recipe:
     """Survey the data, and keep what a resumed run must not find out anew."""
+    if begin is not None:
+        with replacing(start_in(launch.folder), None) as part:
+            shutil.copytree(begin, part)
     with _explained(launch):
         recipe = survey(client, launch.experiment, launch.report)
+    # a run that was killed before it had decided has the copy all the same
+    recipe = recipe.with_decided(begun=Path(start_in(launch.folder)).exists())
     launch.folder.write_json("decisions.json", asdict(recipe.decided))
     return recipe
 

@@ -29,7 +29,8 @@ class Decisions:
     found unreadable and that are left out, where the job wants that; ``excluded`` are positions that are left out
     because the job says so, or because they misfired; ``suspicions`` are warnings. ``container`` and ``pattern_bytes``
     say how the survey found counts to be cached: as ``events`` or in a dense type, in how many bytes per pattern.
-    ``geometry`` is what was found of it, where it was refined.
+    ``geometry`` is what was found of it, where it was refined. ``begun`` says that the first state
+    is the checkpoint ``start`` in the run folder instead of vacuum.
     """
 
     mean_counts: float = math.nan
@@ -43,6 +44,7 @@ class Decisions:
     container: str = ""
     pattern_bytes: float = math.nan
     geometry: Refined | None = None
+    begun: bool = False
 
     @classmethod
     def load(cls, values: dict[str, Any]) -> Decisions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
@@ -123,6 +124,14 @@ class Run:
         self._latest = None
         return state, recipe
 
+    def some(self, job: Job, state: Any, first: int, last: int) -> Generator[Pass, None, None]:
+        """Iterations without checkpoints and a rule that stops them, which the log keeps nowhere else."""
+        with closing(self.states.passes(job, state, first, last)) as looked_at:
+            for seen in looked_at:
+                self._latest = seen
+                self._note(seen, "fit")
+                yield seen
+
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _excess(self, seen: Pass) -> Excess:
@@ -160,6 +169,8 @@ class Run:
         return first, self.states.finish_from(fitted, state, f"{self.name}-finish-start")
 
     def _initial(self, job: Job) -> Any:
+        if self.recipe.decided.begun:
+            return self.states.load(start_in(self.folder), f"{self.name}-start")
         return self.states.initial(self.recipe, job.algorithm, f"{self.name}-start")
 
     def _load(self, iteration: int) -> Any:
@@ -312,6 +323,11 @@ class Run:
             self.log.back_to(self._latest.iteration)
             self._store(self._latest.iteration, self._latest.state)
         return self.resumes_from
+
+
+def start_in(folder: RunFolder) -> str:
+    """Path of the checkpoint that a run begins from, where it does not begin from vacuum."""
+    return replace(folder, stage="start").checkpoint(0)
 
 
 def survey(client: Any, experiment: Experiment, report: Report) -> Recipe:

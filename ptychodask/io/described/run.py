@@ -148,6 +148,7 @@ class DecisionsFile(RunFile):
     container: Annotated[str, Field(strict=True, max_length=1000)]
     pattern_bytes: Positive
     geometry: RefinedOf | None
+    begun: Flag
 
     @field_validator("damaged", "excluded")
     @classmethod
