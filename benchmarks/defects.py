@@ -19,6 +19,7 @@ Images are kept in ``--data``, so that a run that was stopped goes on, and furth
 from __future__ import annotations
 
 import math
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ QUESTION = "contrast kept, ROC area and false lattice beside the correlation, by
 METHODS: dict[str, dict[str, Any]] = {
     "blur": {"regularisation": "blur"},
     "spectral": {"regularisation": "spectral"},
+    "spectral, windows of one box": {"regularisation": "spectral", "spectral_window": 1.0},
 }
 TWINS = {"defective": "perfect", "marred": "mixed"}
 ALONE = ("nu-1000", "amorphous", "vacuum", "molecule")
@@ -49,8 +51,8 @@ def image_of(folder: Path, name: str, seed: int, method: str, options: dict[str,
     """File of a reconstruction: phase, and of the spectral prior its information."""
     kept = folder / f"{name}-{seed}-{method.replace(' ', '')}.nc.npz"
     if not kept.exists():
-        mean, scan = specimens.without_noise(folder, name, **options), folder / "scan.zarr"
-        specimens.counted(mean, scan, seed)
+        scan = folder / f"scan-{os.getpid()}.zarr"  # of its own: several may run on one folder
+        specimens.counted(specimens.without_noise(folder, name, **options), scan, seed)
         rules = {"slices": 1, **METHODS[method]}
         result = ptychodask.reconstruct(scan, {"object": rules, **job}, progress=False)
         t = np.zeros(0) if result.information is None else result.information.values
