@@ -39,12 +39,12 @@ from ptychodask.analysis.spectrum import crop_to_scan
 QUESTION = "contrast kept, ROC area and false lattice beside the correlation, by regularisation"
 METHODS: dict[str, dict[str, Any]] = {
     "blur": {"regularisation": "blur"},
-    "spectral": {"regularisation": "spectral"},
-    "spectral, windows of one box": {"regularisation": "spectral", "spectral_window": 1.0},
+    "spectral": {"regularisation": "spectral", "spectral_window": 1.0},
+    "spectral, windows of 1.5 boxes": {"regularisation": "spectral", "spectral_window": 1.5},
 }
 TWINS = {"defective": "perfect", "marred": "mixed"}
 ALONE = ("nu-1000", "amorphous", "vacuum", "molecule")
-SEEDS_ALONE = 4
+SEEDS_ALONE = 1
 """Seeds at most of specimens without a twin: means over the whole field, which scatter little."""
 REACH, FINE, MARGIN = 3.5, 2.5, 3.3
 FIRST_SEED = 200
