@@ -38,6 +38,7 @@ from .plan import check_fits
 from .recipe import Recipe
 from .refine import refined
 from .run import Run, history, survey
+from .settled import experiment_of
 from .showing import Showing, showing
 
 PLACES = {"workers", "gpus", "scheduler"}
@@ -95,8 +96,8 @@ def start(
 ) -> None:
     """Run a new job to its end, and write its result to ``target``."""
     dataset = identified(dataset)
-    launch = _launch(target, Experiment(dataset, job), overwrite, Reporter(observers))
-    folder = launch.folder
+    launch = _launch(target, experiment_of(dataset, job), overwrite, Reporter(observers))
+    folder, job = launch.folder, launch.job
     folder.check()
     with _held(folder, launch.report), launch.connect(client) as dask_client:
         check_fits(launch.experiment, dask_client)

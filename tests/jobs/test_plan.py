@@ -55,7 +55,7 @@ def fresh(monkeypatch):
 
 
 def planned(path, job, site=HERE, calibrate=False):
-    return make_plan(Experiment(dataset_info(path), JobConfig.parse(job)), site, calibrate=calibrate)
+    return make_plan(Experiment(dataset_info(path), JobConfig.parse({**BLUR, **job})), site, calibrate=calibrate)
 
 
 @pytest.mark.parametrize(
