@@ -660,13 +660,13 @@ def plan(
     >>> ptychodask.plan("scan.zarr", {"engine": {"workers": 4}}).seconds_per_iteration
     """
     from .distributed.cluster import a_place
-    from .jobs.experiment import Experiment
     from .jobs.plan import plan_of
+    from .jobs.settled import experiment_of
 
     check_process()
     measured, job = arguments.switch(calibrate, "calibrate"), _as_config(config)
     with _asked_for(data) as dataset:
-        return plan_of(Experiment(dataset, job), a_place(client), measured)
+        return plan_of(experiment_of(dataset, job), a_place(client), measured)
 
 
 _scratch_folders: list[Path] = []
