@@ -150,6 +150,7 @@ def take_up(
     if not folder.path.exists():
         if not target.exists():
             raise InputError(f"{target} has nothing to resume: no run was started for it")
+        open_result(target)  # before anybody is told that it is finished
         report(Finished(str(target)))
         return
     with _held(folder, report):
