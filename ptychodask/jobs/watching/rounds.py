@@ -16,7 +16,7 @@ from ...distributed.iterate import Pass
 from ...events import Warned
 from ...io.checkpoint import RunFolder
 from ...live.picture import Frame, picture, piece
-from ...model.config import JobConfig
+from ...model.config import JobConfig, ObjectConfig
 from ...solver.stopping import divergence
 from ...viz.growing import draw_growing
 from ..experiment import Experiment
@@ -35,11 +35,14 @@ ROUND_SECONDS = 4.0
 
 def job_of_rounds(job: JobConfig) -> JobConfig:
     """The job without what needs the whole scan: no geometry, no finish, no misfires, a blur for the spectral prior."""
-    said = (job.with_blur() if job.object.regularisation == "spectral" else job).model_dump()
+    said = job.model_dump()
     said["geometry"] |= {"refine": "none"}
     said["solver"] |= {"finish": 0}
     if job.data.exclude == "misfired":
         said["data"] |= {"exclude": None}
+    if job.object.regularisation == "spectral":
+        said["object"] |= {"regularisation": "blur", "blur_angstrom": ObjectConfig().blur_angstrom}
+        said["solver"] |= {"acceleration": True}
     return JobConfig.parse(said)
 
 
