@@ -568,7 +568,8 @@ def watch(
         Of a picture that is drawn after every round.
     finish : str
         ``exact``: dataset and result have the bits of :func:`import_data` and :func:`reconstruct` with the same
-        settings. ``warm``: a quarter of the iterations, from the newest object; sooner, and not the same bits.
+        settings. ``warm``: a quarter of the iterations, from the newest object, which has a blur in place of the
+        spectral prior; sooner, and not the same bits.
     patience_seconds : float
         After so many seconds in which the file has not grown, its whole rows are finished.
     calibrate : bool
@@ -616,6 +617,8 @@ def watch(
     patience = arguments.number(patience_seconds, "patience_seconds", "seconds without growth", above=0)
     file, given = arguments.path(path, "path").absolute(), Options.of(options).checked()
     given = replace(given, format=format_of(file, given.format, given.dtype))
+    if finish == "warm" and not job.says_regularisation:  # it goes on from the rounds' object, which is a blurred one
+        job = job.with_blur()
     its = Watch(file, target, scan, drawn, given, job, finish, patience, arguments.switch(calibrate, "calibrate"))
     with _observers(progress) as observers:
         run(its, overwrite, a_place(client), observers)
@@ -662,13 +665,13 @@ def plan(
     >>> ptychodask.plan("scan.zarr", {"engine": {"workers": 4}}).seconds_per_iteration
     """
     from .distributed.cluster import a_place
-    from .jobs.experiment import Experiment
     from .jobs.plan import plan_of
+    from .jobs.settled import experiment_of
 
     check_process()
     measured, job = arguments.switch(calibrate, "calibrate"), _as_config(config)
     with _asked_for(data) as dataset:
-        return plan_of(Experiment(dataset, job), a_place(client), measured)
+        return plan_of(experiment_of(dataset, job), a_place(client), measured)
 
 
 _scratch_folders: list[Path] = []
