@@ -22,7 +22,7 @@ import run  # noqa: E402
 SMALL = {
     "first_image": "scan_shape, detector_pixels, thickness = (16, 16), 64, 17",
     "cluster": "scan_shape, detector_pixels, thickness = (16, 16), 64, 17; processes = False; iterations = 6",
-    "raw_file": "scan_shape, job = (16, 16), {'object': {'regularisation': 'blur'}, 'solver': {'iterations': 3, 'finish': 1}}",
+    "raw_file": "scan_shape = (16, 16); job = {'object': {'regularisation': 'blur'}, 'solver': {'iterations': 4}}",
     "optics": "material, thickness = 'zif-8', 17; angles, defoci, doses = (7.5, 10), (0, 600), (1, 100)",
     "believe": "scan_shape, detector_pixels, thickness = (16, 16), 64, 17",
     "local_structure": "scan_shape, detector_pixels = (24, 24), 64; cells, layers = 5, 1",
