@@ -20,11 +20,11 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 import run  # noqa: E402
 
 SMALL = {
-    "first_image": "scan_shape, detector_pixels = (16, 16), 64",
-    "cluster": "scan_shape, detector_pixels = (16, 16), 64; processes = False; iterations = 6",
-    "raw_file": "scan_shape, thickness = (16, 16), 17",
+    "first_image": "scan_shape, detector_pixels, thickness = (16, 16), 64, 17",
+    "cluster": "scan_shape, detector_pixels, thickness = (16, 16), 64, 17; processes = False; iterations = 6",
+    "raw_file": "scan_shape = (16, 16)",
     "optics": "material, thickness = 'zif-8', 17; angles, defoci, doses = (7.5, 10), (0, 600), (1, 100)",
-    "believe": "scan_shape, detector_pixels = (16, 16), 64",
+    "believe": "scan_shape, detector_pixels, thickness = (16, 16), 64, 17",
     "local_structure": "scan_shape, detector_pixels = (24, 24), 64; cells, layers = 5, 1",
 }
 
