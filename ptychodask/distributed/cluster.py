@@ -93,7 +93,7 @@ def a_place(client: Any) -> Any:
     InputError
         For anything else.
     """
-    if client is None or isinstance(client, Client | str) or hasattr(client, "scheduler_address"):
+    if client is None or isinstance(client, Client | Inline | str) or hasattr(client, "scheduler_address"):
         return client
     raise InputError(
         f"client = {shown(client)}: give a distributed.Client, a cluster, the address of a scheduler, or nothing"

@@ -31,7 +31,7 @@ AUTO: tuple[Refinable, ...] = ("defocus", "c12", "rotation", "asymmetry", "shear
 """What is, where a job leaves it to us; the scale is as well known as the step, and mixes with the defocus."""
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
@@ -56,7 +56,7 @@ class _Section(BaseModel):
         return values
 
 
-class ObjectConfig(_Section):
+class ObjectConfig(Section):
     """The object: slices and constraints."""
 
     slices: int | None = Field(
@@ -110,7 +110,7 @@ class ObjectConfig(_Section):
     tilt_mrad: tuple[float, float] = Field((0.0, 0.0), description="known lean (y, x) of the atomic columns, mrad")
 
 
-class ProbeConfig(_Section):
+class ProbeConfig(Section):
     """The probe: modes and when they move. It starts from the dataset's semi-angle and aberrations."""
 
     modes: int = Field(1, ge=1, le=64, description="incoherent probe modes M")
@@ -121,7 +121,7 @@ class ProbeConfig(_Section):
     defocus_angstrom: float | None = Field(None, description="replaces the dataset's defocus (positive: underfocus)")
 
 
-class GeometryConfig(_Section):
+class GeometryConfig(Section):
     """What of the geometry is found while the image forms."""
 
     refine: Literal["none", "auto"] | tuple[Refinable, ...] = Field(
@@ -151,7 +151,7 @@ class GeometryConfig(_Section):
         return names
 
 
-class SolverConfig(_Section):
+class SolverConfig(Section):
     """LSQ-ML."""
 
     iterations: int = Field(40, ge=1, le=100_000, description="largest number of iterations")
@@ -188,7 +188,7 @@ class SolverConfig(_Section):
     )
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """The counts."""
 
     on_damage: Literal["stop", "mask"] = Field(
@@ -225,7 +225,7 @@ _CHANGES_BITS: dict[str, Any] = {"changes_bits": True}
 """Marks an option of the engine that a resumed run must not change."""
 
 
-class EngineConfig(_Section):
+class EngineConfig(Section):
     """Where and how it runs. Options that are marked so change bits of the result; all others do not."""
 
     workers: int | None = Field(None, ge=1, le=10_000, description="worker processes; unset: threads in this process")
@@ -319,7 +319,7 @@ class EngineConfig(_Section):
         return self
 
 
-class JobConfig(_Section):
+class JobConfig(Section):
     """A whole reconstruction job.
 
     Examples
@@ -466,7 +466,7 @@ def known_options(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return known, unknown
 
 
-def _sections() -> Iterator[tuple[str, type[_Section]]]:
+def _sections() -> Iterator[tuple[str, type[Section]]]:
     yield from (
         ("data", DataConfig),
         ("object", ObjectConfig),
