@@ -34,6 +34,7 @@ _FUNCTIONS = (
     "report",
     "resume",
     "simulate",
+    "study",
     "view",
 )
 _HOMES = {

@@ -56,6 +56,7 @@ __all__ = [
     "report",
     "resume",
     "simulate",
+    "study",
     "view",
 ]
 
@@ -196,6 +197,47 @@ def advise(material: str | Path, *, progress: Steps | bool | None = None, **opti
 
     with live.steps(f"advise {material}") as shown:
         return advising.advise(str(material), progress=shown, **options)
+
+
+def study(
+    document: str | Path | Mapping[str, Any],
+    output: str | Path,
+    *,
+    picture: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Steps | bool | None = None,
+    **options: Any,
+) -> xr.Dataset:
+    """See :func:`ptychodask.jobs.studying.run.study`; ``progress`` may be True for a bar, or False for nothing.
+
+    ``picture`` is a path where images, error curves and resolution are drawn on one page.
+
+    Examples
+    --------
+    >>> axes = {"semi_angle_mrad": [5, 10, 21], "dose_per_square_angstrom": [30, 100, 300]}
+    >>> found = ptychodask.study({"simulate": {"material": "zif-8"}, "axes": axes}, "study.zarr", picture="study.png")
+    """
+    from .io import kinds
+    from .jobs.studying import run as studying
+
+    check_process()
+    target = None if picture is None else arguments.path(picture, "picture")
+    if target is not None:
+        check_output(target, kinds.picture(target), arguments.switch(overwrite, "overwrite"))
+    with ExitStack() as stack:
+        if not callable(progress):
+            shows = _shows(progress)
+            progress = None
+            if shows:
+                from .viz import live
+
+                progress = stack.enter_context(live.steps("study"))
+        found = studying.study(document, output, overwrite=overwrite, progress=progress, **options)
+    if target is not None:
+        from .viz.study import draw_study
+
+        draw_study(found, target, overwrite=overwrite)
+    return found
 
 
 def import_data(

@@ -8,12 +8,12 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ... import __version__
 from ..._arguments import shown
 from ..._errors import InputError
 from ...kernels.cpu.scatter import diffract
@@ -30,6 +30,8 @@ ASK_ABOVE, ASK_SECONDS = 200, 3600.0
 PASS, FIXED = 3.0, 1.5
 """What a pattern takes in an iteration, in propagations of one slice by the simulation's kernel; and seconds of a
 condition besides. Measured on one core of a server: a forecast, good to a factor of two."""
+VERSION = metadata.version("ptychodask")
+"""Records of another one are made anew."""
 ROUNDED = 0.02
 """Of a cell, by which a thickness may be rounded."""
 TRIED = 8
@@ -117,11 +119,11 @@ def outline(study: StudyConfig, folder: Path) -> Outline:
         simulated = condition.simulated
         key = json.dumps([simulated.without_noise(), materials[simulated.material]], sort_keys=True)
         if key not in prepared:
-            prepared[key] = _checked(simulated, cells[simulated.material], _named([__version__, key]), folder)
+            prepared[key] = _checked(simulated, cells[simulated.material], _named([VERSION, key]), folder)
         scan, reason = prepared[key]
         believed = _believed(simulated, scan.options)
         dose, identity = simulated.dose_per_square_angstrom, condition.identity()
-        name = _named([__version__, identity, materials[simulated.material], study.resolutions_angstrom])
+        name = _named([VERSION, identity, materials[simulated.material], study.resolutions_angstrom])
         works.append(Work(name, scan, believed, dose, simulated.seed, condition.job, study.resolutions_angstrom))
         if not reason and math.isfinite(dose):
             try:
