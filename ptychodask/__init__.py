@@ -35,6 +35,7 @@ _FUNCTIONS = (
     "resume",
     "simulate",
     "study",
+    "tune",
     "view",
 )
 _HOMES = {

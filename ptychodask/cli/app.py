@@ -12,7 +12,7 @@ import typer
 
 from .._errors import DivergenceError, InputError, StoppedError
 from .._warnings import PtychodaskWarning
-from . import advise, calibrate, data, doctor, importing, plan, solve, study, view
+from . import advise, calibrate, data, doctor, importing, plan, solve, study, tune, view
 
 app = typer.Typer(
     name="ptychodask",
@@ -26,6 +26,7 @@ app.command()(solve.demo)
 app.command()(data.simulate)
 app.command()(advise.advise)
 app.command()(study.study)
+app.command()(tune.tune)
 app.command("import")(importing.import_file)
 app.command()(data.info)
 app.command()(calibrate.calibrate)

@@ -113,6 +113,7 @@ RESULT = Store(
 STUDY = Labelled("a ptychodask study", "ptychodask-study/", frozenset(), frozenset())
 STORES = (DATASET, RESULT, STUDY)
 TIFF = Content("a TIFF image", ".tif", re.compile(rb"II[*+]\x00|MM\x00[*+]"))
+JOB = Content("a job that was tuned", ".toml", re.compile(rb"# ptychodask tune"))
 HDF5 = Content("an HDF5 file", ".h5", re.compile(rb"\x89HDF\r\n\x1a\n"))
 
 _PICTURES = {

@@ -15,7 +15,7 @@ import xarray as xr
 import zarr
 
 from .._errors import InputError
-from .atomic import heal, remove, replacing
+from .atomic import discard, heal, remove, replacing
 from .documents import told
 from .kinds import STUDY
 from .lock import locked
@@ -55,6 +55,18 @@ class Parts:
 
     def record(self, name: str) -> Path:
         return self.path / "records" / f"{name}.zarr"
+
+    def keeps(self, name: str) -> bool:
+        """Is there a record of a condition? One that was refused is tried again: there may be more memory now."""
+        try:
+            told = json.loads((self.record(name) / "zarr.json").read_bytes())["attributes"]["figures"]
+            return bool(json.loads(told)["status"] != "refused")
+        except (OSError, ValueError, LookupError, TypeError):
+            return False
+
+    def forget(self, name: str) -> None:
+        """Let go of a record that is not kept."""
+        discard(self.record(name))
 
     @contextmanager
     def held(self) -> Iterator[str | None]:

@@ -109,7 +109,9 @@ def _all_conditions(plan: Outline, parts: Parts, client: Client, yes: bool, repo
     for name, reason in plan.refused.items():
         if not parts.record(name).exists():
             refuse(by_name[name], reason, str(parts.path))
-    missing = tuple(work for work in by_name.values() if not parts.record(work.name).exists())
+    missing = tuple(w for w in by_name.values() if w.name not in plan.refused and not parts.keeps(w.name))
+    for work in missing:
+        parts.forget(work.name)
     site = site_of(client)
     label = _size(plan, missing, site.workers * site.threads, yes)
     done = len(by_name) - len(missing)

@@ -10,7 +10,7 @@ import math
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from ..._errors import DivergenceError, InputError
 from ...analysis.compare import compare_with_truth, on_grid
 from ...analysis.spectrum import crop_to_scan
 from ...distributed.inline import inline
-from ...events import Iterated, Warned
 from ...io.atomic import remove
 from ...io.dataset import dataset_info, read_truth
 from ...io.result import open_result
@@ -31,6 +30,7 @@ from ...model.optics import Microscope
 from ...model.study import Status
 from ...simulation.counted import count_electrons
 from ...simulation.run import simulate
+from ..curves import Curves
 from ..launch import start
 
 NAN = math.nan
@@ -132,12 +132,12 @@ def run_condition(work: Work, folder: str) -> None:
         seconds = time.perf_counter() - began
         found = _figures(work, result, read_record(parts.truth(work.scan.name))) if status == "done" else {}
         remark = str(found.pop("remark", remark))
-        write_record(parts.record(work.name), seen.record(found, status, remark, seconds))
+        write_record(parts.record(work.name), _record(seen, found, status, remark, seconds))
 
 
 def refuse(work: Work, reason: str, folder: str) -> None:
     """Keep that a condition cannot be simulated, and why."""
-    write_record(Parts(Path(folder)).record(work.name), Curves().record({}, "refused", reason, 0.0))
+    write_record(Parts(Path(folder)).record(work.name), _record(Curves(), {}, "refused", reason, 0.0))
 
 
 def drop_scan(scan: Scan, folder: str) -> None:
@@ -145,32 +145,17 @@ def drop_scan(scan: Scan, folder: str) -> None:
     remove(Parts(Path(folder)).scan(scan.name))
 
 
-@dataclass
-class Curves:
-    """Observes a run: what it loses by iteration, also of one that diverges."""
-
-    loss: dict[int, float] = field(default_factory=dict)
-    validation: dict[int, float] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    def iterated(self, event: Iterated) -> None:
-        if event.stage == "fit":
-            self.loss[event.iteration], self.validation[event.iteration] = event.loss, event.validation
-
-    def warned(self, event: Warned) -> None:
-        self.warnings.append(event.text)
-
-    def record(self, figures: dict[str, Any], status: Status, remark: str, seconds: float) -> xr.Dataset:
-        """What is kept of a condition."""
-        last = max(self.loss, default=-1)
-        curves = {
-            name: ("iteration", np.array([values.get(i, NAN) for i in range(last + 1)], dtype=float))
-            for name, values in (("loss_curve", self.loss), ("validation_curve", self.validation))
-        }
-        phase = figures.pop("phase", None)
-        image = {} if phase is None else {"phase": phase}
-        said = {"status": status, "remark": remark, "seconds": seconds, "warnings": self.warnings, **figures}
-        return xr.Dataset({**curves, **image}, attrs={"figures": json.dumps(said)})
+def _record(seen: Curves, figures: dict[str, Any], status: Status, remark: str, seconds: float) -> xr.Dataset:
+    """What is kept of a condition."""
+    last = max(seen.loss, default=-1)
+    curves = {
+        name: ("iteration", np.array([values.get(i, NAN) for i in range(last + 1)], dtype=float))
+        for name, values in (("loss_curve", seen.loss), ("validation_curve", seen.validation))
+    }
+    phase = figures.pop("phase", None)
+    image = {} if phase is None else {"phase": phase}
+    said = {"status": status, "remark": remark, "seconds": seconds, "warnings": seen.warnings, **figures}
+    return xr.Dataset({**curves, **image}, attrs={"figures": json.dumps(said)})
 
 
 def _figures(work: Work, path: Path, truth: xr.Dataset) -> dict[str, Any]:
