@@ -57,6 +57,8 @@ class Simulated(Section):
     position_error_angstrom: float = Field(0.0, ge=0, description="RMS error of the recorded positions")
     phonons: int = Field(0, ge=0, le=10_000, description="frozen-phonon configurations")
     phonon_sigma_angstrom: float = Field(0.1, ge=0, le=10, description="their RMS displacement per axis")
+    source_size_angstrom: float = Field(0.0, ge=0, description="standard deviation of the source's image, per axis")
+    focal_spread_angstrom: float = Field(0.0, ge=0, description="standard deviation of the defocus")
     slice_thickness_angstrom: float = Field(2.0, gt=0, description="of the simulation's multislice")
 
     @field_validator("aberrations", "aberration_errors")

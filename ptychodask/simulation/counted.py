@@ -14,6 +14,8 @@ from ..model.optics import Microscope
 from .noise import poisson_counts
 from .prepared import stored_type
 
+COHERENCE = ("source_size_angstrom", "focal_spread_angstrom")
+
 
 def count_electrons(
     scan: str | Path, target: str | Path, believed: Microscope, dose_per_square_angstrom: float, seed: int
@@ -37,7 +39,16 @@ def count_electrons(
     factor = 1.0 if math.isinf(dose_per_square_angstrom) else dose_per_square_angstrom / _dose(info)
     electrons = float(info.attributes["electrons_per_pattern"]) * factor
     source, n = source_of(info), info.detector.pixels
-    kept = ("source", "specimen", "specimen_status", "thickness_angstrom", "tilt_mrad", "phonons")
+    kept = (
+        "source",
+        "specimen",
+        "specimen_status",
+        "thickness_angstrom",
+        "tilt_mrad",
+        "phonons",
+        "source_size_angstrom",
+        "focal_spread_angstrom",
+    )
     with DatasetWriter(
         target,
         info.scan_shape,

@@ -16,6 +16,7 @@ from ..counts.streams import JITTER, generator
 from ..model.optics import Microscope
 from ..model.scan import CANVAS_LIMIT, Detector, check_disk, raster, scan_step
 from ..physics.probe import frame_power
+from .coherence import points
 from .materials import materials
 from .scattering import Experiment
 from .size import check_size
@@ -74,6 +75,8 @@ def prepare(
     position_error_angstrom: Any = 0.0,
     phonons: Any = 0,
     phonon_sigma_angstrom: Any = 0.1,
+    source_size_angstrom: Any = 0.0,
+    focal_spread_angstrom: Any = 0.0,
     slice_thickness_angstrom: Any = 2.0,
 ) -> Prepared:
     """Check the arguments of :func:`ptychodask.simulation.run.simulate`, which say what they are.
@@ -111,6 +114,9 @@ def prepare(
     phonons = arguments.whole(phonons, "phonons", "the number of configurations", 0, 10_000)
     sigma = number(phonon_sigma_angstrom, "phonon_sigma_angstrom", "an RMS displacement in angstrom", 0, 10)
     jitter = number(position_error_angstrom, "position_error_angstrom", "an RMS error in angstrom", 0)
+    source = number(source_size_angstrom, "source_size_angstrom", "a standard deviation in angstrom", 0)
+    spread = number(focal_spread_angstrom, "focal_spread_angstrom", "a standard deviation in angstrom", 0)
+    points(microscope, source, spread)
     lean = arguments.pair(tilt_mrad, "tilt_mrad", "the lean of the columns in mrad", -200, 200)
     pixel, extents = detector.pixel_angstrom(microscope.wavelength), zip(scan_shape, step, strict=True)
     sides = [1.5 * (detector.pixels + (n - 1) * s / pixel) for n, s in extents]
@@ -138,9 +144,12 @@ def prepare(
         "tilt_mrad": list(lean),
         "seed": seed,
         "phonons": phonons,
+        "source_size_angstrom": source,
+        "focal_spread_angstrom": spread,
     }
+    at = true.reshape(-1, 2)
     return Prepared(
-        Experiment(specimen, microscope, detector, true.reshape(-1, 2), electrons, slice_thickness, tilt),
+        Experiment(specimen, microscope, detector, at, electrons, slice_thickness, tilt, source, spread),
         scan_shape,
         step,
         dtype,

@@ -50,6 +50,8 @@ def simulate(
     position_error_angstrom: float = 0.0,
     phonons: int = 0,
     phonon_sigma_angstrom: float = 0.1,
+    source_size_angstrom: float = 0.0,
+    focal_spread_angstrom: float = 0.0,
     slice_thickness_angstrom: float = 2.0,
     chunks: tuple[int, int] | None = None,
     client: Client | None = None,
@@ -87,6 +89,9 @@ def simulate(
         RMS error per axis of the recorded positions; the true ones go to the truth.
     phonons, phonon_sigma_angstrom : int, float
         Frozen-phonon configurations, and their RMS displacement per axis; 0 keeps atoms still.
+    source_size_angstrom, focal_spread_angstrom : float
+        Partial coherence: standard deviations of the source's image in the specimen, along each axis, and of the
+        defocus. Patterns are summed over their points, so it takes as many times longer (9 to 200).
     slice_thickness_angstrom : float
         Of the simulation's multislice.
     chunks : (int, int), optional
@@ -136,6 +141,8 @@ def simulate(
         position_error_angstrom=position_error_angstrom,
         phonons=phonons,
         phonon_sigma_angstrom=phonon_sigma_angstrom,
+        source_size_angstrom=source_size_angstrom,
+        focal_spread_angstrom=focal_spread_angstrom,
         slice_thickness_angstrom=slice_thickness_angstrom,
     )
     experiment, phonons = made.experiment, made.experiment.specimen.phonons

@@ -20,6 +20,7 @@ from ...kernels.cpu.scatter import diffract
 from ...model.optics import Microscope
 from ...model.scan import Detector
 from ...model.study import Condition, Simulated, StudyConfig
+from ...simulation.coherence import points
 from ...simulation.prepared import prepare, stored_type
 from ...simulation.specimen import Specimen, crystal_thickness
 from ...simulation.width import defocus_of_width
@@ -84,6 +85,7 @@ class Outline:
         for scan in self.scans(works).values():
             o = scan.options
             slices = max(1.0, o["thickness_angstrom"] / o["slice_thickness_angstrom"]) * max(1, o["phonons"])
+            slices *= scan.points
             total += math.prod(o["scan_shape"]) * slices * propagation(o["detector_pixels"] * 3 // 2)
         for work in works:
             if work.name in self.refused:
@@ -159,10 +161,10 @@ def _checked(simulated: Simulated, cell: float, name: str, folder: Path) -> tupl
         if diameter is not None:
             optics = (options["energy_ev"], options["semi_angle_mrad"], options["aberrations"])
             options["defocus_angstrom"] = defocus_of_width(*optics, diameter)
-        prepare(material, folder, dose_per_square_angstrom=math.inf, **options)
+        made = prepare(material, folder, dose_per_square_angstrom=math.inf, **options).experiment
     except InputError as error:
         return Scan(name, material, options), " ".join(str(error).split())
-    return Scan(name, material, options), ""
+    return Scan(name, material, options, len(points(made.microscope, made.source_size, made.focal_spread))), ""
 
 
 def _believed(simulated: Simulated, options: Mapping[str, Any]) -> Microscope:

@@ -66,11 +66,14 @@ class Scan:
     material : str
     options : mapping
         Of :func:`ptychodask.simulate`.
+    points : int
+        Of source and focus, each of which is as much work.
     """
 
     name: str
     material: str
     options: Mapping[str, Any]
+    points: int = 1
 
 
 @dataclass(frozen=True)
