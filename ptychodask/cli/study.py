@@ -53,7 +53,15 @@ def study(
     target = picture if picture is not None else resolved(output).with_suffix(".png")
     # a study that goes on, or that stands, draws its picture again
     redraws = picture is None and target.exists()
-    with show.steps("study") as progress:
+    said: list[str] = []
+    with show.steps("study") as bar:
+
+        def progress(label: str, done: int, of: int) -> None:
+            if not said:
+                said.append(label)
+                show.console.print(f"{done} of {of} conditions are there; to do: {label}", soft_wrap=True)
+            bar("conditions", done, of)
+
         found = api.study(
             document,
             output,

@@ -7,10 +7,11 @@ runs where it is, in the order of a single worker: the same functions and the sa
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError
 from typing import Any, cast
 
 import dask
-from distributed import Client
+from distributed import Client, Status, get_worker
 
 from .spent import HERE
 
@@ -27,6 +28,7 @@ class Later:
     def result(self) -> Any:
         """The value; what went wrong is raised again."""
         if self._compute is not None:
+            _refuse_to_linger()
             compute, self._compute = self._compute, None  # and with it all that the value was made from
             try:
                 self._value = compute()
@@ -60,6 +62,16 @@ class Inline:
     def scheduler_info(self, n_workers: int = -1) -> dict[str, Any]:
         """One worker of one thread, which is this one."""
         return {"address": HERE, "workers": {HERE: {"nthreads": 1, "memory_limit": 0}}, "services": {}}
+
+
+def _refuse_to_linger() -> None:
+    """A worker that closes waits for its tasks, and nobody for this one."""
+    try:
+        status = get_worker().status
+    except ValueError:  # this is no task
+        return
+    if status in (Status.closing, Status.closed):
+        raise CancelledError("the worker closes")
 
 
 def inline() -> Client:
