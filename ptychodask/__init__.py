@@ -37,6 +37,7 @@ _FUNCTIONS = (
     "study",
     "tune",
     "view",
+    "watch",
 )
 _HOMES = {
     **dict.fromkeys(_FUNCTIONS, "api"),
