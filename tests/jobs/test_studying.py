@@ -32,7 +32,11 @@ TOY = {
     "axes": {"dose": [float("inf"), 1000.0, 5.0], "object.blur_angstrom": [0.3, 0.6]},
     "conditions": [{"semi_angle_mrad": 12.0}, {"semi_angle_mrad": 70.0}],  # a disk that no such detector holds
 }
-KILLED = "import sys, json, ptychodask; ptychodask.study(json.loads(sys.argv[1]), sys.argv[2], progress=False)"
+KILLED = """
+import json, sys, distributed, ptychodask
+cluster = distributed.LocalCluster(n_workers=1, processes=False, threads_per_worker=2, dashboard_address=None)
+ptychodask.study(json.loads(sys.argv[1]), sys.argv[2], client=cluster, progress=False)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +60,8 @@ def made(tmp_path_factory):
 
 
 def test_after_a_kill_only_what_was_in_flight_is_done_again(made):
-    from ptychodask.distributed.machine import cores
-
-    assert not (made.target.with_suffix(".part")).exists() and 8 <= len(made.kept) < 12
-    assert len(made.flying) <= cores()
+    assert 8 <= len(made.kept) < 12
+    assert len(made.flying) <= 2  # threads
     assert made.told[0][1:] == (len(made.kept), 12) and made.told[-1][1:] == (12, 12)
     assert len(made.told) == 1 + 12 - len(made.kept)
     assert {path: path.stat().st_mtime_ns for path in made.kept} == made.kept

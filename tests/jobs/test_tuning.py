@@ -16,7 +16,7 @@ from tiny_scan import write_scan
 import ptychodask
 from ptychodask import InputError, JobConfig
 from ptychodask.io.result import open_result
-from ptychodask.jobs import tuning
+from ptychodask.jobs import trials
 
 OVER = {"object.thickness_angstrom": (50, 200), "object.slices": [1, 2]}
 
@@ -38,7 +38,7 @@ def _parabola(monkeypatch):
         nats = 1e4 + (thickness - 120) ** 2 / 200 + 5 * (2 - slices)
         return {"nats": nats, "validation": nats / 25, "iterations": 3, "seconds": 1.0}
 
-    monkeypatch.setattr(tuning, "_tried", tried)
+    monkeypatch.setattr(trials, "tried", tried)
 
 
 @pytest.mark.usefixtures("_parabola")

@@ -152,6 +152,7 @@ def _checked(simulated: Simulated, cell: float, name: str, folder: Path) -> tupl
     """A simulation of a crystal whose ``cell`` is so high, and why it cannot be made, if so."""
     options = simulated.without_noise()
     material, diameter = options.pop("material"), options.pop("probe_diameter_angstrom")
+    material = str(Path(material).resolve()) if Path(material).is_file() else material  # workers are elsewhere
     try:
         if simulated.thickness_angstrom < cell * (1 - ROUNDED):
             raise InputError(
