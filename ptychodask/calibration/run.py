@@ -16,6 +16,7 @@ from ..io.centre import centre_of
 from ..io.dataset import DatasetInfo, placed
 from ..io.geometry import check_writable, write_geometry
 from ..io.selected import positions_of
+from ..model.geometry import geometry_of
 from ..model.optics import ANGLES, COEFFICIENTS, LARGEST_FOCUS, defocus_of
 from ..physics.probe import aberration_phase
 from .bright_field import make_bins, make_spectrum, misfires, rows_of
@@ -24,7 +25,6 @@ from .descan import window
 from .disk import Disk, fit_disk
 from .drift import row_drift
 from .estimate import estimate
-from .geometry import geometry_of
 from .notes import doubts, drift_notes, notes_of
 from .read import Steps, read_bright_field, stored
 from .table import Calibration, values_of

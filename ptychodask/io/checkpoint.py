@@ -34,7 +34,7 @@ from .stores import writable
 _NAME = re.compile(r"(iteration|geometry|start)-(\d{6})\.zarr")
 """Checkpoints of the reconstruction, those of the refinement of the geometry before it, and one to begin from."""
 _ARRAYS = frozenset({"object", "anchor", "probe", "positions"})
-_FILES = {"job.json": {"config", "fingerprint"}, "recipe.json": {"config"}, "log.json": {"entries"}}
+_FILES = {"job.json": {"config", "fingerprint"}, "decisions.json": {"mean_counts", "backend"}, "log.json": {"entries"}}
 """Files of a run, and names that are in each."""
 _SELECTED = {"mask.npy", "positions.npy"}
 """What a selection has of its own, see :func:`ptychodask.io.selected.keep`."""

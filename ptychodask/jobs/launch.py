@@ -22,7 +22,7 @@ from ..io.checkpoint import RunFolder
 from ..io.content import identified, lost_shards
 from ..io.dataset import DatasetInfo, dataset_info
 from ..io.described.run import SCHEMA as RUN_SCHEMA
-from ..io.described.run import JobFile, LogFile, RecipeFile
+from ..io.described.run import DecisionsFile, JobFile, LogFile
 from ..io.kinds import RESULT
 from ..io.result import open_result
 from ..io.selected import described, keep, select
@@ -36,7 +36,7 @@ from .log import Log
 from .observers import Reporter
 from .places import check_places, other_processors
 from .plan import check_fits
-from .recipe import Recipe
+from .recipe import Decisions, Recipe
 from .refine import refined
 from .run import Run, history, start_in, survey
 from .showing import Showing, showing
@@ -168,7 +168,7 @@ def take_up(
         log = Log(**folder.read("log.json", LogFile).content()) if (folder.path / "log.json").exists() else Log()
         with launch.connect(client) as dask_client:
             _check_places(launch, dask_client)
-            if (folder.path / "recipe.json").exists():
+            if (folder.path / "decisions.json").exists():
                 recipe = _stored_recipe(folder, dataset, job)
             else:
                 recipe = _recipe(launch, dask_client)
@@ -213,12 +213,11 @@ def _chosen(folder: RunFolder, identity: JobFile, dataset: DatasetInfo) -> Selec
 
 def _stored_recipe(folder: RunFolder, dataset: DatasetInfo, job: JobConfig) -> Recipe:
     """What the survey found when the run was started."""
-    stored = folder.read("recipe.json", RecipeFile)
-    (rows, columns), path = dataset.scan_shape, folder.path / "recipe.json"
+    stored = folder.read("decisions.json", DecisionsFile)
+    (rows, columns), path = dataset.scan_shape, folder.path / "decisions.json"
     if any(y1 > rows or x1 > columns for _, y1, _, x1 in (*stored.damaged, *stored.excluded)):
         raise InputError(f"{path} leaves out positions beyond the scan of {rows} x {columns}: start the run anew")
-    recipe = Recipe.load({**stored.content(), "path": dataset.path, "config": job.model_dump_json()})
-    return replace(recipe, selection=dataset.selection)  # whose files are in the folder, wherever that is now
+    return Recipe(dataset.path, job.model_dump_json(), Decisions.load(stored.content()), dataset.selection)
 
 
 def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:
@@ -254,9 +253,9 @@ def _recipe(launch: Launch, client: Client, begin: Path | None = None) -> Recipe
             shutil.copytree(begin, part)
     with _explained(launch):
         recipe = survey(client, launch.experiment, launch.report)
-    # a run that was killed before it knew its recipe has the copy all the same
-    recipe = replace(recipe, begun=Path(start_in(launch.folder)).exists())
-    launch.folder.write_json("recipe.json", asdict(recipe))
+    # a run that was killed before it had decided has the copy all the same
+    recipe = recipe.with_decided(begun=Path(start_in(launch.folder)).exists())
+    launch.folder.write_json("decisions.json", asdict(recipe.decided))
     return recipe
 
 
@@ -274,12 +273,13 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
 
 def _warn(launch: Launch, client: Client, recipe: Recipe) -> None:
     """Say what is doubtful about counts and workers."""
-    if recipe.damaged:
+    decided = recipe.decided
+    if decided.damaged:
         patterns, selection = math.prod(launch.dataset.scan_shape), launch.dataset.selection
-        launch.report(Warned(damage_warning(launch.dataset.path, patterns, recipe.damaged, selection)))
+        launch.report(Warned(damage_warning(launch.dataset.path, patterns, decided.damaged, selection)))
     with _explained(launch):
-        unlike = other_processors(client, recipe.backend, recipe.processor)
-    for text in (*filter(None, [unlike]), *launch.experiment.sampling.warnings, *recipe.suspicions):
+        unlike = other_processors(client, decided.backend, decided.processor)
+    for text in (*filter(None, [unlike]), *launch.experiment.sampling.warnings, *decided.suspicions):
         launch.report(Warned(text))
 
 
@@ -318,8 +318,8 @@ def _refined(launch: Launch, client: Client, recipe: Recipe) -> tuple[Launch, Re
             launch.folder.remove()  # nothing worth resuming
         raise
     if found is not recipe:
-        launch.folder.write_json("recipe.json", asdict(found))
-    return replace(launch, experiment=replace(launch.experiment, geometry=found.geometry)), found
+        launch.folder.write_json("decisions.json", asdict(found.decided))
+    return replace(launch, experiment=replace(launch.experiment, geometry=found.decided.geometry)), found
 
 
 def _store(launch: Launch, run: Run, state: Any, recipe: Recipe, name: str) -> None:
@@ -361,15 +361,15 @@ def _opening(launch: Launch, recipe: Recipe, client: Client, shown: Showing) -> 
         iterations=launch.job.solver.iterations,
         remarks=(*launch.remarks, *filter(None, [shown.remark])),
         page=shown.link,
-        container=recipe.container,
-        pattern_bytes=recipe.pattern_bytes,
+        container=recipe.decided.container,
+        pattern_bytes=recipe.decided.pattern_bytes,
         **describe(client),
     )
 
 
-def _geometry(recipe: Recipe) -> dict[str, str]:
+def _geometry(decided: Decisions) -> dict[str, str]:
     """What was found of the geometry."""
-    its = recipe.geometry
+    its = decided.geometry
     return (
         {}
         if its is None
@@ -379,7 +379,7 @@ def _geometry(recipe: Recipe) -> dict[str, str]:
 
 def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
     """What the result says of how it was made."""
-    dataset, log, damaged = launch.dataset, run.log, run.recipe.damaged
+    dataset, log, decided = launch.dataset, run.log, run.recipe.decided
     versions = {name: metadata.version(name) for name in ("ptychodask", "numpy", "scipy", "dask", "zarr")}
     return {
         "versions": json.dumps(versions),
@@ -394,15 +394,15 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "initial_validation": log.entries[0]["validation"],
         "electrons_per_pattern": float(dataset.attributes["electrons_per_pattern"]),
         "dose_per_square_angstrom": float(dataset.attributes["dose_per_square_angstrom"]),
-        **left_out_attributes(damaged, run.recipe.excluded),
+        **left_out_attributes(decided.damaged, decided.excluded),
         **run.excess.attributes,
-        "container": run.recipe.container,
-        "bytes_per_pattern": run.recipe.pattern_bytes,
+        "container": decided.container,
+        "bytes_per_pattern": decided.pattern_bytes,
         "slices": launch.experiment.slices,
         "energy_ev": dataset.microscope.energy_ev,
         "semi_angle_mrad": dataset.microscope.semi_angle_mrad,
         "defocus_angstrom": launch.experiment.microscope.defocus_angstrom,
-        **_geometry(run.recipe),
+        **_geometry(decided),
         "remarks": json.dumps(list(launch.remarks)),
         "warnings": json.dumps(log.warnings),
     }

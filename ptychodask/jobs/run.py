@@ -26,7 +26,7 @@ from .excess import Excess
 from .experiment import Experiment
 from .log import MOST_STATES, Log
 from .observers import Report
-from .recipe import Recipe, choose_kernels
+from .recipe import Decisions, Recipe, choose_kernels
 from .states import States, states_of
 
 MOST_RESTARTS = 3
@@ -69,7 +69,7 @@ class Run:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """The scan's blocks without what is left out."""
-        return self.experiment.blocks_without(self.recipe.left_out, self.recipe.backend == "cupy")
+        return self.experiment.blocks_without(self.recipe.decided.left_out, self.recipe.decided.backend == "cupy")
 
     # -- the stages ----------------------------------------------------------------------------------------------
 
@@ -105,7 +105,8 @@ class Run:
             return state, self.recipe
         share = self.experiment.train_fraction
         assert share is not None
-        recipe = replace(self.recipe, mean_counts=self.recipe.mean_counts / share, hold_out=False)
+        fitted = self.recipe.decided.mean_counts / share
+        recipe = replace(self.recipe.with_decided(mean_counts=fitted), hold_out=False)
         job = self._job("finish", recipe)
         first, state = self._start_of_finish(state)
         # where the fit's state is not on disk, a resumed run does the fit again, and must not meet states of the finish
@@ -135,7 +136,7 @@ class Run:
 
     def _excess(self, seen: Pass) -> Excess:
         radius = lens_of(self.experiment).radius
-        return Excess.of(seen.metrics, self.recipe.mean_counts / (math.pi * radius**2))
+        return Excess.of(seen.metrics, self.recipe.decided.mean_counts / (math.pi * radius**2))
 
     def _job(self, label: str, recipe: Recipe) -> Job:
         algorithm = self.states.algorithm(recipe, f"{self.name}-{label}-algorithm")
@@ -168,7 +169,7 @@ class Run:
         return first, self.states.finish_from(fitted, state, f"{self.name}-finish-start")
 
     def _initial(self, job: Job) -> Any:
-        if self.recipe.begun:
+        if self.recipe.decided.begun:
             return self.states.load(start_in(self.folder), f"{self.name}-start")
         return self.states.initial(self.recipe, job.algorithm, f"{self.name}-start")
 
@@ -336,15 +337,15 @@ def survey(client: Any, experiment: Experiment, report: Report) -> Recipe:
     suspicious. Where misfired frames are to be left out and there are some, what is left is surveyed again.
     """
     info, config = experiment.info, experiment.config
-    bare = Recipe(info.path, config.model_dump_json(), excluded=experiment.excluded, selection=info.selection)
+    bare = Recipe(info.path, config.model_dump_json(), Decisions(excluded=experiment.excluded), info.selection)
     recipe = client.submit(choose_kernels, bare, pure=False).result()
     recipe, seen = _surveyed(client, experiment, recipe, report)
     warnings, odd = list(seen.suspicions), seen.misfired
     if config.data.exclude == "misfired" and odd:
         stored = odd if info.selection is None else info.selection.stored(odd)
         warnings.insert(0, misfired_warning(info.path, math.prod(info.scan_shape), stored))
-        recipe, _ = _surveyed(client, experiment, replace(recipe, excluded=boxes_of(odd)), report)
-    return replace(recipe, suspicions=tuple(warnings))
+        recipe, _ = _surveyed(client, experiment, recipe.with_decided(excluded=boxes_of(odd)), report)
+    return recipe.with_decided(suspicions=tuple(warnings))
 
 
 def _surveyed(client: Any, experiment: Experiment, recipe: Recipe, report: Report) -> tuple[Recipe, tasks.Judged]:
@@ -364,8 +365,7 @@ def _surveyed(client: Any, experiment: Experiment, recipe: Recipe, report: Repor
             f"{experiment.info.path}: no electrons in the pixels that the mask uses, or in what can be read"
         )
     patterns = sum(p.patterns for p in found.parts)
-    made = replace(
-        recipe,
+    made = recipe.with_decided(
         mean_counts=electrons / patterns,
         damaged=tuple(box for p in found.parts for box in p.damaged),
         container=", ".join(sorted({p.container for p in found.parts if p.patterns})),

@@ -98,7 +98,7 @@ def reconstruct(
     run, states = RunFolder.of(target), folder.states
     if not run.path.exists() and not warm and _stands(target, folder.dataset, job):
         pass  # somebody has resumed it as a run
-    elif (run.path / "recipe.json").exists():
+    elif (run.path / "decisions.json").exists():
         take_up(target, None, {}, client, observers)
     else:
         newest = max(states.checkpoints(), default=0)

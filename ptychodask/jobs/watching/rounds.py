@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..._errors import StoppedError
@@ -22,7 +22,7 @@ from ...viz.growing import draw_growing
 from ..experiment import Experiment
 from ..log import Log
 from ..observers import Report
-from ..recipe import Recipe, choose_kernels
+from ..recipe import Decisions, Recipe, choose_kernels
 from ..run import Run
 from ..showing import frame_of
 from .grown import Grown
@@ -60,7 +60,7 @@ class Rounds:
     def __init__(self, grown: Grown, job: JobConfig, report: Report) -> None:
         self._grown, self._job, self._report = grown, job_of_rounds(job), report
         self._experiment = Experiment(grown.info, self._job, grown.geometry)
-        bare = Recipe(grown.info.path, self._job.model_dump_json(), geometry=grown.geometry)
+        bare = Recipe(grown.info.path, self._job.model_dump_json(), Decisions(geometry=grown.geometry))
         self._recipe = grown.client.submit(choose_kernels, bare, pure=False).result()
         self._pace = 0.0
         """Seconds of a pass over a row."""
@@ -81,8 +81,7 @@ class Rounds:
         height, width = self._grown.scan
         left = ((rows, height, 0, width),) if rows < height else ()
         share = self._experiment.train_fraction or 1.0
-        recipe = replace(
-            self._recipe,
+        recipe = self._recipe.with_decided(
             excluded=self._experiment.excluded + left,
             mean_counts=share * self._grown.electrons_per_pattern(),
         )
