@@ -32,6 +32,7 @@ from .model.config import JobConfig
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .analysis.frc import FRC
     from .calibration.table import Calibration
     from .distributed.cluster import Client
     from .io.create import create_dataset
@@ -57,6 +58,7 @@ __all__ = [
     "reconstruct",
     "report",
     "resume",
+    "ring_correlation",
     "simulate",
     "view",
     "watch",
@@ -566,7 +568,8 @@ def watch(
         Of a picture that is drawn after every round.
     finish : str
         ``exact``: dataset and result have the bits of :func:`import_data` and :func:`reconstruct` with the same
-        settings. ``warm``: a quarter of the iterations, from the newest object; sooner, and not the same bits.
+        settings. ``warm``: a quarter of the iterations, from the newest object, which has a blur in place of the
+        spectral prior; sooner, and not the same bits.
     patience_seconds : float
         After so many seconds in which the file has not grown, its whole rows are finished.
     calibrate : bool
@@ -614,6 +617,8 @@ def watch(
     patience = arguments.number(patience_seconds, "patience_seconds", "seconds without growth", above=0)
     file, given = arguments.path(path, "path").absolute(), Options.of(options).checked()
     given = replace(given, format=format_of(file, given.format, given.dtype))
+    if finish == "warm" and not job.says_regularisation:  # it goes on from the rounds' object, which is a blurred one
+        job = job.with_blur()
     its = Watch(file, target, scan, drawn, given, job, finish, patience, arguments.switch(calibrate, "calibrate"))
     with _observers(progress) as observers:
         run(its, overwrite, a_place(client), observers)
@@ -660,13 +665,13 @@ def plan(
     >>> ptychodask.plan("scan.zarr", {"engine": {"workers": 4}}).seconds_per_iteration
     """
     from .distributed.cluster import a_place
-    from .jobs.experiment import Experiment
     from .jobs.plan import plan_of
+    from .jobs.settled import experiment_of
 
     check_process()
     measured, job = arguments.switch(calibrate, "calibrate"), _as_config(config)
     with _asked_for(data) as dataset:
-        return plan_of(Experiment(dataset, job), a_place(client), measured)
+        return plan_of(experiment_of(dataset, job), a_place(client), measured)
 
 
 _scratch_folders: list[Path] = []
@@ -761,17 +766,91 @@ def defects(result: Result | str | Path) -> xr.Dataset:
     return defect_map(residual, lattice, opened.positions.values, noise)
 
 
-def export(result: Result | str | Path, output: str | Path, *, slices: bool = False, overwrite: bool = False) -> Path:
+def ring_correlation(
+    first: Result | xr.DataArray | str | Path,
+    second: Result | xr.DataArray | str | Path,
+    *,
+    margin_angstrom: float = 3.3,
+    criterion: Literal["half-bit", "1/7", "truth"] = "half-bit",
+) -> FRC:
+    """Correlation of two phases by spatial frequency, such as those of two halves of the electrons.
+
+    Both lose their plane and are tapered by a Hann window. **It shows what both images share**: of two halves that is
+    the specimen, and whatever a prior or a wrong geometry puts into both alike.
+
+    Parameters
+    ----------
+    first, second : Result, path of one, or DataArray (y, x)
+        In one frame, coordinates in angstrom; the second is put on the pixels of the first. The area is the scan of
+        the first result less the margin, or all of an array.
+    margin_angstrom : float
+        Left away at every edge of a scan.
+    criterion : {"half-bit", "1/7", "truth"}
+        The threshold: for two halves half-bit (van Heel & Schatz 2005) or 1/7; 0.5 where the second image is the truth.
+
+    Returns
+    -------
+    FRC
+        ``q`` in 1/angstrom, ``frc``, ``threshold`` and ``resolution_angstrom``, which is nan where the curve never
+        rises above the threshold.
+
+    Raises
+    ------
+    InputError
+        The images do not share the area.
+
+    Examples
+    --------
+    >>> ptychodask.ring_correlation("half-1.zarr", "half-2.zarr").resolution_angstrom
+    """
+    from .analysis.compare import RING_WIDTH, on_grid
+    from .analysis.frc import ring_correlation as correlate
+    from .analysis.spectrum import crop_to_scan, pixel_size
+
+    margin = arguments.number(margin_angstrom, "margin_angstrom", "angstrom at the edge of the scan", 0, 1e4)
+    import xarray as xr
+
+    opened = None if isinstance(first, xr.DataArray) else _as_result(first)
+    area = first if opened is None else crop_to_scan(opened.phase, opened.positions.values, margin)
+    other = second if isinstance(second, xr.DataArray) else _as_result(second).phase
+    assert isinstance(area, xr.DataArray)
+    spacing = pixel_size(area)
+    pixel_size(other)
+    for axis in ("y", "x"):
+        low, high = float(other[axis][0]), float(other[axis][-1])
+        if low > float(area[axis][0]) + spacing[0] or high < float(area[axis][-1]) - spacing[0]:
+            raise InputError(
+                f"the second image covers {axis} = {low:.1f} to {high:.1f} A, the first {float(area[axis][0]):.1f} to"
+                f" {float(area[axis][-1]):.1f} A: use a larger margin, or images of one frame"
+            )
+    return correlate(
+        area.values.astype(float), on_grid(other, area), spacing, criterion=criterion, ring_width=RING_WIDTH,
+        tukey_alpha=1.0,
+    )  # fmt: skip
+
+
+def export(
+    result: Result | str | Path,
+    output: str | Path,
+    *,
+    slices: bool = False,
+    layout: Literal["ptychodask", "py4dstem", "ptyrad"] = "ptychodask",
+    overwrite: bool = False,
+) -> Path:
     """Write a result for other programs, by the ending of ``output``.
 
     Parameters
     ----------
     result : Result or path
     output : path
-        ``.tif`` or ``.tiff``: the phase as float32 with its scale, for ImageJ and the like. ``.h5`` or ``.hdf5``:
-        phase, object, probe and positions with units and dimension scales.
+        ``.tif``, ``.tiff``: the phase as float32 with its scale, for ImageJ and the like. ``.mrc``: the same for
+        programs of electron microscopy. ``.zarr``: the same as OME-Zarr 0.5. ``.h5``, ``.hdf5``: phase, object, probe
+        and positions.
     slices : bool
-        TIFF: the phase of every slice instead of the sum.
+        Images: the phase of every slice instead of the sum.
+    layout : {"ptychodask", "py4dstem", "ptyrad"}
+        Of HDF5: arrays with units and dimension scales; EMD 1.0, which ``py4DSTEM.read`` opens; groups as in a
+        reconstruction of PtyRAD.
     overwrite : bool
         Replace an existing file of the same kind.
 
@@ -782,22 +861,43 @@ def export(result: Result | str | Path, output: str | Path, *, slices: bool = Fa
     OSError
         The disk is full: an existing file is as it was.
     """
-    from .io.export import export_hdf5, export_tiff
+    from .io import export as own
+    from .io import layouts
+    from .model.optics import wavelength
     from .physics.constraints import phase_of
 
     output, slices = arguments.path(output, "output"), arguments.switch(slices, "slices")
     overwrite = arguments.switch(overwrite, "overwrite")
-    opened = _as_result(result)
-    ending = output.suffix.lower()
-    if ending in (".tif", ".tiff"):
+    opened, ending = _as_result(result), output.suffix.lower()
+    hdf5 = ending in (".h5", ".hdf5")
+    if layout not in ("ptychodask", "py4dstem", "ptyrad"):
+        layouts.refuse_layout(layout)
+    if layout != "ptychodask" and not hdf5:
+        raise InputError(f"{output}: layout = {layout!r} is one of HDF5: let the name end in .h5")
+    if hdf5 and slices:
+        raise InputError(f"{output}: HDF5 holds every slice anyway: leave slices out")
+    thickness = opened.config.object.thickness_angstrom
+    depth = None if thickness is None else thickness / opened.object.sizes["slice"]
+    if not hdf5:
         phase = opened.object.copy(data=phase_of(opened.object.values)) if slices else opened.phase
-        return export_tiff(phase, output, overwrite=overwrite)
-    if ending in (".h5", ".hdf5"):
-        arrays = {
-            "phase": opened.phase,
-            "object": opened.object,
-            "probe": opened.probe,
-            "positions": opened.positions,
-        }
-        return export_hdf5(arrays, opened.attributes, output, overwrite=overwrite)
-    raise InputError(f"{output}: the ending {ending!r} is not known, use .tif or .h5")
+        if ending in (".tif", ".tiff"):
+            return own.export_tiff(phase, output, overwrite=overwrite)
+        if ending == ".mrc":
+            return layouts.export_mrc(phase, output, depth=depth or 1.0, overwrite=overwrite)
+        if ending == ".zarr":
+            return layouts.export_zarr(phase, output, depth=depth, overwrite=overwrite)
+        raise InputError(f"{output}: the ending {ending!r} is not known, use .tif, .mrc, .zarr or .h5")
+    arrays = {name: getattr(opened, name) for name in ("phase", "object", "probe", "positions")}
+    said = opened.described
+    if layout == "ptyrad":
+        if said.energy_ev is None:
+            raise InputError(f"{opened.path} does not say its energy: reconstruct again")
+        facts = {"wavelength_angstrom": wavelength(said.energy_ev), "slice_thickness_angstrom": depth or 0.0}
+        return layouts.export_ptyrad(
+            opened.object, opened.probe, opened.positions.values, facts, output, overwrite=overwrite
+        )
+    if layout == "py4dstem":
+        known = ("energy_ev", "semi_angle_mrad", "defocus_angstrom", "dose_per_square_angstrom")
+        facts = {name: float(value) for name in known if (value := getattr(said, name)) is not None}
+        return layouts.export_py4dstem(arrays, facts, output, overwrite=overwrite)
+    return own.export_hdf5(arrays, opened.attributes, output, overwrite=overwrite)

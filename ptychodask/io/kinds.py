@@ -94,8 +94,10 @@ RESULT = Store(
     | {"lattice", "information", "frequency"},
     frozenset({"history"}),
 )
-STORES = (DATASET, RESULT)
+PHASE = Store("an OME-Zarr image of ptychodask", "ptychodask-phase/", frozenset({"0"}), frozenset(), ".zarr")
+STORES = (DATASET, RESULT, PHASE)
 TIFF = Content("a TIFF image", ".tif", re.compile(rb"II[*+]\x00|MM\x00[*+]"))
+MRC = Content("an MRC image", ".mrc", re.compile(rb"(?s).{208}MAP "))
 HDF5 = Content("an HDF5 file", ".h5", re.compile(rb"\x89HDF\r\n\x1a\n"))
 
 _PICTURES = {
