@@ -36,6 +36,8 @@ _FUNCTIONS = (
     "resume",
     "ring_correlation",
     "simulate",
+    "study",
+    "tune",
     "view",
     "watch",
 )

@@ -12,7 +12,7 @@ import typer
 
 from .._errors import DivergenceError, InputError, StoppedError
 from .._warnings import PtychodaskWarning
-from . import advise, calibrate, data, doctor, importing, plan, solve, view, watching
+from . import advise, calibrate, data, doctor, importing, plan, solve, study, tune, view, watching
 
 app = typer.Typer(
     name="ptychodask",
@@ -25,6 +25,8 @@ app = typer.Typer(
 app.command()(solve.demo)
 app.command()(data.simulate)
 app.command()(advise.advise)
+app.command()(study.study)
+app.command()(tune.tune)
 app.command("import")(importing.import_file)
 app.command()(watching.watch)
 app.command()(data.info)

@@ -52,6 +52,7 @@ from distributed.worker_state_machine import WorkerState
 from .._arguments import shown
 from .._errors import InputError
 from ..model.place import Place
+from .inline import Inline
 from .machine import cores
 from .port import knock
 from .process import check_script
@@ -92,7 +93,7 @@ def a_place(client: Any) -> Any:
     InputError
         For anything else.
     """
-    if client is None or isinstance(client, Client | str) or hasattr(client, "scheduler_address"):
+    if client is None or isinstance(client, Client | Inline | str) or hasattr(client, "scheduler_address"):
         return client
     raise InputError(
         f"client = {shown(client)}: give a distributed.Client, a cluster, the address of a scheduler, or nothing"
@@ -109,7 +110,7 @@ def connect(client: Any = None, waiting: Waiting | None = None, place: Place | N
 
     Parameters
     ----------
-    client : distributed.Client, cluster or address, optional
+    client : distributed.Client, cluster, address or Inline, optional
         Used as it is and left open.
     waiting : callable, optional
         Told if there are no workers yet.
@@ -122,6 +123,9 @@ def connect(client: Any = None, waiting: Waiting | None = None, place: Place | N
     InputError
         If there is no such place to run.
     """
+    if isinstance(client, Inline):
+        yield client  # type: ignore[misc]
+        return
     if client is not None:
         with _quiet(), _given(client) as usable:
             _wait_for_workers(usable, waiting)

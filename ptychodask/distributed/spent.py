@@ -11,6 +11,8 @@ from distributed import get_worker
 
 from ..events import WorkerSeconds
 
+HERE = "inproc://here"
+"""Address of the thread that computes, where no worker does."""
 Spent = tuple[WorkerSeconds, ...]
 """One entry per worker, in the order of their addresses."""
 
@@ -24,7 +26,11 @@ def timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
 
 def of_this_worker(computing: float, reading: float, waiting: float) -> Spent:
     """Seconds of a task, in which this is called."""
-    return (WorkerSeconds(get_worker().address, computing, reading, waiting),)
+    try:
+        worker = get_worker().address
+    except ValueError:
+        worker = HERE
+    return (WorkerSeconds(worker, computing, reading, waiting),)
 
 
 def add(tables: Iterable[Spent]) -> Spent:

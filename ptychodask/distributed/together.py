@@ -9,6 +9,8 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import List, Task, TaskRef
 from distributed import Client, Future
 
+from .inline import Later
+
 
 class Together:
     """Takes tasks as a client does, and sends them as one graph.
@@ -48,4 +50,6 @@ class Together:
 def _referring(argument: Any) -> Any:
     if isinstance(argument, list):
         return List(*map(_referring, argument))
+    if isinstance(argument, Later):
+        return Task(argument.key, argument.result)
     return TaskRef(argument.key) if isinstance(argument, Future) else argument

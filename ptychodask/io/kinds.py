@@ -64,6 +64,22 @@ class Store:
 
 
 @dataclass(frozen=True)
+class Labelled(Store):
+    """As a store, whose arrays depend on what is in it: it lists them in its attribute ``arrays``."""
+
+    def other(self, path: Path) -> str | None:
+        return Store(self.noun, self.schema, _listed(path), self.groups, self.ending).other(path)
+
+
+def _listed(path: Path) -> frozenset[str]:
+    try:
+        listed = json.loads((path / "zarr.json").read_bytes())["attributes"]["arrays"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return frozenset()
+    return frozenset(map(str, listed)) if isinstance(listed, list) else frozenset()
+
+
+@dataclass(frozen=True)
 class Content:
     """A file that is known by how it begins; an empty one is nobody's."""
 
@@ -95,9 +111,11 @@ RESULT = Store(
     frozenset({"history"}),
 )
 PHASE = Store("an OME-Zarr image of ptychodask", "ptychodask-phase/", frozenset({"0"}), frozenset(), ".zarr")
-STORES = (DATASET, RESULT, PHASE)
+STUDY = Labelled("a ptychodask study", "ptychodask-study/", frozenset(), frozenset())
+STORES = (DATASET, RESULT, PHASE, STUDY)
 TIFF = Content("a TIFF image", ".tif", re.compile(rb"II[*+]\x00|MM\x00[*+]"))
 MRC = Content("an MRC image", ".mrc", re.compile(rb"(?s).{208}MAP "))
+JOB = Content("a job that was tuned", ".toml", re.compile(rb"# ptychodask tune"))
 HDF5 = Content("an HDF5 file", ".h5", re.compile(rb"\x89HDF\r\n\x1a\n"))
 
 _PICTURES = {

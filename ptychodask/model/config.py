@@ -31,7 +31,7 @@ AUTO: tuple[Refinable, ...] = ("defocus", "c12", "rotation", "asymmetry", "shear
 """What is, where a job leaves it to us; the scale is as well known as the step, and mixes with the defocus."""
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
@@ -56,7 +56,7 @@ class _Section(BaseModel):
         return values
 
 
-class ObjectConfig(_Section):
+class ObjectConfig(Section):
     """The object: slices and constraints."""
 
     slices: int | None = Field(
@@ -111,7 +111,7 @@ class ObjectConfig(_Section):
     tilt_mrad: tuple[float, float] = Field((0.0, 0.0), description="known lean (y, x) of the atomic columns, mrad")
 
 
-class ProbeConfig(_Section):
+class ProbeConfig(Section):
     """The probe: modes and when they move. It starts from the dataset's semi-angle and aberrations."""
 
     modes: int = Field(1, ge=1, le=64, description="incoherent probe modes M")
@@ -122,7 +122,7 @@ class ProbeConfig(_Section):
     defocus_angstrom: float | None = Field(None, description="replaces the dataset's defocus (positive: underfocus)")
 
 
-class GeometryConfig(_Section):
+class GeometryConfig(Section):
     """What of the geometry is found while the image forms."""
 
     refine: Literal["none", "auto"] | tuple[Refinable, ...] = Field(
@@ -152,7 +152,7 @@ class GeometryConfig(_Section):
         return names
 
 
-class SolverConfig(_Section):
+class SolverConfig(Section):
     """LSQ-ML."""
 
     iterations: int = Field(40, ge=1, le=100_000, description="largest number of iterations")
@@ -193,7 +193,7 @@ class SolverConfig(_Section):
     )
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """The counts."""
 
     on_damage: Literal["stop", "mask"] = Field(
@@ -230,7 +230,7 @@ _CHANGES_BITS: dict[str, Any] = {"changes_bits": True}
 """Marks an option of the engine that a resumed run must not change."""
 
 
-class EngineConfig(_Section):
+class EngineConfig(Section):
     """Where and how it runs. Options that are marked so change bits of the result; all others do not."""
 
     workers: int | None = Field(None, ge=1, le=10_000, description="worker processes; unset: threads in this process")
@@ -324,7 +324,7 @@ class EngineConfig(_Section):
         return self
 
 
-class JobConfig(_Section):
+class JobConfig(Section):
     """A whole reconstruction job.
 
     Examples
@@ -495,7 +495,7 @@ def known_options(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     return known, unknown
 
 
-def _sections() -> Iterator[tuple[str, type[_Section]]]:
+def _sections() -> Iterator[tuple[str, type[Section]]]:
     yield from (
         ("data", DataConfig),
         ("object", ObjectConfig),

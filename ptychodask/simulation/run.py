@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +11,6 @@ import numpy as np
 import xarray as xr
 
 from .. import _arguments as arguments
-from .._arguments import number
-from .._errors import InputError
-from ..counts.streams import JITTER, generator
 from ..distributed.cluster import a_place, connect
 from ..distributed.maps import run_all
 from ..io.atomic import check_output, remove
@@ -23,24 +18,15 @@ from ..io.kinds import DATASET
 from ..io.writer import DatasetWriter
 from ..io.written import ShardSummary, write_shard
 from ..model.blocks import Block
-from ..model.optics import Microscope
 from ..model.place import Place
-from ..model.scan import CANVAS_LIMIT, Detector, check_disk, raster, scan_step
-from ..physics.probe import frame_power, make_probe
-from .materials import materials
+from ..physics.probe import make_probe
 from .noise import poisson_counts
+from .prepared import prepare
 from .scattering import Experiment, diffraction_patterns, potential_slices, projected_phase, transmission
-from .size import check_size
-from .specimen import Specimen, crystal_thickness
 
 if TYPE_CHECKING:
     from ..distributed.cluster import Client
 
-NOISE_FREE_ELECTRONS = 1e4
-FRAME_LIMIT = 0.08
-"""Power of the probe outside the inner 80 % of the box that is refused: it would wrap around."""
-BRIGHTEST = 1e4
-"""Mean electrons per pixel of the bright-field disk up to which no pixel outgrows uint16."""
 Steps = Callable[[str, int, int], None]
 """Called with a label, the number of finished and of all steps."""
 
@@ -64,6 +50,8 @@ def simulate(
     position_error_angstrom: float = 0.0,
     phonons: int = 0,
     phonon_sigma_angstrom: float = 0.1,
+    source_size_angstrom: float = 0.0,
+    focal_spread_angstrom: float = 0.0,
     slice_thickness_angstrom: float = 2.0,
     chunks: tuple[int, int] | None = None,
     client: Client | None = None,
@@ -101,6 +89,9 @@ def simulate(
         RMS error per axis of the recorded positions; the true ones go to the truth.
     phonons, phonon_sigma_angstrom : int, float
         Frozen-phonon configurations, and their RMS displacement per axis; 0 keeps atoms still.
+    source_size_angstrom, focal_spread_angstrom : float
+        Partial coherence: standard deviations of the source's image in the specimen, along each axis, and of the
+        defocus. Patterns are summed over their points, so it takes as many times longer (9 to 200).
     slice_thickness_angstrom : float
         Of the simulation's multislice.
     chunks : (int, int), optional
@@ -129,79 +120,42 @@ def simulate(
     """
     target = check_output(arguments.path(path, "path"), DATASET, arguments.switch(overwrite, "overwrite"))
     arguments.function(progress, "progress", ("label", "done", "of"))
-    if isinstance(material, os.PathLike):
-        material = str(arguments.path(material, "material"))
-    material = arguments.text(material, "material", "a material's name or the path of a structure file")
-    scan_shape = arguments.whole_pair(scan_shape, "scan_shape", "positions (y, x)", 1, CANVAS_LIMIT)
-    microscope = Microscope.of(energy_ev, semi_angle_mrad, defocus_angstrom, aberrations)
-    detector = Detector(detector_pixels, angular_step_mrad)
-    check_disk(detector, microscope)
-    step = scan_step(scan_step_angstrom, detector, microscope)
-    dose = number(
-        dose_per_square_angstrom,
-        "dose_per_square_angstrom",
-        "electrons per square angstrom, or inf for no noise",
-        above=0,
-        infinite=True,
-    )
-    slice_thickness = number(
-        slice_thickness_angstrom, "slice_thickness_angstrom", "a thickness in angstrom, 1 to 4 is usual", above=0
-    )
-    thickness = number(thickness_angstrom, "thickness_angstrom", "the specimen's thickness in angstrom", 0, above=0)
-    seed = arguments.whole(seed, "seed", "the key of all random numbers")
-    phonons = arguments.whole(phonons, "phonons", "the number of configurations", 0, 10_000)
-    sigma = number(phonon_sigma_angstrom, "phonon_sigma_angstrom", "an RMS displacement in angstrom", 0, 10)
-    jitter = number(position_error_angstrom, "position_error_angstrom", "an RMS error in angstrom", 0)
-    lean = arguments.pair(tilt_mrad, "tilt_mrad", "the lean of the columns in mrad", -200, 200)
     if workers is not None:
         workers = arguments.whole(workers, "workers", "the number of processes, or leave it out for threads", 1, 10_000)
     client = a_place(client)
-    pixel, extents = detector.pixel_angstrom(microscope.wavelength), zip(scan_shape, step, strict=True)
-    sides = [1.5 * (detector.pixels + (n - 1) * s / pixel) for n, s in extents]
-    slices = max(1.0, thickness / slice_thickness)
-    check_size(scan_shape, (sides[0], sides[1]), detector.pixels, slices, max(1, phonons), target.parent)
-    box = microscope.wavelength / (detector.angular_step_mrad * 1e-3)
-    if (outside := frame_power(microscope, detector.pixels, box / detector.pixels)) > FRAME_LIMIT:
-        raise InputError(
-            f"{outside:.1%} of the probe is outside 80 % of the {box:.1f} A box of the patterns (at most"
-            f" {FRAME_LIMIT:.0%}):"
-            " use less defocus or a smaller angular_step_mrad"
-        )
-    specimen = Specimen(material, thickness, phonons, sigma, seed)
-    thickness = crystal_thickness(specimen)
-    noisy = math.isfinite(dose)
-    electrons = dose * step[0] * step[1] if noisy else NOISE_FREE_ELECTRONS
-    # bright pixels of a pattern reach a few times the mean of its disk
-    in_disk = electrons / max(1.0, math.pi * (microscope.semi_angle_mrad / detector.angular_step_mrad) ** 2)
-    if noisy and in_disk > BRIGHTEST:
-        raise InputError(
-            f"dose_per_square_angstrom = {dose:g} are {in_disk:.3g} electrons per pixel of the bright-field disk, and"
-            f" uint16 holds little more than {BRIGHTEST:g}: give less, or inf for no noise"
-        )
-    recorded = raster(scan_shape, step)  # as the writer makes it
-    true = recorded + jitter * generator(seed, JITTER).normal(size=recorded.shape)
-    tilt = (lean[0] * 1e-3, lean[1] * 1e-3)
-    experiment = Experiment(specimen, microscope, detector, true.reshape(-1, 2), electrons, slice_thickness, tilt)
-    dtype = ("uint16" if in_disk > 20 else "uint8") if noisy else "float32"
-    attributes = {
-        "source": "ptychodask.simulate",
-        "specimen": material,
-        "specimen_status": next((m.status for m in materials() if m.name == material), "file"),
-        "thickness_angstrom": thickness,
-        "tilt_mrad": list(lean),
-        "seed": seed,
-        "phonons": phonons,
-    }
+    made = prepare(
+        material,
+        target.parent,
+        thickness_angstrom=thickness_angstrom,
+        energy_ev=energy_ev,
+        semi_angle_mrad=semi_angle_mrad,
+        defocus_angstrom=defocus_angstrom,
+        aberrations=aberrations,
+        scan_shape=scan_shape,
+        scan_step_angstrom=scan_step_angstrom,
+        detector_pixels=detector_pixels,
+        angular_step_mrad=angular_step_mrad,
+        dose_per_square_angstrom=dose_per_square_angstrom,
+        seed=seed,
+        tilt_mrad=tilt_mrad,
+        position_error_angstrom=position_error_angstrom,
+        phonons=phonons,
+        phonon_sigma_angstrom=phonon_sigma_angstrom,
+        source_size_angstrom=source_size_angstrom,
+        focal_spread_angstrom=focal_spread_angstrom,
+        slice_thickness_angstrom=slice_thickness_angstrom,
+    )
+    experiment, phonons = made.experiment, made.experiment.specimen.phonons
     report = progress if callable(progress) else (lambda label, done, of: None)
     with DatasetWriter(
         target,
-        scan_shape,
-        microscope,
-        detector,
-        step,
-        dtype=dtype,
+        made.scan_shape,
+        experiment.microscope,
+        experiment.detector,
+        made.step,
+        dtype=made.dtype,
         chunks=chunks,
-        attributes=attributes,
+        attributes=made.attributes,
         overwrite=overwrite,
     ) as writer:
         scratch = writer.folder / "potential"
@@ -210,12 +164,11 @@ def simulate(
             count = max(1, phonons)
             potentials = [(_store_transmission, (experiment, c, str(scratch))) for c in range(count)]
             if phonons:  # the truth is the crystal at rest
-                still = replace(experiment, specimen=replace(specimen, phonons=0))
+                still = replace(experiment, specimen=replace(experiment.specimen, phonons=0))
                 potentials.append((_store_transmission, (still, count, str(scratch))))
             *_, truth = run_all(dask_client, potentials, lambda done, of: report("potential", done, of))
-            noise = seed if noisy else None
             shards = [
-                (_write_shard, (str(writer.folder), b, experiment, str(scratch), count, noise, scan_shape))
+                (_write_shard, (str(writer.folder), b, experiment, str(scratch), count, made.noise, made.scan_shape))
                 for b in writer.blocks
             ]
             writer.add(run_all(dask_client, shards, lambda done, of: report("patterns", done, of)))

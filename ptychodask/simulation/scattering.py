@@ -8,8 +8,9 @@ result against abTEM's own wave functions.
 Approximations, all of them: no phonons unless asked for, neutral isolated atoms, Fresnel propagation, frequencies above
 2/3 of the simulation's Nyquist (= the edge of the detector; its corners are some 200 times darker than they should be)
 removed, a window as wide as the detector's box lambda / dtheta (what is scattered out of it wraps around),
-point-sampled detector pixels, full coherence. abTEM places atoms between its grid points bilinearly, which weakens the
-highest angles: the projected phase of a Zn column comes out 3 % below the exact sum, in truth and patterns alike.
+point-sampled detector pixels, full coherence unless a source size or focal spread is asked for. abTEM places atoms
+between its grid points bilinearly, which weakens the highest angles: the projected phase of a Zn column comes out 3 %
+below the exact sum, in truth and patterns alike.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ..model.optics import Microscope, interaction_constant
 from ..model.scan import Canvas, Detector, make_canvas
 from ..physics.probe import make_probe
 from ..physics.propagation import fresnel_propagator
+from .coherence import defocused, points, shifted
 from .specimen import Specimen, fill_box
 
 BAND_LIMIT = 2 / 3
@@ -38,7 +40,8 @@ class Experiment:
     """A simulated experiment, all that patterns depend on but the noise.
 
     ``positions`` [J, 2] are the true probe centres (y, x) in angstrom; ``tilt`` is the lean (y, x) of the columns as a
-    tangent; ``electrons`` the electrons per pattern.
+    tangent; ``electrons`` the electrons per pattern; ``source_size`` and ``focal_spread`` are standard deviations in
+    angstrom, see :mod:`ptychodask.simulation.coherence`.
     """
 
     specimen: Specimen
@@ -48,6 +51,8 @@ class Experiment:
     electrons: float
     slice_thickness: float
     tilt: tuple[float, float] = (0.0, 0.0)
+    source_size: float = 0.0
+    focal_spread: float = 0.0
 
     @property
     def pixels(self) -> int:
@@ -132,7 +137,13 @@ def diffraction_patterns(
     propagators = np.empty((len(thicknesses) - 1, big, big), np.complex64)
     for s, dz in enumerate(thicknesses[:-1]):
         propagators[s] = fresnel_propagator(big, experiment.pixel, wavelength, dz, experiment.tilt, BAND_LIMIT)
-    probe = make_probe(experiment.microscope, big, experiment.pixel, experiment.electrons)
-    found = diffract(transmission, centres[indices], fft2(probe[None]).astype(np.complex64), propagators)
+    every = points(experiment.microscope, experiment.source_size, experiment.focal_spread)
+    found: np.ndarray | float = 0.0
+    for microscope, sources in defocused(experiment.microscope, every):
+        probe = make_probe(microscope, big, experiment.pixel, experiment.electrons)
+        spectrum = fft2(probe[None]).astype(np.complex64)
+        for point in sources:
+            seen = shifted(centres[indices], point, experiment.pixel)
+            found = found + np.float32(point.weight) * diffract(transmission, seen, spectrum, propagators)
     crop = slice((big - n) // 2, (big + n) // 2)
     return np.ascontiguousarray(np.fft.fftshift(found, axes=(-2, -1))[:, crop, crop])

@@ -37,7 +37,7 @@ VERBS = [
     "resume",
     "report",
 ]
-VERBS += ["export", "doctor", "advise"]
+VERBS += ["export", "doctor", "advise", "study", "tune"]
 GEOMETRY = {"--defocus": 150, "--detector": 48, "--angular-step": 0.8, "--step": 3, "--thickness": 17, "--seed": 3}
 SIMULATE = ["--material", "zif-8", "--scan", "8", "8", *(str(word) for pair in GEOMETRY.items() for word in pair)]
 
@@ -387,6 +387,11 @@ BAD = {
     "devices": (["reconstruct", "scan.zarr", *NEW, "--gpus", "first"], "engine.gpus"),
     "half of TLS": (["reconstruct", "scan.zarr", *NEW, "--set", "engine.tls_cert=me.pem"], "TLS needs all of"),
     "slices without thickness": (["reconstruct", "plain.zarr", *NEW, "--set", "object.slices=3"], "thickness_angstrom"),
+    "study": (["study", "absent.toml", "-o", "{tmp}/new.zarr"], "absent.toml cannot be read"),
+    "search": (
+        ["tune", "scan.zarr", "--over", "object.thicknes=1:2", "-o", "{tmp}/b.toml"],
+        "did you mean object.thick",
+    ),
     "material": (["simulate", "{tmp}/new.zarr", "--material", "zif8"], "did you mean 'zif-8'"),
     "structure file": (["simulate", "{tmp}/new.zarr", "--material", "absent.cif"], "absent.cif' does not exist"),
     "semi-angle": (["simulate", "{tmp}/new.zarr", "--semi-angle", "50"], "exceeds the detector's"),

@@ -269,6 +269,30 @@ def test_a_file_that_stops_growing_is_finished_in_whole_rows(watched, whole, wri
     assert result.positions.shape[0] == (BAND + 3) * WIDTH or result.positions.shape[:2] == (BAND + 3, WIDTH)
 
 
+def test_what_the_first_rows_decided_otherwise_is_imported_once_more(watched, client, whole, writer, tmp_path):
+    """Here the angle, which the disk says, in the first rows and in all."""
+    its = writer()
+    its.to(BAND)
+    told = Told({BAND: lambda: its.to(HEIGHT)})
+    watched(tmp_path, told, angular_step_mrad=None)
+    assert "than all do: it is imported once more" in told.warnings
+    options = {**OPTIONS, "angular_step_mrad": None}
+    ptychodask.import_data(whole / "scan.npy", tmp_path / "direct.zarr", client=client, **options)
+    assert content_digest(tmp_path / "result-scan.zarr") == content_digest(tmp_path / "direct.zarr")
+
+
+def test_a_scan_that_an_import_would_refuse_is_finished_all_the_same(watched, client, whole, tmp_path):
+    counts = np.load(whole / "scan.npy")
+    counts[-1, -1, 3, 4] = 255  # electrons may be lost there, which nobody can know before
+    np.save(tmp_path / "scan.npy", counts)
+    with pytest.raises(InputError, match="--mask-saturated"):
+        ptychodask.import_data(tmp_path / "scan.npy", tmp_path / "direct.zarr", client=client, **OPTIONS)
+    told = Told()
+    watched(tmp_path, told)
+    assert "cannot be imported (1 pixel of 1 of the 16 frames looked at hold 255" in told.warnings
+    np.testing.assert_array_equal(ptychodask.open_dataset(tmp_path / "result-scan.zarr").counts.values, counts)
+
+
 SPOILT = {
     "shrinks": f"shrank from {BAND * WIDTH} to",
     "is replaced": "was replaced by another file",
