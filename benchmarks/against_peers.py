@@ -111,7 +111,7 @@ def made_up(path: Path) -> Path:
 def ours(data: Path, probe: dict[str, Any], tiny: bool) -> float:
     """Median seconds per iteration, without the first and the last."""
     job = {
-        "object": {"slices": SLICES},
+        "object": {"regularisation": "blur", "slices": SLICES},
         "probe": probe,
         "solver": {"iterations": 3 if tiny else 6, "finish": 0, "patience": 1000},
         "engine": {"threads": THREADS},

@@ -24,7 +24,7 @@ CASES: dict[str, dict[str, Any]] = {
     "NU-1000": {"material": "nu-1000", "thickness_angstrom": 50},
 }
 WAYS: dict[str, dict[str, Any]] = {
-    "blur": {},
+    "blur": {"regularisation": "blur"},
     "spectral": {"regularisation": "spectral"},
     "spectral, no residual": {"regularisation": "spectral", "residual": 0.0, "aperiodic_floor": 1.0},
 }

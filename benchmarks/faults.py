@@ -41,7 +41,7 @@ class Bench:
     def __init__(self, folder: Path, client: Client, side: int, pixels: int, iterations: int) -> None:
         self.folder, self.client, self.scan = folder, client, folder / "scan.zarr"
         self.job = {
-            "object": {"slices": 2, "thickness_angstrom": 34.0},
+            "object": {"regularisation": "blur", "slices": 2, "thickness_angstrom": 34.0},
             "probe": {"update_start": 2},
             "solver": {"iterations": iterations, "validation_fraction": None},
             "engine": {"checkpoint_every": 3},

@@ -33,7 +33,7 @@ def row(data: Path, side: int, backend: str, block: int, threads: int, iteration
             stamps.append(time.perf_counter())
 
     job = {
-        "object": {"slices": 4},
+        "object": {"regularisation": "blur", "slices": 4},
         "solver": {"iterations": iterations, "finish": 0, "patience": 100},
         "engine": {"backend": backend, "threads": threads, "block": [block, block]},
     }

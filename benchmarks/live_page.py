@@ -79,7 +79,8 @@ def measure(tiny: bool, kept: Path | None) -> dict[str, Any]:
                 slice_thickness_angstrom=4.0 if tiny else 2.0, detector_pixels=64 if tiny else 128,
             )  # fmt: skip
         watch = Switching(group, 0.0 if tiny else CLOSES_SECONDS)
-        job = {"solver": {"iterations": iterations, "finish": 1, "patience": 99}, "object": {"slices": 2}}
+        rules = {"regularisation": "blur", "slices": 2}
+        job = {"solver": {"iterations": iterations, "finish": 1, "patience": 99}, "object": rules}
         try:
             ptychodask.reconstruct(data, job, progress=watch)
         finally:

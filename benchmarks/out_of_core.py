@@ -212,7 +212,7 @@ def made(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     sides = ((8, 8), (8, 8)) if options.tiny else ((512, 512), (512, 256))
     tiles = (4, 4) if options.tiny else (32, 16)
     job: dict[str, Any] = {
-        "object": {"slices": SLICES, "thickness_angstrom": 20.0},
+        "object": {"regularisation": "blur", "slices": SLICES, "thickness_angstrom": 20.0},
         "solver": {"iterations": UPDATES, "finish": 0, "patience": UPDATES},
     }
     # high-dose jobs hold nothing out; blocks of half a shard take half the memory

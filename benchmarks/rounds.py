@@ -44,7 +44,10 @@ if __name__ == "__main__":
     options = arguments(QUESTION)
     side, many = (16, 2) if options.tiny else (48, 20)
     free = {"object": {"slices": 4, "blur_angstrom": 0.0, "positivity": False}, "solver": {"epsilon": 0.01}}
-    cases = {"100 e/A^2": (100.0, {"object": {"slices": 4}}), "no noise": (float("inf"), free)}
+    cases = {
+        "100 e/A^2": (100.0, {"object": {"regularisation": "blur", "slices": 4}}),
+        "no noise": (float("inf"), free),
+    }
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         for number, (label, (dose, job)) in enumerate(cases.items()):

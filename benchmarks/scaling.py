@@ -24,7 +24,7 @@ QUESTION = "time against J, S, M, N and the number of threads and workers"
 def iteration(path: Path, slices: int, modes: int, engine: dict[str, Any], iterations: int) -> float:
     """Least seconds of an iteration, without the first, which compiles and fills caches."""
     job = {
-        "object": {"slices": slices, "thickness_angstrom": 10.0 * slices},
+        "object": {"regularisation": "blur", "slices": slices, "thickness_angstrom": 10.0 * slices},
         "probe": {"modes": modes},
         "solver": {"iterations": iterations, "finish": 0, "patience": 1000},
         "engine": engine,

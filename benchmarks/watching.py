@@ -18,7 +18,7 @@ import numpy as np
 from record import arguments, save
 
 import ptychodask
-from ptychodask.events import Arrived, Started
+from ptychodask.events import Arrived
 
 QUESTION = "How far behind a growing scan is the picture, and when is the final image there?"
 RATE = 1000.0
@@ -56,17 +56,14 @@ def correlation(one: Any, other: Any) -> float:
 
 
 class Clock:
-    """Notes when pictures and the last reconstruction came."""
+    """Notes when pictures came."""
 
     def __init__(self) -> None:
         self.rounds: list[tuple[float, Arrived]] = []
-        self.last = 0.0
 
     def __call__(self, event: object) -> None:
         if isinstance(event, Arrived):
             self.rounds.append((time.time(), event))
-        if isinstance(event, Started):
-            self.last = time.time()
 
 
 def watched(folder: Path, source: Path, facts: dict[str, Any], job: dict[str, Any], finish: str, rate: float) -> Any:
@@ -100,7 +97,7 @@ def watched(folder: Path, source: Path, facts: dict[str, Any], job: dict[str, An
 
 def measure(tiny: bool, kept: Path | None) -> dict[str, Any]:
     """Both finishes, and the offline image."""
-    side, pixels, iterations = (16, 48, 4) if tiny else (64, 64, 40)
+    side, pixels, iterations = (16, 48, 4) if tiny else (128, 64, 40)
     job = {"solver": {"iterations": iterations, "finish": 1 if tiny else 3}}
     with tempfile.TemporaryDirectory() as temporary:
         folder, data = Path(temporary), (kept or Path(temporary)) / f"nu-1000-{side}-{pixels}.zarr"

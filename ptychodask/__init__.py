@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import events as events
+    from . import plots as plots
     from ._errors import *  # noqa: F403
     from ._warnings import *  # noqa: F403
     from .api import *  # noqa: F403
@@ -33,6 +34,7 @@ _FUNCTIONS = (
     "reconstruct",
     "report",
     "resume",
+    "ring_correlation",
     "simulate",
     "study",
     "tune",
@@ -48,13 +50,14 @@ _HOMES = {
     "Microscope": "model.optics",
     "Detector": "model.scan",
 }
-__all__ = [*_HOMES, "events"]
+_MODULES = ("events", "plots")
+__all__ = [*_HOMES, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
     # names are loaded when they are used: the command line must answer --help at once
-    if name == "events":
-        return importlib.import_module(".events", __name__)
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module 'ptychodask' has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

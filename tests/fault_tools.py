@@ -11,7 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tiny_scan import BLUR
+
 JOB = {
+    **BLUR,
     "solver": {"iterations": 12, "finish": 2, "patience": 20},
     "engine": {"checkpoint_every": 3},
 }

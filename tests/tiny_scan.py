@@ -44,6 +44,8 @@ def expected_counts(
     return np.fft.fftshift(intensity(psi).reshape(*scan, N, N), axes=(-2, -1)), positions
 
 
+BLUR = {"object": {"regularisation": "blur"}}
+"""A job's first part where the regularisation is not the point: tests of runs are older than the spectral prior."""
 PEAKS = ((2.0, 3.0, 0.9), (6.0, 5.5, 0.9), (5.0, 1.0, 0.9))
 
 

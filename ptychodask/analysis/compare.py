@@ -18,7 +18,7 @@ from .spectrum import crop_to_scan, pixel_size
 Floats = NDArray[np.floating]
 
 _MAX_SHIFT = 2.0  # angstrom: less than a lattice vector, so that a crystal does not jump by one
-_RING_WIDTH = 0.06  # 1/angstrom: rings that hold reflections of any cell above 17 A
+RING_WIDTH = 0.06  # 1/angstrom: rings that hold reflections of any cell above 17 A
 _PICTURE = 2.0  # angstrom: resolution of SSIM, NRMSE and the images, where it was asked for
 
 
@@ -121,9 +121,7 @@ def compare_with_truth(
         slope=slope,
         shift_angstrom=(pixels[0] * step[0], pixels[1] * step[1]),
         # Hann: both spectra fall far enough for the leakage of a Tukey window to correlate far out
-        frc=ring_correlation(
-            frame[core], moved[core], step, criterion="truth", ring_width=_RING_WIDTH, tukey_alpha=1.0
-        ),
+        frc=ring_correlation(frame[core], moved[core], step, criterion="truth", ring_width=RING_WIDTH, tukey_alpha=1.0),
         image=region.copy(data=fitted),
         truth=region.copy(data=target),
     )

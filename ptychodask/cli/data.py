@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -124,21 +125,32 @@ def info(data: Annotated[Path, typer.Argument(help="Dataset, a Zarr group.", sho
         show.warning(warning)
 
 
+class Layout(StrEnum):
+    """Of an HDF5 file."""
+
+    ptychodask = "ptychodask"
+    py4dstem = "py4dstem"
+    ptyrad = "ptyrad"
+
+
 def export(
     result: Annotated[Path, typer.Argument(help="Result, a Zarr group.", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .tif or .h5", show_default=False)],
-    slices: Annotated[bool, typer.Option("--slices", help="TIFF: every slice instead of the sum.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="What to write: .tif, .mrc, .zarr or .h5", show_default=False)
+    ],
+    slices: Annotated[bool, typer.Option("--slices", help="Images: every slice instead of the sum.")] = False,
+    layout: Annotated[Layout, typer.Option("--layout", help="HDF5: whose layout.")] = Layout.ptychodask,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing output.")] = False,
 ) -> None:
-    """Export phase (TIFF, with scale), or object, probe and positions (HDF5).
+    """Export the phase with its scale (TIFF, MRC, OME-Zarr), or object, probe and positions (HDF5).
 
     Examples:
 
         ptychodask export result.zarr -o phase.tif
 
-        ptychodask export result.zarr -o result.h5
+        ptychodask export result.zarr -o result.h5 --layout py4dstem
     """
     from .. import api
 
-    path = api.export(result, output, slices=slices, overwrite=overwrite)
+    path = api.export(result, output, slices=slices, layout=layout.value, overwrite=overwrite)
     show.console.print(f"{path}: written", soft_wrap=True)

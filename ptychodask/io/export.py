@@ -59,13 +59,9 @@ def export_tiff(phase: xr.DataArray, path: str | os.PathLike[str], *, overwrite:
     from PIL import Image, TiffImagePlugin
 
     target = check_output(path, TIFF, overwrite)
-    if not {"y", "x"} <= set(phase.dims) or phase.ndim not in (2, 3) or phase.size == 0:
-        raise InputError(f"an array with dimensions {tuple(phase.dims)} is no image: use (y, x) or (slice, y, x)")
-    if np.iscomplexobj(phase):
-        raise InputError("a TIFF holds real numbers but the array is complex: export its phase, or use HDF5")
-    phase = phase.transpose(..., "y", "x")
-    (y0, dy), (x0, dx) = _spacing(phase, "y"), _spacing(phase, "x")
-    values = np.asarray(phase.values, dtype=np.float32)
+    phase, values = real_image(phase)
+    (y0, dy), (x0, dx) = spacing(phase, "y"), spacing(phase, "x")
+    values = np.asarray(values, dtype=np.float32)
     pages = values.reshape(-1, *values.shape[-2:])
 
     finite = values[np.isfinite(values)]
@@ -77,7 +73,7 @@ def export_tiff(phase: xr.DataArray, path: str | os.PathLike[str], *, overwrite:
         lines[1:1] = [f"images={len(pages)}", f"slices={len(pages)}"]
         leading = str(phase.dims[0])
         if leading in phase.coords and len(pages) > 1:
-            lines.append(f"spacing={_spacing(phase, leading)[1]!r}")
+            lines.append(f"spacing={spacing(phase, leading)[1]!r}")
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[_DESCRIPTION] = "\n".join(lines) + "\n"
     tags[_X_RESOLUTION], tags[_Y_RESOLUTION] = 1 / dx, 1 / dy
@@ -86,6 +82,25 @@ def export_tiff(phase: xr.DataArray, path: str | os.PathLike[str], *, overwrite:
     with writing(path, TIFF, overwrite) as part:
         images[0].save(part, format="TIFF", tiffinfo=tags, save_all=True, append_images=images[1:])
     return target
+
+
+def real_image(phase: xr.DataArray) -> tuple[xr.DataArray, np.ndarray]:
+    """An image [y, x] or a stack of them, rows and columns last, and its values; `InputError` for all else."""
+    if not {"y", "x"} <= set(phase.dims) or phase.ndim not in (2, 3) or phase.size == 0:
+        raise InputError(f"an array with dimensions {tuple(phase.dims)} is no image: use (y, x) or (slice, y, x)")
+    if np.iscomplexobj(phase):
+        raise InputError("images hold real numbers but the array is complex: export its phase, or use HDF5")
+    phase = phase.transpose(..., "y", "x")
+    return phase, np.asarray(phase.values)
+
+
+def need_h5py() -> Any:
+    """The module, or one line that says how to get it."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise InputError("HDF5 export needs h5py: pip install 'ptychodask[formats]'") from error
+    return h5py
 
 
 def export_hdf5(
@@ -121,11 +136,7 @@ def export_hdf5(
     InputError
         If h5py is not installed, or the output exists or cannot be written.
     """
-    try:
-        import h5py
-    except ImportError as error:
-        raise InputError("HDF5 export needs h5py: pip install 'ptychodask[formats]'") from error
-
+    h5py = need_h5py()
     target = check_output(path, HDF5, overwrite)
     with writing(path, HDF5, overwrite) as part, h5py.File(part, "w") as file:
         for key, value in attrs.items():
@@ -163,7 +174,7 @@ def _scale(file: Any, name: str, array: xr.DataArray, dimension: str, taken: set
     return scale
 
 
-def _spacing(array: xr.DataArray, dimension: str) -> tuple[float, float]:
+def spacing(array: xr.DataArray, dimension: str) -> tuple[float, float]:
     """First value and step in angstrom of an evenly spaced coordinate."""
     if dimension not in array.coords:
         raise InputError(f"the array has no coordinate {dimension!r}: give it in angstrom")

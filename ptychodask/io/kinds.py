@@ -110,9 +110,11 @@ RESULT = Store(
     | {"lattice", "information", "frequency"},
     frozenset({"history"}),
 )
+PHASE = Store("an OME-Zarr image of ptychodask", "ptychodask-phase/", frozenset({"0"}), frozenset(), ".zarr")
 STUDY = Labelled("a ptychodask study", "ptychodask-study/", frozenset(), frozenset())
-STORES = (DATASET, RESULT, STUDY)
+STORES = (DATASET, RESULT, PHASE, STUDY)
 TIFF = Content("a TIFF image", ".tif", re.compile(rb"II[*+]\x00|MM\x00[*+]"))
+MRC = Content("an MRC image", ".mrc", re.compile(rb"(?s).{208}MAP "))
 JOB = Content("a job that was tuned", ".toml", re.compile(rb"# ptychodask tune"))
 HDF5 = Content("an HDF5 file", ".h5", re.compile(rb"\x89HDF\r\n\x1a\n"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,11 @@ def root_of(store: Store, schema: str, kind: str, remedy: str) -> GroupDocument:
                 f"{store.address} is a store of Zarr 2, and Zarr 3 is read: convert it with 'zarr migrate v3', or write"
                 " its counts again with create_dataset(..., dask.array.from_zarr(...))"
             ) from None
+        if kind == "dataset" and Path(store.address).is_file():
+            raise InputError(
+                f"{store.address} is not a Zarr group but a file: 'ptychodask import' makes a dataset of what a"
+                " detector wrote"
+            ) from None
         reason = "no zarr.json" if isinstance(error, FileNotFoundError | NotADirectoryError) else first_line(error)
         raise InputError(f"{store.address} is not a Zarr group ({reason}): give a ptychodask {kind}") from None
     except Damage as error:
@@ -62,9 +68,14 @@ def _refuse_schema(address: str, found: Any, schema: str, kind: str) -> None:
             f"{address} was written by a newer version of ptychodask (schema {found!r}, {schema!r} is read here):"
             " update ptychodask to read it"
         )
-    how = (
-        "write it with ptychodask.create_dataset" if kind == "dataset" else "give a result of 'ptychodask reconstruct'"
-    )
+    if kind == "dataset":
+        how = "write it with ptychodask.create_dataset, or 'ptychodask import'"
+        if told is not None and told[1] == "ptychodask-result":
+            how = "it is a result, give the dataset that it was made of"
+    else:
+        how = "give a result of 'ptychodask reconstruct'"
+        if told is not None and told[1] == "ptychodask-dataset":
+            how = f"it is a dataset, 'ptychodask reconstruct {address} -o RESULT' makes a result of it"
     raise InputError(f"{address} has schema {shown(found)}, expected {schema!r}: {how}")
 
 

@@ -11,6 +11,7 @@ from ..io.dataset import dataset_info
 from ..io.source import source_of
 from .experiment import Experiment
 from .geometry import BEGINS, MOVES, check_refinement, pixels_of_stage, wanted
+from .settled import why_blur
 
 
 def check(experiment: Experiment) -> list[str]:
@@ -50,6 +51,8 @@ def check(experiment: Experiment) -> list[str]:
         padded = pixels_of_stage(info.detector.pixels, experiment.canvas.pixel)
         told = f", with patterns padded to {padded} x {padded} pixels" if padded else ""
         remarks.append(f"the geometry is refined in {BEGINS + MOVES} + {BEGINS} iterations before the image{told}")
+    if why := why_blur(experiment):
+        remarks.append(why)
     if config.object.slices is None:
         remarks.append(f"object.slices is unset: {_slices_told(slices, experiment.thickness)}")
     return remarks

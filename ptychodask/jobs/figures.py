@@ -59,6 +59,7 @@ def report_data(result: Result) -> ReportData:
         remarks={**attempt.remarks, **({"truth": remark} if remark else {})},
         information=result.information,
         geometry=result.geometry,
+        finish=next((int(e.iteration) for e in steps if e.stage == "finish"), None),
     )
 
 

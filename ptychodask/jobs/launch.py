@@ -39,6 +39,7 @@ from .plan import check_fits
 from .recipe import Decisions, Recipe
 from .refine import refined
 from .run import Run, history, start_in, survey
+from .settled import experiment_of
 from .showing import Showing, showing
 
 PLACES = {"workers", "gpus", "scheduler"}
@@ -105,8 +106,8 @@ def start(
     ``begin`` is a checkpoint of the same canvas and object to begin from, vacuum by default; the run keeps a copy.
     """
     dataset = identified(dataset)
-    launch = _launch(target, Experiment(dataset, job), overwrite, Reporter(observers))
-    folder = launch.folder
+    launch = _launch(target, experiment_of(dataset, job), overwrite, Reporter(observers))
+    folder, job = launch.folder, launch.job
     folder.check()
     with _held(folder, launch.report), launch.connect(client) as dask_client:
         check_fits(launch.experiment, dask_client)
@@ -149,6 +150,7 @@ def take_up(
     if not folder.path.exists():
         if not target.exists():
             raise InputError(f"{target} has nothing to resume: no run was started for it")
+        open_result(target)  # before anybody is told that it is finished
         report(Finished(str(target)))
         return
     with _held(folder, report):

@@ -20,6 +20,7 @@ from ..distributed.iterate import Pass
 from ..events import Iterated, Refined, Warned
 from ..io.checkpoint import RunFolder
 from ..model.config import JobConfig
+from ..model.presets import PRESETS
 from ..model.refining import Refine, Refining
 from ..model.refining import Refined as Found
 from ..solver.stopping import SIGNIFICANT, Record, divergence
@@ -42,10 +43,12 @@ geometry where it is; with too much the defocus makes up for what is smoothed. F
 
 def recipe_of_stage(job: JobConfig, dose: float) -> JobConfig:
     """The job with which the geometry is refined, for a dose in electrons per square angstrom."""
-    said, blur = job.model_dump(), BLUR * (DOSE / dose) ** 0.25
+    said, spectral = job.model_dump(), job.object.regularisation == "spectral"
+    most = PRESETS["low-dose"]["object"]["blur_angstrom"] if spectral else job.object.blur_angstrom
     said["object"] |= {
-        "regularisation": "blur", "coupling": "identical", "blur_angstrom": min(job.object.blur_angstrom, blur),
+        "regularisation": "blur", "coupling": "identical", "blur_angstrom": min(most, BLUR * (DOSE / dose) ** 0.25),
     }  # fmt: skip
+    said["solver"]["acceleration"] |= spectral  # whose own steps need none
     said["probe"] |= {"update_start": None}
     said["solver"] |= {"iterations": BEGINS + MOVES, "step_rule": "pooled", "rounds_per_iteration": 1, "finish": 0}
     said["engine"] |= {"tile_pixels": None, "object_gib": None}

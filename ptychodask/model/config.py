@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from .._arguments import mapping, python, shown
 from .._errors import InputError
 from .place import Place
-from .presets import fill_from_preset
+from .presets import PRESETS, fill_from_preset
 
 SMALLEST_TILE = 16
 AUTO_OBJECT_GIB = 8.0
@@ -75,8 +75,9 @@ class ObjectConfig(Section):
     positivity: bool = Field(True, description="keep the phase at or above 0 (vacuum)")
     regularisation: Literal["blur", "spectral"] = Field(
         "blur",
-        description="what holds noise back: a blur after every update and stopping early, or a Wiener filter whose"
-        " spectrum is measured from the data, which averages lattices",
+        description="what holds noise back: spectral, a Wiener filter whose spectrum is measured from the data, which"
+        " averages lattices and keeps defects in a residual; or blur, a blur after every update and stopping early (and"
+        " so where blur_angstrom is set, or another option or the data do not go with the first)",
     )
     blur_angstrom: float = Field(
         0.45, ge=0, le=10, description="sigma of the lateral Gaussian blur after every update, angstrom"
@@ -96,7 +97,7 @@ class ObjectConfig(Section):
         " alone is averaged, and defects are in the residual",
     )
     spectral_window: float = Field(
-        1.5,
+        1.0,
         ge=0.5,
         le=4,
         description="spectral: side of the windows, in sides of the pattern's box; at most that of the scan",
@@ -175,7 +176,11 @@ class SolverConfig(Section):
     validation_fraction: float | None = Field(
         0.1, gt=0, lt=0.9, description="share of the electrons held out to decide when to stop; unset: none"
     )
-    patience: int = Field(5, ge=1, description="stop after so many iterations without a significant gain")
+    patience: int = Field(
+        5,
+        ge=1,
+        description="stop after so many iterations without a significant gain; the spectral prior goes on to the end",
+    )
     finish: int = Field(
         3,
         ge=0,
@@ -338,14 +343,11 @@ class JobConfig(Section):
     solver: SolverConfig = SolverConfig()
     engine: EngineConfig = EngineConfig()
 
-    @model_validator(mode="after")
-    def _one_regularisation(self) -> JobConfig:
+    def why_not_spectral(self) -> str:
+        """What of the job does not go with the spectral prior, with the remedy; empty if all does."""
         rules, solver = self.object, self.solver
-        if rules.regularisation != "spectral":
-            return self
         for wrong, told in (
             (rules.kind != "phase", "is for pure phase objects: set object.kind = phase"),
-            (rules.blur_angstrom > 0, "takes the place of the blur: leave object.blur_angstrom unset, or 0"),
             (rules.coupling == "gaussian", "needs slices that are tied: set object.coupling = identical"),
             (
                 rules.coupling == "none" and rules.slices != 1,
@@ -361,10 +363,21 @@ class JobConfig(Section):
                 "sees the whole scan for every update: set solver.rounds_per_iteration = 1",
             ),
             (solver.iterations < 2, f"has two stages: solver.iterations = {solver.iterations}, use at least 2 (13)"),
+            (rules.blur_angstrom > 0, "takes the place of the blur: leave object.blur_angstrom unset, or 0"),
         ):
             if wrong:
-                raise ValueError(f"object.regularisation = spectral {told}")
-        return self
+                return told
+        return ""
+
+    @property
+    def says_regularisation(self) -> bool:
+        """Does the job say it itself, and not its preset?"""
+        return "regularisation" in self.object.model_fields_set
+
+    def with_blur(self) -> JobConfig:
+        """What the job is if it says that a blur is to hold noise back."""
+        said = self.model_dump(exclude_unset=True)
+        return JobConfig.parse({**said, "object": {**said.get("object", {}), "regularisation": "blur"}})
 
     @model_validator(mode="after")
     def _positive_phases(self) -> JobConfig:
@@ -376,15 +389,31 @@ class JobConfig(Section):
             )
         return self
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _preset_first(cls, values: Any) -> Any:
+    def _preset_first(cls, values: Any, handler: Any) -> Any:
+        """The job over its preset, and a blur where the job does not go with a prior that only the preset wants.
+
+        Afterwards ``model_fields_set`` names what the job itself says.
+        """
         if not isinstance(values, dict):
-            return values
-        plain = {
+            return handler(values)
+        said = {
             k: v.model_dump(exclude_unset=True) if isinstance(v, BaseModel) else v for k, v in python(values).items()
         }
-        return fill_from_preset(plain, str(plain.get("preset", "low-dose")))
+        preset, rules = str(said.get("preset", "low-dose")), said.get("object", {})
+        blurs = isinstance(rules, dict) and "blur_angstrom" in rules and "regularisation" not in rules
+        made = handler(fill_from_preset(said, preset, "blur" if blurs else None))
+        if made.object.regularisation == "spectral" and (told := made.why_not_spectral()):
+            if "regularisation" in rules:
+                raise ValueError(f"object.regularisation = spectral {told}")
+            made = handler(fill_from_preset(said, preset, "blur"))
+        for name, section in said.items():
+            if isinstance(section, dict):
+                getattr(made, name).model_fields_set.intersection_update(section)
+        for name in set(PRESETS.get(preset, {})) - set(said):
+            getattr(made, name).model_fields_set.clear()
+        return made
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> JobConfig:

@@ -7,7 +7,13 @@ from typing import Any
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # up to a few hundred electrons per pattern: regularise, hold the probe, stop on held-out electrons
     "low-dose": {
-        "object": {"kind": "phase", "positivity": True, "blur_angstrom": 0.45, "coupling": "identical"},
+        "object": {
+            "kind": "phase",
+            "positivity": True,
+            "regularisation": "spectral",
+            "blur_angstrom": 0.45,
+            "coupling": "identical",
+        },
         "probe": {"modes": 1, "update_start": None},
         "solver": {"residual": "poisson", "epsilon": 0.1, "iterations": 40, "validation_fraction": 0.1},
     },
@@ -34,12 +40,15 @@ SPECTRAL: dict[str, dict[str, Any]] = {
 """Goes before a preset where the object's regularisation is spectral."""
 
 
-def fill_from_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
-    """The job's own values over those of the preset."""
-    merged, object_ = dict(values), values.get("object")
-    spectral = isinstance(object_, dict) and object_.get("regularisation") == "spectral"
-    for section, defaults in PRESETS.get(preset, {}).items():
+def fill_from_preset(values: dict[str, Any], preset: str, regularisation: str | None = None) -> dict[str, Any]:
+    """The job's own values over those of the preset, which may be told another ``regularisation``."""
+    merged, presets, object_ = dict(values), PRESETS.get(preset, {}), values.get("object", {})
+    instead = {} if regularisation is None else {"regularisation": regularisation}
+    rules = {**presets.get("object", {}), **instead, **(object_ if isinstance(object_, dict) else {})}
+    spectral = rules.get("regularisation") == "spectral"
+    for section, defaults in presets.items():
         own = merged.get(section, {})
         if isinstance(own, dict):
-            merged[section] = {**defaults, **(SPECTRAL.get(section, {}) if spectral else {}), **own}
+            first = {**defaults, **(instead if section == "object" else {})}
+            merged[section] = {**first, **(SPECTRAL.get(section, {}) if spectral else {}), **own}
     return merged

@@ -82,7 +82,8 @@ def _rotation(ax: Axes, made: Calibration) -> None:
     ax.axvline(shown, color=draw.GREEN, linewidth=1.2, linestyle="--")
     whole = "rotation (degrees)" if math.isclose(shown, found, abs_tol=1e-6) else "rotation modulo 180 (degrees)"
     draw.plain(ax, whole, "likelihood (nats)")
-    ax.legend(frameon=False, fontsize=draw.SMALL, labelcolor=draw.INK, loc="best")
+    ax.margins(y=0.32)  # the peak may be anywhere, and the words are above it
+    ax.legend(frameon=False, fontsize=draw.SMALL, labelcolor=draw.INK, loc="upper right")
     draw.panel_title(ax, "Rotation", f"found {found:.2f}°")
 
 

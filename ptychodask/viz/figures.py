@@ -35,6 +35,7 @@ class ReportData:
     remarks: Mapping[str, str] = field(default_factory=dict)  # why something was left out, by its name
     information: xr.DataArray | None = None  # (frequency,) share of the quantum limit, of the spectral prior
     geometry: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what was found of it, see Result.geometry
+    finish: int | None = None  # first iteration that fits the held-out electrons too
 
 
 @dataclass(frozen=True)

@@ -186,31 +186,39 @@ def phase_wheel(ax: Axes) -> None:
     ax.text(-1.15, 0, "π", ha="right", va="center", fontsize=SMALL - 1, color=INK)
 
 
-def history_panel(ax: Axes, history: dict[str, Floats], best: int) -> None:
-    """Loss and, on its own axis, validation against iteration, with the best iteration marked."""
+def history_panel(ax: Axes, history: dict[str, Floats], best: int, finish: int | None = None) -> None:
+    """Loss and, on its own axis, validation against iteration; the chosen iteration, and from where on all fit."""
     iteration = np.asarray(history["iteration"], dtype=float)
     if iteration.size == 0:
         raise InputError("no iteration was recorded")
     marker = "o" if iteration.size <= 60 else ""
     loss = np.asarray(history["loss"], dtype=float)
     ax.plot(iteration, loss, color=BLUE, linewidth=1.6, marker=marker, markersize=3.5)
-    plain(ax, "iteration", "loss", BLUE)
+    plain(ax, "iteration", "loss (nats/pattern)", BLUE)
     ax.axvline(best, color=GREEN, linewidth=1.3, linestyle="--", zorder=1)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.margins(x=0.02)
+    if finish is not None and finish > iteration[0]:
+        # the loss of more electrons is higher: no worse fit, and no part of the curve before
+        ax.axvspan(finish - 0.5, float(iteration[-1]) + 0.5, color=RULE, alpha=0.55, linewidth=0, zorder=0)
+        words = "finish:\nall electrons"
+        ax.text(
+            float(iteration[-1]) + 0.3, 0.96, words, transform=ax.get_xaxis_transform(), ha="right", va="top",
+            fontsize=SMALL - 1, color=QUIET, path_effects=HALO,
+        )  # fmt: skip
     validation = np.asarray(history.get("validation", np.full(iteration.shape, np.nan)), dtype=float)
     known = np.isfinite(validation)
     if known.any():
         # its own axis: the held-out data differ, so only the two shapes compare
         twin = ax.twinx()
         twin.plot(iteration[known], validation[known], color=ORANGE, linewidth=1.6, marker=marker, markersize=3.5)
-        twin.set_ylabel("validation", fontsize=TEXT, color=ORANGE)
+        twin.set_ylabel("held out", fontsize=TEXT, color=ORANGE)
         twin.tick_params(labelsize=SMALL, color=QUIET, labelcolor=INK, length=3)
         for side in ("top", "left", "bottom"):
             twin.spines[side].set_visible(False)
         twin.spines["right"].set_color(QUIET)
     ax.annotate(
-        f"best {best}",
+        f"chosen: {best}",
         (best, 1.0),
         xycoords=("data", "axes fraction"),
         xytext=(0, 2),

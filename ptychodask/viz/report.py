@@ -75,7 +75,12 @@ class _Page:
         self._probe()
         history = {name: np.asarray(values) for name, values in data.history.items()}
         wide = 4.75 if data.information is None else 2.0
-        self._panel("", (1.0, 0.75, wide, 1.6), lambda ax: panels.history_panel(ax, history, data.best_iteration))
+        self._panel(
+            "", (1.0, 0.75, wide, 1.6), lambda ax: panels.history_panel(ax, history, data.best_iteration, data.finish)
+        )
+        if data.finish is not None:
+            told = f"shown: the state of iteration {data.best_iteration}, after the finish"
+            self._text(1.0, 0.18, told, draw.SMALL)
         if (known := data.information) is not None:
             where = (4.15, 0.75, 2.0, 1.6)
             self._panel("What your electrons carry", where, lambda ax: panels.information_panel(ax, known))
@@ -151,7 +156,7 @@ class _Page:
         grey = _grey(xr.concat([detail, known], "two"))
         d = f"{comparison.resolution:g} Å"
         for title, image, left, note in (
-            ("Reconstruction", detail, 7.05, f"low-pass {d}, × {comparison.scale:.2f}"),
+            ("Reconstruction", detail, 7.05, f"low-pass {d}, times {comparison.scale:.2f} to fit the truth"),
             ("Truth", known, 11.5, f"low-pass {d}, same grey scale"),
         ):
             self._panel(title, (left, 4.45, 4.3, 4.3), partial(draw.phase_panel, image=image, limits=grey), note)

@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 import scans
+from tiny_scan import BLUR
 
 import ptychodask
 from ptychodask import InputError
@@ -78,7 +79,7 @@ def test_written_geometry_is_used(exchanged, found, tmp_path):
     assert again.values["rotation_degrees"].said == pytest.approx(25) and again.values["transpose"].said is True
     assert opened.attrs["calibration"]["before"] == {"aberrations": {"C10": -500.0}}
 
-    result = ptychodask.reconstruct(opened, {"solver": {"iterations": 2, "finish": 0}}, progress=False)
+    result = ptychodask.reconstruct(opened, {**BLUR, "solver": {"iterations": 2, "finish": 0}}, progress=False)
     placed = np.asarray(result.positions.values).reshape(-1, 2)
     np.testing.assert_allclose(placed - placed[0], positions - positions[0], atol=1e-3)
 
@@ -86,7 +87,7 @@ def test_written_geometry_is_used(exchanged, found, tmp_path):
 def test_reconstruction_fits_better_with_it(exchanged, found, tmp_path):
     data = tmp_path / "scan.zarr"
     shutil.copytree(exchanged, data)
-    job = {"solver": {"iterations": 6, "finish": 0}}
+    job = {**BLUR, "solver": {"iterations": 6, "finish": 0}}
     wrong = ptychodask.reconstruct(data, job, progress=False).history[-1].loss
     ptychodask.calibrate(data, write=True, progress=False)
     right = ptychodask.reconstruct(data, job, progress=False).history[-1].loss

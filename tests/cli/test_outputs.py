@@ -10,13 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_scan import bits, write_scan
+from tiny_scan import BLUR, bits, write_scan
 
 import ptychodask
 from ptychodask.cli import main
 
-SHORT = {"solver": {"iterations": 2, "finish": 0}}
-SET = ["--set", "solver.iterations=2", "--set", "solver.finish=0"]
+SHORT = {**BLUR, "solver": {"iterations": 2, "finish": 0}}
+SET = ["--set", "solver.iterations=2", "--set", "solver.finish=0", "--set", "object.regularisation=blur"]
 SIMULATE = ["--material", "zif-8", "--scan", "2", "2", "--thickness", "17", "--defocus", "150", "--detector", "48",
             "--angular-step", "0.8"]  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tiny_scan import Recorder, bits, write_scan
+from tiny_scan import BLUR, Recorder, bits, write_scan
 
 import ptychodask
 from ptychodask.io.checkpoint import RunFolder
@@ -14,6 +14,7 @@ from ptychodask.solver.lsqml import LsqMl
 
 EVERY = 2
 JOB = {
+    **BLUR,
     "solver": {"iterations": 22, "finish": 5, "patience": 1000},
     "engine": {"checkpoint_every": EVERY},
 }

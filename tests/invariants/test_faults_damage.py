@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_scan import Recorder, bits, write_scan
+from tiny_scan import BLUR, Recorder, bits, write_scan
 
 import ptychodask
 from ptychodask import InputError
@@ -20,6 +20,7 @@ from ptychodask.jobs.tasks import Surveyed
 from ptychodask.model.blocks import Block, make_blocks
 
 JOB = {
+    **BLUR,
     "data": {"on_damage": "mask"},
     "probe": {"modes": 2, "update_start": 2},
     "solver": {"iterations": 8, "finish": 2, "background": True},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny_scan
 from distributed import Client, LocalCluster
-from tiny_scan import MICROSCOPE, PIXEL, Recorder, bits, write_scan
+from tiny_scan import BLUR, MICROSCOPE, PIXEL, Recorder, bits, write_scan
 
 import ptychodask
 from ptychodask._array import cupy_available
@@ -21,7 +21,7 @@ pytestmark = [
 ]
 
 JOB = {
-    "object": {"slices": 2, "thickness_angstrom": 20.0},
+    "object": {**BLUR["object"], "slices": 2, "thickness_angstrom": 20.0},
     "probe": {"modes": 2, "update_start": 2},
     "solver": {"iterations": 10, "finish": 2, "patience": 20},
     "engine": {"backend": "cupy", "checkpoint_every": 3},

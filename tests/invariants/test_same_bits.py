@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 from distributed import Client, Future, LocalCluster
-from tiny_scan import Recorder, bits, write_scan
+from tiny_scan import BLUR, Recorder, bits, write_scan
 
 import ptychodask
 from ptychodask.distributed import rounds, stream
@@ -22,6 +22,7 @@ from ptychodask.distributed.together import Together
 from ptychodask.io.checkpoint import RunFolder
 
 JOB = {
+    **BLUR,
     "probe": {"modes": 2, "update_start": 2},
     "solver": {"iterations": 14, "finish": 3, "patience": 6, "background": True},
     "engine": {"checkpoint_every": 4},
@@ -259,7 +260,7 @@ def test_control_c_reaches_the_workers_too_and_leaves_a_checkpoint(scan, referen
 
 def test_the_scheduler_does_not_grow_with_the_iterations(scan, monkeypatch):
     monkeypatch.setattr("ptychodask.jobs.run.stop_reason", lambda records, patience: None)
-    config = {"solver": {"iterations": 48, "validation_fraction": None}, "engine": {"checkpoint_every": 4}}
+    config = {**BLUR, "solver": {"iterations": 48, "validation_fraction": None}, "engine": {"checkpoint_every": 4}}
     tasks = []
     with Client(processes=False, dashboard_address="127.0.0.1:0", n_workers=1, threads_per_worker=2) as client:
 
@@ -341,7 +342,7 @@ def test_patterns_are_never_held_dense(tmp_path, monkeypatch):
         return got
 
     monkeypatch.setattr(rounds, "block_data", watched)
-    result = ptychodask.reconstruct(path, {"solver": {"iterations": 8, "finish": 2}})
+    result = ptychodask.reconstruct(path, {**BLUR, "solver": {"iterations": 8, "finish": 2}})
     dense = 144 * 32 * 32 * 4
     assert 0 < max(held) < 0.2 * dense
     assert max(largest) <= 16 * 32 * 32 * 2  # one block of counts at a time

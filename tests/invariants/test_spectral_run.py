@@ -8,7 +8,7 @@ from distributed import Client, LocalCluster
 from tiny_scan import Recorder, bits, write_scan
 
 import ptychodask
-from ptychodask import InputError, JobConfig
+from ptychodask import InputError
 from ptychodask.io.checkpoint import RunFolder
 
 JOB = {
@@ -54,16 +54,20 @@ def test_lattice_and_residual_are_kept_apart(whole):
     np.testing.assert_array_equal(whole.object[0], whole.object[1])
 
 
-def test_a_run_with_a_blur_has_neither(scan):
-    plain = ptychodask.reconstruct(scan, {"solver": {"iterations": 3}})
+@pytest.fixture(scope="module")
+def plain(scan):
+    return ptychodask.reconstruct(scan, {"object": {"regularisation": "blur"}, "solver": {"iterations": 2}})
+
+
+def test_a_run_with_a_blur_has_neither(plain):
     assert plain.lattice is None and plain.residual is None and plain.information is None
 
 
-def test_a_map_of_defects_is_made_of_a_result(whole, scan):
+def test_a_map_of_defects_is_made_of_a_result(whole, plain):
     found = ptychodask.defects(whole)
     assert found.z.sizes["kind"] == 2 and np.isfinite(found.z).all() and found.z.std() < 3
     with pytest.raises(InputError, match="has no residual beside its lattice"):
-        ptychodask.defects(ptychodask.reconstruct(scan, {"solver": {"iterations": 2}}))
+        ptychodask.defects(plain)
 
 
 def test_tiles_give_the_answer_of_the_whole(whole, tiled):
@@ -103,32 +107,19 @@ def test_the_same_bits_however_often_it_is_stopped(scan, whole, tmp_path):
     np.testing.assert_array_equal(resumed.information.values, whole.information.values)
 
 
-WRONG = [
-    ({"object": {"kind": "complex", "positivity": False}}, "is for pure phase objects"),
-    ({"object": {"blur_angstrom": 0.4}}, "takes the place of the blur"),
-    ({"object": {"coupling": "gaussian"}}, "needs slices that are tied"),
-    ({"object": {"coupling": "none", "slices": 2}}, "needs slices that are tied"),
-    ({"object": {"residual": 0}}, "erases what is not repeated"),
-    ({"solver": {"step_rule": "tangent"}}, "has a step of its own"),
-    ({"solver": {"rounds_per_iteration": 2}}, "sees the whole scan"),
-    ({"solver": {"iterations": 1}}, "has two stages"),
-]
-
-
-@pytest.mark.parametrize(("job", "told"), WRONG, ids=[told for _, told in WRONG])
-def test_what_does_not_go_with_it_is_said_at_once(job, told):
-    with pytest.raises(InputError, match=told):
-        JobConfig.parse({**job, "object": {"regularisation": "spectral", **job.get("object", {})}})
-
-
-def test_one_word_turns_it_off_and_on():
-    on = JobConfig.parse({"object": {"regularisation": "spectral"}})
-    assert (on.object.blur_angstrom, on.object.positivity, on.solver.iterations) == (0.0, True, 13)
-    off = JobConfig.parse({"object": {"regularisation": "blur"}})
-    assert off == JobConfig.parse({}) and off.object.blur_angstrom > 0
-
-
-def test_counts_that_are_no_electrons_are_refused(tmp_path):
+def test_counts_that_are_no_electrons_are_refused_by_the_prior_and_blurred_by_the_preset(tmp_path):
     path = write_scan(tmp_path / "floats.zarr", noise=False)
     with pytest.raises(InputError, match="spectral needs whole electrons"):
         ptychodask.reconstruct(path, JOB)
+    asked = {"object": {"slices": 1}, "solver": {"iterations": 2}}
+    result = ptychodask.reconstruct(path, asked)
+    assert result.config.object.regularisation == "blur" and result.config.object.blur_angstrom > 0
+    assert "the spectral prior needs whole electrons" in result.attributes["remarks"] and result.lattice is None
+    assert ptychodask.plan(path, asked).footprint.config == result.config
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (2, 2)], ids=str)
+def test_the_preset_makes_an_image_of_the_smallest_scans(tmp_path, shape):
+    path = write_scan(tmp_path / "small.zarr", shape, chunks=(2, 2))
+    result = ptychodask.reconstruct(path, {"object": {"slices": 1}})
+    assert np.isfinite(result.phase).all() and float(result.phase.max()) > 0

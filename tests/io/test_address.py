@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from tiny_scan import bits, write_scan
+from tiny_scan import BLUR, bits, write_scan
 
 import ptychodask
 from ptychodask import InputError
@@ -22,7 +22,7 @@ from ptychodask.jobs.experiment import Experiment
 from ptychodask.model.blocks import Block
 from ptychodask.model.config import JobConfig
 
-JOB = JobConfig.parse({"object": {"slices": 1}, "solver": {"iterations": 2, "finish": 0}})
+JOB = JobConfig.parse({"object": {**BLUR["object"], "slices": 1}, "solver": {"iterations": 2, "finish": 0}})
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_scan import Recorder, write_scan
+from tiny_scan import BLUR, Recorder, write_scan
 
 import ptychodask
 from ptychodask import InputError
@@ -266,7 +266,7 @@ def test_a_run_folder_says_all_or_nothing(tmp_path, name):
     """A key that is gone is named: a default in its place would give other bits, or tell of another run."""
     scan, target = write_scan(tmp_path / "s.zarr"), tmp_path / "r.zarr"
     with pytest.raises(KeyboardInterrupt):
-        ptychodask.reconstruct(scan, {"solver": {"iterations": 6}}, output=target, progress=Recorder(3))
+        ptychodask.reconstruct(scan, {**BLUR, "solver": {"iterations": 6}}, output=target, progress=Recorder(3))
     file = RunFolder.of(target).path / name
     said = json.loads(file.read_text())
     for key in said:

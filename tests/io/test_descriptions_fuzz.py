@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_scan import Recorder, write_scan
+from tiny_scan import BLUR, Recorder, write_scan
 
 import ptychodask
 from ptychodask import InputError, StoppedError
@@ -22,7 +22,11 @@ from ptychodask.io.checkpoint import RunFolder, load_state
 from ptychodask.io.dataset import read_mask, read_positions, read_truth
 from ptychodask.jobs import launch
 
-JOB = {"object": {"slices": 1}, "solver": {"iterations": 4, "finish": 1}, "engine": {"checkpoint_every": 1}}
+JOB = {
+    "object": {**BLUR["object"], "slices": 1},
+    "solver": {"iterations": 4, "finish": 1},
+    "engine": {"checkpoint_every": 1},
+}
 EXAMPLES = 20
 
 NUMBERS = (None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, -(10**25), 0.5, 1e300, -1e-300, math.nan, math.inf)

@@ -183,7 +183,7 @@ def test_other_folders_and_schemas_are_refused(tmp_path):
     with pytest.raises(InputError):
         open_result(tmp_path / "text")
     zarr.create_group(str(tmp_path / "other.zarr")).attrs.update({"schema": "ptychodask-dataset/1"})
-    with pytest.raises(InputError, match="has schema 'ptychodask-dataset/1', expected 'ptychodask-result/1'"):
+    with pytest.raises(InputError, match="expected 'ptychodask-result/1': it is a dataset, 'ptychodask reconstruct"):
         open_result(tmp_path / "other.zarr")
     zarr.create_group(str(tmp_path / "none.zarr"))
     with pytest.raises(InputError, match="has schema None"):

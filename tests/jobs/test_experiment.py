@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from tiny_scan import MICROSCOPE, N, bits, write_scan
+from tiny_scan import BLUR, MICROSCOPE, N, bits, write_scan
 
 import ptychodask
 from ptychodask import InputError, JobConfig
@@ -19,6 +19,7 @@ from ptychodask.jobs.build import build_algorithm, initial_state
 from ptychodask.jobs.checks import check, doubts
 from ptychodask.jobs.experiment import Experiment
 from ptychodask.jobs.recipe import Decisions, Recipe, choose_kernels
+from ptychodask.jobs.settled import experiment_of
 from ptychodask.kernels.gpu import Gpu
 from ptychodask.physics.constraints import AmplitudeBound, CoupledSlices, LateralBlur, PositivePhase
 
@@ -29,7 +30,7 @@ def info(tmp_path_factory):
 
 
 def job(**sections) -> JobConfig:
-    return JobConfig.parse(sections)
+    return JobConfig.parse({**sections, "object": {**BLUR["object"], **sections.get("object", {})}})
 
 
 def recipe(info, config=None, mean=200.0, **changes) -> Recipe:
@@ -320,7 +321,36 @@ def test_windows_of_the_spectral_prior_are_no_larger_than_the_scan(tmp_path):
     sides = {}
     for shape in ((6, 14), (20, 20), (60, 60)):
         path = write_scan(tmp_path / f"{shape[0]}.zarr", shape, step=0.8, electrons=20.0)
-        its = Experiment(dataset_info(path), job(object={"regularisation": "spectral"}))
+        its = Experiment(dataset_info(path), job(object={"regularisation": "spectral", "spectral_window": 1.5}))
         sides[shape] = its.spectral.side
     # 0.8 A are 2 pixels; half a box at least, one and a half at most; a multiple of 4
     assert sides == {(6, 14): N // 2, (20, 20): 36, (60, 60): 3 * N // 2}
+
+
+def test_a_preset_that_cannot_have_the_prior_takes_the_blur_and_says_why(wide, tmp_path):
+    counted = experiment_of(wide, JobConfig())
+    assert counted.spectral is not None and check(counted) == check(Experiment(wide, JobConfig()))
+    floats = dataset_info(write_scan(tmp_path / "floats.zarr", noise=False))
+    blurred = experiment_of(floats, JobConfig.parse({"solver": {"seed": 3}}))
+    assert blurred.spectral is None and blurred.config == job(solver={"seed": 3})
+    assert "a blur holds noise back: the spectral prior needs whole electrons" in check(blurred)
+    # who resumes a run has the configuration that was settled
+    again = JobConfig.model_validate_json(blurred.config.model_dump_json())
+    assert check(experiment_of(floats, again)) == check(blurred)
+    said = JobConfig.parse({"object": {"regularisation": "spectral"}})
+    assert experiment_of(floats, said).config == said  # refused when it is asked for
+    free = experiment_of(wide, JobConfig.parse({"object": {"kind": "complex", "positivity": False}}))
+    assert any("the spectral prior is for pure phase objects" in remark for remark in check(free))
+    assert not any("blur" in remark for remark in check(Experiment(wide, job())))
+
+
+def test_tiles_that_have_no_room_for_the_prior_have_the_blur(wide):
+    def within(pixels):
+        return JobConfig.parse({"object": {"slices": 1}, "engine": {"object_gib": 4 * pixels**2 * 48 / 2**30}})
+
+    tight, roomy = experiment_of(wide, within(90)), experiment_of(wide, within(140))
+    assert tight.spectral is None and tight.tile_side is not None
+    assert "a blur holds noise back: a tile with the rim" in " ".join(check(tight))
+    assert roomy.spectral is not None and roomy.tile_side is None
+    with pytest.raises(InputError, match="holds no tile"):
+        experiment_of(wide, within(40))

@@ -9,7 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
-from tiny_scan import Recorder, bits, write_scan
+from tiny_scan import BLUR, Recorder, bits, write_scan
 
 import ptychodask
 from ptychodask import PtychodaskWarning, events
@@ -18,7 +18,7 @@ from ptychodask.io.checkpoint import RunFolder
 from ptychodask.jobs import tasks
 from ptychodask.jobs.observers import METHODS, Reporter, observer_of
 
-SHORT = {"solver": {"iterations": 4, "finish": 0, "patience": 9}, "engine": {"checkpoint_every": 2}}
+SHORT = {**BLUR, "solver": {"iterations": 4, "finish": 0, "patience": 9}, "engine": {"checkpoint_every": 2}}
 
 
 @pytest.fixture(scope="module")

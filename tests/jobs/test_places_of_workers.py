@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from distributed import Client, LocalCluster
 from fault_tools import Cluster
-from tiny_scan import Recorder, write_scan
+from tiny_scan import BLUR, Recorder, write_scan
 
 import ptychodask
 from ptychodask import InputError
@@ -24,7 +24,7 @@ from ptychodask.io.dataset import dataset_info
 from ptychodask.jobs import places
 
 ADDRESS = "tcp://10.0.0.7:4321"
-SHORT = {"solver": {"iterations": 2, "finish": 0}}
+SHORT = {**BLUR, "solver": {"iterations": 2, "finish": 0}}
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from distributed import Client
-from tiny_scan import OPTICS, PEAKS, Recorder, expected_counts, write_scan
+from tiny_scan import BLUR, OPTICS, PEAKS, Recorder, expected_counts, write_scan
 
 import ptychodask
 from ptychodask import InputError, JobConfig
@@ -29,7 +29,7 @@ from ptychodask.jobs.plan import _problems, make_plan, plan_of, refuse, size
 from ptychodask.kernels.gpu.workspace import bytes_per_pattern
 
 HERE = Site(1, 2, None, True, True)
-JOB = {"solver": {"iterations": 5, "finish": 0, "patience": 100}}
+JOB = {**BLUR, "solver": {"iterations": 5, "finish": 0, "patience": 100}}
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def fresh(monkeypatch):
 
 
 def planned(path, job, site=HERE, calibrate=False):
-    return make_plan(Experiment(dataset_info(path), JobConfig.parse(job)), site, calibrate=calibrate)
+    return make_plan(Experiment(dataset_info(path), JobConfig.parse({**BLUR, **job})), site, calibrate=calibrate)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_bytes_read_of_a_part_that_does_not_fit(bright, blocks):
     """Dense blocks have one size, so it is exact: what does not fit, and the two that are read ahead."""
     block = 16 * 32 * 32 * 2
     solver = {**JOB["solver"], "validation_fraction": None}
-    job = {"solver": solver, "engine": {"cache_gib": blocks * block / 2**30, "threads": 1}}
+    job = {**BLUR, "solver": solver, "engine": {"cache_gib": blocks * block / 2**30, "threads": 1}}
     plan = planned(bright, job)
     assert plan.sample.container == "uint16" and plan.sample.pattern_bytes == block / 16
     result = ptychodask.reconstruct(bright, job)
@@ -102,7 +102,7 @@ def test_bytes_read_of_a_part_that_does_not_fit(bright, blocks):
 
 def test_the_container_is_told_once_at_the_start(scan):
     seen = Recorder()
-    result = ptychodask.reconstruct(scan, {"solver": {"iterations": 2, "finish": 0}}, progress=seen)
+    result = ptychodask.reconstruct(scan, {**BLUR, "solver": {"iterations": 2, "finish": 0}}, progress=seen)
     (start,) = seen.named("start")
     assert start["container"] == result.attributes["container"] == "events"
     assert start["pattern_bytes"] == result.attributes["bytes_per_pattern"]
@@ -141,7 +141,7 @@ def steady(monkeypatch):
 
 
 def test_what_cannot_fit_is_refused_with_a_remedy(bright, steady):
-    job = {"solver": {"validation_fraction": None}}
+    job = {**BLUR, "solver": {"validation_fraction": None}}
     roomy = planned(bright, job)
     refuse(roomy)
     need = roomy.memory_per_worker

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from distributed import Client
 from test_plan import HERE, JOB, MEASURE, planned
-from tiny_scan import OPTICS, PEAKS, expected_counts, write_scan
+from tiny_scan import BLUR, OPTICS, PEAKS, expected_counts, write_scan
 
 import ptychodask
 from ptychodask import InputError, JobConfig
@@ -26,7 +26,7 @@ from ptychodask.jobs.recipe import Recipe
 from ptychodask.jobs.tasks import build_tiled
 
 SOLVER = {**JOB["solver"], "iterations": 3}
-TILES = {"solver": SOLVER, "engine": {"tile_pixels": 30, "threads": 2}}
+TILES = {**BLUR, "solver": SOLVER, "engine": {"tile_pixels": 30, "threads": 2}}
 TANGENT = {"solver": {**SOLVER, "step_rule": "tangent"}, "object": {"slices": 2, "thickness_angstrom": 30}}
 ROUNDS = {"solver": {**SOLVER, "rounds_per_iteration": 3}}
 CASES = {

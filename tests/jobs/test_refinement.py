@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_scan import OPTICS, Recorder, bits, expected_counts, write_scan
+from tiny_scan import BLUR, OPTICS, Recorder, bits, expected_counts, write_scan
 
 import ptychodask
 from ptychodask import InputError
@@ -30,7 +30,7 @@ from ptychodask.model.optics import Microscope
 from ptychodask.model.refining import Refine, Refining
 from ptychodask.physics.probe import aberration_phase
 
-JOB = {"geometry": {"refine": "auto"}, "solver": {"iterations": 5}, "engine": {"checkpoint_every": 6}}
+JOB = {**BLUR, "geometry": {"refine": "auto"}, "solver": {"iterations": 5}, "engine": {"checkpoint_every": 6}}
 SCAN, MANY = (10, 10), [(y, x, 0.7) for y, x in ((1, 2), (3, 6), (5, 1), (6, 7), (8, 4), (2, 8.5), (8.5, 8), (5, 4.5))]
 
 
@@ -162,10 +162,10 @@ def test_names_and_their_order():
 
 
 def test_the_stage_has_little_blur_and_one_kind_of_slices():
-    job = recipe_of_stage(
-        JobConfig.parse({"object": {"regularisation": "spectral"}, "probe": {"update_start": 2}}), 100
-    )
-    assert job.object.regularisation == "blur" and job.object.blur_angstrom == 0.0
+    job = recipe_of_stage(JobConfig.parse({"probe": {"update_start": 2}}), 100)
+    assert job.object.regularisation == "blur" and job.solver.acceleration
+    assert job == recipe_of_stage(JobConfig.parse({"object": {"regularisation": "blur"}}), 100)
+    assert recipe_of_stage(JobConfig.parse({"object": {"blur_angstrom": 0.1}}), 100).object.blur_angstrom == 0.1
     assert recipe_of_stage(JobConfig(), 100).object.blur_angstrom == 0.3
     assert recipe_of_stage(JobConfig(), 1600).object.blur_angstrom == 0.15
     assert recipe_of_stage(JobConfig(), 1).object.blur_angstrom == 0.45  # the job's

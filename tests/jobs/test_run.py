@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
-from tiny_scan import PEAKS, Recorder, bits, expected_counts, write_scan
+from tiny_scan import BLUR, PEAKS, Recorder, bits, expected_counts, write_scan
 
 import ptychodask
 from ptychodask import DivergenceError, InputError, JobConfig, StoppedError
@@ -27,10 +27,10 @@ def scan(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(scan):
-    return ptychodask.reconstruct(scan)
+    return ptychodask.reconstruct(scan, BLUR)
 
 
-SHORT = {"solver": {"iterations": 6, "finish": 1}}
+SHORT = {**BLUR, "solver": {"iterations": 6, "finish": 1}}
 
 
 def test_default_mode_gives_object_probe_and_history(result, scan):
@@ -110,7 +110,7 @@ def result_of(entries):
 
 
 def test_validation_stops_the_run_and_picks_the_iteration(scan, tmp_path):
-    config = {"solver": {"iterations": 60, "patience": 4, "finish": 0}}
+    config = {**BLUR, "solver": {"iterations": 60, "patience": 4, "finish": 0}}
     seen = Recorder()
     stopped = ptychodask.reconstruct(scan, config, progress=seen)
     entries = seen.named("iteration")
@@ -119,13 +119,13 @@ def test_validation_stops_the_run_and_picks_the_iteration(scan, tmp_path):
     assert 0 < best == stopped.iteration == len(entries) - 1 - 4
     assert "no significant gain" in stopped.attributes["stopped_because"]
     # the state is really that of the chosen iteration: stop a run there
-    only = ptychodask.reconstruct(scan, {"solver": {**config["solver"], "iterations": best, "patience": 50}})
+    only = ptychodask.reconstruct(scan, {**BLUR, "solver": {**config["solver"], "iterations": best, "patience": 50}})
     assert only.iteration == best and bits(only) == bits(stopped)
 
 
 def test_the_finish_fits_the_held_out_electrons_too(scan):
     seen = Recorder()
-    config = {"solver": {"iterations": 10, "finish": 4, "patience": 20}}
+    config = {**BLUR, "solver": {"iterations": 10, "finish": 4, "patience": 20}}
     finished = ptychodask.reconstruct(scan, config, progress=seen)
     last = [e for e in seen.named("iteration") if e["stage"] == "finish"]
     assert [e["iteration"] - finished.iteration for e in last] == [1, 2, 3, 4]
@@ -133,14 +133,14 @@ def test_the_finish_fits_the_held_out_electrons_too(scan):
     assert finished.attributes["finish"] == 4 and finished.history["stage"].tolist()[-4:] == ["finish"] * 4
     electrons = {e["stage"]: e["power"] for e in seen.named("iteration")}
     assert electrons["finish"] == pytest.approx(1, abs=0.02)
-    without = ptychodask.reconstruct(scan, {"solver": {"iterations": 6, "finish": 0, "patience": 20}})
+    without = ptychodask.reconstruct(scan, {**BLUR, "solver": {"iterations": 6, "finish": 0, "patience": 20}})
     assert bits(without) != bits(finished)
 
 
 def test_float_counts_are_reconstructed_without_validation(tmp_path):
     path = write_scan(tmp_path / "s.zarr", electrons=500.0, noise=False)
     seen = Recorder()
-    found = ptychodask.reconstruct(path, {"solver": {"iterations": 8}}, progress=seen)
+    found = ptychodask.reconstruct(path, {**BLUR, "solver": {"iterations": 8}}, progress=seen)
     (warning,) = seen.warned()
     assert "not whole electrons" in warning and warning in found.warnings
     assert np.isnan(found.history["validation"]).all() and found.iteration == 8
@@ -196,7 +196,7 @@ def nan_at(monkeypatch, at, times):
 def test_a_run_that_diverges_goes_on_with_half_the_steps(scan, monkeypatch, at, validation):
     dampings = nan_at(monkeypatch, at, 2)
     seen = Recorder()
-    config = {"solver": {"iterations": 12, "validation_fraction": validation}}
+    config = {**BLUR, "solver": {"iterations": 12, "validation_fraction": validation}}
     found = ptychodask.reconstruct(scan, config, progress=seen)
     assert dampings == [1.0, 0.5] and found.attributes["restarts"] == 2
     restarts = seen.named("restart")
@@ -264,13 +264,13 @@ def test_after_a_restart_no_state_is_chosen_that_was_given_up(scan, monkeypatch,
 
     monkeypatch.setattr(LsqMl, "metrics", scripted)
     monkeypatch.setattr("ptychodask.distributed.iterate.IN_FLIGHT", 1)  # so metrics come in the order of the script
-    found = ptychodask.reconstruct(scan, {"solver": {"iterations": 10, "finish": 1, "patience": 3}})
+    found = ptychodask.reconstruct(scan, {**BLUR, "solver": {"iterations": 10, "finish": 1, "patience": 3}})
     assert found.attributes["restarts"] == 1 and found.iteration >= 2
 
 
 @pytest.mark.slow
 def test_a_restarted_run_resumes_to_the_same_bits(scan, monkeypatch, tmp_path):
-    config = {"solver": {"iterations": 12, "patience": 9}, "engine": {"checkpoint_every": 3}}
+    config = {**BLUR, "solver": {"iterations": 12, "patience": 9}, "engine": {"checkpoint_every": 3}}
 
     def once(advance=LsqMl.advance):
         def wrong(self, state, move, line):
@@ -328,7 +328,7 @@ def test_an_existing_output_is_refused_before_computing(scan, tmp_path, monkeypa
             ptychodask.reconstruct(scan, SHORT, output=target)
         with pytest.raises(InputError, match="does not exist: create it"):
             ptychodask.reconstruct(scan, SHORT, output=tmp_path / "none" / "r.zarr")
-    again = ptychodask.reconstruct(scan, {"solver": {"iterations": 2}}, output=target, overwrite=True)
+    again = ptychodask.reconstruct(scan, {**BLUR, "solver": {"iterations": 2}}, output=target, overwrite=True)
     assert bits(again) != before and not RunFolder.of(target).path.exists()
 
 
@@ -436,7 +436,7 @@ def test_a_run_killed_while_it_cleans_up_is_finished(scan, tmp_path, monkeypatch
 
 def test_a_run_that_was_to_replace_another_result_is_not_finished(scan, tmp_path):
     target = tmp_path / "r.zarr"
-    other = ptychodask.reconstruct(scan, {"solver": {"iterations": 2}}, output=target)
+    other = ptychodask.reconstruct(scan, {**BLUR, "solver": {"iterations": 2}}, output=target)
     before = bits(other)
     with pytest.raises(KeyboardInterrupt):
         ptychodask.reconstruct(scan, SHORT, output=target, overwrite=True, progress=Recorder(3))

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
-from tiny_scan import OPTICS, Recorder, bits, write_scan
+from tiny_scan import BLUR, OPTICS, Recorder, bits, write_scan
 
 import ptychodask
 from ptychodask import InputError
 from ptychodask.io.checkpoint import RunFolder
 from ptychodask.jobs.figures import report_data
 
-JOB = {"solver": {"iterations": 3, "finish": 1}, "engine": {"block": [3, 3]}}
+JOB = {**BLUR, "solver": {"iterations": 3, "finish": 1}, "engine": {"block": [3, 3]}}
 
 
 @pytest.fixture(scope="module")

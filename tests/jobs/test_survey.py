@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import zarr
-from tiny_scan import Recorder, bits, expected_counts, write_scan
+from tiny_scan import BLUR, Recorder, bits, expected_counts, write_scan
 
 import ptychodask
 from ptychodask import InputError, JobConfig
@@ -16,7 +16,7 @@ from ptychodask.jobs.recipe import Decisions
 from ptychodask.model.blocks import Block, boxes_of
 
 SCAN = (8, 12)
-JOB = {"solver": {"iterations": 5, "finish": 1}, "engine": {"checkpoint_every": 2}}
+JOB = {**BLUR, "solver": {"iterations": 5, "finish": 1}, "engine": {"checkpoint_every": 2}}
 ODD = [(1, 2), (1, 3), (6, 11)]
 
 

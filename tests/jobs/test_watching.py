@@ -18,6 +18,7 @@ import tiny_scan
 
 import ptychodask
 from ptychodask._errors import InputError
+from ptychodask.distributed.cluster import connect
 from ptychodask.events import Arrived, Checkpointed, Iterated, Refined, Started, Warned
 from ptychodask.io.content import content_digest
 from ptychodask.io.dataset import dataset_info
@@ -63,13 +64,21 @@ class Writer:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
+def client():
+    with connect() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, client) -> Path:
     """The file as it will be, the dataset that an import makes of it, and its reconstruction."""
     folder = tmp_path_factory.mktemp("whole")
     expected, _ = tiny_scan.expected_counts((HEIGHT, WIDTH), 1.0, 100.0, tiny_scan.PEAKS)
     np.save(folder / "scan.npy", np.random.default_rng(0).poisson(expected).astype(np.uint8))
-    ptychodask.import_data(folder / "scan.npy", folder / "scan.zarr", **OPTIONS)
-    ptychodask.reconstruct(folder / "scan.zarr", JOB, output=folder / "result.zarr", progress=lambda event: None)
+    ptychodask.import_data(folder / "scan.npy", folder / "scan.zarr", client=client, **OPTIONS)
+    ptychodask.reconstruct(
+        folder / "scan.zarr", JOB, client, output=folder / "result.zarr", progress=lambda event: None
+    )
     return folder
 
 
@@ -84,6 +93,18 @@ def writer(whole, tmp_path):
     yield start
     for one in started:
         one.kill()
+
+
+@pytest.fixture
+def watched(client):
+    """Watches ``scan.npy`` in a folder."""
+
+    def call(folder: Path, told: Any, **options: Any) -> Any:
+        options = {"patience_seconds": 60.0, **OPTIONS, **options}
+        path, target = folder / "scan.npy", folder / "result.zarr"
+        return ptychodask.watch(path, target, JOB, client=client, progress=told, **options)
+
+    return call
 
 
 class Told:
@@ -106,11 +127,6 @@ class Told:
         return "\n".join(event.text for event in self.of(Warned))
 
 
-def watched(folder: Path, told: Any, **options: Any) -> Any:
-    options = {"picture": folder / "live.png", "patience_seconds": 60.0, **OPTIONS, **options}
-    return ptychodask.watch(folder / "scan.npy", folder / "result.zarr", JOB, progress=told, **options)
-
-
 def bits(path: Path) -> tuple[bytes, bytes]:
     return tiny_scan.bits(ptychodask.open_result(path))
 
@@ -121,7 +137,7 @@ def assert_as_offline(folder: Path, whole: Path) -> None:
     assert not list(folder.glob("*.growing")) and not list(folder.glob("*.run"))
 
 
-def test_the_writer_is_killed_and_restarted(whole, writer, tmp_path):
+def test_the_writer_is_killed_and_restarted(watched, whole, writer, tmp_path):
     """Within a frame; rounds go on from each other, and the end has the bits of import and reconstruct."""
     first = writer()
     first.to(BAND + 0.3)
@@ -131,7 +147,7 @@ def test_the_writer_is_killed_and_restarted(whole, writer, tmp_path):
         writer().to(2 * BAND)
 
     told = Told({BAND: again, 2 * BAND: lambda: writer().to(HEIGHT)})
-    result = watched(tmp_path, told)
+    result = watched(tmp_path, told, picture=tmp_path / "live.png")
     assert_as_offline(tmp_path, whole)
     rounds = told.of(Arrived)
     assert [event.rows for event in rounds] == [BAND, 2 * BAND, HEIGHT]
@@ -144,7 +160,7 @@ def test_the_writer_is_killed_and_restarted(whole, writer, tmp_path):
     assert result.attributes["data"] == str(tmp_path / "result-scan.zarr")
 
 
-def test_the_watcher_is_killed_and_resumed(whole, writer, tmp_path):
+def test_the_watcher_is_killed_and_resumed(watched, whole, writer, tmp_path):
     """Shards that were there are not written again."""
     import json
 
@@ -164,14 +180,14 @@ def test_the_watcher_is_killed_and_resumed(whole, writer, tmp_path):
     written = shard.stat()
     its.to(HEIGHT)
     told = Told()
-    watched(tmp_path, told, picture=None)
+    watched(tmp_path, told)
     assert_as_offline(tmp_path, whole)
     kept = (tmp_path / "result-scan.zarr" / "counts" / "c" / "0" / "0" / "0" / "0").stat()
     assert (kept.st_ino, kept.st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
     assert told.of(Iterated)[0].iteration > 0  # the object so far is there too
 
 
-def test_an_interrupt_goes_on_with_the_same_settings(whole, writer, tmp_path):
+def test_an_interrupt_goes_on_with_the_same_settings(watched, whole, writer, tmp_path):
     def stop() -> None:
         raise KeyboardInterrupt
 
@@ -198,7 +214,7 @@ def test_an_interrupt_goes_on_with_the_same_settings(whole, writer, tmp_path):
     assert_as_offline(tmp_path, whole)
 
 
-def test_a_run_of_before_is_not_the_last_reconstruction(whole, tmp_path):
+def test_a_run_of_before_is_not_the_last_reconstruction(watched, whole, tmp_path):
     def stop(event: Any) -> None:
         if isinstance(event, Iterated):
             raise KeyboardInterrupt
@@ -223,12 +239,13 @@ def test_a_run_of_before_is_not_the_last_reconstruction(whole, tmp_path):
     assert_as_offline(tmp_path, whole)
 
 
-def test_warm_ends_sooner_near_the_same_image(whole, writer, tmp_path):
+def test_warm_ends_sooner_near_the_same_image(watched, whole, writer, tmp_path):
     its = writer()
     its.to(BAND)
     told = Told({BAND: lambda: its.to(HEIGHT)})
     result = watched(tmp_path, told, finish="warm")
-    offline = ptychodask.open_result(whole / "result.zarr")
+    assert result.config.object.regularisation == "blur"
+    offline = ptychodask.reconstruct(whole / "scan.zarr", {**JOB, "object": {"regularisation": "blur"}}, progress=False)
     assert content_digest(tmp_path / "result-scan.zarr") == content_digest(whole / "scan.zarr")
     assert result.config.solver.iterations == 3 < offline.config.solver.iterations
     assert result.attributes["initial_loss"] == pytest.approx(told.of(Arrived)[-1].loss, rel=0.01)
@@ -239,7 +256,7 @@ def test_warm_ends_sooner_near_the_same_image(whole, writer, tmp_path):
         ptychodask.watch(tmp_path / "scan.npy", tmp_path / "r.zarr", watched_spectral, finish="warm", **OPTIONS)
 
 
-def test_a_file_that_stops_growing_is_finished_in_whole_rows(whole, writer, tmp_path):
+def test_a_file_that_stops_growing_is_finished_in_whole_rows(watched, whole, writer, tmp_path):
     writer().to(BAND + 3.5)
     told = Told()
     result = watched(tmp_path, told, patience_seconds=1.0)
@@ -252,14 +269,49 @@ def test_a_file_that_stops_growing_is_finished_in_whole_rows(whole, writer, tmp_
     assert result.positions.shape[0] == (BAND + 3) * WIDTH or result.positions.shape[:2] == (BAND + 3, WIDTH)
 
 
-@pytest.mark.parametrize("how", ["shrinks", "is replaced", "is replaced while nobody watches"])
-def test_a_file_that_is_another_leaves_what_was_imported(whole, writer, tmp_path, how):
+def test_what_the_first_rows_decided_otherwise_is_imported_once_more(watched, client, whole, writer, tmp_path):
+    """Here the angle, which the disk says, in the first rows and in all."""
+    its = writer()
+    its.to(BAND)
+    told = Told({BAND: lambda: its.to(HEIGHT)})
+    watched(tmp_path, told, angular_step_mrad=None)
+    assert "than all do: it is imported once more" in told.warnings
+    options = {**OPTIONS, "angular_step_mrad": None}
+    ptychodask.import_data(whole / "scan.npy", tmp_path / "direct.zarr", client=client, **options)
+    assert content_digest(tmp_path / "result-scan.zarr") == content_digest(tmp_path / "direct.zarr")
+
+
+def test_a_scan_that_an_import_would_refuse_is_finished_all_the_same(watched, client, whole, tmp_path):
+    counts = np.load(whole / "scan.npy")
+    counts[-1, -1, 3, 4] = 255  # electrons may be lost there, which nobody can know before
+    np.save(tmp_path / "scan.npy", counts)
+    with pytest.raises(InputError, match="--mask-saturated"):
+        ptychodask.import_data(tmp_path / "scan.npy", tmp_path / "direct.zarr", client=client, **OPTIONS)
+    told = Told()
+    watched(tmp_path, told)
+    assert "cannot be imported (1 pixel of 1 of the 16 frames looked at hold 255" in told.warnings
+    np.testing.assert_array_equal(ptychodask.open_dataset(tmp_path / "result-scan.zarr").counts.values, counts)
+
+
+SPOILT = {
+    "shrinks": f"shrank from {BAND * WIDTH} to",
+    "is replaced": "was replaced by another file",
+    "is replaced while nobody watches": "was replaced by another file",
+    "is removed while nobody watches": "is gone",
+}
+
+
+@pytest.mark.parametrize("how", SPOILT)
+def test_a_file_that_is_another_leaves_what_was_imported(watched, whole, writer, tmp_path, how):
     its, path = writer(), tmp_path / "scan.npy"
     its.to(BAND)
 
     def spoil() -> None:
         if how == "shrinks":
             os.truncate(path, path.stat().st_size // 2)
+            return
+        if how.startswith("is removed"):
+            path.unlink()
             return
         (tmp_path / "other.npy").write_bytes((whole / "scan.npy").read_bytes())
         (tmp_path / "other.npy").replace(path)
@@ -273,14 +325,14 @@ def test_a_file_that_is_another_leaves_what_was_imported(whole, writer, tmp_path
         with pytest.raises(KeyboardInterrupt):
             watched(tmp_path, told)
     watched(tmp_path, told)
-    said = f"shrank from {BAND * WIDTH} to" if how == "shrinks" else "was replaced by another file"
-    assert said in told.warnings and f"{BAND} of {HEIGHT} rows were imported before and are finished" in told.warnings
+    assert SPOILT[how] in told.warnings
+    assert f"{BAND} of {HEIGHT} rows were imported before and are finished" in told.warnings
     made, offline = (ptychodask.open_dataset(p) for p in (tmp_path / "result-scan.zarr", whole / "scan.zarr"))
     np.testing.assert_array_equal(made.counts.values, offline.counts.values[:BAND])
     np.testing.assert_array_equal(made.positions.values, offline.positions.values[:BAND])
 
 
-def test_the_geometry_of_the_first_rows_and_of_all(whole, writer, tmp_path, monkeypatch):
+def test_the_geometry_of_the_first_rows_and_of_all(watched, whole, writer, tmp_path, monkeypatch):
     """Rounds go by what the first rows say, also after an interrupt; the end by what all say, as if it came after an
     import."""
     asked: list[tuple[int, bool]] = []
@@ -324,10 +376,10 @@ def test_the_geometry_of_the_first_rows_and_of_all(whole, writer, tmp_path, monk
         watched(tmp_path, Told(), calibrate=True, finish="warm")
 
 
-def test_what_cannot_be_followed_is_one_line(whole, tmp_path):
+def test_what_cannot_be_followed_is_one_line(client, whole, tmp_path):
     def refused(**options: Any) -> str:
         with pytest.raises(InputError) as caught:
-            ptychodask.watch(tmp_path / "scan.npy", tmp_path / "r.zarr", progress=False,
+            ptychodask.watch(tmp_path / "scan.npy", tmp_path / "r.zarr", client=client, progress=False,
                              **{**OPTIONS, "patience_seconds": 0.5, **options})  # fmt: skip
         assert not list(tmp_path.glob("*.growing/scan.zarr"))
         return str(caught.value)

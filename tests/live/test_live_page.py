@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from browser import CHROMIUM, DRIVER, browser
 from distributed import Client, LocalCluster
-from tiny_scan import bits, write_scan
+from tiny_scan import BLUR, bits, write_scan
 
 import ptychodask
 from ptychodask.events import Iterated, Refined, Started, Stored
@@ -22,7 +22,7 @@ from ptychodask.live import tab
 from ptychodask.live.board import Board
 
 pytest.importorskip("bokeh")
-JOB = {"solver": {"iterations": 5, "finish": 1, "patience": 9}, "engine": {"checkpoint_every": 2}}
+JOB = {**BLUR, "solver": {"iterations": 5, "finish": 1, "patience": 9}, "engine": {"checkpoint_every": 2}}
 
 ABOUT = {
     "title": "a <scan>", "patterns": 64, "electrons_per_pattern": 100.0, "dose_per_square_angstrom": 100.0, "slices": 1,

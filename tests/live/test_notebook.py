@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 import pytest
-from tiny_scan import bits, write_scan
+from tiny_scan import BLUR, bits, write_scan
 
 import ptychodask
 from ptychodask.events import Iterated
@@ -15,7 +15,7 @@ from ptychodask.live import page as page_module
 from ptychodask.viz import live
 
 display = pytest.importorskip("IPython.display")
-JOB = {"solver": {"iterations": 5, "finish": 1, "patience": 9}}
+JOB = {**BLUR, "solver": {"iterations": 5, "finish": 1, "patience": 9}}
 
 
 class Screen:
@@ -79,7 +79,7 @@ def test_live_shows_pictures_that_change_and_no_bit_does(screen, scan, monkeypat
 
 
 def test_live_is_a_word_that_reconstruct_knows(screen, scan):
-    ptychodask.reconstruct(scan, {"solver": {"iterations": 2, "finish": 0}}, progress="live")
+    ptychodask.reconstruct(scan, {**BLUR, "solver": {"iterations": 2, "finish": 0}}, progress="live")
     assert any("reconstruct" in its["text/plain"] for its in screen.shown if isinstance(its, dict))
 
 

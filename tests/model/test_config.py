@@ -10,14 +10,15 @@ from pydantic import ValidationError
 
 from ptychodask._errors import InputError
 from ptychodask.model.config import JobConfig, ObjectConfig, commented_default, option_names
-from ptychodask.model.presets import PRESETS
+from ptychodask.model.presets import PRESETS, SPECTRAL
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_preset_fills_what_is_not_said(preset):
     dumped = JobConfig.parse({"preset": preset}).model_dump()
     for section, values in PRESETS[preset].items():
-        assert {k: dumped[section][k] for k in values} == values
+        expected = {**values, **(SPECTRAL.get(section, {}) if preset == "low-dose" else {})}
+        assert {k: dumped[section][k] for k in expected} == expected
 
 
 def test_what_is_said_wins_over_the_preset():
@@ -37,6 +38,40 @@ def test_a_section_object_wins_over_the_preset_only_in_what_it_says():
 
 def test_low_dose_is_the_default():
     assert JobConfig().model_dump() == JobConfig.parse({"preset": "low-dose"}).model_dump()
+
+
+NOT_SPECTRAL = {
+    "is for pure phase objects": {"object": {"kind": "complex", "positivity": False}},
+    "takes the place of the blur": {"object": {"blur_angstrom": 0.3}},
+    "needs slices that are tied: set object.coupling = identical": {"object": {"coupling": "gaussian"}},
+    "needs slices that are tied": {"object": {"coupling": "none", "slices": 2}},
+    "erases what is not repeated": {"object": {"residual": 0}},
+    "has a step of its own": {"solver": {"step_rule": "tangent"}},
+    "sees the whole scan": {"solver": {"rounds_per_iteration": 2}},
+    "has two stages": {"solver": {"iterations": 1}},
+}
+
+
+@pytest.mark.parametrize("told", NOT_SPECTRAL)
+def test_what_does_not_go_with_the_spectral_prior_takes_it_from_the_preset_and_is_refused_beside_it(told):
+    job = NOT_SPECTRAL[told]
+    config = JobConfig.parse(job)
+    assert config.object.regularisation == "blur" and told in config.why_not_spectral()
+    assert config == JobConfig.parse({**job, "object": {**job.get("object", {}), "regularisation": "blur"}})
+    with pytest.raises(InputError, match=f"object.regularisation = spectral .*{told}"):
+        JobConfig.parse({**job, "object": {**job.get("object", {}), "regularisation": "spectral"}})
+
+
+def test_one_word_turns_the_spectral_prior_off_and_on():
+    on, off = JobConfig(), JobConfig.parse({"object": {"regularisation": "blur"}})
+    assert on == JobConfig.parse({"object": {"regularisation": "spectral"}})
+    assert (on.object.blur_angstrom, on.object.positivity, on.solver.iterations) == (0.0, True, 13)
+    assert (off.object.blur_angstrom, off.solver.iterations, off.solver.acceleration) == (0.45, 40, True)
+    assert not on.says_regularisation and off.says_regularisation and on.with_blur() == off
+    none = JobConfig.parse({"object": {"blur_angstrom": 0}})  # who speaks of a blur has it
+    assert (none.object.regularisation, none.object.blur_angstrom, none.solver.iterations) == ("blur", 0.0, 40)
+    said = JobConfig.parse({"solver": {"iterations": 13, "seed": 3}}).with_blur()
+    assert (said.solver.iterations, said.solver.seed, said.object.blur_angstrom) == (13, 3, 0.45)
 
 
 @pytest.mark.parametrize("preset", PRESETS)

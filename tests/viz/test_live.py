@@ -7,7 +7,7 @@ import re
 import sys
 
 import pytest
-from tiny_scan import write_scan
+from tiny_scan import BLUR, write_scan
 
 import ptychodask
 from ptychodask import PtychodaskWarning
@@ -20,7 +20,7 @@ class OfALaterVersion(Event):
     pass
 
 
-SHORT = {"solver": {"iterations": 6, "finish": 1}}
+SHORT = {**BLUR, "solver": {"iterations": 6, "finish": 1}}
 
 
 class Stream(io.StringIO):

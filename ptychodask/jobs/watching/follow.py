@@ -186,6 +186,8 @@ class Follower:
                 self.end = End(f"{self._path} is gone" if gone else f"{self._path} cannot be read any more", False)
             return
         absent = not self._path.exists()
-        if clock - self._began > (self._patience if absent else min(self._patience, MISTAKE_SECONDS)):
+        if absent and self._known and clock - self._began > min(self._patience, MISTAKE_SECONDS):
+            self.end = End(f"{self._path} is gone", False)  # and was there before an interrupt
+        elif clock - self._began > (self._patience if absent else min(self._patience, MISTAKE_SECONDS)):
             told = f"{self._path} did not appear within {self._patience:g} s: check its name, or raise --patience"
             self.trouble = InputError(told) if absent else error

@@ -42,6 +42,7 @@ def job_of_rounds(job: JobConfig) -> JobConfig:
         said["data"] |= {"exclude": None}
     if job.object.regularisation == "spectral":
         said["object"] |= {"regularisation": "blur", "blur_angstrom": ObjectConfig().blur_angstrom}
+        said["solver"] |= {"acceleration": True}
     return JobConfig.parse(said)
 
 

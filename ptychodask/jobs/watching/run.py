@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
@@ -14,7 +13,7 @@ import numpy as np
 
 from ..._errors import InputError
 from ...distributed.cluster import connect, describe
-from ...events import Arrived, Checkpointed, Waiting, Warned
+from ...events import Checkpointed, Waiting, Warned
 from ...io.atomic import check_output
 from ...io.checkpoint import RunFolder
 from ...io.dataset import dataset_info
@@ -24,12 +23,11 @@ from ...io.kinds import DATASET, RESULT
 from ...model.config import JobConfig
 from ..importing.prepare import Options
 from ..observers import Reporter
-from ..showing import Showing, showing
-from .calibrated import Calibrating, calibrate_whole
+from .calibrated import calibrate_whole
 from .finish import crop, reconstruct, settle
 from .follow import End, Follower, Seen
 from .grown import Grown, first_rows
-from .rounds import Rounds
+from .screen import Screen
 
 FIRST_SHARE = 0.1
 """Of the rows that have to be there for the first round, in whole rows of shards."""
@@ -158,7 +156,7 @@ def _follow(folder: GrowingFolder, manifest: GrowingFile, its: Watch, client: An
             return
         manifest = folder.write(manifest, file=seen.file)
         grown = Grown(client, folder, manifest, its.path, its.given, seen.scan, describe(client))
-        screen = _Screen(its, grown, report, stack.enter_context(ExitStack()), follower)
+        screen = Screen(its.job, its.picture, its.calibrate, grown, report, stack.enter_context(ExitStack()), follower)
         try:
             end = _loop(grown, screen, follower)
         except KeyboardInterrupt:
@@ -168,7 +166,7 @@ def _follow(folder: GrowingFolder, manifest: GrowingFile, its: Watch, client: An
         settle(grown, its.path, its.given, end, frames, its.finish == "warm", report)
 
 
-def _loop(grown: Grown, screen: _Screen, follower: Follower) -> End | None:
+def _loop(grown: Grown, screen: Screen, follower: Follower) -> End | None:
     """Import and show until all rows are there, or the file has ended and what it holds is imported."""
     while grown.rows < grown.scan[0] or screen.rows < grown.rows:
         if follower.trouble is not None:
@@ -209,50 +207,3 @@ def _import(grown: Grown, rows: int, follower: Follower) -> bool:
         return False
     grown.keep(shards)
     return True
-
-
-class _Screen:
-    """The rounds, and how they are shown: a line, a picture and the live page for each."""
-
-    def __init__(self, its: Watch, grown: Grown, report: Reporter, pages: ExitStack, follower: Follower) -> None:
-        self._its, self._grown, self._report, self._pages, self._follower = its, grown, report, pages, follower
-        self._rounds: Rounds | None = None
-        self._shown = Showing()
-        self._calibrating = Calibrating(grown, report)
-        self.rows = 0
-        """That the last picture shows."""
-
-    @property
-    def iteration(self) -> int:
-        """Updates that made the newest state."""
-        return max(self._grown.folder.states.checkpoints(), default=0)
-
-    def round(self) -> None:
-        """One more."""
-        rows, width = self._grown.rows, self._grown.scan[1]
-        since = self._follower.since(rows * width)
-        if self._its.calibrate and self._calibrating.due():
-            self._calibrating.find()
-            self._rounds = None  # the canvas may be another
-        if self._rounds is None:
-            self._begin()
-        assert self._rounds is not None
-        made, path = self._rounds.go(), self._its.picture
-        self.rows = made.rows
-        if path is not None:
-            name = Path(self._grown.made.order.path).name
-            title = f"{name}: {made.rows} of {self._grown.scan[0]} rows, iteration {made.iteration}"
-            self._rounds.draw(path, title)
-        behind = time.monotonic() - since
-        self._report(
-            Arrived(
-                made.rows, self._grown.scan[0], behind, made.loss, made.iteration, str(path or ""), self._shown.link
-            )
-        )
-
-    def _begin(self) -> None:
-        """Rounds on a canvas, with a live page."""
-        self._rounds = rounds = Rounds(self._grown, self._its.job, self._report)
-        self._pages.close()
-        page = showing(self._grown.client, lambda: rounds.run, self._report, "these rounds are over: others follow")
-        self._shown = self._pages.enter_context(page)

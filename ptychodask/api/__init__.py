@@ -1,0 +1,52 @@
+"""The public functions. Everything that people call from Python is here; the command line calls nothing else.
+
+Each function loads what it needs: numba, Dask and xarray take a second or two, and ``info`` needs none of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ..io.dataset import open_dataset, read_truth
+from .choose import advise, study, tune
+from .data import calibrate, import_data, info, simulate, view
+from .results import defects, export, report, ring_correlation
+from .solve import doctor, plan, reconstruct, resume, watch
+
+if TYPE_CHECKING:
+    from ..io.create import create_dataset
+    from ..io.result import open_result
+
+__all__ = [
+    "advise",
+    "calibrate",
+    "create_dataset",
+    "defects",
+    "doctor",
+    "export",
+    "import_data",
+    "info",
+    "open_dataset",
+    "open_result",
+    "plan",
+    "read_truth",
+    "reconstruct",
+    "report",
+    "resume",
+    "ring_correlation",
+    "simulate",
+    "study",
+    "tune",
+    "view",
+    "watch",
+]
+
+
+_HOMES = {"create_dataset": "io.create", "open_result": "io.result"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ptychodask.api' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"..{_HOMES[name]}", __package__), name)

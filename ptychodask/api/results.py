@@ -1,0 +1,235 @@
+"""Functions of results: figures, correlation, defects, files for others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from .. import _arguments as arguments
+from .._errors import InputError
+from ..io.atomic import check_output
+from ..io.kinds import picture as picture_kind
+from .asked import as_result
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ..analysis.frc import FRC
+    from ..io.result import Result
+
+
+def report(result: Result | str | Path, output: str | Path | None = None, *, overwrite: bool = False) -> dict[str, Any]:
+    """Draw a result as one picture (where ``output`` is given) and return its figures.
+
+    Parameters
+    ----------
+    result : Result or path
+    output : path, optional
+        Of the picture, whose ending says what is written: ``.png``, ``.pdf``, ``.svg``, ``.jpg``, ``.tif``, ``.webp``
+        or ``.eps``; none draws nothing.
+    overwrite : bool
+        Replace an existing picture.
+
+    Returns
+    -------
+    dict
+        ``resolution_angstrom`` and ``resolution_by``, how it was got; loss, validation, how the loss compares with that
+        of Poisson noise around the model (``fit``, ``loss_excess`` in nats per pattern with its standard error), probe
+        diameters and, where the dataset holds a truth, correlation, NRMSE, SSIM, slope and ring correlation with it.
+        Numbers that do not exist are None, and ``remarks`` says why.
+
+    Raises
+    ------
+    InputError
+        No result, or an output that exists or cannot be written, before anything is drawn.
+    OSError
+        The disk is full: an existing picture is as it was.
+    """
+    overwrite = arguments.switch(overwrite, "overwrite")
+    target = None if output is None else arguments.path(output, "output")
+    if target is not None:
+        check_output(target, picture_kind(target), overwrite)
+    # matplotlib takes its time to import, and most calls draw nothing
+    from ..jobs.figures import report_data
+    from ..viz.report import draw_report, report_figures
+
+    data = report_data(as_result(result))
+    return report_figures(data) if target is None else draw_report(data, target, overwrite=overwrite)
+
+
+def ring_correlation(
+    first: Result | xr.DataArray | str | Path,
+    second: Result | xr.DataArray | str | Path,
+    *,
+    margin_angstrom: float = 3.3,
+    criterion: Literal["half-bit", "1/7", "truth"] = "half-bit",
+) -> FRC:
+    """Correlation of two phases by spatial frequency, such as those of two halves of the electrons.
+
+    Both lose their plane and are tapered by a Hann window. **It shows what both images share**: of two halves that is
+    the specimen, and whatever a prior or a wrong geometry puts into both alike.
+
+    Parameters
+    ----------
+    first, second : Result, path of one, or DataArray (y, x)
+        In one frame, coordinates in angstrom; the second is put on the pixels of the first. The area is the scan of
+        the first result less the margin, or all of an array.
+    margin_angstrom : float
+        Left away at every edge of a scan.
+    criterion : {"half-bit", "1/7", "truth"}
+        The threshold: for two halves half-bit (van Heel & Schatz 2005) or 1/7; 0.5 where the second image is the truth.
+
+    Returns
+    -------
+    FRC
+        ``q`` in 1/angstrom, ``frc``, ``threshold`` and ``resolution_angstrom``, which is nan where the curve never
+        rises above the threshold.
+
+    Raises
+    ------
+    InputError
+        The images do not share the area.
+
+    Examples
+    --------
+    >>> ptychodask.ring_correlation("half-1.zarr", "half-2.zarr").resolution_angstrom
+    """
+    from ..analysis.compare import RING_WIDTH, on_grid
+    from ..analysis.frc import ring_correlation as correlate
+    from ..analysis.spectrum import crop_to_scan, pixel_size
+
+    margin = arguments.number(margin_angstrom, "margin_angstrom", "angstrom at the edge of the scan", 0, 1e4)
+    import xarray as xr
+
+    opened = None if isinstance(first, xr.DataArray) else as_result(first)
+    area = first if opened is None else crop_to_scan(opened.phase, opened.positions.values, margin)
+    other = second if isinstance(second, xr.DataArray) else as_result(second).phase
+    assert isinstance(area, xr.DataArray)
+    spacing = pixel_size(area)
+    pixel_size(other)
+    for axis in ("y", "x"):
+        low, high = float(other[axis][0]), float(other[axis][-1])
+        if low > float(area[axis][0]) + spacing[0] or high < float(area[axis][-1]) - spacing[0]:
+            raise InputError(
+                f"the second image covers {axis} = {low:.1f} to {high:.1f} A, the first {float(area[axis][0]):.1f} to"
+                f" {float(area[axis][-1]):.1f} A: use a larger margin, or images of one frame"
+            )
+    return correlate(
+        area.values.astype(float), on_grid(other, area), spacing, criterion=criterion, ring_width=RING_WIDTH,
+        tukey_alpha=1.0,
+    )  # fmt: skip
+
+
+def defects(result: Result | str | Path) -> xr.Dataset:
+    """Where a specimen differs from its lattice, in units of the noise, for a result of the spectral prior.
+
+    Parameters
+    ----------
+    result : Result or path
+
+    Returns
+    -------
+    xarray.Dataset
+        See :func:`ptychodask.analysis.defects.defect_map`: maps ``z`` of missing and added matter at three scales,
+        places of the maxima from the highest on, and how many maxima above a threshold noise alone would give.
+
+    Raises
+    ------
+    InputError
+        No result, or one without a lattice and a residual.
+
+    Examples
+    --------
+    >>> result = ptychodask.reconstruct("scan.zarr", {"object": {"regularisation": "spectral"}})
+    >>> found = ptychodask.defects(result)
+    >>> print(found[["place_y", "place_x", "place_z", "place_kind"]].isel(place=slice(5)).to_dataframe())
+    """
+    from ..analysis.defects import Noise, defect_map
+    from ..solver.spectral import FINEST
+
+    opened = as_result(result)
+    residual, lattice, information = opened.residual, opened.lattice, opened.information
+    if residual is None or lattice is None or information is None or opened.config.object.residual == 0:
+        raise InputError(
+            f"{opened.path} has no residual beside its lattice: reconstruct with object.regularisation = spectral and"
+            " object.residual above 0"
+        )
+    noise = Noise(
+        float(opened.described.dose_per_square_angstrom or 0), information.frequency.values,
+        information.values, opened.config.object.residual, FINEST,
+    )  # fmt: skip
+    return defect_map(residual, lattice, opened.positions.values, noise)
+
+
+def export(
+    result: Result | str | Path,
+    output: str | Path,
+    *,
+    slices: bool = False,
+    layout: Literal["ptychodask", "py4dstem", "ptyrad"] = "ptychodask",
+    overwrite: bool = False,
+) -> Path:
+    """Write a result for other programs, by the ending of ``output``.
+
+    Parameters
+    ----------
+    result : Result or path
+    output : path
+        ``.tif``, ``.tiff``: the phase as float32 with its scale, for ImageJ and the like. ``.mrc``: the same for
+        programs of electron microscopy. ``.zarr``: the same as OME-Zarr 0.5. ``.h5``, ``.hdf5``: phase, object, probe
+        and positions.
+    slices : bool
+        Images: the phase of every slice instead of the sum.
+    layout : {"ptychodask", "py4dstem", "ptyrad"}
+        Of HDF5: arrays with units and dimension scales; EMD 1.0, which ``py4DSTEM.read`` opens; groups as in a
+        reconstruction of PtyRAD.
+    overwrite : bool
+        Replace an existing file of the same kind.
+
+    Raises
+    ------
+    InputError
+        No result, or an output that exists or cannot be written.
+    OSError
+        The disk is full: an existing file is as it was.
+    """
+    from ..io import export as own
+    from ..io import layouts
+    from ..model.optics import wavelength
+    from ..physics.constraints import phase_of
+
+    output, slices = arguments.path(output, "output"), arguments.switch(slices, "slices")
+    overwrite = arguments.switch(overwrite, "overwrite")
+    opened, ending = as_result(result), output.suffix.lower()
+    hdf5 = ending in (".h5", ".hdf5")
+    if layout not in ("ptychodask", "py4dstem", "ptyrad"):
+        layouts.refuse_layout(layout)
+    if layout != "ptychodask" and not hdf5:
+        raise InputError(f"{output}: layout = {layout!r} is one of HDF5: let the name end in .h5")
+    if hdf5 and slices:
+        raise InputError(f"{output}: HDF5 holds every slice anyway: leave slices out")
+    thickness = opened.config.object.thickness_angstrom
+    depth = None if thickness is None else thickness / opened.object.sizes["slice"]
+    if not hdf5:
+        phase = opened.object.copy(data=phase_of(opened.object.values)) if slices else opened.phase
+        if ending in (".tif", ".tiff"):
+            return own.export_tiff(phase, output, overwrite=overwrite)
+        if ending == ".mrc":
+            return layouts.export_mrc(phase, output, depth=depth or 1.0, overwrite=overwrite)
+        if ending == ".zarr":
+            return layouts.export_zarr(phase, output, depth=depth, overwrite=overwrite)
+        raise InputError(f"{output}: the ending {ending!r} is not known, use .tif, .mrc, .zarr or .h5")
+    arrays = {name: getattr(opened, name) for name in ("phase", "object", "probe", "positions")}
+    said = opened.described
+    if layout == "ptyrad":
+        if said.energy_ev is None:
+            raise InputError(f"{opened.path} does not say its energy: reconstruct again")
+        facts = {"wavelength_angstrom": wavelength(said.energy_ev), "slice_thickness_angstrom": depth or 0.0}
+        return layouts.export_ptyrad(
+            opened.object, opened.probe, opened.positions.values, facts, output, overwrite=overwrite
+        )
+    if layout == "py4dstem":
+        known = ("energy_ev", "semi_angle_mrad", "defocus_angstrom", "dose_per_square_angstrom")
+        facts = {name: float(value) for name in known if (value := getattr(said, name)) is not None}
+        return layouts.export_py4dstem(arrays, facts, output, overwrite=overwrite)
+    return own.export_hdf5(arrays, opened.attributes, output, overwrite=overwrite)

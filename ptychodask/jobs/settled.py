@@ -1,0 +1,44 @@
+"""The regularisation of a job whose preset wants a prior that its data do not allow."""
+
+from __future__ import annotations
+
+from .._errors import InputError
+from ..io.dataset import DatasetInfo
+from ..model.config import JobConfig
+from .experiment import Experiment
+
+
+def experiment_of(info: DatasetInfo, job: JobConfig) -> Experiment:
+    """A dataset and a job, which has the blur where only its preset wants the spectral prior and that cannot be had:
+    for counts that are no whole electrons, and within ``engine.object_gib``, as tiles have a wider rim with it."""
+    experiment = Experiment(info, job)
+    if job.says_regularisation or job.object.regularisation != "spectral":
+        return experiment
+    blurred = Experiment(info, job.with_blur())
+    _ = blurred.tile_side  # what does not work with either is told of the blur
+    try:
+        _ = experiment.spectral, experiment.tile_side
+    except InputError:
+        return blurred
+    return experiment
+
+
+def why_blur(experiment: Experiment) -> str:
+    """A remark on a job in the low-dose preset that has the blur and could not have the spectral prior; else empty.
+
+    It follows of dataset and job, so that a run that is resumed says the same.
+    """
+    job = experiment.config
+    if job.preset != "low-dose" or job.object.regularisation != "blur":
+        return ""
+    if not experiment.counts_are_whole:
+        return "a blur holds noise back: the spectral prior needs whole electrons"
+    rules = {"regularisation": "spectral", "blur_angstrom": 0.0}
+    other = job.model_copy(update={"object": job.object.model_copy(update=rules)})
+    if told := other.why_not_spectral():
+        return f"a blur holds noise back: the spectral prior {told}"
+    try:
+        _ = Experiment(experiment.info, other).tile_side
+    except InputError:
+        return "a blur holds noise back: a tile with the rim of the spectral prior does not fit engine.object_gib"
+    return ""
