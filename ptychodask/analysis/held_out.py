@@ -61,6 +61,8 @@ def verdict(option: Option, values: Sequence[Any], above: np.ndarray, alone: boo
             f" {SIGNIFICANT:g} nats of held-out electrons"
         )
     told = f"{option.name} = {best:.4g}: trials from {low:.4g} to {high:.4g} cannot be told from it"
+    if low == high:
+        told = f"{option.name} = {best:.4g}: every other value is more than {SIGNIFICANT:g} nats worse"
     fitted = parabola(values, above) if alone else None
     if fitted is not None and option.low <= fitted[0] <= option.high:
         told += f"; a parabola through the held-out losses has its smallest at {fitted[0]:.4g} +- {fitted[1]:.2g}"

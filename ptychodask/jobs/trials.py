@@ -26,6 +26,7 @@ from ..io.result import open_result
 from ..model.config import JobConfig
 from ..model.search import Choice, Option, Span, value_of, with_values
 from .curves import Curves
+from .experiment import Experiment
 from .launch import start
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Trial:
     seconds : float
     remark : str
         Why it failed.
+    unfinished : bool
+        Did it still gain at its last iteration, so that its loss is that of an unfinished image?
     """
 
     number: int
@@ -61,6 +64,7 @@ class Trial:
     iterations: int = 0
     seconds: float = 0.0
     remark: str = ""
+    unfinished: bool = False
 
 
 def tried(info: DatasetInfo, job: JobConfig, values: dict[str, Any], scratch: str) -> dict[str, Any]:
@@ -80,7 +84,10 @@ def _reconstructed(info: DatasetInfo, job: JobConfig, scratch: str) -> dict[str,
         try:
             start(info, job, result, False, inline(), (seen,))
             chosen = open_result(result).iteration
-            found = {"validation": seen.validation[chosen], "iterations": chosen}
+            last = Experiment(info, job).split_iterations[0]
+            # the spectral prior has a plan of its own, and always goes to its end
+            unfinished = chosen == last and job.object.regularisation != "spectral"
+            found = {"validation": seen.validation[chosen], "iterations": chosen, "unfinished": unfinished}
             found["nats"] = seen.validation[chosen] * seen.patterns
         except (DivergenceError, InputError) as error:
             found = {"remark": " ".join(str(error).split())}

@@ -56,10 +56,16 @@ class Tuned:
 
     @property
     def verdicts(self) -> tuple[str, ...]:
-        """What the data say of each option, and where they cannot tell."""
+        """What the data say of each option, and where they cannot tell; and whether trials ended too early."""
         above = above_best([trial.nats for trial in self.trials])
         alone = len(self.options) == 1
-        return tuple(verdict(o, [t.values[o.name] for t in self.trials], above, alone) for o in self.options)
+        found = [verdict(o, [t.values[o.name] for t in self.trials], above, alone) for o in self.options]
+        if unfinished := sum(trial.unfinished for trial in self.trials):
+            found.append(
+                f"{unfinished} of {len(self.trials)} trials still gained at their last iteration: these losses compare"
+                " unfinished images, raise solver.iterations"
+            )
+        return tuple(found)
 
     def columns(self) -> list[tuple[str, list[str]]]:
         """Title and texts of every column of a table, best first."""

@@ -22,6 +22,7 @@ def test_a_thickness_that_the_data_know():
     told = verdict(THICKNESS, VALUES, losses(10.0), True)
     assert told.startswith("object.thickness_angstrom = 100: trials from 100 to 125 cannot be told from it")
     assert "smallest at 110 +- 10" in told
+    assert "= 100: every other value is more than 2 nats worse" in verdict(THICKNESS, VALUES, losses(5.0, 100), True)
     assert "parabola" not in verdict(THICKNESS, VALUES, losses(10.0), False)  # other options moved as well
 
 

@@ -97,6 +97,8 @@ def test_a_search_of_real_reconstructions(scan, tmp_path):
     found = ptychodask.tune(part, over, job, batch=2, progress=False)
     good, wrong = found.trials  # no combination of choices is tried twice
     assert good.nats > 0 and good.seconds > 0 and "slices of 0.02 A" in wrong.remark
+    assert good.iterations == 2 and good.unfinished
+    assert found.verdicts[-1].startswith("1 of 2 trials still gained at their last iteration")
     result = ptychodask.reconstruct(part, found.config, output=tmp_path / "r.zarr", progress=False)
     same = open_result(tmp_path / "r.zarr").history
     assert good.validation == same["validation"][result.iteration - 1]
