@@ -22,7 +22,7 @@ import numpy as np
 from record import arguments, save
 
 import ptychodask
-from ptychodask.calibration.geometry import SWAP, Geometry, geometry_of
+from ptychodask.model.geometry import SWAP, Geometry, geometry_of
 from ptychodask.model.optics import Microscope
 from ptychodask.model.scan import Detector, raster
 from ptychodask.simulation.scattering import Experiment, diffraction_patterns, potential_slices, transmission

@@ -20,8 +20,8 @@ import numpy as np
 import xarray as xr
 
 from ptychodask._array import fft2
-from ptychodask.calibration.geometry import SWAP, Geometry
 from ptychodask.kernels.cpu.scatter import diffract
+from ptychodask.model.geometry import SWAP, Geometry
 from ptychodask.model.optics import Microscope
 from ptychodask.model.scan import Detector, raster
 from ptychodask.physics.probe import make_probe
@@ -53,7 +53,7 @@ class Setup:
     side, step : int, float
         Of the scan, its nominal step in angstrom.
     rotation, scale, asymmetry, shear, c12, phi12
-        As :class:`ptychodask.calibration.geometry.Geometry` has them; the rotation in degrees.
+        As :class:`ptychodask.model.geometry.Geometry` has them; the rotation in degrees.
     drift : float
         RMS in angstrom of a smooth walk of the rows.
     tilt : (float, float)

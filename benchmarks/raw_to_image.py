@@ -24,8 +24,8 @@ from record import arguments, save
 
 import ptychodask
 from ptychodask.analysis.compare import compare_with_truth
-from ptychodask.calibration.geometry import geometry_of
 from ptychodask.io.geometry import write_geometry
+from ptychodask.model.geometry import geometry_of
 
 QUESTION = "correlation with the truth from the raw file, over that with the true geometry"
 SETUPS = (Setup("zif-8", thickness=34.0), Setup("nu-1000", thickness=50.0, rotation=-52.0, off=(-2.7, 0.6)))

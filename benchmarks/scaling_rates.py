@@ -19,7 +19,7 @@ from scaling_counts import Note, Notebook
 from ptychodask.distributed import iterate
 from ptychodask.distributed.tiled import InTiles, _submit_pass, tiled_passes
 from ptychodask.jobs.build import build_algorithm, initial_shared, initial_state
-from ptychodask.jobs.recipe import Recipe
+from ptychodask.jobs.recipe import Decisions, Recipe
 from ptychodask.jobs.tasks import build_tiled, initial_tile
 from ptychodask.model.blocks import Block, make_blocks
 from ptychodask.model.config import JobConfig
@@ -146,7 +146,7 @@ def _maps(shape: tuple[int, ...]) -> ObjectSums:
 
 def advance_pixel(path: str, config: str, repeats: int) -> float:
     """From a merged update to the next state, per pixel and slice of a whole object."""
-    recipe = Recipe(path, config, mean_counts=100.0)
+    recipe = Recipe(path, config, Decisions(mean_counts=100.0))
     algorithm = build_algorithm(recipe)
     state = initial_state(recipe, algorithm)
     probe = ProbeSums(state.model.probe, np.ones(state.model.probe.shape[1:], np.float32))
@@ -159,7 +159,7 @@ def advance_tile_pixel(path: str, config: str, side: int, repeats: int) -> float
     """From a tile's sums to its next state, per pixel and slice of its work area."""
     engine = {"engine": {"tile_pixels": side}}
     job = JobConfig.parse({**JobConfig.model_validate_json(config).model_dump(), **engine})
-    recipe = Recipe(path, job.model_dump_json(), mean_counts=100.0)
+    recipe = Recipe(path, job.model_dump_json(), Decisions(mean_counts=100.0))
     algorithm = build_tiled(recipe)
     shared, states = initial_shared(recipe, algorithm), [initial_tile(algorithm, t.index) for t in algorithm.tiles]
     tile = algorithm.tiles[0]

@@ -35,6 +35,7 @@ _FUNCTIONS = (
     "resume",
     "simulate",
     "view",
+    "watch",
 )
 _HOMES = {
     **dict.fromkeys(_FUNCTIONS, "api"),

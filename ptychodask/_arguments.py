@@ -97,6 +97,13 @@ def whole_pair(value: Any, name: str, wanted: str, low: int = 1, high: int = 2**
     return whole(y, f"{name}[0]", wanted, low, high), whole(x, f"{name}[1]", wanted, low, high)
 
 
+def several(value: Any, name: str, wanted: str) -> list[float]:
+    """Any number of numbers from a tuple, a list, an array, or one alone."""
+    if isinstance(value, str) or not hasattr(value, "__iter__") or getattr(value, "ndim", 1) == 0:
+        return [number(value, name, wanted)]
+    return [number(one, f"{name}[{i}]", wanted) for i, one in enumerate(value)]
+
+
 def is_number(value: Any) -> bool:
     """Is it one number, whatever its size?"""
     return _real(value) is not None

@@ -13,8 +13,9 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from . import _arguments as arguments
 from ._errors import InputError
@@ -24,7 +25,8 @@ from .distributed.process import check_process
 from .io.address import located, refuse_address
 from .io.atomic import check_output, resolved
 from .io.dataset import DatasetInfo, dataset_info, open_dataset, read_truth
-from .io.kinds import RESULT, picture
+from .io.kinds import RESULT
+from .io.kinds import picture as picture_kind
 from .model.config import JobConfig
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ __all__ = [
     "resume",
     "simulate",
     "view",
+    "watch",
 ]
 
 
@@ -293,7 +296,7 @@ def calibrate(
     write, overwrite = arguments.switch(write, "write"), arguments.switch(overwrite, "overwrite")
     target = None if output is None else arguments.path(output, "output")
     if target is not None:
-        check_output(target, picture(target), overwrite)
+        check_output(target, picture_kind(target), overwrite)
     if workers is not None:
         workers = arguments.whole(workers, "workers", "the number of processes, or leave it out for threads", 1, 10_000)
     if client is not None:
@@ -528,6 +531,97 @@ def resume(
     return open_result(target)
 
 
+def watch(
+    path: str | Path,
+    output: str | Path,
+    config: JobConfig | dict[str, Any] | str | Path | None = None,
+    *,
+    data: str | Path | None = None,
+    picture: str | Path | None = None,
+    finish: Literal["exact", "warm"] = "exact",
+    patience_seconds: float = 60.0,
+    calibrate: bool = False,
+    client: Client | None = None,
+    overwrite: bool = False,
+    progress: Any = None,
+    **options: Any,
+) -> Result:
+    """Follow a file while a scan is written into it: import and reconstruct what is there, and finish what came.
+
+    Rows are imported as soon as those of a row of shards are whole. From a tenth of the rows on there are rounds: some
+    iterations over all rows that are there, each round from the object of the round before, then a picture. When the
+    scan is whole, dataset and result are written. What is interrupted goes on where it was with the same call.
+
+    Parameters
+    ----------
+    path : path
+        Of a file of frames (EMPAD, Merlin, NumPy, raw), which need not be there yet.
+    output : path
+        The result.
+    config, client, progress
+        As for :func:`reconstruct`; each round is an :class:`ptychodask.events.Arrived`.
+    data : path, optional
+        Of the dataset that is written; by default ``<output>-scan.zarr``, without the ending of the output.
+    picture : path, optional
+        Of a picture that is drawn after every round.
+    finish : str
+        ``exact``: dataset and result have the bits of :func:`import_data` and :func:`reconstruct` with the same
+        settings. ``warm``: a quarter of the iterations, from the newest object; sooner, and not the same bits.
+    patience_seconds : float
+        After so many seconds in which the file has not grown, its whole rows are finished.
+    calibrate : bool
+        Find the geometry as :func:`calibrate` does: in the first quarter of the rows for the rounds, and in the whole
+        scan, with ``write``, for the end.
+    overwrite : bool
+        Replace result and dataset, and drop what an interrupted call left.
+    **options
+        Those of :func:`import_data`, such as ``format``, ``scan_shape`` and ``energy_ev``.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InputError
+        Bad input; a file that does not appear, holds no frames, or ends before its first row.
+    KeyboardInterrupt
+        As it came; the same call goes on.
+
+    Examples
+    --------
+    >>> result = ptychodask.watch("scan.mib", "result.zarr", scan_shape=(256, 256), energy_ev=300e3, semi_angle_mrad=10,
+    ...                           angular_step_mrad=0.2, scan_step_angstrom=1.05)
+    """
+    from .distributed.cluster import a_place
+    from .io.result import open_result
+    from .jobs.importing.prepare import Options
+    from .jobs.watching.follow import format_of
+    from .jobs.watching.run import Watch
+    from .jobs.watching.run import watch as run
+
+    check_process()
+    job, overwrite = _as_config(config), arguments.switch(overwrite, "overwrite")
+    output = arguments.path(output, "output")
+    refuse_address(output)
+    target = resolved(output)
+    scan = resolved(target.with_name(f"{target.stem}-scan.zarr") if data is None else arguments.path(data, "data"))
+    drawn = None if picture is None else arguments.path(picture, "picture")
+    if drawn is not None:
+        drawn = check_output(drawn, picture_kind(drawn), True)
+    if finish not in ("exact", "warm"):
+        raise InputError(f"finish = {arguments.shown(finish)}: give exact (same bits) or warm (sooner)")
+    if finish == "warm" and not job.says_regularisation:  # it begins from a blurred object
+        job = job.with_blur()
+    patience = arguments.number(patience_seconds, "patience_seconds", "seconds without growth", above=0)
+    file, given = arguments.path(path, "path").absolute(), Options.of(options).checked()
+    given = replace(given, format=format_of(file, given.format, given.dtype))
+    its = Watch(file, target, scan, drawn, given, job, finish, patience, arguments.switch(calibrate, "calibrate"))
+    with _observers(progress) as observers:
+        run(its, overwrite, a_place(client), observers)
+    return open_result(target)
+
+
 def doctor(config: JobConfig | dict[str, Any] | str | Path | None = None) -> Diagnosis:
     """Versions, cores, memory and devices of this machine, or of the cluster that the job's engine names.
 
@@ -619,7 +713,7 @@ def report(result: Result | str | Path, output: str | Path | None = None, *, ove
     overwrite = arguments.switch(overwrite, "overwrite")
     target = None if output is None else arguments.path(output, "output")
     if target is not None:
-        check_output(target, picture(target), overwrite)
+        check_output(target, picture_kind(target), overwrite)
     # matplotlib takes its time to import, and most calls draw nothing
     from .jobs.figures import report_data
     from .viz.report import draw_report, report_figures

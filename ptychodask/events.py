@@ -162,6 +162,26 @@ class Pictured(Event):
 
 
 @dataclass(frozen=True)
+class Arrived(Event):
+    """Of a scan that still grows: what is there was iterated, and there is a picture of it."""
+
+    rows: int
+    """Of the scan that the picture shows, from the first on."""
+    of: int
+    """Rows of the whole scan."""
+    seconds_behind: float
+    """From when the last of these rows was seen whole in the file to the picture."""
+    loss: float
+    """Nats per pattern; NaN where none was computed."""
+    iteration: int
+    """Updates that made the state."""
+    picture: str
+    """Path of the picture; empty where none is wanted."""
+    page: str | None = None
+    """Address of the live page."""
+
+
+@dataclass(frozen=True)
 class Warned(Event):
     """Something is doubtful or went wrong, and the run goes on. Each text comes once; the result keeps them all.
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..model.geometry import Geometry
 from .bright_field import hann
-from .geometry import Geometry
 from .weak_phase import Optics, Spectrum, statistic, transfer
 
 PEAK = 30.0

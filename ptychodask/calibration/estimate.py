@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._errors import InputError
+from ..model.geometry import Geometry
 from .bright_field import FEW, coarser
 from .fit import Fit, fit, scatter, signal
-from .geometry import Geometry
 from .phase_map import phase_map, skewness
 from .search import Grid, search, strongest
 from .weak_phase import Optics, Spectrum

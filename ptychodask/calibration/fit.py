@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .geometry import Geometry
+from ..model.geometry import Geometry
 from .weak_phase import Optics, Spectrum, likelihood, score, statistic
 
 PRIOR = {"asymmetry": 0.03, "shear": 0.03}

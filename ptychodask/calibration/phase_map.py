@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from .geometry import Geometry
+from ..model.geometry import Geometry
 from .weak_phase import Optics, Spectrum, statistic
 
 VISIBLE = 5.0

@@ -16,6 +16,7 @@ from ..io.centre import centre_of
 from ..io.dataset import DatasetInfo, placed
 from ..io.geometry import check_writable, write_geometry
 from ..io.selected import positions_of
+from ..model.geometry import geometry_of
 from ..model.optics import ANGLES, COEFFICIENTS, LARGEST_FOCUS, defocus_of
 from ..physics.probe import aberration_phase
 from .bright_field import make_bins, make_spectrum, misfires, rows_of
@@ -24,7 +25,6 @@ from .descan import window
 from .disk import Disk, fit_disk
 from .drift import row_drift
 from .estimate import estimate
-from .geometry import geometry_of
 from .notes import doubts, drift_notes, notes_of
 from .read import Steps, read_bright_field, stored
 from .table import Calibration, values_of
@@ -117,8 +117,7 @@ def calibrate(
     )
     if target is not None:
         affine = affine_of(info, made)
-        aberrations = {**scope.aberrations, "C10": 0.0 - made.defocus_angstrom}
-        aberrations |= {"C12": at.c12, "phi12": _stored_phi12(made)} if at.c12 >= 1e-3 else {"C12": 0.0, "phi12": 0.0}
+        aberrations = {**scope.aberrations, **aberrations_of(made)}
         how: dict[str, Any] = {"values": made.as_dict(), "matrix": at.stored_matrix}
         if drift is not None:
             how["drift"] = {"rms": drift.rms, "sigma": drift.sigma, "nats": drift.nats, "how": "lattice, row by row"}
@@ -135,6 +134,13 @@ def _angular_step(info: DatasetInfo, disk: Disk) -> float:
     if info.attributes.get(FROM_DISK[0]) == FROM_DISK[1]:
         return info.microscope.semi_angle_mrad / disk.radius
     return info.detector.angular_step_mrad
+
+
+def aberrations_of(made: Calibration) -> dict[str, float]:
+    """Krivanek coefficients that were found, in the axes of the stored patterns."""
+    at = made.geometry
+    turned = {"C12": at.c12, "phi12": _stored_phi12(made)} if at.c12 >= 1e-3 else {"C12": 0.0, "phi12": 0.0}
+    return {"C10": 0.0 - made.defocus_angstrom, **turned}
 
 
 def affine_of(info: DatasetInfo, made: Calibration) -> np.ndarray:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .geometry import Geometry
+from ..model.geometry import Geometry
 from .weak_phase import Optics, Spectrum, transfer
 
 STRONGEST = 60

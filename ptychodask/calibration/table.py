@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from .._tables import Row, table
+from ..model.geometry import Geometry
 from .centring import Centring
 from .disk import Disk
 from .drift import Drift
 from .estimate import Estimate
-from .geometry import Geometry
 
 NAMES: dict[str, tuple[str, str]] = {
     "defocus_angstrom": ("defocus", "Å"),

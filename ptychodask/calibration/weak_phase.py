@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .geometry import SCAN, Geometry
+from ..model.geometry import SCAN, Geometry
 
 RUN = 256
 """Frequencies that are looked at together."""
@@ -125,7 +125,7 @@ def transfer(spectrum: Spectrum, geometry: Geometry, optics: Optics) -> Transfer
 
 
 def derivatives(its: Transfer, names: Sequence[str]) -> Iterator[np.ndarray]:
-    """dT/d(name) [Q, K] of numbers of :data:`~ptychodask.calibration.geometry.NAMES`, one after the other."""
+    """dT/d(name) [Q, K] of numbers of :data:`~ptychodask.model.geometry.NAMES`, one after the other."""
     k, q, geometry, optics = its.k, its.q, its.geometry, its.optics
     generators = geometry.generators()
     scan = [_by_q(its, sign) for sign in (-1.0, 1.0)] if any(name in SCAN for name in names) else []

@@ -12,7 +12,7 @@ import typer
 
 from .._errors import DivergenceError, InputError, StoppedError
 from .._warnings import PtychodaskWarning
-from . import advise, calibrate, data, doctor, importing, plan, solve, view
+from . import advise, calibrate, data, doctor, importing, plan, solve, view, watching
 
 app = typer.Typer(
     name="ptychodask",
@@ -26,6 +26,7 @@ app.command()(solve.demo)
 app.command()(data.simulate)
 app.command()(advise.advise)
 app.command("import")(importing.import_file)
+app.command()(watching.watch)
 app.command()(data.info)
 app.command()(calibrate.calibrate)
 app.command()(view.view)

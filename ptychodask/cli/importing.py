@@ -10,48 +10,65 @@ import typer
 from .._errors import InputError
 from . import show
 
+FormatName = Annotated[str | None, typer.Option(help="Name of the format, if it is not what the file looks like.")]
+Scan = Annotated[tuple[int, int] | None, typer.Option(help="Scan positions y and x.")]
+Energy = Annotated[float | None, typer.Option(help="Beam energy, keV.")]
+SemiAngle = Annotated[float | None, typer.Option(help="Convergence semi-angle, mrad.")]
+Step = Annotated[float | None, typer.Option(help="Scan step, angstrom.")]
+AngularStep = Annotated[float | None, typer.Option(help="Angle per detector pixel, mrad; by the disk.")]
+Defocus = Annotated[float | None, typer.Option(help="Defocus, angstrom; positive is underfocus.")]
+Aberrations = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="Krivanek coefficient, angstrom or rad; may be repeated."),
+]
+Gain = Annotated[float | None, typer.Option(help="ADU per electron, of a detector that does not count.")]
+Dtype = Annotated[str | None, typer.Option(help="Raw: type of the values, such as <u2.")]
+Offset = Annotated[int, typer.Option(help="Raw: bytes before the first frame.")]
+Gap = Annotated[int, typer.Option(help="Raw: bytes between two frames.")]
+DetectorShape = Annotated[tuple[int, int] | None, typer.Option(help="Raw: pixels ky and kx of a frame.")]
+Flip = Annotated[bool, typer.Option("--flip", help="Reverse the rows of every pattern.")]
+Transpose = Annotated[bool, typer.Option("--transpose", help="Then exchange its rows and columns.")]
+Rotate180 = Annotated[bool, typer.Option("--rotate180", help="Then turn it by 180 degrees.")]
+Count = Annotated[bool, typer.Option("--count", help="Find the peaks of electrons in the values, and count them.")]
+Tables = Annotated[Path | None, typer.Option(help="EMPAD-G2: folder with the tables of the sensor.")]
+Dark = Annotated[Path | None, typer.Option(help="Frames without beam: a .npy file; EMPAD-G2: a scan.")]
+Crop = Annotated[int | None, typer.Option(help="Keep the middle of the detector, so many pixels square.")]
+Bin = Annotated[int, typer.Option(help="Then add so many pixels along each axis.")]
+Pad = Annotated[int | None, typer.Option(help="Then put it into so many pixels square, the rim masked.")]
+MaskSaturated = Annotated[bool, typer.Option("--mask-saturated", help="Leave out pixels at the detector's limit.")]
+MaskFile = Annotated[Path | None, typer.Option(help=".npy file of the detector pixels to use, non-zero for use.")]
+
 
 def import_file(
     file: Annotated[Path, typer.Argument(help="File of a detector or another program.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="Dataset to write, a Zarr group.", show_default=False)],
-    format: Annotated[
-        str | None, typer.Option(help="Name of the format, if it is not what the file looks like.")
-    ] = None,
-    scan: Annotated[tuple[int, int] | None, typer.Option(help="Scan positions y and x.")] = None,
-    energy: Annotated[float | None, typer.Option(help="Beam energy, keV.")] = None,
-    semi_angle: Annotated[float | None, typer.Option(help="Convergence semi-angle, mrad.")] = None,
-    step: Annotated[float | None, typer.Option(help="Scan step, angstrom.")] = None,
-    angular_step: Annotated[float | None, typer.Option(help="Angle per detector pixel, mrad; by the disk.")] = None,
-    defocus: Annotated[float | None, typer.Option(help="Defocus, angstrom; positive is underfocus.")] = None,
-    aberration: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Krivanek coefficient, angstrom or rad; may be repeated."),
-    ] = None,
-    gain: Annotated[float | None, typer.Option(help="ADU per electron, of a detector that does not count.")] = None,
-    count: Annotated[
-        bool, typer.Option("--count", help="Find the peaks of electrons in the values, and count them.")
-    ] = False,
+    format: FormatName = None,
+    scan: Scan = None,
+    energy: Energy = None,
+    semi_angle: SemiAngle = None,
+    step: Step = None,
+    angular_step: AngularStep = None,
+    defocus: Defocus = None,
+    aberration: Aberrations = None,
+    gain: Gain = None,
+    count: Count = False,
     gain_map: Annotated[Path | None, typer.Option(help=".npy file (ky, kx) by which values are divided.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the array in the file.")] = None,
-    dtype: Annotated[str | None, typer.Option(help="Raw: type of the values, such as <u2.")] = None,
-    offset: Annotated[int, typer.Option(help="Raw: bytes before the first frame.")] = 0,
-    gap: Annotated[int, typer.Option(help="Raw: bytes between two frames.")] = 0,
-    detector: Annotated[tuple[int, int] | None, typer.Option(help="Raw: pixels ky and kx of a frame.")] = None,
-    tables: Annotated[Path | None, typer.Option(help="EMPAD-G2: folder with the tables of the sensor.")] = None,
-    dark: Annotated[Path | None, typer.Option(help="Frames without beam: a .npy file; EMPAD-G2: a scan.")] = None,
+    dtype: Dtype = None,
+    offset: Offset = 0,
+    gap: Gap = 0,
+    detector: DetectorShape = None,
+    tables: Tables = None,
+    dark: Dark = None,
     dwell: Annotated[float | None, typer.Option(help="Timepix3: microseconds per position.")] = None,
-    crop: Annotated[int | None, typer.Option(help="Keep the middle of the detector, so many pixels square.")] = None,
-    bin: Annotated[int, typer.Option(help="Then add so many pixels along each axis.")] = 1,
-    pad: Annotated[int | None, typer.Option(help="Then put it into so many pixels square, the rim masked.")] = None,
-    flip: Annotated[bool, typer.Option("--flip", help="Reverse the rows of every pattern.")] = False,
-    transpose: Annotated[bool, typer.Option("--transpose", help="Then exchange its rows and columns.")] = False,
-    rotate180: Annotated[bool, typer.Option("--rotate180", help="Then turn it by 180 degrees.")] = False,
-    mask: Annotated[
-        Path | None, typer.Option(help=".npy file of the detector pixels to use, non-zero for use.")
-    ] = None,
-    mask_saturated: Annotated[
-        bool, typer.Option("--mask-saturated", help="Leave out pixels at the detector's limit.")
-    ] = False,
+    crop: Crop = None,
+    bin: Bin = 1,
+    pad: Pad = None,
+    flip: Flip = False,
+    transpose: Transpose = False,
+    rotate180: Rotate180 = False,
+    mask: MaskFile = None,
+    mask_saturated: MaskSaturated = False,
     mask_bad: Annotated[
         bool | None,
         typer.Option("--mask-bad/--keep-bad", help="Leave out hot and dead pixels; by default with --count."),

@@ -31,10 +31,10 @@ from .lock import locked
 from .reading import array_at, check_files, open_group
 from .stores import writable
 
-_NAME = re.compile(r"(iteration|geometry)-(\d{6})\.zarr")
-"""Checkpoints of the reconstruction, and those of the refinement of the geometry before it."""
+_NAME = re.compile(r"(iteration|geometry|start)-(\d{6})\.zarr")
+"""Checkpoints of the reconstruction, those of the refinement of the geometry before it, and one to begin from."""
 _ARRAYS = frozenset({"object", "anchor", "probe", "positions"})
-_FILES = {"job.json": {"config", "fingerprint"}, "recipe.json": {"config"}, "log.json": {"entries"}}
+_FILES = {"job.json": {"config", "fingerprint"}, "decisions.json": {"mean_counts", "backend"}, "log.json": {"entries"}}
 """Files of a run, and names that are in each."""
 _SELECTED = {"mask.npy", "positions.npy"}
 """What a selection has of its own, see :func:`ptychodask.io.selected.keep`."""
@@ -218,7 +218,7 @@ class RunFolder:
     result: str = ""
     """Name of the result, where the path is not this name with ``.run``: a link led there."""
     stage: str = "iteration"
-    """Whose checkpoints are meant: those of the reconstruction, or of its ``geometry``."""
+    """Whose checkpoints are meant: those of the reconstruction, or of its ``geometry``, or what it ``start``-s from."""
 
     @classmethod
     def of(cls, result: str | Path) -> RunFolder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -67,14 +66,17 @@ def free_attributes(attributes: Any) -> dict[str, Any]:
     return kept
 
 
-def seal(path: Path, layout: Layout, shards: Collection[ShardSummary], attributes: dict[str, Any]) -> None:
-    """Write the attributes of a dataset: shards in the order of their blocks, attributes by :func:`free_attributes`."""
+def seal(
+    path: Path, layout: Layout, shards: Collection[ShardSummary], attributes: dict[str, Any], patterns: int
+) -> None:
+    """Write the attributes of a dataset: shards in the order of their blocks, which hold so many patterns, attributes
+    by :func:`free_attributes`."""
     total = sum(shard.electrons for shard in shards)
     if total <= 0:
         raise InputError(
             "the counts are all zero: there is nothing to reconstruct (wrong file, or the beam was blanked)"
         )
-    per_pattern = total / math.prod(layout.scan_shape)
+    per_pattern = total / patterns
     said = {
         "schema": SCHEMA,
         "energy_ev": layout.microscope.energy_ev,

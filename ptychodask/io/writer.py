@@ -124,14 +124,31 @@ class DatasetWriter:
     @contextmanager
     def _written(self) -> Iterator[DatasetWriter]:
         with writing(self._path, DATASET, self._overwrite) as self.folder:
-            create_skeleton(self.folder, self._layout, self._positions, self._used)
+            self.begin(self.folder)
             yield self
             if missing := [block for block in self.blocks if block.index not in self._shards]:
                 raise InputError(
                     f"{len(missing)} of {len(self.blocks)} shards were not written, the first {in_scan(missing[0])}:"
                     " write every block of the writer"
                 )
-            seal(self.folder, self._layout, [self._shards[block.index] for block in self.blocks], self._attributes)
+            self.seal(self.folder)
+
+    def begin(self, folder: Path) -> None:
+        """Lay the dataset out in a folder of one's own, without counts, where it is not to be whole at once."""
+        self.folder = folder
+        create_skeleton(folder, self._layout, self._positions, self._used)
+
+    def seal(self, folder: Path) -> None:
+        """Make a dataset of such a folder: of the shards that were noted, which may not be all of them yet."""
+        there = [block for block in self.blocks if block.index in self._shards]
+        patterns = sum(block.size for block in there)
+        seal(folder, self._layout, [self._shards[block.index] for block in there], self._attributes, patterns)
+
+    @property
+    def same_as(self) -> tuple[Any, ...]:
+        """Equal for writers whose datasets differ in counts alone."""
+        used = None if self._used is None else self._used.tobytes()
+        return self._layout, self._positions.tobytes(), used, self._attributes
 
     @property
     def shard(self) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -189,15 +189,16 @@ def advise(
         else number(scan_step_angstrom, "scan_step_angstrom", "a step in angstrom", 0, 1000, above=0),
     )
     check = arguments.whole(check, "check", "how many of the best to simulate", 0, 100)
-    angles = [float(angle) for angle in semi_angles_mrad]
-    foci = [float(defocus) for defocus in defoci_angstrom]
+    angles = arguments.several(semi_angles_mrad, "semi_angles_mrad", "convergence semi-angles in mrad")
+    foci = arguments.several(defoci_angstrom, "defoci_angstrom", "defoci in angstrom, underfocus positive")
     if not 0 < len(angles) * len(foci) <= MOST:
         raise InputError(
             f"{len(angles)} semi-angles and {len(foci)} defoci are {len(angles) * len(foci)} candidates: give 1 to"
             f" {MOST}"
         )
     candidates = [Microscope.of(energy_ev, angle, defocus, aberrations) for angle in angles for defocus in foci]
-    phase, pixel, thickness = specimen_phase(material, thickness, energy_ev, PIECE_WINDOWS * WINDOW_ANGSTROM)
+    phase, pixel, repeats = specimen_phase(material, thickness, energy_ev, PIECE_WINDOWS * WINDOW_ANGSTROM)
+    task = replace(task, thickness_angstrom=repeats)
     found, refused = rank(candidates, spectrum(phase, pixel), task)
     if not found:
         raise InputError(f"no candidate can be recorded: {refused[0]}, and so for all {len(refused)}")
@@ -214,7 +215,7 @@ def advise(
         checked.append(_simulated(material, optics, task, candidates[0], client))
     if progress is not None and checked:
         progress("simulated reconstructions", len(checked), len(checked))
-    return Advice(material, thickness, task, tuple(found), tuple(refused), tuple(checked), float(np.std(phase)))
+    return Advice(material, repeats, task, tuple(found), tuple(refused), tuple(checked), float(np.std(phase)))
 
 
 def _simulated(material: str, optics: Optics, task: Task, microscope: Microscope, client: Client | None) -> float:

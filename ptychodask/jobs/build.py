@@ -39,7 +39,7 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
     if stored:
         weights = np.asarray(padded(weights[None], stored, n))[0]
     problem = Problem(
-        experiment.canvas, experiment.info.scan_shape, weights, _propagators(experiment), recipe.mean_counts,
+        experiment.canvas, experiment.info.scan_shape, weights, _propagators(experiment), recipe.decided.mean_counts,
         _settings(experiment, recipe.hold_out), stored,
     )  # fmt: skip
     solver = LsqMl(problem, _kernels(problem, recipe))
@@ -51,9 +51,12 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
 
 
 def _kernels(problem: Problem, recipe: Recipe) -> Kernels:
-    if recipe.refines and recipe.backend == "cupy":  # the compiled ones for a device make no sums of the geometry
+    if (
+        recipe.refines and recipe.decided.backend == "cupy"
+    ):  # the compiled ones for a device make no sums of the geometry
         return Plain(problem, "cupy")
-    return kernels_for(problem, recipe.backend, recipe.chains, recipe.device_batch)
+    decided = recipe.decided
+    return kernels_for(problem, decided.backend, decided.chains, decided.device_batch)
 
 
 def _propagators(experiment: Experiment) -> np.ndarray:
@@ -135,7 +138,9 @@ def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
             f"the mask leaves {seen:.2g} of the bright-field disk: nothing scales the probe (mask is 1 for"
             " pixels to use)"
         )
-    modes = hermite_modes(probe * math.sqrt(recipe.mean_counts / seen), config.probe.modes, config.probe.mode_power)
+    modes = hermite_modes(
+        probe * math.sqrt(recipe.decided.mean_counts / seen), config.probe.modes, config.probe.mode_power
+    )
     momentum = 0 if config.solver.acceleration else -1
     model = Model(object_, modes.astype(np.complex64), experiment.centres)
     refining = None if experiment.refine is None else Refining.begin(experiment.refine)

@@ -20,7 +20,7 @@ from ..model.blocks import Block
 from ..model.state import Model
 from ..model.tiles import Rect, Tile
 from ..physics.views import windows_of
-from ..solver.apply import Direction
+from ..solver.direction import Direction
 from ..solver.lsqml import LsqMl
 from ..solver.tiled import TiledLsqMl
 from ..solver.update import Update

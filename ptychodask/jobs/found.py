@@ -9,7 +9,7 @@ from typing import Any
 
 from ..model.optics import Microscope
 from ..model.refining import Refine, Refined, Refining
-from ..solver.geometry import errors
+from ..solver.unknowns.geometry import errors
 from .geometry import CHI, PARTS
 
 

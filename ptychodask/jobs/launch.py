@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,12 +17,12 @@ from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect, describe
 from ..events import Checkpointed, Finished, Started, Waiting, Warned
 from ..io.address import is_address
-from ..io.atomic import check_output
+from ..io.atomic import check_output, replacing
 from ..io.checkpoint import RunFolder
 from ..io.content import identified, lost_shards
 from ..io.dataset import DatasetInfo, dataset_info
 from ..io.described.run import SCHEMA as RUN_SCHEMA
-from ..io.described.run import JobFile, LogFile, RecipeFile
+from ..io.described.run import DecisionsFile, JobFile, LogFile
 from ..io.kinds import RESULT
 from ..io.result import open_result
 from ..io.selected import described, keep, select
@@ -35,9 +36,9 @@ from .log import Log
 from .observers import Reporter
 from .places import check_places, other_processors
 from .plan import check_fits
-from .recipe import Recipe
+from .recipe import Decisions, Recipe
 from .refine import refined
-from .run import Run, history, survey
+from .run import Run, history, start_in, survey
 from .settled import experiment_of
 from .showing import Showing, showing
 
@@ -92,9 +93,18 @@ class Launch:
 
 
 def start(
-    dataset: DatasetInfo, job: JobConfig, target: Path, overwrite: bool, client: Client | None, observers: Sequence[Any]
+    dataset: DatasetInfo,
+    job: JobConfig,
+    target: Path,
+    overwrite: bool,
+    client: Client | None,
+    observers: Sequence[Any],
+    begin: Path | None = None,
 ) -> None:
-    """Run a new job to its end, and write its result to ``target``."""
+    """Run a new job to its end, and write its result to ``target``.
+
+    ``begin`` is a checkpoint of the same canvas and object to begin from, vacuum by default; the run keeps a copy.
+    """
     dataset = identified(dataset)
     launch = _launch(target, experiment_of(dataset, job), overwrite, Reporter(observers))
     folder, job = launch.folder, launch.job
@@ -117,7 +127,7 @@ def start(
             _check_places(launch, dask_client)
             kept = replace(dataset, selection=keep(dataset.selection, folder.path))
             launch = replace(launch, experiment=Experiment(kept, job))
-            recipe = _recipe(launch, dask_client)
+            recipe = _recipe(launch, dask_client, begin)
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
             raise
@@ -159,7 +169,7 @@ def take_up(
         log = Log(**folder.read("log.json", LogFile).content()) if (folder.path / "log.json").exists() else Log()
         with launch.connect(client) as dask_client:
             _check_places(launch, dask_client)
-            if (folder.path / "recipe.json").exists():
+            if (folder.path / "decisions.json").exists():
                 recipe = _stored_recipe(folder, dataset, job)
             else:
                 recipe = _recipe(launch, dask_client)
@@ -204,12 +214,11 @@ def _chosen(folder: RunFolder, identity: JobFile, dataset: DatasetInfo) -> Selec
 
 def _stored_recipe(folder: RunFolder, dataset: DatasetInfo, job: JobConfig) -> Recipe:
     """What the survey found when the run was started."""
-    stored = folder.read("recipe.json", RecipeFile)
-    (rows, columns), path = dataset.scan_shape, folder.path / "recipe.json"
+    stored = folder.read("decisions.json", DecisionsFile)
+    (rows, columns), path = dataset.scan_shape, folder.path / "decisions.json"
     if any(y1 > rows or x1 > columns for _, y1, _, x1 in (*stored.damaged, *stored.excluded)):
         raise InputError(f"{path} leaves out positions beyond the scan of {rows} x {columns}: start the run anew")
-    recipe = Recipe.load({**stored.content(), "path": dataset.path, "config": job.model_dump_json()})
-    return replace(recipe, selection=dataset.selection)  # whose files are in the folder, wherever that is now
+    return Recipe(dataset.path, job.model_dump_json(), Decisions.load(stored.content()), dataset.selection)
 
 
 def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:
@@ -238,11 +247,16 @@ def _check_places(launch: Launch, client: Client) -> None:
         check_places(client, launch.dataset, (launch.target, launch.folder.path / "log.json"))
 
 
-def _recipe(launch: Launch, client: Client) -> Recipe:
+def _recipe(launch: Launch, client: Client, begin: Path | None = None) -> Recipe:
     """Survey the data, and keep what a resumed run must not find out anew."""
+    if begin is not None:
+        with replacing(start_in(launch.folder), None) as part:
+            shutil.copytree(begin, part)
     with _explained(launch):
         recipe = survey(client, launch.experiment, launch.report)
-    launch.folder.write_json("recipe.json", asdict(recipe))
+    # a run that was killed before it had decided has the copy all the same
+    recipe = recipe.with_decided(begun=Path(start_in(launch.folder)).exists())
+    launch.folder.write_json("decisions.json", asdict(recipe.decided))
     return recipe
 
 
@@ -260,12 +274,13 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
 
 def _warn(launch: Launch, client: Client, recipe: Recipe) -> None:
     """Say what is doubtful about counts and workers."""
-    if recipe.damaged:
+    decided = recipe.decided
+    if decided.damaged:
         patterns, selection = math.prod(launch.dataset.scan_shape), launch.dataset.selection
-        launch.report(Warned(damage_warning(launch.dataset.path, patterns, recipe.damaged, selection)))
+        launch.report(Warned(damage_warning(launch.dataset.path, patterns, decided.damaged, selection)))
     with _explained(launch):
-        unlike = other_processors(client, recipe.backend, recipe.processor)
-    for text in (*filter(None, [unlike]), *launch.experiment.sampling.warnings, *recipe.suspicions):
+        unlike = other_processors(client, decided.backend, decided.processor)
+    for text in (*filter(None, [unlike]), *launch.experiment.sampling.warnings, *decided.suspicions):
         launch.report(Warned(text))
 
 
@@ -304,8 +319,8 @@ def _refined(launch: Launch, client: Client, recipe: Recipe) -> tuple[Launch, Re
             launch.folder.remove()  # nothing worth resuming
         raise
     if found is not recipe:
-        launch.folder.write_json("recipe.json", asdict(found))
-    return replace(launch, experiment=replace(launch.experiment, geometry=found.geometry)), found
+        launch.folder.write_json("decisions.json", asdict(found.decided))
+    return replace(launch, experiment=replace(launch.experiment, geometry=found.decided.geometry)), found
 
 
 def _store(launch: Launch, run: Run, state: Any, recipe: Recipe, name: str) -> None:
@@ -347,15 +362,15 @@ def _opening(launch: Launch, recipe: Recipe, client: Client, shown: Showing) -> 
         iterations=launch.job.solver.iterations,
         remarks=(*launch.remarks, *filter(None, [shown.remark])),
         page=shown.link,
-        container=recipe.container,
-        pattern_bytes=recipe.pattern_bytes,
+        container=recipe.decided.container,
+        pattern_bytes=recipe.decided.pattern_bytes,
         **describe(client),
     )
 
 
-def _geometry(recipe: Recipe) -> dict[str, str]:
+def _geometry(decided: Decisions) -> dict[str, str]:
     """What was found of the geometry."""
-    its = recipe.geometry
+    its = decided.geometry
     return (
         {}
         if its is None
@@ -365,7 +380,7 @@ def _geometry(recipe: Recipe) -> dict[str, str]:
 
 def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
     """What the result says of how it was made."""
-    dataset, log, damaged = launch.dataset, run.log, run.recipe.damaged
+    dataset, log, decided = launch.dataset, run.log, run.recipe.decided
     versions = {name: metadata.version(name) for name in ("ptychodask", "numpy", "scipy", "dask", "zarr")}
     return {
         "versions": json.dumps(versions),
@@ -380,15 +395,15 @@ def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
         "initial_validation": log.entries[0]["validation"],
         "electrons_per_pattern": float(dataset.attributes["electrons_per_pattern"]),
         "dose_per_square_angstrom": float(dataset.attributes["dose_per_square_angstrom"]),
-        **left_out_attributes(damaged, run.recipe.excluded),
+        **left_out_attributes(decided.damaged, decided.excluded),
         **run.excess.attributes,
-        "container": run.recipe.container,
-        "bytes_per_pattern": run.recipe.pattern_bytes,
+        "container": decided.container,
+        "bytes_per_pattern": decided.pattern_bytes,
         "slices": launch.experiment.slices,
         "energy_ev": dataset.microscope.energy_ev,
         "semi_angle_mrad": dataset.microscope.semi_angle_mrad,
         "defocus_angstrom": launch.experiment.microscope.defocus_angstrom,
-        **_geometry(run.recipe),
+        **_geometry(decided),
         "remarks": json.dumps(list(launch.remarks)),
         "warnings": json.dumps(log.warnings),
     }

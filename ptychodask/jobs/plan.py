@@ -229,7 +229,7 @@ def make_plan(experiment: Experiment, site: Site, *, calibrate: bool) -> Plan:
     if not calibrate or plan.problems:
         return plan
     threads = min(site.threads * (site.workers // _alike(config, site)), cores())
-    ready = choose_kernels(replace(recipe, mean_counts=taken.mean_counts))
+    ready = choose_kernels(recipe.with_decided(mean_counts=taken.mean_counts))
     return replace(plan, speed=measure(experiment, ready, taken, threads, shapes.tiles))
 
 

@@ -20,24 +20,20 @@ from .experiment import Experiment
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All that a worker needs to build the algorithm: a few kilobytes.
+class Decisions:
+    """What was found out once, before the first iteration; other workers and a resumed run take it as it is.
 
     ``mean_counts`` are the electrons per pattern that are trained on, in the pixels in use, from the survey of the
-    data; ``hold_out`` is off while all electrons are used. ``backend``, ``chains`` and ``device_batch`` are what a
-    worker chose at the start, so that all workers, and a resumed run, compute the same bits; they do on ``processor``,
-    the kind that this worker has. ``damaged`` are the chunks
-    that the survey found unreadable and that are left out, where the job wants that; ``excluded`` are positions that
-    are left out because the job says so, or because they misfired; ``suspicions`` are warnings. ``container`` and
-    ``pattern_bytes`` say how it found counts to be cached: as ``events`` or in a dense type, in how many bytes per
-    pattern. ``selection`` is what is used of the dataset, None for all of it; its files lie in the run folder.
-    ``geometry`` is what was found of it, ``refines`` is on while it is, with patterns padded to ``pixels`` if not 0.
+    data. ``backend``, ``chains`` and ``device_batch`` are what a worker chose at the start, so that all workers compute
+    the same bits; they do on ``processor``, the kind that this worker has. ``damaged`` are the chunks that the survey
+    found unreadable and that are left out, where the job wants that; ``excluded`` are positions that are left out
+    because the job says so, or because they misfired; ``suspicions`` are warnings. ``container`` and ``pattern_bytes``
+    say how the survey found counts to be cached: as ``events`` or in a dense type, in how many bytes per pattern.
+    ``geometry`` is what was found of it, where it was refined. ``begun`` says that the first state
+    is the checkpoint ``start`` in the run folder instead of vacuum.
     """
 
-    path: str
-    config: str
     mean_counts: float = math.nan
-    hold_out: bool = True
     backend: str = "numpy"
     processor: str = ""
     chains: bool = False
@@ -47,23 +43,42 @@ class Recipe:
     suspicions: tuple[str, ...] = ()
     container: str = ""
     pattern_bytes: float = math.nan
-    selection: Selection | None = None
     geometry: Refined | None = None
-    refines: bool = False
-    pixels: int = 0
+    begun: bool = False
 
     @classmethod
-    def load(cls, values: dict[str, Any]) -> Recipe:
+    def load(cls, values: dict[str, Any]) -> Decisions:
         """From the dictionary that JSON made of it, which keeps every bit of a float but knows no tuples."""
-        boxes = {name: tuple(tuple(box) for box in values.get(name, ())) for name in ("damaged", "excluded")}
-        chosen = Selection.load(values.get("selection"))
-        texts, refined = tuple(values.get("suspicions", ())), Refined.load(values.get("geometry"))
-        return cls(**{**values, **boxes, "suspicions": texts, "selection": chosen, "geometry": refined})
+        boxes = {name: tuple(tuple(box) for box in values[name]) for name in ("damaged", "excluded")}
+        texts, refined = tuple(values["suspicions"]), Refined.load(values["geometry"])
+        return cls(**{**values, **boxes, "suspicions": texts, "geometry": refined})
 
     @property
     def left_out(self) -> tuple[Box, ...]:
         """What no block holds."""
         return self.damaged + self.excluded
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a worker needs to build the algorithm: dataset and job, what was decided about them, and the stage.
+
+    ``selection`` is what is used of the dataset, None for all of it; its files lie in the run folder. ``hold_out`` is
+    off while all electrons are used; ``refines`` is on while the geometry moves, with patterns padded to ``pixels`` if
+    not 0.
+    """
+
+    path: str
+    config: str
+    decided: Decisions = Decisions()
+    selection: Selection | None = None
+    hold_out: bool = True
+    refines: bool = False
+    pixels: int = 0
+
+    def with_decided(self, **decisions: Any) -> Recipe:
+        """The recipe with further decisions."""
+        return replace(self, decided=replace(self.decided, **decisions))
 
     @property
     def job(self) -> JobConfig:
@@ -74,12 +89,12 @@ class Recipe:
     def experiment(self) -> Experiment:
         """What is used of the dataset, and the job on it; read anew every time."""
         info = select(dataset_info(self.path, whole=False), self.selection)
-        return Experiment(info, self.job, self.geometry, self.refines, self.pixels)
+        return Experiment(info, self.job, self.decided.geometry, self.refines, self.pixels)
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The blocks that its kernels compute."""
-        return self.experiment.blocks_without(self.left_out, self.backend == "cupy")
+        return self.experiment.blocks_without(self.decided.left_out, self.decided.backend == "cupy")
 
 
 def kernels(engine: EngineConfig) -> str:
@@ -94,11 +109,11 @@ def kernels(engine: EngineConfig) -> str:
 def choose_kernels(recipe: Recipe) -> Recipe:
     """The recipe with its backend; run on a worker, which may have a device the client lacks."""
     backend = kernels(recipe.job.engine)
-    chosen = replace(recipe, backend=backend, processor=processor(backend))
+    chosen = recipe.with_decided(backend=backend, processor=processor(backend))
     if backend != "cupy":
         return chosen
     chains, batch = _choose_device(chosen)
-    return replace(chosen, chains=chains, device_batch=batch)
+    return chosen.with_decided(chains=chains, device_batch=batch)
 
 
 def _choose_device(recipe: Recipe) -> tuple[bool, int]:

@@ -77,7 +77,7 @@ class _Stage:
 
 def refined(client: Any, folder: RunFolder, recipe: Recipe, report: Report) -> Recipe:
     """The recipe with the geometry that was found, or as it was where there is nothing to refine or nothing was won."""
-    if not wanted(recipe.job) or recipe.geometry is not None:
+    if not wanted(recipe.job) or recipe.decided.geometry is not None:
         return recipe
     given = recipe.experiment
     job = recipe_of_stage(recipe.job, float(given.info.attributes["dose_per_square_angstrom"]))
@@ -99,7 +99,7 @@ def refined(client: Any, folder: RunFolder, recipe: Recipe, report: Report) -> R
         made = replace(made, values={name: {**value, "how": how} for name, value in made.values.items()})
     report(Refined(iteration=BEGINS + MOVES, values=made.values, settled=True))
     stage.folder.forget(stage.folder.checkpoints())
-    return replace(recipe, geometry=made)
+    return recipe.with_decided(geometry=made)
 
 
 def _move(stage: _Stage) -> tuple[Refining, dict[int, float], str]:
@@ -168,7 +168,7 @@ def _no_gain(stage: _Stage, made: Found, losses: dict[int, float]) -> str:
     before = losses.get(BEGINS)
     if before is None:  # resumed after these iterations
         before = _trial(stage, stage.recipe, "before")
-    gained = before - _trial(stage, replace(stage.recipe, geometry=made), "trial")
+    gained = before - _trial(stage, stage.recipe.with_decided(geometry=made), "trial")
     return "" if gained > -SIGNIFICANT else f"held-out electrons like the refined one less, by {-gained:.0f} nats"
 
 

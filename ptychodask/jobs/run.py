@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
@@ -25,7 +26,7 @@ from .excess import Excess
 from .experiment import Experiment
 from .log import MOST_STATES, Log
 from .observers import Report
-from .recipe import Recipe, choose_kernels
+from .recipe import Decisions, Recipe, choose_kernels
 from .states import States, states_of
 
 MOST_RESTARTS = 3
@@ -68,7 +69,7 @@ class Run:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """The scan's blocks without what is left out."""
-        return self.experiment.blocks_without(self.recipe.left_out, self.recipe.backend == "cupy")
+        return self.experiment.blocks_without(self.recipe.decided.left_out, self.recipe.decided.backend == "cupy")
 
     # -- the stages ----------------------------------------------------------------------------------------------
 
@@ -104,7 +105,8 @@ class Run:
             return state, self.recipe
         share = self.experiment.train_fraction
         assert share is not None
-        recipe = replace(self.recipe, mean_counts=self.recipe.mean_counts / share, hold_out=False)
+        fitted = self.recipe.decided.mean_counts / share
+        recipe = replace(self.recipe.with_decided(mean_counts=fitted), hold_out=False)
         job = self._job("finish", recipe)
         first, state = self._start_of_finish(state)
         # where the fit's state is not on disk, a resumed run does the fit again, and must not meet states of the finish
@@ -122,11 +124,19 @@ class Run:
         self._latest = None
         return state, recipe
 
+    def some(self, job: Job, state: Any, first: int, last: int) -> Generator[Pass, None, None]:
+        """Iterations without checkpoints and a rule that stops them, which the log keeps nowhere else."""
+        with closing(self.states.passes(job, state, first, last)) as looked_at:
+            for seen in looked_at:
+                self._latest = seen
+                self._note(seen, "fit")
+                yield seen
+
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _excess(self, seen: Pass) -> Excess:
         radius = lens_of(self.experiment).radius
-        return Excess.of(seen.metrics, self.recipe.mean_counts / (math.pi * radius**2))
+        return Excess.of(seen.metrics, self.recipe.decided.mean_counts / (math.pi * radius**2))
 
     def _job(self, label: str, recipe: Recipe) -> Job:
         algorithm = self.states.algorithm(recipe, f"{self.name}-{label}-algorithm")
@@ -159,6 +169,8 @@ class Run:
         return first, self.states.finish_from(fitted, state, f"{self.name}-finish-start")
 
     def _initial(self, job: Job) -> Any:
+        if self.recipe.decided.begun:
+            return self.states.load(start_in(self.folder), f"{self.name}-start")
         return self.states.initial(self.recipe, job.algorithm, f"{self.name}-start")
 
     def _load(self, iteration: int) -> Any:
@@ -313,6 +325,11 @@ class Run:
         return self.resumes_from
 
 
+def start_in(folder: RunFolder) -> str:
+    """Path of the checkpoint that a run begins from, where it does not begin from vacuum."""
+    return replace(folder, stage="start").checkpoint(0)
+
+
 def survey(client: Any, experiment: Experiment, report: Report) -> Recipe:
     """The recipe of a job, with kernels that a worker chose and the mean electrons per pattern that are trained on.
 
@@ -320,15 +337,15 @@ def survey(client: Any, experiment: Experiment, report: Report) -> Recipe:
     suspicious. Where misfired frames are to be left out and there are some, what is left is surveyed again.
     """
     info, config = experiment.info, experiment.config
-    bare = Recipe(info.path, config.model_dump_json(), excluded=experiment.excluded, selection=info.selection)
+    bare = Recipe(info.path, config.model_dump_json(), Decisions(excluded=experiment.excluded), info.selection)
     recipe = client.submit(choose_kernels, bare, pure=False).result()
     recipe, seen = _surveyed(client, experiment, recipe, report)
     warnings, odd = list(seen.suspicions), seen.misfired
     if config.data.exclude == "misfired" and odd:
         stored = odd if info.selection is None else info.selection.stored(odd)
         warnings.insert(0, misfired_warning(info.path, math.prod(info.scan_shape), stored))
-        recipe, _ = _surveyed(client, experiment, replace(recipe, excluded=boxes_of(odd)), report)
-    return replace(recipe, suspicions=tuple(warnings))
+        recipe, _ = _surveyed(client, experiment, recipe.with_decided(excluded=boxes_of(odd)), report)
+    return recipe.with_decided(suspicions=tuple(warnings))
 
 
 def _surveyed(client: Any, experiment: Experiment, recipe: Recipe, report: Report) -> tuple[Recipe, tasks.Judged]:
@@ -348,8 +365,7 @@ def _surveyed(client: Any, experiment: Experiment, recipe: Recipe, report: Repor
             f"{experiment.info.path}: no electrons in the pixels that the mask uses, or in what can be read"
         )
     patterns = sum(p.patterns for p in found.parts)
-    made = replace(
-        recipe,
+    made = recipe.with_decided(
         mean_counts=electrons / patterns,
         damaged=tuple(box for p in found.parts for box in p.damaged),
         container=", ".join(sorted({p.container for p in found.parts if p.patterns})),

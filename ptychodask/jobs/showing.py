@@ -31,10 +31,12 @@ class Showing:
 
 
 @contextmanager
-def showing(client: Any, now: Callable[[], Run], report: Reporter) -> Iterator[Showing]:
+def showing(
+    client: Any, now: Callable[[], Run], report: Reporter, ends: str = "finished: the result is written"
+) -> Iterator[Showing]:
     """Show a run on the dashboard while the context lasts, if its job wants that and the scheduler can.
 
-    ``now`` gives the run as it is: a geometry that is found first makes another one of it.
+    ``now`` gives the run as it is: a geometry that is found first makes another one of it. ``ends`` is the last line.
     """
     run = now()
     status = describe(client)["dashboard"]
@@ -49,7 +51,7 @@ def showing(client: Any, now: Callable[[], Run], report: Reporter) -> Iterator[S
     end = "stopped"
     try:
         yield Showing(link, remark if page.trouble else "")
-        end = "finished: the result is written"
+        end = ends
     except KeyboardInterrupt:
         end = "interrupted"
         raise

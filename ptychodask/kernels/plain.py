@@ -23,9 +23,9 @@ from ..physics.expected_loss import expected_loss
 from ..physics.likelihood import fisher_weight, held_out_loss, loss, residual_factor
 from ..physics.multislice import backward, forward, intensity, tangent
 from ..physics.views import gather, scatter_add, split_positions, window
-from ..solver.geometry import GeometrySums, score_of
 from ..solver.problem import Problem, probe_spectra, shifted_probes
-from ..solver.update import ObjectSums, ProbeSums, Sums, Update
+from ..solver.unknowns.geometry import score_of
+from ..solver.update import GeometrySums, ObjectSums, ProbeSums, Sums, Update
 
 
 @dataclass(frozen=True)

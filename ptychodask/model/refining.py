@@ -1,5 +1,5 @@
 """The geometry while it is refined: what may move, as numbers, and how far it has come. The method is in
-``solver.geometry``.
+``solver.unknowns.geometry``.
 
 Aberrations come first, as changes of Cartesian coefficients in angstrom: ``defocus``, ``c12a`` = C12 cos 2 phi12,
 ``c12b``, ``c21a``, ``c21b``, ``c30``. Then numbers of the scan (``rotation`` in rad, ``scale``, ``asymmetry``,

@@ -40,7 +40,8 @@ def read_empad(path: Path, asked: Asked) -> Reader:
     named = named_scan(raw)
     # the XML holds the search's size beside that of the scan: the one that the file's size fits is meant
     candidates = [*([named] if named else []), *scans]
-    said = next((scan for scan in candidates if scan[0] * scan[1] == frames), candidates[0] if candidates else None)
+    fits = [scan for scan in candidates if scan[0] * scan[1] == frames and asked.growing is None]
+    said = next(iter([*fits, *candidates]), None)
     if (field := facts.pop("field", None)) and said:
         facts["scan_step_angstrom"] = field / max(asked.scan or said)
     about = About(facts, (NOTE,), "ADU")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .reader import About, Asked, Span
-from .scans import a_scan, partial_note
+from .scans import a_scan, growing_scan, partial_note
 
 AT_ONCE = 2**25
 """Bytes that are read and decoded together."""
@@ -70,6 +70,11 @@ class Frames:
     def shape(self) -> tuple[int, ...]:
         return (*self.scan, *self.pattern)
 
+    @property
+    def whole(self) -> int:
+        """Frames that the files hold whole, whatever the scan is."""
+        return sum(part.frames for part in self.files)
+
     def read(self, rows: Span, columns: Span) -> np.ndarray:
         width = self.scan[1]
         found = np.zeros((rows[1] - rows[0], columns[1] - columns[0], *self.pattern), self.dtype)
@@ -114,7 +119,10 @@ def whole_frames(path: Path, first: int, stride: int, used: int) -> tuple[int, i
 
 def scanned(frames: Frames, asked: Asked, said: tuple[int, int] | None, rest: int = 0) -> Frames:
     """The same with the scan that was asked for, or else that the file says; the file's size is held against it."""
-    total = sum(part.frames for part in frames.files)
+    total = frames.whole
+    if asked.growing is not None:
+        scan, missing = growing_scan(frames.files[0].path, min(total, asked.growing), asked.scan or said)
+        return replace(frames, scan=scan, about=replace(frames.about, missing=missing))
     scan, missing = a_scan(frames.files[0].path, total, asked.scan, said, asked.allow_partial, rest)
     notes = (*frames.about.notes, *partial_note(total, rest, missing, scan, asked.scan or said))
     return replace(frames, scan=scan, about=replace(frames.about, missing=missing, notes=notes))

@@ -90,7 +90,7 @@ def _in_place(path: Path, start: int, shape: tuple[int, ...], dtype: np.dtype, a
     wanted = math.prod(shape[:-2])
     held = min(frames.files[0].frames, wanted)
     rest = (path.stat().st_size - start) % frames.stride if held < wanted else 0
-    if held < wanted and asked.scan is None and said is None:
+    if held < wanted and asked.scan is None and said is None and asked.growing is None:
         said = (wanted, 1)  # a stack that ends too early
     return scanned(replace(frames, files=(Part(path, held, start),)), asked, said, rest)
 

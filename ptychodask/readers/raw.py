@@ -28,6 +28,8 @@ def read_raw(path: Path, asked: Asked) -> Reader:
         dtype = np.dtype(object)
     if dtype.kind not in "biuf":
         raise InputError(f"--dtype {asked.dtype}: give a type of real numbers as NumPy writes it, <u2 or float32")
+    if asked.growing is not None and asked.detector is None:
+        raise InputError(f"{path} is raw and still grows: give the pixels of a frame with --detector KY KX")
     shape = asked.detector or _square(path, asked, dtype)
     frames, rest = plain_frames(path, asked.offset, asked.gap, dtype, shape, About())
     return scanned(frames, asked, None, rest)

@@ -43,6 +43,9 @@ class Asked:
         Microseconds per position, of a detector that records times.
     allow_partial : bool
         Take a file that ends too early as far as it goes.
+    growing : int, optional
+        Of a file that somebody still writes, the frames that were there when it was looked at: its scan is whole, and
+        frames that are not there are read as 0.
     """
 
     scan: tuple[int, int] | None = None
@@ -55,6 +58,7 @@ class Asked:
     dark: Path | None = None
     dwell_us: float | None = None
     allow_partial: bool = False
+    growing: int | None = None
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,19 @@ def a_scan(
     return (rows, x), max(0, rows * x - frames)
 
 
+def growing_scan(path: Path, frames: int, scan: tuple[int, int] | None) -> tuple[tuple[int, int], int]:
+    """The scan (y, x) of a file that still grows, and how many of its frames are not there yet.
+
+    Raises
+    ------
+    InputError
+        If nobody says the scan: the size of such a file does not tell.
+    """
+    if scan is None:
+        raise InputError(f"{path} still grows and does not say its scan: give --scan Y X (scan_shape)")
+    return scan, max(0, scan[0] * scan[1] - frames)
+
+
 def partial_note(
     frames: int, rest: int, missing: int, scan: tuple[int, int], whole: tuple[int, int] | None
 ) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ from ..counts.padding import padded
 from ..counts.patterns import Counts, Patterns, doubled_half, prepare, reunited
 from ..model.blocks import Block
 from ..model.state import Model, State
-from .apply import Direction, advance, direction, recover
+from .apply import advance, direction, recover
+from .direction import Direction
 from .door import Kernels
 from .goodness import goodness
 from .problem import Problem

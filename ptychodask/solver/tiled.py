@@ -22,26 +22,24 @@ from ..counts.patterns import Patterns
 from ..model.blocks import Block
 from ..model.state import Model, State, TileState
 from ..model.tiles import Rect, Tile
-from .apply import (
-    Direction,
-    advance_shared,
-    constrain,
-    extrapolate,
-    inertia,
-    inner,
-    lengths,
-    lit_weight,
-    pooled_steps,
-    pooled_sums,
-    precondition,
-    probe_direction,
-    spectral_filter,
-    stepped,
-)
+from .apply import advance_shared, lengths, spectral_filter
+from .direction import Direction
 from .frames import Frame, common, cut, together
 from .lsqml import LsqMl
 from .problem import Problem
 from .spectral import Filter, Maps, SpectrumSums, maps_of, move_of, spectrum_sums
+from .unknowns.object import (
+    constrain,
+    extrapolate,
+    inertia,
+    lit_weight,
+    pooled_steps,
+    pooled_sums,
+    precondition,
+    stepped,
+)
+from .unknowns.probe import direction as probe_direction
+from .unknowns.products import inner
 from .update import ObjectSums, Sums, Update, place
 from .windows import Windows
 

@@ -8,10 +8,23 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import reduce
 from operator import add
+from typing import Any, Protocol
 
 import numpy as np
 
-from .geometry import GeometrySums
+
+class Term(Protocol):
+    """What adds up over patterns."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its maps, which travel and take memory."""
+        ...
+
+    @classmethod
+    def merged(cls, parts: list[Any]) -> Any:
+        """Sum of such terms in the order of the list."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -36,8 +49,18 @@ class Sums:
     """Theirs, if the counts were Poisson noise around the model."""
     expected_variance: float = 0.0
 
+    @property
+    def nbytes(self) -> int:
+        """They are no maps."""
+        return 0
+
     def __add__(self, other: Sums) -> Sums:
         return Sums(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+    @classmethod
+    def merged(cls, parts: list[Sums]) -> Sums:
+        """Sum in the order of the list."""
+        return reduce(add, parts)
 
 
 @dataclass(frozen=True)
@@ -66,6 +89,13 @@ class ObjectSums:
         """Bytes of the maps."""
         return self.gradient.nbytes + self.illumination.nbytes + (0 if self.noise is None else self.noise.nbytes)
 
+    @classmethod
+    def merged(cls, parts: list[ObjectSums]) -> ObjectSums:
+        """Sum in the order of the list, on the smallest window that holds them all."""
+        low = [min(p.corner[axis] for p in parts) for axis in (0, 1)]
+        high = [max(p.corner[axis] + p.gradient.shape[1 + axis] for p in parts) for axis in (0, 1)]
+        return place(parts, (low[0], low[1]), (high[0] - low[0], high[1] - low[1]))
+
     def on(self, rows: slice, columns: slice, corner: tuple[int, int]) -> ObjectSums:
         """A copy of a part of them."""
         noise = None if self.noise is None else self.noise[:, rows, columns].copy()
@@ -86,10 +116,40 @@ class ProbeSums:
         """Bytes of both maps."""
         return self.gradient.nbytes + self.illumination.nbytes
 
+    @classmethod
+    def merged(cls, parts: list[ProbeSums]) -> ProbeSums:
+        """Sum in the order of the list."""
+        gradient, illumination = parts[0].gradient.copy(), parts[0].illumination.copy()
+        for part in parts[1:]:
+            gradient += part.gradient
+            illumination += part.illumination
+        return cls(gradient, illumination)
+
+
+@dataclass(frozen=True)
+class GeometrySums:
+    """Descent of the loss along the elementary directions [D], and their information [D, D]."""
+
+    score: np.ndarray
+    information: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both."""
+        return self.score.nbytes + self.information.nbytes
+
+    @classmethod
+    def merged(cls, parts: list[GeometrySums]) -> GeometrySums:
+        """Sum in the order of the list."""
+        return cls(reduce(add, (p.score for p in parts)), reduce(add, (p.information for p in parts)))
+
 
 @dataclass(frozen=True)
 class Update:
-    """What a block, or a merged group of blocks, says about the state. Maps are None where they are not asked for."""
+    """What a block, or a merged group of blocks, says about the state; each field is a :class:`Term`.
+
+    Terms are None where they are not asked for.
+    """
 
     sums: Sums
     object: ObjectSums | None = None
@@ -100,23 +160,17 @@ class Update:
     @property
     def nbytes(self) -> int:
         """Bytes of the maps."""
-        return sum(part.nbytes for part in (self.object, self.probe, self.geometry) if part is not None)
+        terms: list[Term | None] = [getattr(self, f.name) for f in fields(self)]
+        return sum(term.nbytes for term in terms if term is not None)
 
 
 def merge(updates: list[Update]) -> Update:
     """Sum of updates in the order of the list."""
-    sums = updates[0].sums
-    for other in updates[1:]:
-        sums = sums + other.sums
-    objects = [u.object for u in updates if u.object is not None]
-    probes = [u.probe for u in updates if u.probe is not None]
-    known = [u.geometry for u in updates if u.geometry is not None]
-    return Update(
-        sums,
-        _merge_objects(objects) if objects else None,
-        _merge_probes(probes) if probes else None,
-        reduce(add, known) if known else None,
-    )
+    merged: dict[str, Any] = {}
+    for term in (f.name for f in fields(Update)):
+        parts = [part for update in updates if (part := getattr(update, term)) is not None]
+        merged[term] = type(parts[0]).merged(parts) if parts else None
+    return Update(**merged)
 
 
 def place(parts: list[ObjectSums], corner: tuple[int, int], shape: tuple[int, int]) -> ObjectSums:
@@ -133,17 +187,3 @@ def place(parts: list[ObjectSums], corner: tuple[int, int], shape: tuple[int, in
         if noise is not None and part.noise is not None:
             noise[:, y : y + h, x : x + w] += part.noise
     return ObjectSums(corner, gradient, illumination, noise)
-
-
-def _merge_objects(parts: list[ObjectSums]) -> ObjectSums:
-    low = [min(p.corner[axis] for p in parts) for axis in (0, 1)]
-    high = [max(p.corner[axis] + p.gradient.shape[1 + axis] for p in parts) for axis in (0, 1)]
-    return place(parts, (low[0], low[1]), (high[0] - low[0], high[1] - low[1]))
-
-
-def _merge_probes(parts: list[ProbeSums]) -> ProbeSums:
-    gradient, illumination = parts[0].gradient.copy(), parts[0].illumination.copy()
-    for part in parts[1:]:
-        gradient += part.gradient
-        illumination += part.illumination
-    return ProbeSums(gradient, illumination)

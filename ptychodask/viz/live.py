@@ -23,7 +23,7 @@ from rich.progress import (
 
 from .._geometry import geometry_lines
 from .._tables import counted
-from ..events import Checkpointed, Finished, Iterated, Refined, Restarted, Started, Waiting, Warned
+from ..events import Arrived, Checkpointed, Finished, Iterated, Refined, Restarted, Started, Waiting, Warned
 
 console = Console(highlight=False, markup=False)  # a path may hold brackets
 LINES = 20
@@ -160,6 +160,7 @@ class Reconstruction:
         self._view, self._warn = view, warn
         self._iterations = 0
         self._done = 0
+        self._page: str | None = None
 
     def started(self, event: Started) -> None:
         self._iterations = event.iterations
@@ -180,12 +181,23 @@ class Reconstruction:
         if event.stage == "geometry":
             self._view.show("geometry", event.iteration, int((event.more or {})["of"]), f"loss {event.loss:.4f}")
             return
-        if event.stage == "fit" and event.iteration == 0:
-            return
+        if (event.stage == "fit" and event.iteration == 0) or not self._iterations:
+            return  # the start, or a round of a scan that still grows: arrived() tells of it
         self._done = event.iteration if event.stage == "fit" else self._done + 1
         held = "" if math.isnan(event.validation) else f"  validation {event.validation:.4f}"
         finish = "  all electrons" if event.stage == "finish" else ""
         self._view.show("reconstruct", self._done, self._iterations, f"loss {event.loss:.4f}{held}{finish}")
+
+    def arrived(self, event: Arrived) -> None:
+        if event.page != self._page:
+            self._page = event.page
+            console.print(f"live page: {event.page}", soft_wrap=True)
+        shown = f"  {event.picture}" if event.picture else ""
+        console.print(
+            f"{event.rows} of {event.of} rows, {event.seconds_behind:.1f} s behind: iteration {event.iteration}, loss"
+            f" {event.loss:.4f}{shown}",
+            soft_wrap=True,
+        )
 
     def refined(self, event: Refined) -> None:
         for line in geometry_lines(event.values):

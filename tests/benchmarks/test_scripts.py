@@ -29,6 +29,7 @@ SIMULATE = {
     "rounds.py",
     "simulation.py",
     "time_to_image.py",
+    "watching.py",
 }
 WORKERS = {"faults.py", "first_look.py", "out_of_core.py"}
 """Their worker processes import the main module again: each is run in a process of its own."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import ptychodask
-from ptychodask.calibration.geometry import Geometry
+from ptychodask.model.geometry import Geometry
 from ptychodask.model.optics import Microscope
 from ptychodask.model.scan import make_canvas, raster
 from ptychodask.physics.multislice import forward, intensity

@@ -13,8 +13,8 @@ from ptychodask import InputError
 from ptychodask.calibration.bright_field import binned, make_bins, make_spectrum
 from ptychodask.calibration.disk import fit_disk
 from ptychodask.calibration.estimate import Estimate, estimate
-from ptychodask.calibration.geometry import SWAP, geometry_of
 from ptychodask.calibration.weak_phase import Optics
+from ptychodask.model.geometry import SWAP, geometry_of
 from ptychodask.model.optics import wavelength
 
 DK = scans.ANGULAR_STEP * 1e-3 / wavelength(scans.ENERGY)

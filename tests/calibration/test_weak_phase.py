@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ptychodask.calibration.geometry import NAMES, SWAP, Geometry, geometry_of
 from ptychodask.calibration.search import search, strongest
 from ptychodask.calibration.weak_phase import Optics, Spectrum, derivatives, likelihood, score, statistic, transfer
+from ptychodask.model.geometry import NAMES, SWAP, Geometry, geometry_of
 from ptychodask.physics.probe import aberration_phase
 
 WAVELENGTH, CUTOFF = 0.0197, 0.5

@@ -23,7 +23,20 @@ from ptychodask import api
 from ptychodask.cli import main
 from ptychodask.model.scan import raster
 
-VERBS = ["demo", "simulate", "import", "info", "calibrate", "view", "config", "plan", "reconstruct", "resume", "report"]
+VERBS = [
+    "demo",
+    "simulate",
+    "import",
+    "watch",
+    "info",
+    "calibrate",
+    "view",
+    "config",
+    "plan",
+    "reconstruct",
+    "resume",
+    "report",
+]
 VERBS += ["export", "doctor", "advise"]
 GEOMETRY = {"--defocus": 150, "--detector": 48, "--angular-step": 0.8, "--step": 3, "--thickness": 17, "--seed": 3}
 SIMULATE = ["--material", "zif-8", "--scan", "8", "8", *(str(word) for pair in GEOMETRY.items() for word in pair)]

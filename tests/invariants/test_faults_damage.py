@@ -15,7 +15,7 @@ from ptychodask import InputError
 from ptychodask.io.checkpoint import RunFolder
 from ptychodask.io.dataset import dataset_info
 from ptychodask.io.source import ZarrBlocks
-from ptychodask.jobs.recipe import Recipe
+from ptychodask.jobs.recipe import Decisions
 from ptychodask.jobs.tasks import Surveyed
 from ptychodask.model.blocks import Block, make_blocks
 
@@ -120,7 +120,7 @@ def test_any_number_of_workers_and_a_resume_give_the_same_bits(damaged, expected
     assert bits(ptychodask.reconstruct(path, job(workers=2, threads=1))) == expected
     with pytest.raises(KeyboardInterrupt):
         ptychodask.reconstruct(path, JOB, output=target, progress=Recorder(5))
-    assert Recipe.load(RunFolder.of(target).read_json("recipe.json")).damaged == (LOST,)
+    assert Decisions.load(RunFolder.of(target).read_json("decisions.json")).damaged == (LOST,)
     # even where somebody has repaired the data meanwhile: what was left out stays so
     shutil.copy(shard(intact, 1, 1), shard(path, 1, 1))
     resumed = ptychodask.resume(target)

@@ -261,7 +261,7 @@ def test_a_removal_that_is_killed_leaves_no_half_checkpoint(tmp_path, monkeypatc
         assert sorted(p.name for p in folder.path.iterdir()) == ["iteration-000006.zarr", "job.json", "lock"]
 
 
-@pytest.mark.parametrize("name", ["job.json", "recipe.json", "log.json"])
+@pytest.mark.parametrize("name", ["job.json", "decisions.json", "log.json"])
 def test_a_run_folder_says_all_or_nothing(tmp_path, name):
     """A key that is gone is named: a default in its place would give other bits, or tell of another run."""
     scan, target = write_scan(tmp_path / "s.zarr"), tmp_path / "r.zarr"

@@ -72,6 +72,8 @@ def test_a_trial_is_a_simulated_reconstruction():
     [
         ({"semi_angles_mrad": []}, "0 semi-angles and 6 defoci are 0 candidates: give 1 to 1000"),
         ({"semi_angles_mrad": [10] * 200}, "1200 candidates"),
+        ({"semi_angles_mrad": "abc"}, "semi_angles_mrad = 'abc': give convergence semi-angles in mrad, as one number"),
+        ({"defoci_angstrom": [0, None]}, r"defoci_angstrom\[1\] = None: give defoci in angstrom"),
         ({"semi_angles_mrad": [0.01]}, "semi_angle_mrad = 0.01: give the convergence semi-angle in mrad"),
         ({"defoci_angstrom": [6e-8]}, "is this in m"),
         ({"resolution_angstrom": 0.1}, "resolution_angstrom"),

@@ -18,7 +18,7 @@ from ptychodask.jobs import recipe as recipes
 from ptychodask.jobs.build import build_algorithm, initial_state
 from ptychodask.jobs.checks import check, doubts
 from ptychodask.jobs.experiment import Experiment
-from ptychodask.jobs.recipe import Recipe, choose_kernels
+from ptychodask.jobs.recipe import Decisions, Recipe, choose_kernels
 from ptychodask.jobs.settled import experiment_of
 from ptychodask.kernels.gpu import Gpu
 from ptychodask.physics.constraints import AmplitudeBound, CoupledSlices, LateralBlur, PositivePhase
@@ -34,7 +34,7 @@ def job(**sections) -> JobConfig:
 
 
 def recipe(info, config=None, mean=200.0, **changes) -> Recipe:
-    return Recipe(info.path, (config or job()).model_dump_json(), mean, **changes)
+    return Recipe(info.path, (config or job()).model_dump_json(), Decisions(mean), **changes)
 
 
 def with_thickness(info, thickness):
@@ -237,8 +237,8 @@ def test_the_devices_choices_travel_with_the_recipe(info, monkeypatch):
     config = job(engine={"backend": "cupy", "block": [3, 4], "threads": 2, "workers": 3}, probe={"modes": 2})
     chosen = choose_kernels(recipe(info, config))
     assert seen == [(1, 2, N, 12, 6)]  # slices, modes, pixels, patterns of a block, threads of all workers
-    stored = Recipe(**json.loads(json.dumps(asdict(chosen))))
-    kernels = build_algorithm(stored).kernels
+    stored = Decisions.load(json.loads(json.dumps(asdict(chosen.decided))))
+    kernels = build_algorithm(replace(chosen, decided=stored)).kernels
     assert isinstance(kernels, Gpu) and (kernels.chains, kernels.batch) == (True, 7)
     assert stored.processor == "that of cupy"
 

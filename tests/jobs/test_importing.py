@@ -12,7 +12,7 @@ import pytest
 import ptychodask
 from ptychodask._errors import InputError
 from ptychodask.io.dataset import dataset_info, open_dataset
-from ptychodask.jobs.importing import run
+from ptychodask.jobs.importing import prepare, run
 from ptychodask.jobs.importing.look import Looked
 from ptychodask.readers import registry
 from ptychodask.readers.counted import Orientation
@@ -82,7 +82,7 @@ def test_chunks_of_any_shape_are_read_once(tmp_path, monkeypatch, chunk):
     line = Format("held", "held", (".held",), b"", lambda path, asked: Watched(COUNTS, None, chunk))
     monkeypatch.setattr(registry, "FORMATS", (*registry.FORMATS, line))
     (tmp_path / "scan.held").write_bytes(b"")
-    monkeypatch.setattr(run, "look", lambda file, used, *masked: Looked(1, 1.0, ~used, ~used))
+    monkeypatch.setattr(prepare, "look", lambda file, used, *masked: Looked(1, 1.0, ~used, ~used))
     made = ptychodask.import_data(tmp_path / "scan.held", tmp_path / "scan.zarr", **FACTS)
     np.testing.assert_array_equal(open_dataset(made).counts.values, COUNTS)
     assert set(pieces.values()) == {1}

@@ -151,7 +151,7 @@ def test_a_resume_on_another_processor_warns(scan, tmp_path):
     target = tmp_path / "r.zarr"
     with pytest.raises(KeyboardInterrupt):
         ptychodask.reconstruct(scan, SHORT, output=target, progress=Recorder(2))
-    file = RunFolder.of(target).path / "recipe.json"
+    file = RunFolder.of(target).path / "decisions.json"
     stored = json.loads(file.read_text())
     assert stored["processor"] == processor()
     file.write_text(json.dumps({**stored, "processor": "another"}))

@@ -21,7 +21,7 @@ from ptychodask.jobs import refine
 from ptychodask.jobs.build import build_algorithm
 from ptychodask.jobs.found import found
 from ptychodask.jobs.geometry import BEGINS, CHI, MOVES, pixels_of_stage, wanted
-from ptychodask.jobs.recipe import Recipe
+from ptychodask.jobs.recipe import Decisions, Recipe
 from ptychodask.jobs.refine import recipe_of_stage
 from ptychodask.jobs.taken_back import take_back
 from ptychodask.model.config import JobConfig
@@ -218,7 +218,7 @@ def test_a_disk_off_centre_is_moved_before_patterns_are_padded(tmp_path):
     write_geometry(off, affine, info.microscope.aberrations, {}, centre=centre)
     prepared = []
     for path in (right, off):
-        recipe = Recipe(str(path), JobConfig().model_dump_json(), 4000.0, pixels=48)
+        recipe = Recipe(str(path), JobConfig().model_dump_json(), Decisions(4000.0), pixels=48)
         algorithm, block = build_algorithm(recipe), recipe.blocks[0]
         read = source_of(recipe.experiment.info).read(block)
         prepared.append(

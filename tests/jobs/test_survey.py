@@ -12,7 +12,7 @@ from tiny_scan import BLUR, Recorder, bits, expected_counts, write_scan
 import ptychodask
 from ptychodask import InputError, JobConfig
 from ptychodask.io.checkpoint import RunFolder
-from ptychodask.jobs.recipe import Recipe
+from ptychodask.jobs.recipe import Decisions
 from ptychodask.model.blocks import Block, boxes_of
 
 SCAN = (8, 12)
@@ -89,8 +89,8 @@ def test_tiles_and_a_resume_leave_out_the_same(misfiring, without, tmp_path):
     target = tmp_path / "r.zarr"
     with pytest.raises(KeyboardInterrupt):
         ptychodask.reconstruct(misfiring, job("misfired"), output=target, progress=Recorder(4))
-    recipe = Recipe.load(RunFolder.of(target).read_json("recipe.json"))
-    assert recipe.excluded == ((1, 2, 2, 4), (6, 7, 11, 12)) and "misfired" in recipe.suspicions[0]
+    decided = Decisions.load(RunFolder.of(target).read_json("decisions.json"))
+    assert decided.excluded == ((1, 2, 2, 4), (6, 7, 11, 12)) and "misfired" in decided.suspicions[0]
     assert bits(ptychodask.resume(target)) == bits(without)
     tiled = [ptychodask.reconstruct(misfiring, job(how, tile_pixels=24)) for how in ("misfired", ODD)]
     assert bits(tiled[0]) == bits(tiled[1])

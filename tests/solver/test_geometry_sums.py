@@ -17,8 +17,8 @@ from ptychodask.model.refining import Refine, Refining
 from ptychodask.physics.derivative import derivative
 from ptychodask.physics.likelihood import fisher_weight
 from ptychodask.physics.probe import aberration_phase
-from ptychodask.solver.geometry import GeometrySums, carried_score, errors, focused, moved, resampled, step
-from ptychodask.solver.update import merge
+from ptychodask.solver.unknowns.geometry import carried_score, errors, focused, moved, resampled, step
+from ptychodask.solver.update import GeometrySums, merge
 
 NAMES = ("defocus", "c12a", "rotation", "asymmetry", "shear", "scale")
 

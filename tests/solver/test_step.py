@@ -19,8 +19,9 @@ from helpers import (
 from ptychodask.counts.subset import subset
 from ptychodask.model.state import Model, State, transmission
 from ptychodask.physics import constraints as c
-from ptychodask.solver.apply import LINE_CLIP, advance, constrain
+from ptychodask.solver.apply import LINE_CLIP, advance
 from ptychodask.solver.settings import ProbeRules
+from ptychodask.solver.unknowns.object import constrain
 from ptychodask.solver.update import Sums, Update
 
 FIXED = ProbeRules(None, False, None)

@@ -11,7 +11,7 @@ from tiny_scan import BLUR, write_scan
 
 import ptychodask
 from ptychodask import PtychodaskWarning
-from ptychodask.events import Checkpointed, Event, Restarted, Warned
+from ptychodask.events import Arrived, Checkpointed, Event, Iterated, Restarted, Warned
 from ptychodask.jobs.observers import Reporter
 from ptychodask.viz import live
 
@@ -111,3 +111,20 @@ def test_all_events_of_a_run_can_be_shown_and_others_are_ignored(attached):
     for text in ("diverged (the loss is nan): back to iteration 3", "checkpoint at iteration 3"):
         assert text in stream.seen
     assert warned == ["doubtful"]
+
+
+def test_rounds_of_a_scan_that_grows_are_lines(attached):
+    """The address of the page once; iterations of a round have no bar of their own."""
+    stream = attached(False)
+    seconds = dict.fromkeys(("seconds_computing", "seconds_reading", "seconds_waiting"), 0.0)
+    figures = {"validation": 2.0, "patterns": 9.0, "power": 1.0, "seconds": 1.0, "bytes_read": 0.0, "bytes_merged": 0.0}
+    with live.reconstruction(print) as show:
+        report = Reporter([show])
+        for rows in (16, 32):
+            report(Iterated(rows, "fit", 3.5, bytes_exchanged=0.0, **figures, **seconds))
+            report(Arrived(rows, 64, 4.25, 3.5, rows // 4, "live.png", "http://127.0.0.1:1/ptychodask"))
+    assert stream.seen.splitlines() == [
+        "live page: http://127.0.0.1:1/ptychodask",
+        "16 of 64 rows, 4.2 s behind: iteration 4, loss 3.5000  live.png",
+        "32 of 64 rows, 4.2 s behind: iteration 8, loss 3.5000  live.png",
+    ]

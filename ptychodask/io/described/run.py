@@ -134,13 +134,10 @@ class RefinedOf(RunFile):
     values: dict[Annotated[str, Field(max_length=40)], FoundOf]
 
 
-class RecipeFile(RunFile):
-    """``recipe.json``: what the survey found and a worker chose."""
+class DecisionsFile(RunFile):
+    """``decisions.json``: what the survey found and a worker chose."""
 
-    path: Text
-    config: Text
     mean_counts: Positive
-    hold_out: Flag
     backend: Literal["cpu", "numpy", "cupy"]
     processor: Text
     chains: Flag
@@ -150,10 +147,8 @@ class RecipeFile(RunFile):
     suspicions: tuple[Line, ...]
     container: Annotated[str, Field(strict=True, max_length=1000)]
     pattern_bytes: Positive
-    selection: SelectionOf | None
     geometry: RefinedOf | None
-    refines: Flag
-    pixels: Annotated[int, Field(strict=True, ge=0, le=2**20)]
+    begun: Flag
 
     @field_validator("damaged", "excluded")
     @classmethod

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ... import _arguments as arguments
-from ..._errors import InputError
 from ..._warnings import warn
 from ...counts.badpixels import bad_pixels
 from ...distributed.cluster import a_place, connect, describe
 from ...distributed.maps import run_all, shared
 from ...io.atomic import check_output
-from ...io.bands import BAND_BYTES, Source, fitting_shard, regions
+from ...io.bands import Source, regions
 from ...io.kinds import DATASET
-from ...io.writer import DatasetWriter, used_pixels
+from ...io.writer import DatasetWriter
 from ...model.blocks import Block
-from ...model.optics import Microscope
 from ...model.place import Place
-from ...model.scan import Detector
-from ...readers.counted import Counted, Orientation
-from ...readers.registry import opened
-from .disk import FROM_DISK, step_of_disk
-from .facts import contradictions, gather
-from .given import asked_of, frame_asked, frame_of, mask_of
-from .look import look
+from ...readers.counted import Counted
+from .facts import contradictions
+from .prepare import Options, Prepared, prepare
 from .table import Imported, Masked, rows_of, warnings_of
 from .tasks import Order, Part, Seen, let_go, together, write_part, write_parts
-from .unit import levels_of
 
 if TYPE_CHECKING:
     from ...distributed.cluster import Client
@@ -170,116 +161,66 @@ def import_data(
     if workers is not None:
         workers = arguments.whole(workers, "workers", "the number of processes, or leave it out for threads", 1, 10_000)
     client = a_place(client)
-    count = arguments.switch(count, "count")
-    mask_bad = count if mask_bad is None else arguments.switch(mask_bad, "mask_bad")
-    if count and gain_adu is not None:
-        raise InputError(
-            f"count = True (--count) finds the gain itself, and gain_adu = {arguments.shown(gain_adu)} (--gain) gives"
-            " it: give one of them"
-        )
-    its_scan = dark if isinstance(dark, str | Path) else None
-    asked = asked_of(scan_shape, dataset, dtype, offset, gap, detector_shape, tables, its_scan, dwell_us, allow_partial)
-    form, reader = opened(arguments.path(path, "path"), format, asked)
-    size = (reader.shape[2], reader.shape[3])
-    dark_frame = frame_of(None if form.name == "empad-g2" else dark, "dark", size)
-    flat = frame_of(gain_map, "gain_map", size)
-    given = {
-        "energy_ev": energy_ev,
-        "semi_angle_mrad": semi_angle_mrad,
-        "defocus_angstrom": defocus_angstrom,
-        "angular_step_mrad": angular_step_mrad,
-        "scan_step_angstrom": scan_step_angstrom,
-        "gain_adu": gain_adu,
-    }
-    frame = frame_asked(crop, bin, pad, max(size))
-    facts = gather(given, reader)
-    value = {name: fact.value for name, fact in facts.items()}
-    if count:
-        facts.pop("gain_adu", None)
-    elif (dark_frame is not None or flat is not None) and "gain_adu" not in facts:
-        raise InputError("a dark frame or a gain map makes no counts: give --gain (ADU per electron) or --count too")
-    if (gain := None if count else value.get("gain_adu")) is not None:
-        gain = arguments.number(gain, "gain_adu", "ADU per electron", above=0)
-    turns = {"flip": flip, "transpose": transpose, "rotate180": rotate180}
-    orientation = Orientation(**{name: arguments.switch(turn, name) for name, turn in turns.items()})
-    file = Counted(reader, gain, orientation, None, frame, dark_frame, flat)
-    microscope = Microscope.of(value["energy_ev"], value["semi_angle_mrad"], value["defocus_angstrom"], aberrations)
-    wanted = used_pixels(mask_of(mask), file.side)
-    used = file.used if wanted is None else file.used & frame.spread(wanted)
-    counting: dict[str, Any] = {}
-    if count:
-        levels = levels_of(file, used)
-        file, counting = replace(file, levels=levels), {"counting": levels.as_dict()}
-    if (step := value.get("angular_step_mrad")) is None:
-        step, fact = step_of_disk(file, used, microscope)
-        facts["angular_step_mrad"], counting = fact, {**counting, FROM_DISK[0]: FROM_DISK[1]}
-    step = arguments.number(step, "angular_step_mrad", "the angle per detector pixel in mrad, not in rad", above=0)
-    detector = Detector(file.side, step * frame.bin)
-    source = Source.of(file)
-    writer_of = partial(
-        DatasetWriter,
-        target,
-        (file.shape[0], file.shape[1]),
-        microscope,
-        detector,
-        value["scan_step_angstrom"],
-        dtype=file.stored,
-        positions_angstrom=None if scan_step_angstrom is not None else reader.about.positions,
-        attributes={"source": f"{Path(path).name} ({form.about})", **counting, **(attributes or {})},
-        overwrite=overwrite,
-    )
-    shard = fitting_shard(source) if chunks is None else chunks
-    writer_of(chunks=shard, mask=frame.whole(used))  # its arguments are checked before a frame is read
-    looked = look(file, used, arguments.switch(mask_saturated, "mask_saturated"), mask_bad)
-    if mask_saturated:
-        used = used & ~looked.saturated
-    used = used & ~looked.hot
-    location = str(Path(arguments.path(path, "path")).absolute())
-    order = Order(
-        location, form.name, asked, gain, orientation, used, BAND_BYTES, file.levels, frame, dark_frame, flat, mask_bad
-    )
-    report: Steps = progress or (lambda label, done, of: None)
+    given = Options(
+        format=format, scan_shape=scan_shape, energy_ev=energy_ev, semi_angle_mrad=semi_angle_mrad,
+        defocus_angstrom=defocus_angstrom, angular_step_mrad=angular_step_mrad, scan_step_angstrom=scan_step_angstrom,
+        aberrations=aberrations, gain_adu=gain_adu, count=count, gain_map=gain_map, dataset=dataset, dtype=dtype,
+        offset=offset, gap=gap, detector_shape=detector_shape, tables=tables, dark=dark, dwell_us=dwell_us, crop=crop,
+        bin=bin, pad=pad, flip=flip, transpose=transpose, rotate180=rotate180, mask=mask,
+        mask_saturated=mask_saturated, mask_bad=mask_bad, allow_partial=allow_partial, chunks=chunks,
+        attributes=attributes,
+    ).checked()  # fmt: skip
+    made = prepare(path, target, given, given.asked(), overwrite)
     with connect(client, place=Place(workers=workers)) as dask_client:
-        place = describe(dask_client)
-        order = replace(order, most=BAND_BYTES * place["workers"] // max(1, place["threads"]))
-        shard = fitting_shard(source, order.most) if chunks is None else chunks
-        with writer_of(chunks=shard, mask=frame.whole(used)) as writer:
-            seen = _written(dask_client, order, file, writer, place["threads"], report)
-            writer.add(seen.shards)
-            masked = Masked(looked.hot)
-            if seen.pattern is not None:
-                hot, dead = bad_pixels(seen.pattern.astype(np.float64), used)
-                masked = Masked(looked.hot | hot, dead)
-                writer.leave_out(~frame.whole(~(hot | dead)))
-    warnings = (*contradictions(facts), *warnings_of(seen, reader.about.missing, math.prod(file.shape[:2])))
+        return write(dask_client, made.at(describe(dask_client)), target, progress)
+
+
+def write(client: Client, made: Prepared, target: Path, progress: Steps | None = None) -> Imported:
+    """The dataset of a file that was looked at."""
+    order, file, looked = made.order, made.file, made.looked
+    frame, used = order.frame, order.used
+    report: Steps = progress or (lambda label, done, of: None)
+    with made.writer() as writer:
+        seen = write_shards(client, order, file, writer.folder, parts_of(file, writer), report)
+        writer.add(seen.shards)
+        masked = Masked(looked.hot)
+        if seen.pattern is not None:
+            hot, dead = bad_pixels(seen.pattern.astype(np.float64), used)
+            masked = Masked(looked.hot | hot, dead)
+            writer.leave_out(~frame.whole(~(hot | dead)))
+    about = file.reader.about
+    warnings = (*contradictions(made.facts), *warnings_of(seen, about.missing, math.prod(file.shape[:2])))
     for text in warnings:
         warn(f"{target}: {text}")
-    rows = rows_of(order, file, facts, looked, target, masked if mask_bad else None)
-    return Imported(target, tuple(rows), reader.about.notes, warnings)
+    rows = rows_of(order, file, made.facts, looked, target, masked if order.sums else None)
+    return Imported(target, tuple(rows), about.notes, warnings)
 
 
-def _written(client: Client, order: Order, file: Counted, writer: DatasetWriter, threads: int, report: Steps) -> Seen:
-    """All shards, by the workers; of a file that is cheap to read in its order only, by this process."""
-    parts = _parts(file, writer)
-    folder = str(writer.folder)
+def write_shards(
+    client: Client, order: Order, file: Counted, folder: Path, parts: Sequence[Part], report: Steps
+) -> Seen:
+    """The shards of parts of the scan, by the workers; of a file that is cheap to read in its order only, by this
+    process."""
     if file.reader.about.in_order:
         found = []
         for done, part in enumerate(parts):
             report("shards", done, len(parts))
-            found.append(write_part(file, order, folder, part))
+            found.append(write_part(file, order, str(folder), part))
         report("shards", len(parts), len(parts))
         return together(found)
+    threads = max(1, describe(client)["threads"])
     tasks = min(TASKS, SUMS_BYTES // (4 * file.pixels**2)) if order.sums else TASKS
     each = max(1, len(parts) // max(tasks, 8 * threads))
     held = shared(client, order)  # frames and a mask are too much for every task
-    calls = [(write_parts, (held, folder, parts[i : i + each])) for i in range(0, len(parts), each)]
+    calls = [(write_parts, (held, str(folder), tuple(parts[i : i + each]))) for i in range(0, len(parts), each)]
     try:
         return together(run_all(client, calls, lambda done, of: report("shards", done, of)))
     finally:
         let_go()
 
 
-def _parts(file: Counted, writer: DatasetWriter) -> list[Part]:
+def parts_of(file: Counted, writer: DatasetWriter) -> list[Part]:
+    """Parts of the scan that can be written by different workers."""
     at: dict[tuple[int, int], Block] = {(block.y0, block.x0): block for block in writer.blocks}
     found = []
     for borders in regions(Source.of(file), writer.shard):

@@ -55,6 +55,13 @@ class Order:
         """The counts of a file."""
         return Counted(reader, self.gain, self.orientation, self.levels, self.frame, self.dark, self.flat)
 
+    def counts_as(self, other: Order) -> bool:
+        """Does the same file become the same counts? Not known where bad pixels are found in all of them."""
+        fixed = [(o.path, o.name, o.gain, o.orientation, o.levels, o.frame) for o in (self, other)]
+        arrays = [(o.used, o.dark, o.flat) for o in (self, other)]
+        same = all(np.array_equal(a, b) for a, b in zip(*arrays, strict=True))  # type: ignore[arg-type]
+        return fixed[0] == fixed[1] and same and not (self.sums or other.sums)
+
 
 @dataclass(frozen=True)
 class Seen:

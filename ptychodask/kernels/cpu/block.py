@@ -15,9 +15,9 @@ from ...counts.patterns import Patterns
 from ...model.blocks import Block
 from ...model.state import Model, is_pure_phase, on_phase, transmission
 from ...physics.views import split_positions, window
-from ...solver.geometry import GeometrySums, score_of
 from ...solver.problem import Problem, probe_spectra
-from ...solver.update import ObjectSums, ProbeSums, Sums, Update
+from ...solver.unknowns.geometry import score_of
+from ...solver.update import GeometrySums, ObjectSums, ProbeSums, Sums, Update
 from ..plain import Plain, about_middle, information
 from ..terms import DETECTOR, LOSS
 from . import chain, fused

@@ -13,16 +13,17 @@ The information is ``sum w dI_a dI_b / (I + eps)`` on a subset of the patterns (
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.ndimage import affine_transform
 
-from .._array import fft2, ifft2
-from ..model.refining import Refine, Refining
-from ..model.state import Model, State
-from ..physics.derivative import derivative
-from ..physics.likelihood import Likelihood, gradient_scale
+from ..._array import fft2, ifft2
+from ...model.refining import Refine, Refining
+from ...model.state import Model, State
+from ...physics.derivative import derivative
+from ...physics.likelihood import Likelihood, gradient_scale
+from ..update import GeometrySums
 
 DAMPING = 0.02
 """Share of its own information that is added to that of every number before a step."""
@@ -34,22 +35,6 @@ REMEMBERED = 8
 """Passes whose information is averaged, and iterations whose values are kept."""
 KNOWN = 0.5
 """A number is held where its standard error is more than this share of the prior's."""
-
-
-@dataclass(frozen=True)
-class GeometrySums:
-    """Descent of the loss along the elementary directions [D], and their information [D, D]."""
-
-    score: np.ndarray
-    information: np.ndarray
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of both."""
-        return self.score.nbytes + self.information.nbytes
-
-    def __add__(self, other: GeometrySums) -> GeometrySums:
-        return GeometrySums(self.score + other.score, self.information + other.information)
 
 
 def score_of(

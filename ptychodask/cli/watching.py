@@ -1,0 +1,146 @@
+"""The verb that follows a file while a scan is written into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import show
+from .importing import (
+    Aberrations,
+    AngularStep,
+    Bin,
+    Count,
+    Crop,
+    Dark,
+    Defocus,
+    DetectorShape,
+    Dtype,
+    Energy,
+    Flip,
+    FormatName,
+    Gain,
+    Gap,
+    MaskFile,
+    MaskSaturated,
+    Offset,
+    Pad,
+    Rotate180,
+    Scan,
+    SemiAngle,
+    Step,
+    Tables,
+    Transpose,
+)
+from .solve import Gpus, Scheduler, Settings, Workers, load_job
+
+
+def watch(
+    file: Annotated[Path, typer.Argument(help="File that is being written; it may appear later.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Result to write, a Zarr group.", show_default=False)],
+    data: Annotated[Path | None, typer.Option(help="Dataset to write; RESULT-scan.zarr by default.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Picture of what is there; RESULT-live.png by default.")] = None,
+    finish: Annotated[
+        str, typer.Option(help="exact: the result of import and reconstruct; warm: sooner, from the object so far.")
+    ] = "exact",
+    patience: Annotated[float, typer.Option(help="Seconds without growth after which the file has ended.")] = 60.0,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Find rotation, defocus and the rest as 'ptychodask calibrate' does.")
+    ] = False,
+    format: FormatName = None,
+    scan: Scan = None,
+    energy: Energy = None,
+    semi_angle: SemiAngle = None,
+    step: Step = None,
+    angular_step: AngularStep = None,
+    defocus: Defocus = None,
+    aberration: Aberrations = None,
+    gain: Gain = None,
+    count: Count = False,
+    dtype: Dtype = None,
+    offset: Offset = 0,
+    gap: Gap = 0,
+    detector: DetectorShape = None,
+    tables: Tables = None,
+    dark: Dark = None,
+    crop: Crop = None,
+    bin: Bin = 1,
+    pad: Pad = None,
+    flip: Flip = False,
+    transpose: Transpose = False,
+    rotate180: Rotate180 = False,
+    mask: MaskFile = None,
+    mask_saturated: MaskSaturated = False,
+    preset: Annotated[str | None, typer.Option(help="low-dose, medium or high-dose.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Job as TOML, see 'ptychodask config'.")] = None,
+    settings: Settings = None,
+    workers: Workers = None,
+    gpus: Gpus = None,
+    scheduler: Scheduler = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace result and dataset, and drop what an interrupt left.")
+    ] = False,
+) -> None:
+    """See the image while the microscope still scans.
+
+    Follows a file of frames (EMPAD, Merlin, .npy, raw), imports the rows that are whole, iterates over them, and draws
+    what is there; at the end of the scan it writes dataset and result. docs/watch.md.
+
+    Examples:
+
+        ptychodask watch scan.mib -o result.zarr --scan 256 256 --energy 300 --semi-angle 10 --step 1.05
+
+        ptychodask watch scan_x128_y128.raw -o result.zarr --count --energy 300 --semi-angle 20 --step 0.4 --finish warm
+
+    Ctrl-C, SIGTERM and a kill lose nothing: the same command goes on.
+    """
+    from .. import api
+    from .data import coefficients
+
+    job = load_job(config, settings, preset, workers, scheduler, gpus)
+    try:
+        with show.reconstruction() as progress:
+            result = api.watch(
+                file,
+                output,
+                job,
+                data=data,
+                picture=output.with_name(f"{output.stem}-live.png") if picture is None else picture,
+                finish=finish,  # type: ignore[arg-type]  # which says what may be given
+                patience_seconds=patience,
+                calibrate=calibrate,
+                overwrite=overwrite,
+                progress=progress,
+                format=format,
+                scan_shape=scan,
+                energy_ev=None if energy is None else energy * 1e3,
+                semi_angle_mrad=semi_angle,
+                defocus_angstrom=defocus,
+                angular_step_mrad=angular_step,
+                scan_step_angstrom=step,
+                aberrations=coefficients(aberration or []),
+                gain_adu=gain,
+                count=count,
+                dtype=dtype,
+                offset=offset,
+                gap=gap,
+                detector_shape=detector,
+                tables=tables,
+                dark=dark,
+                crop=crop,
+                bin=bin,
+                pad=pad,
+                flip=flip,
+                transpose=transpose,
+                rotate180=rotate180,
+                mask=mask,
+                mask_saturated=mask_saturated,
+            )
+    except KeyboardInterrupt:
+        show.console.print("go on with the same command", soft_wrap=True)
+        raise
+    figures = api.report(result)
+    show.remarks(figures)
+    show.console.print(f"{output}: {show.summary(result, figures)}", soft_wrap=True)

@@ -1,0 +1,118 @@
+"""The end of a scan: its dataset becomes what an import would make of it, then a last reconstruction.
+
+``exact``: dataset and result have the bits of ``import`` and ``reconstruct`` with the same settings; shards that were
+written while the scan grew are kept where an import of all of it decides the same of the counts. ``warm``: the dataset
+is the one that grew, and the reconstruction begins from the newest state.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..._errors import InputError
+from ...events import Warned
+from ...io.checkpoint import RunFolder
+from ...io.content import identified
+from ...io.dataset import dataset_info
+from ...io.growing import GrowingFolder
+from ...io.result import open_result
+from ...model.config import JobConfig
+from ..importing.prepare import Options, Prepared, prepare
+from ..importing.run import write
+from ..launch import start, take_up
+from ..observers import Report
+from .follow import End
+from .grown import Grown
+
+WARM_SHARE = 4
+"""Of the iterations of a job, one in so many is done by a warm finish, with the job's own finish."""
+
+
+def settle(grown: Grown, path: Path, given: Options, end: End | None, frames: int, warm: bool, report: Report) -> None:
+    """Make the dataset of what came: all of the scan where there was no ``end``, else whole rows."""
+    made: Prepared | None = None
+    if end is None and not warm:
+        made = _prepared(grown, path, given, report)
+    if end is None and (made is None or _same(made, grown)):
+        grown.writer.seal(grown.folder.scan)
+        grown.end("the whole scan", publishes=True)
+        grown.folder.publish()
+    elif end is None:
+        assert made is not None
+        report(Warned("the first rows said other gains, bad pixels or angles than all do: it is imported once more"))
+        write(grown.client, made, grown.folder.dataset)
+        grown.end("the whole scan")
+    else:
+        rows, (height, width) = frames // grown.scan[1], grown.scan
+        made = (
+            _prepared(grown, path, replace(given, scan_shape=(rows, width)), report) if end.readable and rows else None
+        )
+        if made is None:
+            crop(grown.folder, grown.rows, height, end, report)
+        else:
+            report(Warned(f"{end.why}: {rows} of {height} rows are whole and are finished"))
+            write(grown.client, made, grown.folder.dataset)
+        grown.end(end.why)
+
+
+def crop(folder: GrowingFolder, rows: int, height: int, end: End, report: Report) -> None:
+    """Make the dataset of the rows that were imported, without the file."""
+    if rows == 0:
+        raise InputError(f"{end.why} before a row of shards was imported: there is nothing to finish")
+    report(Warned(f"{end.why}: {rows} of {height} rows were imported before and are finished"))
+    folder.copy(rows)
+
+
+def _prepared(grown: Grown, path: Path, given: Options, report: Report) -> Prepared | None:
+    """An import of what the file holds; None where it would be refused."""
+    given = replace(given, allow_partial=True)
+    try:
+        made = prepare(path, grown.folder.dataset, given, given.asked(), overwrite=True)
+    except InputError as error:
+        report(Warned(f"the file as it is now cannot be imported ({error}): what was imported before is taken"))
+        return None
+    return replace(made, order=replace(made.order, most=grown.made.order.most))
+
+
+def _same(made: Prepared, grown: Grown) -> bool:
+    """Are the shards that are there those of an import of all of it?"""
+    return made.writer().same_as == grown.writer.same_as and made.order.counts_as(grown.made.order)
+
+
+def job_of_warm(job: JobConfig) -> JobConfig:
+    """The job with as few iterations as lead from the newest state to the end."""
+    said = job.model_dump()
+    finish = job.solver.finish
+    said["solver"] |= {"iterations": max(finish + 2, math.ceil(job.solver.iterations / WARM_SHARE))}
+    return JobConfig.parse(said)
+
+
+def reconstruct(
+    folder: GrowingFolder, job: JobConfig, target: Path, warm: bool, client: Any, observers: Sequence[Any]
+) -> None:
+    """The last reconstruction, or what is left of it; then nothing grows any more."""
+    run, states = RunFolder.of(target), folder.states
+    if not run.path.exists() and not warm and _stands(target, folder.dataset, job):
+        pass  # somebody has resumed it as a run
+    elif (run.path / "decisions.json").exists():
+        take_up(target, None, {}, client, observers)
+    else:
+        newest = max(states.checkpoints(), default=0)
+        begin = Path(states.checkpoint(newest)) if warm and newest else None
+        chosen = job if begin is None else job_of_warm(job)
+        start(dataset_info(folder.dataset), chosen, target, True, client, observers, begin)
+    folder.empty()
+
+
+def _stands(target: Path, data: Path, job: JobConfig) -> bool:
+    """Is there a result of this job on this dataset?"""
+    try:
+        made = open_result(target)
+    except InputError:
+        return False
+    same = made.attributes.get("data_fingerprint") == identified(dataset_info(data)).fingerprint
+    return same and made.config.model_copy(update={"engine": job.engine}) == job

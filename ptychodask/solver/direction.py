@@ -1,0 +1,35 @@
+"""Where a merged update points: what the unknowns take from it to their next values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._array import held_bytes
+from .spectral import Filter
+from .update import GeometrySums, Sums
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Preconditioned directions, the pooled steps along them and the sums that the update came with."""
+
+    object: np.ndarray
+    object_step: np.ndarray
+    """Pooled least-squares step a_s of every slice [S]."""
+    probe: np.ndarray | None
+    probe_step: float
+    weight: np.ndarray
+    """How well lit every pixel is, W^2 / (W^2 + 0.1 max W^2): the weight of the extrapolation [S, Oy, Ox]."""
+    ascent: float
+    """<gradient, momentum>: negative where the momentum has turned against the gradient."""
+    sums: Sums
+    information: np.ndarray | None = None
+    """With the spectral prior, t on rings."""
+    filter: Filter | None = None
+    """With the spectral prior, what every window is told."""
+    geometry: GeometrySums | None = None
+    """While the geometry is refined, whole sums."""
+
+    __sizeof__ = held_bytes

@@ -1,0 +1,67 @@
+"""The object: phases of slices, on the whole canvas or a window of it. All functions take maps [S, h, w].
+
+It needs the gradient and the illumination W of :class:`ptychodask.solver.update.ObjectSums`, and of the whole canvas
+the largest W and two sums for the pooled step. Its direction is ``d = g / sqrt(W^2 + (delta max W)^2)``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...physics.constraints import Constraint
+from ..problem import Problem
+from .products import inner, power
+
+
+def precondition(problem: Problem, gradient: np.ndarray, light: np.ndarray, brightest: np.ndarray) -> np.ndarray:
+    """The object's direction on any window of the canvas; ``brightest`` [S, 1, 1] is max W of the whole canvas."""
+    return gradient / np.sqrt(light**2 + (problem.settings.precondition * brightest) ** 2)
+
+
+def lit_weight(light: np.ndarray, brightest: np.ndarray) -> np.ndarray:
+    """Weight of the extrapolation, ``W^2 / (W^2 + 0.1 max W^2)``."""
+    return light**2 / (light**2 + np.float32(0.1) * brightest**2)
+
+
+def pooled_sums(move: np.ndarray, gradient: np.ndarray, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``<d, g>`` and ``sum W |d|^2`` of every slice, float64 [S]."""
+    numerators = [inner(d, g) for d, g in zip(move, gradient, strict=True)]
+    return np.array(numerators), np.array([power(d, w) for d, w in zip(move, light, strict=True)])
+
+
+def pooled_steps(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:
+    """Least-squares step of every slice; 0 where nothing is lit."""
+    pairs = zip(numerators, denominators, strict=True)
+    return np.array([above / below if below > 0 else 0.0 for above, below in pairs])
+
+
+def stepped(object_: np.ndarray, steps: np.ndarray, move: np.ndarray) -> np.ndarray:
+    """The object after its step, before the constraints."""
+    return (object_ + steps.astype(move.real.dtype)[:, None, None] * move).astype(object_.dtype)
+
+
+def inertia(momentum: int, ascent: float) -> tuple[np.floating | None, int]:
+    """Rate ``b = (t + 1) / (t + 3)`` of the extrapolation (0 at a restart, None without any), and the next count."""
+    if momentum < 0:
+        return None, -1
+    if ascent < 0:
+        return np.float32(0), 1
+    return np.float32((momentum + 1) / (momentum + 3)), momentum + 1
+
+
+def extrapolate(
+    anchor: np.ndarray, before: np.ndarray, rate: np.ndarray, constraints: tuple[Constraint, ...]
+) -> np.ndarray:
+    """Nesterov's point ``x + b w (x - x_before)``, ``rate = b w``; pointwise constraints hold."""
+    ahead = anchor + rate * (anchor - before)
+    for constraint in constraints:
+        if constraint.pointwise:
+            ahead = constraint(ahead)
+    return ahead.astype(anchor.dtype)
+
+
+def constrain(object_: np.ndarray, constraints: tuple[Constraint, ...]) -> np.ndarray:
+    """The object after all constraints, one after the other."""
+    for constraint in constraints:
+        object_ = constraint(object_)
+    return object_
