@@ -10,7 +10,6 @@ from typing import Any, get_args
 from .._arguments import is_number, shown
 from .._errors import InputError
 from .config import JobConfig, option_names
-from .presets import fill_from_preset
 from .study import full_name
 
 FIXED = {
@@ -124,13 +123,7 @@ def with_values(job: JobConfig, values: Mapping[str, Any]) -> JobConfig:
     InputError
         If they do not go together.
     """
-    given = job.model_dump(exclude_unset=True)
-    # what the preset filled in is not said by the job: it is filled in anew, lest it stand against the values
-    chosen = {"object": {"regularisation": job.object.regularisation}}
-    for section, options in fill_from_preset(chosen, job.preset).items():
-        for name in set(options) - {"regularisation"}:
-            if given[section].get(name) == options[name]:
-                del given[section][name]
+    given = job.model_dump(exclude_unset=True)  # what the preset filled in is filled in anew
     for name, value in values.items():
         section, _, option = name.partition(".")
         given[section] = {**given.get(section, {}), option: value}

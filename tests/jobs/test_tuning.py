@@ -92,7 +92,7 @@ def test_the_best_job_is_written_and_others_are_not_replaced(scan, tmp_path):
 
 def test_a_search_of_real_reconstructions(scan, tmp_path):
     part = ptychodask.open_dataset(scan).isel(scan_y=slice(0, 4))
-    job = {"solver": {"iterations": 3, "finish": 1}, "object": {"thickness_angstrom": 20}}
+    job = {"solver": {"iterations": 3, "finish": 1}, "object": {"thickness_angstrom": 20, "regularisation": "blur"}}
     over = {"object.slices": [1, 1000]}  # the second are thinner than an atom
     found = ptychodask.tune(part, over, job, batch=2, progress=False)
     good, wrong = found.trials  # no combination of choices is tried twice
