@@ -280,7 +280,7 @@ def test_memory_is_predicted_and_rather_too_high(tmp_path):
     """
     path = write_scan(tmp_path / "scan.zarr", (12, 12), chunks=(4, 4), step=8.0, peaks=((2.0, 3.0, 0.9),))
     job = {
-        "object": {"slices": 48, "thickness_angstrom": 100.0},
+        "object": {**BLUR["object"], "slices": 48, "thickness_angstrom": 100.0},
         "solver": {"iterations": 5, "finish": 0, "step_rule": "pooled", "validation_fraction": None},
         "engine": {"threads": 2},
     }

@@ -83,7 +83,8 @@ def test_bytes_read_of_a_part_that_does_not_fit(tmp_path, blocks):
     path = ptychodask.create_dataset(tmp_path / "bright.zarr", counts, **options, **OPTICS)
     block = 16 * 32 * 32 * 2
     solver = {**SOLVER, "validation_fraction": None}
-    job = {"solver": solver, "engine": {"cache_gib": blocks * block / 2**30, "threads": 1, "tile_pixels": 30}}
+    engine = {"cache_gib": blocks * block / 2**30, "threads": 1, "tile_pixels": 30}
+    job = {**BLUR, "solver": solver, "engine": engine}
     plan = planned(path, job)
     assert plan.bytes_read == (8 - (int(blocks) - 2)) * block
     assert (ptychodask.reconstruct(path, job).history["bytes_read"][1:] == plan.bytes_read).all()
@@ -139,7 +140,7 @@ def large(tmp_path_factory, monkeypatch):
     monkeypatch.setattr(memory, "resident_bytes", lambda: 200 * 2**20)
     path = write_scan(tmp_path_factory.mktemp("scan") / "scan.zarr", (12, 12), step=8.0, peaks=((2.0, 3.0, 0.9),))
     job = {
-        "object": {"slices": 48, "thickness_angstrom": 100.0},
+        "object": {**BLUR["object"], "slices": 48, "thickness_angstrom": 100.0},
         "solver": {"iterations": 5, "finish": 0, "step_rule": "pooled", "validation_fraction": None},
         "engine": {"threads": 1, "cache_gib": 0, "block": [2, 2]},
     }
