@@ -20,6 +20,7 @@ pytest.importorskip("abtem")
 pytest.importorskip("ase")
 
 from ptychodask import api
+from ptychodask.api import asked
 from ptychodask.cli import main
 from ptychodask.model.scan import raster
 
@@ -423,7 +424,7 @@ BAD = {
     "report of nothing": (["report", "absent.zarr", "--json"], "does not exist"),
     "report over a folder": (["report", "result.zarr", "-o", "thesis", "--overwrite"], "thesis"),
     "export of a dataset": (["export", "scan.zarr", "-o", "{tmp}/new.tif"], "schema"),
-    "export's ending": (["export", "result.zarr", "-o", "{tmp}/new.bmp"], r"\.tif or \.h5"),
+    "export's ending": (["export", "result.zarr", "-o", "{tmp}/new.bmp"], r"use \.tif, \.mrc, \.zarr or \.h5"),
 }
 
 
@@ -534,7 +535,9 @@ def test_a_warning_is_one_line(run, folder, monkeypatch):
     """Of a verb that has no run, whose events say it."""
     from ptychodask._warnings import warn
 
-    dataset_info = api.dataset_info
-    monkeypatch.setattr(api, "dataset_info", lambda path, **options: warn("doubtful") or dataset_info(path, **options))
+    dataset_info = asked.dataset_info
+    monkeypatch.setattr(
+        asked, "dataset_info", lambda path, **options: warn("doubtful") or dataset_info(path, **options)
+    )
     code, _, err = run("info", folder / "scan.zarr")
     assert code == 0 and err == "warning: doubtful\n"
