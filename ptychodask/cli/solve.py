@@ -236,7 +236,7 @@ def demo(
     job = JobConfig.parse(
         {
             "object": {"slices": 2},
-            "solver": {"iterations": 12 if quick else 40},
+            "solver": {"iterations": 12} if quick else {},
             "engine": {"workers": workers},
         }
     )

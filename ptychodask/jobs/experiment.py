@@ -15,7 +15,7 @@ from ..io.selected import positions_of
 from ..model.blocks import Block, Box, boxes_of, joined_shards, make_blocks
 from ..model.config import AUTO_OBJECT_GIB, LARGEST_TILE, JobConfig
 from ..model.optics import Microscope, defocus_of
-from ..model.prior import Spectral
+from ..model.prior import Spectral, sharper_from
 from ..model.refining import Refine, Refined
 from ..model.scan import Canvas, Detector, make_canvas
 from ..model.tiles import Rect, Tile, make_tiles
@@ -202,13 +202,12 @@ class Experiment:
         # a window that is larger than the scan sees one place: there is no average to tell a lattice from what is not
         field = max(n / 2, float(np.ptp(self.centres, axis=0).min()))
         side = 4 * max(2, min(round(rules.spectral_window * n / 4), int(field / 4)))
-        fit = self.split_iterations[0]
         return Spectral(
             side=min(side, 4 * (min(self.canvas.shape) // 4)),
             pixel=self.canvas.pixel,
             cutoff=0.6 * microscope.semi_angle / microscope.wavelength,
             floor=rules.aperiodic_floor,
-            sharpen_at=max(1, round(0.6 * fit)),
+            sharpen_at=sharper_from(self.split_iterations[0]),
             residual=rules.residual,
             residual_at=self.config.solver.iterations - 1,
         )

@@ -12,6 +12,7 @@ from ..io.address import is_address
 from ..io.content import content_digest
 from ..io.dataset import DatasetInfo, dataset_info, read_truth
 from ..io.result import Result
+from ..model.prior import sharper_from
 from ..viz.figures import ReportData
 from ..viz.optional import Optional
 from .excess import excess_figures
@@ -60,7 +61,16 @@ def report_data(result: Result) -> ReportData:
         information=result.information,
         geometry=result.geometry,
         finish=next((int(e.iteration) for e in steps if e.stage == "finish"), None),
+        sharper=_sharper(result),
     )
+
+
+def _sharper(result: Result) -> int | None:
+    """First iteration with a smaller epsilon, if the prior has one."""
+    if result.information is None:
+        return None
+    fitted = [entry for entry in result.history if entry.stage == "fit"]
+    return next((int(e.iteration) for e in fitted if e.updates >= sharper_from(len(fitted))), None)
 
 
 def dataset_of(result: Result) -> tuple[DatasetInfo | None, str]:

@@ -7,6 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 
+def sharper_from(fit: int) -> int:
+    """The iteration from which epsilon is smaller, of a fit of so many."""
+    return max(1, round(0.6 * fit))
+
+
 @dataclass(frozen=True)
 class Spectral:
     """How the prior is set.

@@ -36,6 +36,7 @@ class ReportData:
     information: xr.DataArray | None = None  # (frequency,) share of the quantum limit, of the spectral prior
     geometry: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what was found of it, see Result.geometry
     finish: int | None = None  # first iteration that fits the held-out electrons too
+    sharper: int | None = None  # first iteration with a smaller epsilon, in which losses are measured anew
 
 
 @dataclass(frozen=True)

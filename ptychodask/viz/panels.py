@@ -186,8 +186,11 @@ def phase_wheel(ax: Axes) -> None:
     ax.text(-1.15, 0, "π", ha="right", va="center", fontsize=SMALL - 1, color=INK)
 
 
-def history_panel(ax: Axes, history: dict[str, Floats], best: int, finish: int | None = None) -> None:
-    """Loss and, on its own axis, validation against iteration; the chosen iteration, and from where on all fit."""
+def history_panel(
+    ax: Axes, history: dict[str, Floats], best: int, finish: int | None = None, sharper: int | None = None
+) -> None:
+    """Loss and, on its own axis, validation against iteration; the chosen iteration, and from where on losses are of
+    another kind: of all electrons, or with a smaller epsilon."""
     iteration = np.asarray(history["iteration"], dtype=float)
     if iteration.size == 0:
         raise InputError("no iteration was recorded")
@@ -204,6 +207,12 @@ def history_panel(ax: Axes, history: dict[str, Floats], best: int, finish: int |
         words = "finish:\nall electrons"
         ax.text(
             float(iteration[-1]) + 0.3, 0.96, words, transform=ax.get_xaxis_transform(), ha="right", va="top",
+            fontsize=SMALL - 1, color=QUIET, path_effects=HALO,
+        )  # fmt: skip
+    if sharper is not None and sharper > iteration[0]:
+        ax.axvline(sharper - 0.5, color=QUIET, linewidth=1, linestyle=":", zorder=1)
+        ax.text(
+            sharper - 0.7, 0.96, "smaller\nepsilon", transform=ax.get_xaxis_transform(), ha="right", va="top",
             fontsize=SMALL - 1, color=QUIET, path_effects=HALO,
         )  # fmt: skip
     validation = np.asarray(history.get("validation", np.full(iteration.shape, np.nan)), dtype=float)

@@ -76,7 +76,9 @@ class _Page:
         history = {name: np.asarray(values) for name, values in data.history.items()}
         wide = 4.75 if data.information is None else 2.0
         self._panel(
-            "", (1.0, 0.75, wide, 1.6), lambda ax: panels.history_panel(ax, history, data.best_iteration, data.finish)
+            "",
+            (1.0, 0.75, wide, 1.6),
+            lambda ax: panels.history_panel(ax, history, data.best_iteration, data.finish, data.sharper),
         )
         if data.finish is not None:
             told = f"shown: the state of iteration {data.best_iteration}, after the finish"
