@@ -28,6 +28,7 @@ SIMULATE = {
     "raw_to_image.py",
     "rounds.py",
     "simulation.py",
+    "thickness.py",
     "time_to_image.py",
     "watching.py",
 }
