@@ -1,8 +1,8 @@
 """How thick is it? ``ptychodask tune`` over the thickness, by dose and by regularisation, on ZIF-8 of three and twelve
 repeats at 20 mrad; the number of slices is given, the lens is known.
 
-``parabola_angstrom`` is the vertex of the parabola through the smallest held-out loss and its neighbours, ``found`` where
-that is within 15 % of the truth. What the search itself says is in ``verdicts``.
+``parabola_angstrom`` is the vertex of the parabola through the smallest held-out loss and its neighbours, ``found``
+where that is within 15 % of the truth. What the search itself says is in ``verdicts``.
 """
 
 from __future__ import annotations
