@@ -38,7 +38,7 @@ def steps(slices: int, modes: int, n: int) -> list[tuple[str, int, Callable[[], 
     solver, block, patterns, model = case(slices, modes, n, "cpu", 4)
     solver.partial(block, patterns, model, False)  # leaves the waves of a real pattern in the buffers
     space, groups, side = workspace(slices, modes, n), groups_of(n), n + 80
-    length, tiles, waves, chi = space.transforms, space.tiles, space.waves, space.chi
+    length, panels, waves, chi = space.transforms, space.panels, space.waves, space.chi
     window, gradient, light = aligned((2, side, side)), aligned((1, side, side)), aligned((side, side))
     table, ramp = aligned((groups, 2, 64 * groups)), aligned((2, 8 * groups))
     rules, weights = rules_of(solver.problem, patterns), solver.kernels.tables.weights
@@ -46,16 +46,16 @@ def steps(slices: int, modes: int, n: int) -> list[tuple[str, int, Callable[[], 
     sums = np.zeros(6)
     between = 2 * (slices - 1) * modes
     return [
-        ("probe", modes, lambda: chain.enter(length, table, ramp, ramp, tiles, waves[0, 0])),
-        ("transmit, all modes", slices, lambda: chain.transmit(length, waves[0], window, 3, 5, tiles, waves[-1])),
-        ("propagate", between, lambda: chain.propagate(length, waves[-1, 0], table, tiles)),
-        ("detect", modes, lambda: chain.detect(length, chi[0], tiles, space.psi[0])),
+        ("probe", modes, lambda: chain.enter(length, table, ramp, ramp, panels, waves[0, 0])),
+        ("transmit, all modes", slices, lambda: chain.transmit(length, waves[0], window, 3, 5, panels, waves[-1])),
+        ("propagate", between, lambda: chain.propagate(length, waves[-1, 0], table, panels)),
+        ("detect", modes, lambda: chain.detect(length, chi[0], panels, space.psi[0])),
         ("intensity", 1, lambda: fused.predict(space.psi, np.float32(1), np.float32(0), space.intensity)),
         ("measure", 1, lambda: measure(rules, counts, 0, weights, space.intensity, space.rho, sums)),
-        ("emit", modes, lambda: chain.emit(length, space.psi[0], space.rho, tiles, chi[0])),
+        ("emit", modes, lambda: chain.emit(length, space.psi[0], space.rho, panels, chi[0])),
         (
             "adjoint, all modes", slices,
-            lambda: chain.adjoint(length, waves[0], chi, window, 3, 5, gradient, light, tiles, True),
+            lambda: chain.adjoint(length, waves[0], chi, window, 3, 5, gradient, light, panels, True),
         ),
     ]  # fmt: skip
 

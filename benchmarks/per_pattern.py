@@ -87,8 +87,8 @@ def repeat(t: Any, tiles: Any, count: int) -> None:
 def transforms(count: int, n: int) -> Callable[[], None]:
     """So many two-dimensional transforms and nothing else, on data in the first-level cache."""
     space = workspace(1, 1, n)
-    space.tiles.fill(0)  # unnormalised transforms of transforms would overflow
-    return lambda: repeat(space.transforms, space.tiles, 2 * groups_of(n) * count)
+    space.panels.fill(0)  # unnormalised transforms of transforms would overflow
+    return lambda: repeat(space.transforms, space.panels, 2 * groups_of(n) * count)
 
 
 def copies(n: int) -> Callable[[], None]:

@@ -12,7 +12,7 @@ from helpers import partial, partial_cpu, small_problem
 from ptychodask.counts.events import to_events
 from ptychodask.counts.patterns import dense as as_dense
 from ptychodask.counts.patterns import prepare, reunited
-from ptychodask.kernels.cpu.workspace import RUN, from_tiles, map_to_tiles, to_tiles, workspace
+from ptychodask.kernels.cpu.workspace import RUN, from_panels, map_to_panels, to_panels, workspace
 
 TOLERANCE = 1e-5
 
@@ -168,14 +168,14 @@ def test_an_interrupt_leaves_nothing_behind(monkeypatch):
 
 
 @pytest.mark.parametrize("n", [8, 20, 33])
-def test_tiles_hold_the_pattern(n):
+def test_panels_hold_the_pattern(n):
     rng = np.random.default_rng(n)
     values = (rng.normal(size=(2, n, n)) + 1j * rng.normal(size=(2, n, n))).astype(np.complex64)
-    tiles = to_tiles(values)
-    assert np.array_equal(from_tiles(tiles, n), values)
+    panels = to_panels(values)
+    assert np.array_equal(from_panels(panels, n), values)
     # group of rows y // 8, then column x, then row y % 8
-    assert tiles[1, (n - 1) // 8, 1, 8 * 3 + (n - 1) % 8] == values[1, n - 1, 3].imag
-    assert map_to_tiles(np.ones((n, n), np.float32)).sum() == n * n
+    assert panels[1, (n - 1) // 8, 1, 8 * 3 + (n - 1) % 8] == values[1, n - 1, 3].imag
+    assert map_to_panels(np.ones((n, n), np.float32)).sum() == n * n
 
 
 def test_lanes_beyond_the_pattern_stay_empty():

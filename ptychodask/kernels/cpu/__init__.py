@@ -15,7 +15,7 @@ from ...solver.update import Update
 from .block import partial
 from .fit import compare
 from .line import line_search
-from .workspace import ProblemTiles, problem_tiles
+from .workspace import ProblemPanels, problem_panels
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Cpu:
     problem: Problem
 
     @cached_property
-    def tables(self) -> ProblemTiles:
+    def tables(self) -> ProblemPanels:
         """What is read in every pattern."""
-        return problem_tiles(self.problem.propagators, self.problem.weights)
+        return problem_panels(self.problem.propagators, self.problem.weights)
 
     def partial(self, block: Block, patterns: Patterns, model: Model, evaluate_only: bool = False) -> Update:
         """See :func:`ptychodask.kernels.plain.partial`."""

@@ -23,7 +23,7 @@ from ..terms import DETECTOR, LOSS
 from . import chain, fused
 from .detector import counted, measure, own_entropy, parts_of, rules_of
 from .vectors import LANES, compiled
-from .workspace import RUN, ProblemTiles, from_tiles, groups_of, planes, to_tiles, workspace
+from .workspace import RUN, ProblemPanels, from_panels, groups_of, planes, to_panels, workspace
 
 
 class Window(NamedTuple):
@@ -66,14 +66,14 @@ def see(
     corner = (int(view[0].start), int(view[1].start))
     rows, columns = np.ascontiguousarray((corners[places] - np.array(corner)).T.astype(np.int64))
     views = transmission(model.object[model.part(view)])
-    spectra = to_tiles(probe_spectra(model.probe) / np.float32(n))
+    spectra = to_panels(probe_spectra(model.probe) / np.float32(n))
     objects = planes(views, views.shape[2] + LANES)
     seen = Window(objects, rows, columns, ramps_of(fractions[places], n), spectra)
     return seen, corner, None if is_pure_phase(model.object) else views
 
 
 def partial(
-    problem: Problem, tables: ProblemTiles, block: Block, patterns: Patterns, model: Model, evaluate_only: bool
+    problem: Problem, tables: ProblemPanels, block: Block, patterns: Patterns, model: Model, evaluate_only: bool
 ) -> Update:
     """Sums of one block; see :func:`ptychodask.kernels.plain.partial`."""
     n, slices = problem.pixels, problem.slices
@@ -108,7 +108,7 @@ def partial(
     probe = None
     if moves:
         # the residual's spectrum is unnormalised; ifft2 brings 1/N^2
-        probe = ProbeSums(np.fft.ifft2(from_tiles(total.probe_gradient, n)).astype(np.complex64), total.probe_light)
+        probe = ProbeSums(np.fft.ifft2(from_panels(total.probe_gradient, n)).astype(np.complex64), total.probe_light)
     gradient, light = total.gradient[..., :width], np.ascontiguousarray(total.light[..., :width])
     if views is None:
         on_object = np.ascontiguousarray(gradient[:, 0])
@@ -116,7 +116,7 @@ def partial(
         on_object, light = on_phase(views, gradient[:, 0] + 1j * gradient[:, 1], light)
     geometry = None
     if refines is not None:
-        moments = from_tiles(total.moments, n) / np.float32(n)
+        moments = from_panels(total.moments, n) / np.float32(n)
         score = score_of(refines, problem.likelihood, probe_spectra(model.probe), moments, middle)
         geometry = GeometrySums(score, information(Plain(problem), refines, block, model))
     return Update(sums, ObjectSums(corner, on_object, light), probe, geometry)
@@ -143,7 +143,7 @@ def _run(
         row, column, ramp = seen.rows[b], seen.columns[b], seen.ramps[b]
         chain.forward(
             space.transforms, seen.spectra, ramp[0], ramp[1], seen.objects, row, column, tables.propagators,
-            tables.following, space.tiles, space.waves, space.chi, space.psi, space.ahead,
+            tables.following, space.panels, space.waves, space.chi, space.psi, space.ahead,
         )  # fmt: skip
         fused.predict(space.psi, scale, background, space.intensity)
         measure(rules, counts, b - low, tables.weights, space.intensity, space.rho, total.sums)
@@ -151,17 +151,17 @@ def _run(
             continue
         chain.backward(
             space.transforms, space.rho, space.psi, seen.objects, row, column, tables.conjugates, tables.following,
-            space.tiles, space.waves, space.chi, total.gradient, total.light, moves or refines,
+            space.panels, space.waves, space.chi, total.gradient, total.light, moves or refines,
             space.ahead,
         )  # fmt: skip
         if moves:
             for m in range(seen.spectra.shape[0]):
-                chain.leave(space.transforms, space.chi[m], ramp[0], ramp[1], space.tiles, total.probe_gradient[m])
+                chain.leave(space.transforms, space.chi[m], ramp[0], ramp[1], space.panels, total.probe_gradient[m])
             fused.add_intensity(seen.objects[0], row, column, total.probe_light)
         if refines:
             total.of_one[:] = 0
             for m in range(seen.spectra.shape[0]):
-                chain.leave(space.transforms, space.chi[m], ramp[0], ramp[1], space.tiles, total.of_one[m])
+                chain.leave(space.transforms, space.chi[m], ramp[0], ramp[1], space.panels, total.of_one[m])
             fused.add_moments(total.of_one.ravel(), total.away[b, 0], total.away[b, 1], total.moments)
 
 

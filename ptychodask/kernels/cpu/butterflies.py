@@ -35,7 +35,7 @@ def plain(row: int, a: Any, b: Any, to: Any, others: Any) -> None:
 
 @compiled
 def _times(row: int, a: Any, b: Any, to: To, others: Others) -> None:
-    """Times the numbers in tiles at ``others[0]`` and ``others[1]``."""
+    """Times the numbers in panels at ``others[0]`` and ``others[1]``."""
     i = row * LANES
     c, d = load(others[0], i), load(others[1], i)
     store(to[0], row * to[2], a * c - b * d)
@@ -162,7 +162,7 @@ def last_eight(re: int, im: int, to: Any, s: int, others: Any, way: int) -> None
 
 
 def last_none(n: int, re: int, im: int, to: Any, others: Any, way: int) -> None:
-    """Give all n rows of tiles, transformed before."""
+    """Give all n rows of panels, transformed before."""
     raise NotImplementedError("compiled code only")
 
 
@@ -221,7 +221,7 @@ def _last_none(n: Any, re: Any, im: Any, to: Any, others: Any, way: Any) -> Any:
 
 @compiled
 def two(re: int, im: int, to: Any, m: int, s: int, twiddles: int) -> None:
-    """A pass of radix 2 from tiles."""
+    """A pass of radix 2 from panels."""
     for p in range(m):
         for q in range(s):
             i, far = (q + s * p) * LANES, m * s * LANES
@@ -249,7 +249,7 @@ def three(re: int, im: int, step: int, to: Any, m: int, s: int, twiddles: int) -
 
 @compiled
 def odd(re: int, im: int, to: Any, m: int, s: int, twiddles: int, r: int) -> None:
-    """A pass of any radix from tiles, by the definition; the table begins with the roots exp(-2 pi i j / r)."""
+    """A pass of any radix from panels, by the definition; the table begins with the roots exp(-2 pi i j / r)."""
     for p in range(m):
         for q in range(s):
             for k in range(r):

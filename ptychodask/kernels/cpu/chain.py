@@ -2,16 +2,16 @@
 
 A two-dimensional transform is a sweep over columns and one over rows. Between two slices the transforms over columns go
 with the products in real space (inverse transform, transmission, transform) and those over rows with the propagator, so
-every step works on tiles of 8 KiB in the first-level cache, and a slice costs two sweeps over a wave. Products and sums
-are made in the last pass of a transform, see ``butterflies``. Transforms are unnormalised; the factors are folded into
-the tables.
+every step works on panels of 8 KiB in the first-level cache, and a slice costs two sweeps over a wave. Products and
+sums are made in the last pass of a transform, see ``butterflies``. Transforms are unnormalised; the factors are folded
+into the tables.
 
 Layouts, all float32. With N the side of a pattern and L = ceil(N / 8):
 
 - wave ``[L, 8 L + 8, 2, 8]``: groups of eight columns, rows, real and imaginary part. A sweep over columns reads a
   group in one piece, one over rows reads 512 bytes of each. The last eight rows pad the groups, so that those of a
   power of two do not fall into the same few cache sets; lanes beyond N stay zero.
-- tiles ``[L, 8 L, 8]`` of what is on the detector, and of propagators and spectra: groups of eight rows, columns, rows
+- panels ``[L, 8 L, 8]`` of what is on the detector, and of propagators and spectra: groups of eight rows, columns, rows
   of the group; complex ones ``[L, 2, 8 L, 8]``. A wave leaves the transform over its rows in this shape.
 - object window ``[2, H, W]``, real and imaginary part, with eight columns to spare.
 """
@@ -41,15 +41,15 @@ class Transforms(NamedTuple):
     address: int
     in_place: bool
     rows: int
-    """Tiles to tiles."""
+    """Panels to panels."""
     rows_times: int
     """The same, times a table."""
     columns_transmitted: int
-    """Inverse, from a wave to the wave itself, and times the object to tiles."""
+    """Inverse, from a wave to the wave itself, and times the object to panels."""
     columns_returned: int
-    """Inverse, from a wave to the sums, and times the conjugate object to tiles."""
+    """Inverse, from a wave to the sums, and times the conjugate object to panels."""
     to_columns: int
-    """Tiles to a wave."""
+    """Panels to a wave."""
 
 
 @cache
@@ -73,7 +73,7 @@ def _address(array: Any) -> int:
 
 @inlined
 def _pairs(space: Any) -> tuple[Pair, Pair]:
-    """Two pairs of tiles."""
+    """Two pairs of panels."""
     start, step = _address(space), 4 * space.shape[1]
     return (start, start + step), (start + 2 * step, start + 3 * step)
 
@@ -86,7 +86,7 @@ def _swapped(pair: Pair) -> Pair:
 
 @compiled
 def _rows(t: Transforms, function: int, pair: Pair, free: Pair, inverse: bool, others: Others) -> tuple[Pair, Pair]:
-    """Transform between tiles; where the result is, and the free pair."""
+    """Transform between panels; where the result is, and the free pair."""
     to = pair if t.in_place else free
     apart = pair[1] - pair[0]
     if inverse:
@@ -105,7 +105,7 @@ def _column(wave: Any, group: int) -> Pair:
 
 @compiled
 def _columns(t: Transforms, function: int, wave: Any, group: int, space: Any, others: Others) -> tuple[Pair, Pair]:
-    """Inverse transform from a wave's columns to tiles."""
+    """Inverse transform from a wave's columns to panels."""
     pair, free = _pairs(space)
     to, other = (free, pair) if t.in_place else (pair, free)
     fft(t, function, _swapped(_column(wave, group)), pair[0], free[0], pair[1] - pair[0], to, others)
@@ -114,7 +114,7 @@ def _columns(t: Transforms, function: int, wave: Any, group: int, space: Any, ot
 
 @compiled
 def _to_columns(t: Transforms, function: int, pair: Pair, free: Pair, wave: Any, group: int) -> None:
-    """Transform tiles to a wave's columns."""
+    """Transform panels to a wave's columns."""
     fft(t, function, pair, free[0], pair[0], pair[1] - pair[0], _column(wave, group), NOTHING)
 
 

@@ -1,4 +1,4 @@
-"""What the detector says about the patterns of a run on the CPU: losses, totals and the residual factors, in tiles."""
+"""What the detector says about the patterns of a run on the CPU: losses, totals and the residual factors, in panels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Rules(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """Counts of a run of R patterns: those that are fitted and those that the loss is measured on, in tiles
+    """Counts of a run of R patterns: those that are fitted and those that the loss is measured on, in panels
     [R, L, 64 L] (maybe the same), and held-out events."""
 
     fitted: np.ndarray
@@ -109,14 +109,14 @@ def counted(parts: Parts, patterns: int, n: int, space: Workspace) -> Iterator[C
                 buffer.fill(0)  # the next patterns may come as events
 
 
-def own_entropy(problem: Problem, weights: np.ndarray, rules: Rules, part: Part, tiles: np.ndarray) -> float:
-    """``sum w (m + small) log(m + small)`` of the counts m that the loss is measured on, which are also there in tiles;
-    see ``fused.poisson``."""
+def own_entropy(problem: Problem, weights: np.ndarray, rules: Rules, part: Part, panels: np.ndarray) -> float:
+    """``sum w (m + small) log(m + small)`` of the counts m that the loss is measured on, which are also there in
+    panels; see ``fused.poisson``."""
     small = rules.epsilon * rules.share
     if isinstance(part, Events):
         used = (len(part.start) - 1) * problem.used_pixels
         return fused.self_entropy(part.pixel, part.count, weights, problem.pixels, small, used)
-    return sum(fused.dense_entropy(t, weights, np.float32(small)) for t in tiles[: len(part)])
+    return sum(fused.dense_entropy(t, weights, np.float32(small)) for t in panels[: len(part)])
 
 
 @inlined

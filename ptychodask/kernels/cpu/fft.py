@@ -1,15 +1,15 @@
 """Fourier transforms of eight columns at a time, for compiled code: Stockham's method with vectors across the columns.
 
-A column of complex numbers is stored as two tiles, real and imaginary, [n, 8] each; every pass reads one pair of tiles
-and writes another, and both pairs stay in the first-level cache. With r the radix of a pass, m what is left of n behind
-it and s the product of the radices before it,
+A column of complex numbers is stored as two panels, real and imaginary, [n, 8] each; every pass reads one pair of
+panels and writes another, and both pairs stay in the first-level cache. With r the radix of a pass, m what is left of n
+behind it and s the product of the radices before it,
 
     y[q + s (r p + k)] = w^(p k) sum_j exp(-2 pi i j k / r) x[q + s (p + j m)],   w = exp(-2 pi i / (r m)),
 
 for p < m, q < s, k < r. Transforms are unnormalised; the inverse is the forward transform with the real and the
-imaginary tiles exchanged, on the way in and on the way out.
+imaginary panels exchanged, on the way in and on the way out.
 
-A transform is compiled for where it reads and writes (tiles, or columns of a wave) and for the way in which it gives
+A transform is compiled for where it reads and writes (panels, or columns of a wave) and for the way in which it gives
 its numbers (see ``butterflies``), and is called by address, because compiling it into every kernel would take long.
 
 Stockham's autosort: C. Van Loan, Computational Frameworks for the Fast Fourier Transform, SIAM 1992, section 1.7.
@@ -43,7 +43,7 @@ class Tables(NamedTuple):
     n: int
     address: int
     in_place: bool
-    """Does a transform between tiles end where it began (an even number of passes)?"""
+    """Does a transform between panels end where it began (an even number of passes)?"""
 
 
 _kept_alive: list[np.ndarray] = []
@@ -86,7 +86,7 @@ def tables(n: int) -> Tables:
 
 def transform(n: int, columns: bool = False, way: int = PLAIN, to_columns: bool = False) -> int:
     """Address of a transform of length n, for :func:`fft`; ``columns`` and ``to_columns``: from or to those of a wave,
-    not tiles."""
+    not panels."""
     step, out = (2 * LANES if of_wave else LANES for of_wave in (columns, to_columns))
     return _function(n, step, out, way).address
 
@@ -198,7 +198,7 @@ def fft(
 ) -> None:
     """Transform eight columns with the function that :func:`transform` found.
 
-    ``source`` and ``to`` are addresses of real and imaginary numbers, ``a`` and ``b`` those of scratch tiles, whose
+    ``source`` and ``to`` are addresses of real and imaginary numbers, ``a`` and ``b`` those of scratch panels, whose
     imaginary ones lie ``apart`` bytes further. b may be the source. Where the number of passes is odd, a may be ``to``.
     """
     call(function, (tables.n, tables.address, source[0], source[1], a, b, apart, to[0], to[1]) + others)  # noqa: RUF005

@@ -17,11 +17,11 @@ from . import chain, fused
 from .block import see
 from .detector import counted, parts_of
 from .vectors import compiled
-from .workspace import RUN, ProblemTiles, workspace
+from .workspace import RUN, ProblemPanels, workspace
 
 
 def compare(
-    problem: Problem, tables: ProblemTiles, block: Block, counts: Counts, model: Model, chosen: np.ndarray
+    problem: Problem, tables: ProblemPanels, block: Block, counts: Counts, model: Model, chosen: np.ndarray
 ) -> tuple[float, float, float]:
     """See :func:`ptychodask.kernels.plain.compare`."""
     seen, _, views = see(problem, block, model, chosen)
@@ -58,7 +58,7 @@ def _compare(
         row, column, ramp = seen.rows[b], seen.columns[b], seen.ramps[b]
         chain.forward(
             space.transforms, seen.spectra, ramp[0], ramp[1], seen.objects, row, column, tables.propagators,
-            tables.following, space.tiles, space.waves, space.chi, space.psi, space.ahead,
+            tables.following, space.panels, space.waves, space.chi, space.psi, space.ahead,
         )  # fmt: skip
         fused.predict(space.psi, scale, background, space.intensity)
         fused.compare(counts[b - low], space.intensity, tables.weights, expected, poisson, epsilon, sums)

@@ -1,7 +1,7 @@
 """Fused float32 kernels on the detector, compiled by numba: intensity, losses, residual factor, events.
 
-Every kernel does what the plain code in ``likelihood`` does, which stays its reference. Maps are tiles ``[L, 64 L]`` as
-``chain`` describes them; lanes beyond the pattern have weight 0.
+Every kernel does what the plain code in ``likelihood`` does, which stays its reference. Maps are panels ``[L, 64 L]``
+as ``chain`` describes them; lanes beyond the pattern have weight 0.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .vectors import compiled_loops as compiled
 
 @compiled
 def place(pixel: Any, n: int) -> Any:
-    """Where the pixel with a flat index in the pattern [N, N] is found in the tiles."""
+    """Where the pixel with a flat index in the pattern [N, N] is found in the panels."""
     y, x = np.int64(pixel) // n, np.int64(pixel) % n
     return y // LANES, LANES * x + y % LANES
 
@@ -246,7 +246,7 @@ def background_sums(counts: Any, intensity: Any, weights: Any, epsilon: float) -
 
 @compiled
 def spread(start: Any, pixels: Any, electrons: Any, n: int, counts: Any) -> None:
-    """Write events of patterns into tiles of zeros [B, L, 64 L]."""
+    """Write events of patterns into panels of zeros [B, L, 64 L]."""
     for b in range(len(start) - 1):
         for e in range(start[b], start[b + 1]):
             group, lane = place(pixels[e], n)
@@ -263,9 +263,9 @@ def clear(start: Any, pixels: Any, n: int, counts: Any) -> None:
 
 
 @compiled
-def arrange(patterns: Any, tiles: Any) -> None:
-    """Write dense patterns [B, N, N] into tiles [B or more, L, 64 L]."""
+def arrange(patterns: Any, panels: Any) -> None:
+    """Write dense patterns [B, N, N] into panels [B or more, L, 64 L]."""
     for b in range(patterns.shape[0]):
         for y in range(patterns.shape[1]):
             for x in range(patterns.shape[2]):
-                tiles[b, y // LANES, LANES * x + y % LANES] = np.float32(patterns[b, y, x])
+                panels[b, y // LANES, LANES * x + y % LANES] = np.float32(patterns[b, y, x])

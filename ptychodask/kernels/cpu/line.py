@@ -18,12 +18,12 @@ from . import chain, fused
 from .block import see
 from .detector import counted, parts_of
 from .vectors import compiled
-from .workspace import RUN, ProblemTiles, aligned, workspace
+from .workspace import RUN, ProblemPanels, aligned, workspace
 
 
 def line_search(
     problem: Problem,
-    tables: ProblemTiles,
+    tables: ProblemPanels,
     block: Block,
     patterns: Patterns,
     model: Model,
@@ -70,7 +70,7 @@ def _line(
             ramp = window.ramps[b]
             chain.forward(
                 space.transforms, window.spectra, ramp[0], ramp[1], window.objects, window.rows[b], window.columns[b],
-                tables.propagators, tables.following, space.tiles, space.waves, space.chi, space.psi, space.ahead,
+                tables.propagators, tables.following, space.panels, space.waves, space.chi, space.psi, space.ahead,
             )  # fmt: skip
             fused.predict(space.psi, scale, background, maps[its])
         fused.line(counts[b - low], maps[0], maps[1], maps[2], tables.weights, epsilon, slope, sums)

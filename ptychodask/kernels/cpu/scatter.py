@@ -10,7 +10,7 @@ from ...physics.views import split_positions, window
 from . import chain, fused
 from .block import Window, ramps_of
 from .vectors import LANES, compiled
-from .workspace import FAR, maps_from_tiles, planes, problem_tiles, to_tiles, workspace
+from .workspace import FAR, maps_from_panels, planes, problem_panels, to_panels, workspace
 
 
 def diffract(transmission: np.ndarray, positions: np.ndarray, spectra: np.ndarray, propagators: np.ndarray) -> Any:
@@ -37,12 +37,12 @@ def diffract(transmission: np.ndarray, positions: np.ndarray, spectra: np.ndarra
     views = np.ascontiguousarray(transmission[:, y, x])
     rows, columns = np.ascontiguousarray((corners - np.array([y.start, x.start])).T.astype(np.int64))
     objects = planes(views, views.shape[2] + LANES)
-    seen = Window(objects, rows, columns, ramps_of(fractions, n), to_tiles(spectra / np.float32(n)))
-    tables = problem_tiles(propagators, np.ones((n, n), np.float32))
+    seen = Window(objects, rows, columns, ramps_of(fractions, n), to_panels(spectra / np.float32(n)))
+    tables = problem_panels(propagators, np.ones((n, n), np.float32))
     space = workspace(1, len(spectra), n, pure_phase=False)._replace(ahead=objects.nbytes > FAR)
     out = np.empty((len(positions), *space.intensity.shape), np.float32)
     _scatter(space, tables, seen, np.float32(1 / n**2), out)
-    return maps_from_tiles(out, n)
+    return maps_from_panels(out, n)
 
 
 @compiled
@@ -51,6 +51,6 @@ def _scatter(space: Any, tables: Any, seen: Any, scale: Any, out: Any) -> None:
         ramp = seen.ramps[b]
         chain.forward(
             space.transforms, seen.spectra, ramp[0], ramp[1], seen.objects, seen.rows[b], seen.columns[b],
-            tables.propagators, tables.following, space.tiles, space.waves, space.chi, space.psi, space.ahead,
+            tables.propagators, tables.following, space.panels, space.waves, space.chi, space.psi, space.ahead,
         )  # fmt: skip
         fused.predict(space.psi, scale, np.float32(0), out[b])

@@ -15,20 +15,20 @@ RUN = 8
 FAR = 4 * 2**20
 """Bytes; measured with 1 MiB of second-level cache."""
 APART = 80
-"""Numbers between tiles: at a multiple of 4096 bytes, reads would wait for writes to the tile before."""
+"""Numbers between panels: at a multiple of 4096 bytes, reads would wait for writes to the panel before."""
 
 _local = threading.local()
 
 
 class Workspace(NamedTuple):
-    """Waves in front of every slice [S, M, ..], on their way back [M, ..] and on the detector, tiles for transforms,
+    """Waves in front of every slice [S, M, ..], on their way back [M, ..] and on the detector, panels for transforms,
     counts of a run of patterns [R, ..] in two roles, and a pattern's maps; all float32 in the layouts of
     ``chain``."""
 
     transforms: Transforms
     ahead: bool
     """Does a pattern's data, object included, take so much that views are worth asking for ahead?"""
-    tiles: np.ndarray
+    panels: np.ndarray
     waves: np.ndarray
     chi: np.ndarray
     psi: np.ndarray
@@ -44,7 +44,7 @@ def workspace(slices: int, modes: int, pixels: int, pure_phase: bool = True) -> 
     if getattr(_local, "key", None) != key:
         groups = groups_of(pixels)
         wave = (modes, groups, LANES * groups + LANES, 2, LANES)
-        tiles = (groups, LANES**2 * groups)
+        panels = (groups, LANES**2 * groups)
         _local.space = Workspace(
             transforms(pixels, pure_phase),
             4 * slices * (int(np.prod(wave)) + 4 * pixels**2) > FAR,
@@ -52,10 +52,10 @@ def workspace(slices: int, modes: int, pixels: int, pure_phase: bool = True) -> 
             aligned((slices, *wave)),
             aligned(wave),
             aligned((modes, groups, 2, LANES**2 * groups)),
-            aligned((RUN, *tiles)),
-            aligned((RUN, *tiles)),
-            aligned(tiles),
-            aligned(tiles),
+            aligned((RUN, *panels)),
+            aligned((RUN, *panels)),
+            aligned(panels),
+            aligned(panels),
         )
         _local.key = key
     return _local.space
@@ -74,8 +74,8 @@ def aligned(shape: tuple[int, ...]) -> np.ndarray:
     return raw[start : start + size].view(np.float32).reshape(shape)
 
 
-def map_to_tiles(values: np.ndarray) -> np.ndarray:
-    """Real maps [.., N, N] as tiles [.., L, 64 L]."""
+def map_to_panels(values: np.ndarray) -> np.ndarray:
+    """Real maps [.., N, N] as panels [.., L, 64 L]."""
     n, groups = values.shape[-1], groups_of(values.shape[-1])
     padded = np.zeros((*values.shape[:-2], groups * LANES, groups * LANES), np.float32)
     padded[..., :n, :n] = values
@@ -83,24 +83,24 @@ def map_to_tiles(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.swapaxes(grouped, -1, -2)).reshape(*values.shape[:-2], groups, LANES**2 * groups)
 
 
-def maps_from_tiles(tiles: np.ndarray, n: int) -> np.ndarray:
-    """Inverse of :func:`map_to_tiles`: [.., N, N]."""
-    groups = tiles.shape[-2]
-    values = tiles.reshape(*tiles.shape[:-2], groups, groups * LANES, LANES)
-    rows = np.swapaxes(values, -1, -2).reshape(*tiles.shape[:-2], groups * LANES, groups * LANES)
+def maps_from_panels(panels: np.ndarray, n: int) -> np.ndarray:
+    """Inverse of :func:`map_to_panels`: [.., N, N]."""
+    groups = panels.shape[-2]
+    values = panels.reshape(*panels.shape[:-2], groups, groups * LANES, LANES)
+    rows = np.swapaxes(values, -1, -2).reshape(*panels.shape[:-2], groups * LANES, groups * LANES)
     return np.ascontiguousarray(rows[..., :n, :n])
 
 
-def to_tiles(values: np.ndarray) -> np.ndarray:
-    """Complex maps [.., N, N] as tiles [.., L, 2, 64 L]."""
-    return np.stack([map_to_tiles(values.real), map_to_tiles(values.imag)], axis=-2)
+def to_panels(values: np.ndarray) -> np.ndarray:
+    """Complex maps [.., N, N] as panels [.., L, 2, 64 L]."""
+    return np.stack([map_to_panels(values.real), map_to_panels(values.imag)], axis=-2)
 
 
-def from_tiles(tiles: np.ndarray, n: int) -> np.ndarray:
-    """Inverse of :func:`to_tiles`: complex64 [.., N, N]."""
-    groups = tiles.shape[-3]
-    values = (tiles[..., 0, :] + 1j * tiles[..., 1, :]).reshape(*tiles.shape[:-3], groups, groups * LANES, LANES)
-    rows = np.swapaxes(values, -1, -2).reshape(*tiles.shape[:-3], groups * LANES, groups * LANES)
+def from_panels(panels: np.ndarray, n: int) -> np.ndarray:
+    """Inverse of :func:`to_panels`: complex64 [.., N, N]."""
+    groups = panels.shape[-3]
+    values = (panels[..., 0, :] + 1j * panels[..., 1, :]).reshape(*panels.shape[:-3], groups, groups * LANES, LANES)
+    rows = np.swapaxes(values, -1, -2).reshape(*panels.shape[:-3], groups * LANES, groups * LANES)
     return np.ascontiguousarray(rows[..., :n, :n]).astype(np.complex64, copy=False)
 
 
@@ -112,7 +112,7 @@ def planes(values: Any, columns: int) -> np.ndarray:
     return out
 
 
-class ProblemTiles(NamedTuple):
+class ProblemPanels(NamedTuple):
     """Detector mask [L, 64 L], and propagators with their conjugates [P, L, 2, 64 L] and which of them follows every
     slice but the last: P = 1 where all are the same. Their scale is that of ``chain``."""
 
@@ -122,10 +122,10 @@ class ProblemTiles(NamedTuple):
     following: np.ndarray
 
 
-def problem_tiles(propagators: np.ndarray, weights: np.ndarray) -> ProblemTiles:
+def problem_panels(propagators: np.ndarray, weights: np.ndarray) -> ProblemPanels:
     """From propagators [S - 1, N, N] and mask [N, N]."""
     following = np.arange(len(propagators))
     if len(propagators) > 1 and (propagators == propagators[0]).all():
         propagators, following = propagators[:1], np.zeros(len(propagators), np.intp)
     scaled = propagators / np.float32(weights.size)
-    return ProblemTiles(map_to_tiles(weights), to_tiles(scaled), to_tiles(scaled.conj()), following)
+    return ProblemPanels(map_to_panels(weights), to_panels(scaled), to_panels(scaled.conj()), following)
