@@ -13,6 +13,7 @@ from .._errors import InputError
 from .._tables import counted
 from ..analysis.frc import FRC
 from ..analysis.spectrum import Spectrum
+from ..solver.spectral import LEAST_HIGH
 from .draw import (
     BLUE,
     CYAN,
@@ -131,10 +132,19 @@ def ring_panel(ax: Axes, frc: FRC) -> None:
 
 
 def information_panel(ax: Axes, information: xr.DataArray) -> None:
-    """Share of the quantum limit by spatial frequency; where it is low, the image has little but what a prior says."""
+    """Share of the quantum limit by spatial frequency; where it is low, the image has little but what a prior says.
+
+    At its end the curve is the bound that keeps noise from being amplified, and no measurement: it is dotted there.
+    """
     q, t = np.asarray(information.frequency, dtype=float), np.asarray(information, dtype=float)
-    ax.fill_between(q, t, color=BLUE, alpha=0.2, linewidth=0)
-    ax.plot(q, t, color=BLUE, linewidth=1.4)
+    told = int(np.flatnonzero(t > LEAST_HIGH * 1.001)[-1]) + 2 if (t > LEAST_HIGH * 1.001).any() else 0
+    ax.fill_between(q[:told], t[:told], color=BLUE, alpha=0.2, linewidth=0)
+    ax.plot(q[:told], t[:told], color=BLUE, linewidth=1.4)
+    if told < len(q):
+        ax.plot(q[max(told - 1, 0) :], t[max(told - 1, 0) :], color=QUIET, linewidth=1.0, linestyle=":")
+        words = "below 0.1"
+        ax.text(min(1.0, float(q[-1])) - 0.02, LEAST_HIGH - 0.01, words, ha="right", va="top",
+                fontsize=SMALL - 1, color=QUIET)  # fmt: skip
     ax.axhline(0.5, color=QUIET, linewidth=1.0, linestyle="--")
     inner = np.flatnonzero((t[1:-1] < t[:-2]) & (t[1:-1] <= t[2:]) & (t[1:-1] < 0.8 * t.max())) + 1
     if inner.size and (0.05 < q[inner[0]] < 0.6):
