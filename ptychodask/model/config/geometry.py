@@ -1,0 +1,46 @@
+"""Options of the geometry."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Literal, get_args
+
+from pydantic import Field, field_validator
+
+from ..._arguments import shown
+from .section import Section
+
+Refinable = Literal["defocus", "c12", "c21", "c30", "rotation", "scale", "asymmetry", "shear"]
+"""What of the geometry can be refined."""
+AUTO: tuple[Refinable, ...] = ("defocus", "c12", "rotation", "asymmetry", "shear")
+"""What is, where a job leaves it to us; the scale is as well known as the step, and mixes with the defocus."""
+
+
+class GeometryConfig(Section):
+    """What of the geometry is found while the image forms."""
+
+    refine: Literal["none", "auto"] | tuple[Refinable, ...] = Field(
+        "none",
+        description="numbers that are refined from the patterns before the image is made: none, auto (those of defocus,"
+        ' c12, rotation, asymmetry and shear that the electrons can tell), or a list such as ["defocus", "c12"]',
+    )
+
+    @field_validator("refine", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """``defocus,c12`` from a command line; each name once."""
+        if isinstance(value, str) and value not in ("none", "auto"):
+            value = [part.strip() for part in value.split(",")]
+        if isinstance(value, str):
+            return value
+        try:
+            names = tuple(dict.fromkeys(value))
+        except TypeError:
+            names = ()
+        if wrong := [name for name in names if name not in get_args(Refinable)]:
+            close = difflib.get_close_matches(str(wrong[0]), get_args(Refinable), n=1)
+            hint = f": did you mean {close[0]}?" if close else f": known are {', '.join(get_args(Refinable))}"
+            raise ValueError(f"geometry.refine = {shown(wrong[0])} is nothing that can be refined{hint}")
+        if not names:
+            raise ValueError(f'geometry.refine = {shown(value)}: give none, auto, or a list such as ["defocus"]')
+        return names

@@ -1,0 +1,18 @@
+"""Options of the probe."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from .section import Section
+
+
+class ProbeConfig(Section):
+    """The probe: modes and when they move. It starts from the dataset's semi-angle and aberrations."""
+
+    modes: int = Field(1, ge=1, le=64, description="incoherent probe modes M")
+    mode_power: float = Field(0.02, gt=0, lt=0.5, description="share of the power of every further mode at the start")
+    update_start: int | None = Field(None, ge=0, description="first iteration that moves the probe; unset: never")
+    keep_power: bool = Field(True, description="hold the probe's power at the mean electrons per pattern")
+    keep_aperture: bool = Field(True, description="hold the strongest mode inside the aperture")
+    defocus_angstrom: float | None = Field(None, description="replaces the dataset's defocus (positive: underfocus)")
