@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import uuid
@@ -14,36 +13,33 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import DivergenceError, InputError, StoppedError
-from ..distributed.cluster import Client, cluster_trouble, connect, describe
-from ..events import Checkpointed, Finished, Started, Waiting, Warned
-from ..io.address import is_address
+from ..distributed.cluster import Client, cluster_trouble, connect
+from ..events import Checkpointed, Finished, Waiting, Warned
 from ..io.atomic import check_output, replacing
 from ..io.checkpoint import RunFolder
 from ..io.content import identified, lost_shards
-from ..io.dataset import DatasetInfo, dataset_info
+from ..io.dataset import DatasetInfo
 from ..io.described.run import SCHEMA as RUN_SCHEMA
-from ..io.described.run import DecisionsFile, JobFile, LogFile
+from ..io.described.run import LogFile
 from ..io.kinds import RESULT
 from ..io.result import open_result
-from ..io.selected import described, keep, select
+from ..io.selected import keep, select
 from ..io.stored import stored_config
-from ..model.config import EngineConfig, JobConfig
-from ..model.selection import Selection
+from ..model.config import JobConfig
 from .checks import check, doubts
-from .damage import damage_warning, left_out_attributes
+from .damage import damage_warning
 from .experiment import Experiment
+from .identity import chosen, elsewhere, made_by, same_data, stored_recipe
 from .log import Log
 from .observers import Reporter
 from .places import check_places, other_processors
 from .plan import check_fits
-from .recipe import Decisions, Recipe
+from .recipe import Recipe
 from .refine import refined
 from .run import Run, history, start_in, survey
 from .settled import experiment_of
-from .showing import Showing, showing
-
-PLACES = {"workers", "gpus", "scheduler"}
-"""Options of the engine of which a job says one at most."""
+from .showing import showing
+from .told import attributes, opening
 
 
 @dataclass(frozen=True)
@@ -155,81 +151,26 @@ def take_up(
         return
     with _held(folder, report):
         identity = folder.identity()
-        if target.exists() and (identity is None or (identity.run and _made(target) == identity.run)):
+        if target.exists() and (identity is None or (identity.run and made_by(target) == identity.run)):
             folder.remove()  # its own run was killed while it did that
             report(Finished(str(target)))
             return
         if identity is None:
             raise InputError(f"{folder.path} holds no run to resume: start it anew with reconstruct")
-        job = _elsewhere(stored_config(identity.config, str(folder.path / "job.json"), identity.version), engine)
-        dataset = _same_data(identity, data, job)
+        job = elsewhere(stored_config(identity.config, str(folder.path / "job.json"), identity.version), engine)
+        dataset = same_data(identity, data, job)
         if dataset.path != identity.data:
             folder.write_json("job.json", {**identity.content(), "data": dataset.path})
-        dataset = select(dataset, _chosen(folder, identity, dataset))
+        dataset = select(dataset, chosen(folder, identity, dataset))
         launch = _launch(target, Experiment(dataset, job), True, report)
         log = Log(**folder.read("log.json", LogFile).content()) if (folder.path / "log.json").exists() else Log()
         with launch.connect(client) as dask_client:
             _check_places(launch, dask_client)
             if (folder.path / "decisions.json").exists():
-                recipe = _stored_recipe(folder, dataset, job)
+                recipe = stored_recipe(folder, dataset, job)
             else:
                 recipe = _recipe(launch, dask_client)
             _run(launch, dask_client, recipe, log, identity.run)
-
-
-def _made(result: Path) -> str | None:
-    """The run that wrote a result; None if it is no result of ours, or one of an early version."""
-    try:
-        return open_result(result).attributes.get("run")
-    except InputError:
-        return None
-
-
-def _same_data(identity: JobFile, moved_to: str | None, job: JobConfig) -> DatasetInfo:
-    """The dataset of an interrupted run, where it is now."""
-    path = identity.data if moved_to is None else moved_to
-    if moved_to is None and not is_address(path) and not Path(path).exists():
-        raise InputError(f"the run's dataset {path} does not exist: if it was moved, say where to with --data (data=)")
-    dataset = identified(dataset_info(path, whole=job.data.on_damage == "stop"), identity.lost)
-    if dataset.fingerprint == identity.fingerprint:
-        return dataset
-    if moved_to is not None:
-        raise InputError(
-            f"{path} is not the dataset of the run, which was {identity.data}: their"
-            " counts, positions, masks or calibrations differ"
-        )
-    raise InputError(f"{path} has changed since the run was started: reconstruct it anew with --overwrite")
-
-
-def _chosen(folder: RunFolder, identity: JobFile, dataset: DatasetInfo) -> Selection | None:
-    """What the run uses of the dataset."""
-    if identity.selection is None:
-        return None
-    chosen = Selection.load(identity.selection.model_dump())
-    assert chosen is not None
-    (rows, columns), file = dataset.scan_shape, folder.path / "job.json"
-    if max(chosen.rows) >= rows or max(chosen.columns) >= columns:
-        raise InputError(f"{file} selects positions beyond the scan of {rows} x {columns}: start the run anew")
-    return chosen.in_folder(folder.path)
-
-
-def _stored_recipe(folder: RunFolder, dataset: DatasetInfo, job: JobConfig) -> Recipe:
-    """What the survey found when the run was started."""
-    stored = folder.read("decisions.json", DecisionsFile)
-    (rows, columns), path = dataset.scan_shape, folder.path / "decisions.json"
-    if any(y1 > rows or x1 > columns for _, y1, _, x1 in (*stored.damaged, *stored.excluded)):
-        raise InputError(f"{path} leaves out positions beyond the scan of {rows} x {columns}: start the run anew")
-    return Recipe(dataset.path, job.model_dump_json(), Decisions.load(stored.content()), dataset.selection)
-
-
-def _elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:
-    """The job with other options of the engine, of which none may change the bits."""
-    if fixed := EngineConfig.changing_bits() & set(engine):
-        raise InputError(f"engine.{min(fixed)} cannot change in a resumed run: it would change the bits")
-    here = job.engine.model_dump()
-    if PLACES & set(engine):  # another place to run replaces the old one
-        here |= dict.fromkeys(PLACES) | {"host": EngineConfig().host, "protocol": None}
-    return JobConfig.parse({**job.model_dump(), "engine": {**here, **engine}})
 
 
 @contextmanager
@@ -265,7 +206,7 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
     launch.report.go_on(log.warnings)
     runs = [Run(client, launch.experiment, launch.folder, recipe, log, launch.report)]
     with showing(client, lambda: runs[-1], launch.report) as shown:
-        launch.report(_opening(launch, recipe, client, shown))
+        launch.report(opening(launch.experiment, launch.remarks, recipe, client, shown))
         _warn(launch, client, recipe)
         launch, recipe = _refined(launch, client, recipe)
         runs.append(Run(client, launch.experiment, launch.folder, recipe, log, launch.report))
@@ -326,9 +267,9 @@ def _refined(launch: Launch, client: Client, recipe: Recipe) -> tuple[Launch, Re
 
 def _store(launch: Launch, run: Run, state: Any, recipe: Recipe, name: str) -> None:
     """Write the result, from the worker that has the state."""
-    entries, attributes = history(run.log), {"run": name, **_attributes(launch, run)}
+    entries, said = history(run.log), {"run": name, **attributes(launch.experiment, launch.remarks, run)}
     try:
-        run.states.store(launch.target, recipe, state, entries, attributes, launch.overwrite)
+        run.states.store(launch.target, recipe, state, entries, said, launch.overwrite)
     except OSError as error:
         if cluster_trouble(error):
             raise
@@ -352,59 +293,3 @@ def _explained(launch: Launch, run: Run | None = None) -> Iterator[None]:
         if trouble is None:
             raise
         raise StoppedError(f"{trouble}; {'start it again' if run is None else _continue(launch, run)}") from error
-
-
-def _opening(launch: Launch, recipe: Recipe, client: Client, shown: Showing) -> Started:
-    return Started(
-        patterns=math.prod(launch.dataset.scan_shape),
-        electrons_per_pattern=float(launch.dataset.attributes["electrons_per_pattern"]),
-        slices=launch.experiment.slices,
-        modes=launch.job.probe.modes,
-        iterations=launch.job.solver.iterations,
-        remarks=(*launch.remarks, *filter(None, [shown.remark])),
-        page=shown.link,
-        container=recipe.decided.container,
-        pattern_bytes=recipe.decided.pattern_bytes,
-        **describe(client),
-    )
-
-
-def _geometry(decided: Decisions) -> dict[str, str]:
-    """What was found of the geometry."""
-    its = decided.geometry
-    return (
-        {}
-        if its is None
-        else {"geometry": json.dumps({"matrix": its.matrix, "aberrations": its.aberrations, "values": its.values})}
-    )
-
-
-def _attributes(launch: Launch, run: Run) -> dict[str, Any]:
-    """What the result says of how it was made."""
-    dataset, log, decided = launch.dataset, run.log, run.recipe.decided
-    versions = {name: metadata.version(name) for name in ("ptychodask", "numpy", "scipy", "dask", "zarr")}
-    return {
-        "versions": json.dumps(versions),
-        "data": dataset.path,
-        "data_fingerprint": dataset.fingerprint,
-        "selection": described(dataset.selection),
-        "iteration": log.chosen,
-        "finish": run.experiment.split_iterations[1],
-        "stopped_because": log.reason,
-        "restarts": log.restarts,
-        "initial_loss": log.entries[0]["loss"],
-        "initial_validation": log.entries[0]["validation"],
-        "electrons_per_pattern": float(dataset.attributes["electrons_per_pattern"]),
-        "dose_per_square_angstrom": float(dataset.attributes["dose_per_square_angstrom"]),
-        **left_out_attributes(decided.damaged, decided.excluded),
-        **run.excess.attributes,
-        "container": decided.container,
-        "bytes_per_pattern": decided.pattern_bytes,
-        "slices": launch.experiment.slices,
-        "energy_ev": dataset.microscope.energy_ev,
-        "semi_angle_mrad": dataset.microscope.semi_angle_mrad,
-        "defocus_angstrom": launch.experiment.microscope.defocus_angstrom,
-        **_geometry(decided),
-        "remarks": json.dumps(list(launch.remarks)),
-        "warnings": json.dumps(log.warnings),
-    }
