@@ -27,6 +27,7 @@ from ._errors import InputError
 from .analysis.frc import FRC, remove_plane
 from .analysis.spectrum import crop_to_scan, pixel_size, power_spectrum
 from .io.result import Result, open_result
+from .jobs.figures import sharper_of
 from .physics.constraints import phase_of
 from .physics.probe import probe_diameter
 from .viz import atoms as drawn
@@ -299,7 +300,7 @@ def history(result: Result | str | Path, ax: Axes | None = None) -> Axes:
     best = max((i for i, e in enumerate(steps) if e.stage == "fit" and e.updates == opened.iteration), default=0)
     columns = {name: steps[name] for name in ("iteration", "loss", "validation")}
     finish = next((int(e.iteration) for e in steps if e.stage == "finish"), None)
-    panels.history_panel(ax, columns, int(steps[best].iteration), finish)
+    panels.history_panel(ax, columns, int(steps[best].iteration), finish, sharper_of(opened))
     return ax
 
 
@@ -318,6 +319,8 @@ def defects(found: xr.Dataset, ax: Axes | None = None, *, kind: str = "missing",
     -------
     Axes
     """
+    if not isinstance(found, xr.Dataset) or "place_z" not in found:
+        raise InputError(f"found = {arguments.shown(found)}: give what ptychodask.defects(result) returns")
     if kind not in found.kind.values:
         raise InputError(f"kind = {arguments.shown(kind)}: use {' or '.join(map(str, found.kind.values))}")
     ax, best = _axes(ax), found.z.sel(kind=kind).max("scale")

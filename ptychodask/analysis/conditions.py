@@ -72,6 +72,9 @@ def notes(study: xr.Dataset) -> list[str]:
         if ended := [row for row in rows if row.status == status]:
             found.append(f"{len(ended)} of {len(rows)} conditions {status}, the first ({name_of(ended[0])}):"
                          f" {ended[0].remark}")  # fmt: skip
+    for remark in sorted({row.remark for row in rows if row.status == "done" and row.remark}):
+        count = sum(row.status == "done" and row.remark == remark for row in rows)
+        found.append(f"{count} of {len(rows)} conditions: {remark}")
     best = study.correlation.max("resolution").values
     blind = [row for row in rows if row.status == "done" and best[row.index] < SEEN]
     if blind:

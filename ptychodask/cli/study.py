@@ -27,17 +27,17 @@ def study(
     yes: Annotated[bool, typer.Option("--yes", help="Start, however many conditions there are.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace another study, and its picture.")] = False,
 ) -> None:
-    """Simulate and reconstruct many conditions, and compare them.
+    r"""Simulate and reconstruct many conditions, and compare them.
 
     A study is a TOML file:
 
-        [simulate]
+        \[simulate]
         material = "zif-8"
         thickness_angstrom = 34
 
-        [axes]
-        semi_angle_mrad = [5, 10, 15, 21]
-        dose_per_square_angstrom = [inf, 1000, 100]
+        \[axes]
+        semi_angle_mrad = \[5, 10, 15, 21]
+        dose_per_square_angstrom = \[inf, 1000, 100]
 
     Started again after any end, it does only what is missing. Options, lists of conditions, results: docs/study.md.
 
@@ -90,7 +90,7 @@ def _show(found: xr.Dataset, output: Path) -> None:
     count = len(wide[0][1])
     for i in range(min(count, MOST_ROWS)):
         table.add_row(*(texts[i] for _, texts in wide))
-    show.console.print(table)
+    show.console.print(table, crop=False, width=1000)
     if count > MOST_ROWS:
         show.console.print(f"note: {count - MOST_ROWS} more are in {output}", soft_wrap=True)
     for text in notes(found):

@@ -52,23 +52,27 @@ def tune(
 
         ptychodask tune scan.zarr --over object.thickness=50:200 --over object.slices=1,2,4,8 --trials 40 --workers 4
 
-        ptychodask tune scan.zarr --over object.blur=0.2:1 --over solver.epsilon=0.01:1:log -o best.toml
+        ptychodask tune scan.zarr --over probe.defocus=400:800 -o focus.toml
     """
     job = load_job(config, settings, preset, workers, scheduler, gpus)
     from .. import api
 
-    with nullcontext(False) if as_json else show.steps("tune") as progress:
-        found = api.tune(
-            data,
-            over,
-            job,
-            output=output,
-            trials=trials,
-            batch=batch,
-            seed=seed,
-            overwrite=overwrite,
-            progress=progress,
-        )
+    try:
+        with nullcontext(False) if as_json else show.steps("tune") as progress:
+            found = api.tune(
+                data,
+                over,
+                job,
+                output=output,
+                trials=trials,
+                batch=batch,
+                seed=seed,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        show.console.print("finished trials are kept: the same command goes on", soft_wrap=True)
+        raise
     if as_json:
         typer.echo(json.dumps(found.as_dict(), indent=1))
         return
@@ -86,6 +90,6 @@ def _show(found: Tuned, top: int) -> None:
         table.add_column(title.replace(" ", "\n").replace(".", ".\n"), justify="right", no_wrap=True)
     for i in range(min(top, len(found.trials))):
         table.add_row(*(texts[i] for _, texts in wide), style="bold" if i == 0 else None)
-    show.console.print(table)
+    show.console.print(table, crop=False, width=1000)
     for line in found.verdicts:
         show.console.print(line, soft_wrap=True)

@@ -66,6 +66,8 @@ def excess_figures(attributes: Mapping[str, Any]) -> dict[str, Any]:
         return {}  # made by an earlier version
     if found.is_misfit:
         text = f"the data do not fit the model: loss {found.value:.3g} nats per pattern above noise"
+    elif found.value < -found.bound:
+        text = f"the model follows the noise: loss {-found.value:.2g} nats per pattern below it"
     elif found.value < -2 * found.error:
         # the model has taken up some noise of the very counts that it is compared with
         text = f"the data fit the model, loss {-found.value:.2g} nats per pattern below noise"

@@ -61,11 +61,11 @@ def report_data(result: Result) -> ReportData:
         information=result.information,
         geometry=result.geometry,
         finish=next((int(e.iteration) for e in steps if e.stage == "finish"), None),
-        sharper=_sharper(result),
+        sharper=sharper_of(result),
     )
 
 
-def _sharper(result: Result) -> int | None:
+def sharper_of(result: Result) -> int | None:
     """First iteration with a smaller epsilon, if the prior has one."""
     if result.information is None:
         return None

@@ -48,6 +48,7 @@ class Analysis:
     powers: Floats | None  # (mode,) share of each mode
     diameters: tuple[float, ...] | None  # angstrom, D50 and D90
     remarks: Mapping[str, str]  # why a figure is None
+    filtered: bool = False  # by a prior that was measured from the power spectrum, which then tells nothing of its own
 
     @property
     def resolution(self) -> tuple[float | None, str]:
@@ -56,6 +57,8 @@ class Analysis:
             frc = self.comparison.frc
             beyond = f"{100 * frc.signal_beyond:.0f} % of the signal beyond"
             return frc.resolution_angstrom, f"ring correlation with the truth 0.5, {beyond}"
+        if self.filtered:
+            return None, "a filtered image's power spectrum tells none: ptychodask.ring_correlation of two halves does"
         if self.spectrum is not None and np.isfinite(self.spectrum.peak_limit_angstrom):
             how = f"outermost of {self.spectrum.lattice_peaks} lattice peaks in the power spectrum"
             return self.spectrum.peak_limit_angstrom, how
@@ -86,7 +89,8 @@ def analyse(data: ReportData) -> Analysis:
     spectrum = attempt("power_spectrum", lambda: power_spectrum(crop_to_scan(data.phase, data.positions)))
     powers = attempt("mode_powers", _powers, intensity)
     diameters = attempt("probe_diameters", _diameters, intensity, data.probe)
-    return Analysis(spectrum, comparison, powers, diameters, {**data.remarks, **attempt.remarks})
+    remarks = {**data.remarks, **attempt.remarks}
+    return Analysis(spectrum, comparison, powers, diameters, remarks, data.information is not None)
 
 
 def figures_of(data: ReportData, analysis: Analysis) -> dict[str, Any]:

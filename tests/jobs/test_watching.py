@@ -293,6 +293,15 @@ def test_a_scan_that_an_import_would_refuse_is_finished_all_the_same(watched, cl
     np.testing.assert_array_equal(ptychodask.open_dataset(tmp_path / "result-scan.zarr").counts.values, counts)
 
 
+def test_a_warm_end_of_a_part_begins_anew(watched, writer, tmp_path):
+    """The object so far lies on the canvas of all rows."""
+    writer().to(BAND + 3.5)
+    told = Told()
+    result = watched(tmp_path, told, finish="warm", patience_seconds=1.0)
+    assert "reconstructed from the start" in told.warnings
+    assert result.positions.size == 2 * (BAND + 3) * WIDTH and result.iteration > 0
+
+
 SPOILT = {
     "shrinks": f"shrank from {BAND * WIDTH} to",
     "is replaced": "was replaced by another file",

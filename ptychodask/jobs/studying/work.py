@@ -176,6 +176,9 @@ def _figures(work: Work, path: Path, truth: xr.Dataset) -> dict[str, Any]:
         "correlation": [NAN] * len(work.resolutions),
         "frc_resolution_angstrom": NAN,
     }
+    used, wanted = result.config.object.regularisation, work.job.object.regularisation
+    if used != wanted:
+        figures["remark"] = f"object.regularisation = {used}, as {wanted} needs counted electrons"
     try:
         compared = compare_with_truth(phase, truth["phase"], result.positions.values, work.resolutions)
     except InputError as error:  # of a scan that is too small: the curves are worth something all the same

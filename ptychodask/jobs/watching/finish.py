@@ -28,6 +28,8 @@ from ..observers import Report
 from .follow import End
 from .grown import Grown
 
+WHOLE = "the whole scan"
+"""How a scan ended that came to its end."""
 WARM_SHARE = 4
 """Of the iterations of a job, one in so many is done by a warm finish, with the job's own finish."""
 
@@ -39,13 +41,13 @@ def settle(grown: Grown, path: Path, given: Options, end: End | None, frames: in
         made = _prepared(grown, path, given, report)
     if end is None and (made is None or _same(made, grown)):
         grown.writer.seal(grown.folder.scan)
-        grown.end("the whole scan", publishes=True)
+        grown.end(WHOLE, publishes=True)
         grown.folder.publish()
     elif end is None:
         assert made is not None
         report(Warned("the first rows said other gains, bad pixels or angles than all do: it is imported once more"))
         write(grown.client, made, grown.folder.dataset)
-        grown.end("the whole scan")
+        grown.end(WHOLE)
     else:
         rows, (height, width) = frames // grown.scan[1], grown.scan
         made = (

@@ -24,7 +24,7 @@ from ...model.config import JobConfig
 from ..importing.prepare import Options
 from ..observers import Reporter
 from .calibrated import calibrate_whole
-from .finish import crop, reconstruct, settle
+from .finish import WHOLE, crop, reconstruct, settle
 from .follow import End, Follower, Seen
 from .grown import Grown, first_rows
 from .screen import Screen
@@ -104,7 +104,17 @@ def watch(its: Watch, overwrite: bool, client: Any, observers: Sequence[Any]) ->
             folder.publish()
         if its.calibrate:
             calibrate_whole(its.data, dask_client)
-        reconstruct(folder, its.job, its.target, its.finish == "warm", dask_client, observers)
+        warm = its.finish == "warm"
+        if warm and not _is_whole(folder):  # its canvas is another than that of the rounds
+            report(Warned("the rows that came are reconstructed from the start: the object so far is that of all rows"))
+            warm = False
+        reconstruct(folder, its.job, its.target, warm, dask_client, observers)
+
+
+def _is_whole(folder: GrowingFolder) -> bool:
+    """Did the whole scan come?"""
+    manifest = folder.read()
+    return manifest is not None and manifest.ended == WHOLE
 
 
 def _begun(folder: GrowingFolder, its: Watch, overwrite: bool) -> GrowingFile:
