@@ -109,7 +109,12 @@ def test_a_signal_to_all_processes_leaves_a_checkpoint_and_one_line(scan, expect
     target = tmp_path / "r.zarr"
     settings = [
         f"--set={name}={value}"
-        for name, value in {"solver.iterations": 12, "solver.finish": 2, "solver.patience": 20}.items()
+        for name, value in {
+            "solver.iterations": 12,
+            "solver.finish": 2,
+            "solver.patience": 20,
+            "object.regularisation": "blur",
+        }.items()
     ]
     arguments = ("reconstruct", scan, "-o", target, "--workers", 2, "--set=engine.checkpoint_every=3", *settings)
     with command_line(*arguments) as process:
@@ -126,7 +131,8 @@ def test_a_signal_to_all_processes_leaves_a_checkpoint_and_one_line(scan, expect
 
 def test_two_runs_cannot_write_one_result(scan, expected, tmp_path):
     target = tmp_path / "r.zarr"
-    settings = ["--set=solver.finish=2", "--set=solver.patience=20", "--set=engine.checkpoint_every=1"]
+    settings = ["--set=solver.finish=2", "--set=solver.patience=20", "--set=engine.checkpoint_every=1",
+                "--set=object.regularisation=blur"]  # fmt: skip
     with command_line("reconstruct", scan, "-o", target, "--set=solver.iterations=12", *settings) as process:
         wait_for(RunFolder.of(target).path, process, "iteration-*.zarr")
         process.send_signal(signal.SIGSTOP)  # it lives, and does not come to its end meanwhile
