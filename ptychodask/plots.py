@@ -27,7 +27,7 @@ from ._errors import InputError
 from .analysis.frc import FRC, remove_plane
 from .analysis.spectrum import crop_to_scan, pixel_size, power_spectrum
 from .io.result import Result, open_result
-from .jobs.figures import sharper_of
+from .jobs.figures import stages_of
 from .physics.constraints import phase_of
 from .physics.probe import probe_diameter
 from .viz import atoms as drawn
@@ -297,10 +297,8 @@ def history(result: Result | str | Path, ax: Axes | None = None) -> Axes:
     """
     opened, ax = _result(result), _axes(ax)
     steps = opened.history
-    best = max((i for i, e in enumerate(steps) if e.stage == "fit" and e.updates == opened.iteration), default=0)
     columns = {name: steps[name] for name in ("iteration", "loss", "validation")}
-    finish = next((int(e.iteration) for e in steps if e.stage == "finish"), None)
-    panels.history_panel(ax, columns, int(steps[best].iteration), finish, sharper_of(opened))
+    panels.history_panel(ax, columns, *stages_of(opened))
     return ax
 
 

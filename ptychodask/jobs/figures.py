@@ -35,7 +35,7 @@ def report_data(result: Result) -> ReportData:
         if getattr(said, name) is None:
             raise InputError(f"{result.path} lacks the attribute {name!r}: copy it again, or reconstruct again")
     steps = result.history
-    best = max((i for i, e in enumerate(steps) if e.stage == "fit" and e.updates == result.iteration), default=0)
+    best, finish, sharper = stages_of(result)
     probe, positions = result.probe.load(), result.positions.values
     for name, values in (("object", result.object.load()), ("probe", probe), ("positions", positions)):
         if not np.isfinite(np.asarray(values)).all():
@@ -46,7 +46,7 @@ def report_data(result: Result) -> ReportData:
         probe=probe.rename(probe_y="y", probe_x="x"),
         positions=positions,
         history={name: steps[name] for name in ("iteration", "loss", "validation", "seconds")} if len(steps) else {},
-        best_iteration=int(steps[best].iteration) if len(steps) else 0,
+        best_iteration=best,
         truth=None if truth is None else truth["phase"],
         summary={
             "dose (e/Å²)": said.dose_per_square_angstrom,
@@ -60,17 +60,23 @@ def report_data(result: Result) -> ReportData:
         remarks={**attempt.remarks, **({"truth": remark} if remark else {})},
         information=result.information,
         geometry=result.geometry,
-        finish=next((int(e.iteration) for e in steps if e.stage == "finish"), None),
-        sharper=sharper_of(result),
+        finish=finish,
+        sharper=sharper,
     )
 
 
-def sharper_of(result: Result) -> int | None:
-    """First iteration with a smaller epsilon, if the prior has one."""
-    if result.information is None:
-        return None
-    fitted = [entry for entry in result.history if entry.stage == "fit"]
-    return next((int(e.iteration) for e in fitted if e.updates >= sharper_from(len(fitted))), None)
+def stages_of(result: Result) -> tuple[int, int | None, int | None]:
+    """Iterations of a history: that of the state which was chosen, the first that fits the held-out electrons too, and
+    the first with a smaller epsilon; None where there is none."""
+    steps = result.history
+    fitted = [entry for entry in steps if entry.stage == "fit"]
+    chosen = [entry for entry in fitted if entry.updates == result.iteration]
+    best = (chosen or list(steps[:1]))[-1:]
+    finish = next((int(entry.iteration) for entry in steps if entry.stage == "finish"), None)
+    sharper = None
+    if result.information is not None:
+        sharper = next((int(e.iteration) for e in fitted if e.updates >= sharper_from(len(fitted))), None)
+    return (int(best[0].iteration) if best else 0), finish, sharper
 
 
 def dataset_of(result: Result) -> tuple[DatasetInfo | None, str]:

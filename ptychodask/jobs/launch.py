@@ -267,7 +267,7 @@ def _refined(launch: Launch, client: Client, recipe: Recipe) -> tuple[Launch, Re
 
 def _store(launch: Launch, run: Run, state: Any, recipe: Recipe, name: str) -> None:
     """Write the result, from the worker that has the state."""
-    entries, said = history(run.log), {"run": name, **attributes(launch.experiment, launch.remarks, run)}
+    entries, said = history(run.log), {"run": name, **attributes(launch.remarks, run)}
     try:
         run.states.store(launch.target, recipe, state, entries, said, launch.overwrite)
     except OSError as error:

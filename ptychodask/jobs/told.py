@@ -43,9 +43,10 @@ def _geometry(decided: Decisions) -> dict[str, str]:
     return {"geometry": json.dumps({"matrix": its.matrix, "aberrations": its.aberrations, "values": its.values})}
 
 
-def attributes(experiment: Experiment, remarks: tuple[str, ...], run: Run) -> dict[str, Any]:
+def attributes(remarks: tuple[str, ...], run: Run) -> dict[str, Any]:
     """What the result says of how it was made."""
-    dataset, log, decided = experiment.info, run.log, run.recipe.decided
+    experiment, log, decided = run.experiment, run.log, run.recipe.decided
+    dataset = experiment.info
     versions = {name: metadata.version(name) for name in ("ptychodask", "numpy", "scipy", "dask", "zarr")}
     return {
         "versions": json.dumps(versions),

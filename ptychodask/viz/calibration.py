@@ -13,11 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..calibration.table import Calibration
-from ..io.atomic import check_output, writing
-from ..io.kinds import picture
 from . import draw
+from .pages import page_writer
 
-_SIZE, _DPI = (14.0, 8.75), 110
+_SIZE = (14.0, 8.75)
 
 
 def draw_calibration(made: Calibration, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -30,8 +29,7 @@ def draw_calibration(made: Calibration, path: str | os.PathLike[str], *, overwri
     OSError
         The disk is full, or cannot be written.
     """
-    kind = picture(path)
-    check_output(path, kind, overwrite)
+    write = page_writer(path, overwrite)
     figure = Figure(figsize=_SIZE, facecolor="white")
     FigureCanvasAgg(figure)
 
@@ -49,8 +47,7 @@ def draw_calibration(made: Calibration, path: str | os.PathLike[str], *, overwri
     _defocus(place(9.65, 5.0, 3.95, 2.85), made)
     _phase(place(0.35, 0.25, 3.6, 3.6), made)
     _numbers(place(4.3, 0.25, 9.4, 3.75), made)
-    with writing(path, kind, overwrite) as part:
-        figure.savefig(part, format=kind.ending.removeprefix("."), dpi=_DPI)
+    write(figure)
 
 
 def _disk(ax: Axes, made: Calibration) -> None:

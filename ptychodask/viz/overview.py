@@ -16,11 +16,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from ..io.atomic import check_output, writing
-from ..io.kinds import picture
 from . import draw
+from .pages import page_writer
 
-_COLUMNS, _SIDE, _GAP, _TOP, _DPI = 4, 3.9, 0.42, 1.0, 110
+_COLUMNS, _SIDE, _GAP, _TOP = 4, 3.9, 0.42, 1.0
 _LINE = 190
 """Characters of a line of notes."""
 Panel = tuple[str, str, Callable[[Axes], None]]
@@ -36,11 +35,8 @@ def draw_overview(images: xr.Dataset, path: str | os.PathLike[str], *, overwrite
     OSError
         The disk is full, or cannot be written.
     """
-    kind = picture(path)
-    check_output(path, kind, overwrite)
-    page = figure_of(images)
-    with writing(path, kind, overwrite) as part:
-        page.savefig(part, format=kind.ending.removeprefix("."), dpi=_DPI)
+    write = page_writer(path, overwrite)
+    write(figure_of(images))
 
 
 def figure_of(images: xr.Dataset) -> Figure:

@@ -20,15 +20,14 @@ from .._geometry import geometry_lines
 from ..analysis.compare import Comparison
 from ..analysis.frc import remove_plane
 from ..analysis.spectrum import crop_to_scan, pixel_size
-from ..io.atomic import check_output, writing
-from ..io.kinds import picture
 from . import draw, panels
 from .figures import Analysis, ReportData, analyse, figures_of
 from .optional import Optional
+from .pages import page_writer
 
 _BORDER = 2.0  # angstrom shown around the scanned area
 _ENOUGH = 64  # pixels of the scanned area that may set the grey scale; fewer show nothing of the specimen
-_SIZE, _DPI = (16.0, 10.0), 110
+_SIZE = (16.0, 10.0)
 _LINE = 78  # characters at the right of the head, which has the summary at its left
 
 
@@ -50,12 +49,10 @@ def draw_report(data: ReportData, path: str | os.PathLike[str], *, overwrite: bo
     OSError
         The disk is full, or cannot be written.
     """
-    kind = picture(path)
-    check_output(path, kind, overwrite)
+    write = page_writer(path, overwrite)
     analysis = analyse(data)
     page = _Page(data, analysis)
-    with writing(path, kind, overwrite) as part:
-        page.figure.savefig(part, format=kind.ending.removeprefix("."), dpi=_DPI)
+    write(page.figure)
     return figures_of(data, analysis)
 
 

@@ -15,15 +15,14 @@ from matplotlib.figure import Figure
 
 from ..analysis.conditions import Row, axes_of, name_of, rows_of, short
 from ..analysis.frc import remove_plane
-from ..io.atomic import check_output, writing
-from ..io.kinds import picture
 from . import draw
+from .pages import page_writer
 
 DOSE = "dose_per_square_angstrom"
 MOST_ROWS, MOST_COLUMNS = 6, 7
 """Images on the page; of more, every so many are drawn."""
 MOST_CURVES = 40
-_SIDE, _GAP, _DPI = 1.75, 0.3, 110
+_SIDE, _GAP = 1.75, 0.3
 
 
 def draw_study(study: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -36,11 +35,8 @@ def draw_study(study: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bo
     OSError
         The disk is full, or cannot be written.
     """
-    kind = picture(path)
-    check_output(path, kind, overwrite)
-    page = figure_of(study)
-    with writing(path, kind, overwrite) as part:
-        page.savefig(part, format=kind.ending.removeprefix("."), dpi=_DPI)
+    write = page_writer(path, overwrite)
+    write(figure_of(study))
 
 
 def figure_of(study: xr.Dataset) -> Figure:
