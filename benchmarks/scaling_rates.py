@@ -25,7 +25,9 @@ from ptychodask.model.blocks import Block, make_blocks
 from ptychodask.model.config import JobConfig
 from ptychodask.model.tiles import Rect, make_tiles
 from ptychodask.solver.tiled import Both
-from ptychodask.solver.update import ObjectSums, ProbeSums, Sums, Update, merge
+from ptychodask.solver.unknowns.object import ObjectSums
+from ptychodask.solver.unknowns.probe import ProbeSums
+from ptychodask.solver.update import Sums, Update
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def merge_byte(slices: int, side: int, repeats: int) -> float:
     """Of eight updates side by side, as a leaf of the tree has them."""
     one = np.ones((slices, side, side), np.float32)
     updates = [Update(Sums(), ObjectSums((0, i * side // 3), one, one)) for i in range(iterate.FAN_IN)]
-    return timed(lambda: merge(updates), repeats) / sum(u.nbytes for u in updates)
+    return timed(lambda: Update.merged(updates), repeats) / sum(u.nbytes for u in updates)
 
 
 def _maps(shape: tuple[int, ...]) -> ObjectSums:
@@ -166,7 +168,7 @@ def advance_tile_pixel(path: str, config: str, side: int, repeats: int) -> float
     model = algorithm.assemble(0, states[0], shared, [algorithm.lend(u, states[u], 0) for u in tile.lenders])
     sums = replace(_maps((algorithm.problem.slices, *tile.work.shape)), corner=tile.work.corner)
     probe = ProbeSums(shared.model.probe, np.ones(shared.model.probe.shape[1:], np.float32))
-    totals = Update(Sums(1.0, 100.0, 100.0), None, probe)
+    totals = Update(Sums(1.0, 100.0, 100.0), probe)
 
     def step() -> Any:
         highest = algorithm.highest([algorithm.peak(0, sums)])

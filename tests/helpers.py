@@ -22,7 +22,8 @@ from ptychodask.physics.propagation import fresnel_propagator
 from ptychodask.solver.lsqml import LsqMl
 from ptychodask.solver.problem import Problem
 from ptychodask.solver.settings import ProbeRules, Settings
-from ptychodask.solver.update import Update, place
+from ptychodask.solver.unknowns.object import ObjectSums, place
+from ptychodask.solver.update import Update
 
 PIXEL = 0.4
 
@@ -72,8 +73,7 @@ class Case:
 
     def object_sums(self, update: Update) -> tuple[np.ndarray, np.ndarray]:
         """Gradient and illumination on the whole canvas."""
-        assert update.object is not None
-        full = place([update.object], (0, 0), self.problem.canvas.shape)
+        full = place([update[ObjectSums]], (0, 0), self.problem.canvas.shape)
         return full.gradient, full.illumination
 
     def start(self, model: Model | None = None) -> State:
@@ -152,7 +152,7 @@ def small_problem(
     )  # fmt: skip
     options.update(settings)
     share = options["train_fraction"] or 1.0
-    problem = Problem(canvas, scan, weights, propagators, electrons * share, Settings(**options))
+    problem = Problem(canvas, scan, centres, weights, propagators, electrons * share, Settings(**options))
     complex_type = np.result_type(dtype, np.complex64)
 
     def transmissions(amplitude: float) -> np.ndarray:
@@ -163,11 +163,11 @@ def small_problem(
         return (phase - 1j * np.log(modulus)).astype(complex_type)
 
     probe = hermite_modes(make_probe(microscope, n, PIXEL, electrons), M, 0.15)
-    truth = Model(transmissions(0.4), probe.astype(complex_type), centres, background)
+    truth = Model(transmissions(0.4), probe.astype(complex_type), background)
     expected = reference_intensities(problem, truth)
     counts = rng.poisson(expected).astype(np.uint16) if noise else expected
     wrong = probe * (1 + 0.05 * smooth(rng, (M, n, n)) * np.exp(1j * smooth(rng, (M, n, n)))) * np.sqrt(share)
-    model = Model(transmissions(0.3), wrong.astype(complex_type), centres, 0.8 * background * share)
+    model = Model(transmissions(0.3), wrong.astype(complex_type), 0.8 * background * share)
     used = float((counts * weights).sum() / len(counts)) * share
     problem = replace(problem, mean_counts=used)
     blocks = make_blocks(scan, tile or scan)
@@ -179,8 +179,9 @@ def reference_waves(
 ) -> tuple[np.ndarray, tuple[slice, slice], list[np.ndarray], np.ndarray, np.ndarray]:
     """Of position j: views [S, N, N], where they were cut, incident waves [M, N, N], psi and intensity."""
     n = problem.pixels
-    corner = np.rint(model.positions[j] - n // 2).astype(int)
-    shift = model.positions[j] - n // 2 - corner
+    centre = problem.positions(model)[j]
+    corner = np.rint(centre - n // 2).astype(int)
+    shift = centre - n // 2 - corner
     cut = (slice(corner[0], corner[0] + n), slice(corner[1], corner[1] + n))
     views = np.exp(1j * model.object)[:, cut[0], cut[1]]
     q = np.fft.fftfreq(n)
@@ -194,7 +195,7 @@ def reference_waves(
 
 def reference_intensities(problem: Problem, model: Model) -> np.ndarray:
     """Expected counts [J, N, N]."""
-    return np.array([reference_waves(problem, model, j)[4] for j in range(len(model.positions))])
+    return np.array([reference_waves(problem, model, j)[4] for j in range(len(problem.centres))])
 
 
 def reference_loss(problem: Problem, model: Model, counts: np.ndarray) -> float:

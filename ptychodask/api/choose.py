@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from ..distributed.process import check_process
 from ..io.atomic import check_output
 from ..model.config import JobConfig
 from .asked import as_config, asked_for
-from .progress import wants_bar
+from .progress import counting
 from .scratch import scratch
 
 if TYPE_CHECKING:
@@ -34,11 +33,7 @@ def advise(material: str | Path, *, progress: Steps | bool | None = None, **opti
     from ..jobs import advising
 
     check_process()
-    if callable(progress) or not wants_bar(progress):
-        return advising.advise(str(material), progress=progress if callable(progress) else None, **options)
-    from ..viz import live
-
-    with live.steps(f"advise {material}") as shown:
+    with counting(progress, f"advise {material}") as shown:
         return advising.advise(str(material), progress=shown, **options)
 
 
@@ -67,15 +62,8 @@ def study(
     target = None if picture is None else arguments.path(picture, "picture")
     if target is not None:
         check_output(target, kinds.picture(target), arguments.switch(overwrite, "overwrite"))
-    with ExitStack() as stack:
-        if not callable(progress):
-            shows = wants_bar(progress)
-            progress = None
-            if shows:
-                from ..viz import live
-
-                progress = stack.enter_context(live.steps("study"))
-        found = studying.study(document, output, overwrite=overwrite, progress=progress, **options)
+    with counting(progress, "study") as shown:
+        found = studying.study(document, output, overwrite=overwrite, progress=shown, **options)
     if target is not None:
         from ..viz.study import draw_study
 
@@ -151,16 +139,9 @@ def tune(
     arguments.function(None if isinstance(progress, bool) else progress, "progress", ("label", "done", "of"))
     client = a_place(client)
     target = None if output is None else check_output(arguments.path(output, "output"), JOB, True)
-    with asked_for(data, whole=job.data.on_damage == "stop") as dataset, ExitStack() as stack:
-        if not callable(progress):
-            shows = wants_bar(progress)
-            progress = None
-            if shows:
-                from ..viz import live
-
-                progress = stack.enter_context(live.steps("tune"))
+    with asked_for(data, whole=job.data.on_damage == "stop") as dataset, counting(progress, "tune") as shown:
         journal = (target or scratch() / "best.toml").with_suffix(".journal")
         return tuning.tune(
             dataset, options, job, journal, target=target, trials=trials, batch=batch, seed=seed, client=client,
-            overwrite=overwrite, progress=progress,
+            overwrite=overwrite, progress=shown,
         )  # fmt: skip

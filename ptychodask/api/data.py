@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from ..io.atomic import check_output
 from ..io.kinds import picture as picture_kind
 from ..model.config import JobConfig
 from .asked import as_config, asked_for
-from .progress import wants_bar
+from .progress import counting
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,11 +51,7 @@ def simulate(path: str | Path, material: str, *, progress: Steps | bool | None =
     from ..simulation import run as simulation
 
     check_process()
-    if callable(progress) or not wants_bar(progress):
-        return simulation.simulate(path, material, progress=progress or None, **options)
-    from ..viz import live
-
-    with live.steps(f"simulate {material}") as shown:
+    with counting(progress, f"simulate {material}") as shown:
         return simulation.simulate(path, material, progress=shown, **options)
 
 
@@ -74,11 +69,7 @@ def import_data(
     from ..jobs.importing import run as importing
 
     check_process()
-    if callable(progress) or not wants_bar(progress):
-        return importing.import_data(path, output, progress=progress if callable(progress) else None, **options)
-    from ..viz import live
-
-    with live.steps("import") as shown:
+    with counting(progress, "import") as shown:
         return importing.import_data(path, output, progress=shown, **options)
 
 
@@ -170,13 +161,8 @@ def calibrate(
     options: dict[str, Any] = {
         "workers": workers, "write": write, "thickness_angstrom": thickness_angstrom, **known,
     }  # fmt: skip
-    with asked_for(data) as dataset, ExitStack() as stack:
-        report: Any = arguments.function(progress, "progress", ("label", "done", "of")) if callable(progress) else None
-        if report is None and wants_bar(progress):
-            from ..viz import live
-
-            report = stack.enter_context(live.steps("calibrate"))
-        made = run(dataset, client, progress=report, **options)
+    with asked_for(data) as dataset, counting(progress, "calibrate") as shown:
+        made = run(dataset, client, progress=shown, **options)
     if target is not None:
         from ..viz.calibration import draw_calibration
 
@@ -258,18 +244,10 @@ def view(
         raise InputError(f"annuli = {arguments.shown(annuli)}: give a list of (inner, outer) in mrad")
     damage = arguments.switch(mask_damaged, "mask_damaged")
     further = arguments.mapping(masks, "masks", "weights of the detector pixels by names")
-    with ExitStack() as stack:
-        info = stack.enter_context(asked_for(data, whole=not damage))
+    with asked_for(data, whole=not damage) as info:
         wanted = Wanted(info, tuple(annuli), further, defocus_angstrom, upsample, damage)
-        if not callable(progress):
-            shows = wants_bar(progress)
-            progress = None
-            if shows:
-                from ..viz import live
-
-                progress = stack.enter_context(live.steps("view"))
-        arguments.function(progress, "progress", ("label", "done", "of"))
-        images = run.view(wanted, a_place(client), workers, progress)
+        with counting(progress, "view") as shown:
+            images = run.view(wanted, a_place(client), workers, shown)
     if target is not None:
         save.save(images, target, overwrite)
     return images

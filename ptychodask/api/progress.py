@@ -12,7 +12,7 @@ from .._errors import InputError
 from .._warnings import warn
 
 if TYPE_CHECKING:
-    pass
+    from ..simulation.run import Steps
 
 
 def wants_bar(progress: Any) -> bool:
@@ -23,6 +23,20 @@ def wants_bar(progress: Any) -> bool:
     if progress is not None:
         return progress
     return "ipykernel" in sys.modules or (sys.stdout is not None and sys.stdout.isatty())
+
+
+@contextmanager
+def counting(progress: Any, title: str) -> Iterator[Steps | None]:
+    """Who is told the number of finished steps and of all: the caller's function, or a bar where one is wanted."""
+    if callable(progress):
+        yield arguments.function(progress, "progress", ("label", "done", "of"))
+    elif wants_bar(progress):
+        from ..viz import live  # rich takes its time to import
+
+        with live.steps(title) as shown:
+            yield shown
+    else:
+        yield None
 
 
 @contextmanager

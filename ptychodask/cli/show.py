@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -11,7 +11,7 @@ from .._tables import Row, counted
 from ..viz import live
 from ..viz.live import console, steps
 
-__all__ = ["console", "reconstruction", "remarks", "rows", "steps", "summary", "warning"]
+__all__ = ["columns", "console", "reconstruction", "remarks", "rows", "steps", "summary", "warning"]
 
 
 def warning(text: str) -> None:
@@ -36,6 +36,23 @@ def rows(title: object, found: Iterable[Row]) -> None:
     for label, value, remark, fulfilled in found:
         table.add_row(label, value, Text.assemble(words[fulfilled], remark))
     console.print(table)
+
+
+def columns(found: Sequence[tuple[str, Sequence[str]]], most: int, breaks: str = " ", best: bool = False) -> None:
+    """Print a table of columns, each a title and texts, of its first rows; the first one bold where it is the best.
+
+    Titles are broken at ``breaks``; a wide table is not cut at the width of the terminal.
+    """
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for title, _ in found:
+        for mark in breaks:
+            title = title.replace(mark, mark.rstrip() + "\n")
+        table.add_column(title, justify="right", no_wrap=True)
+    for i in range(min(most, len(found[0][1]))):
+        table.add_row(*(texts[i] for _, texts in found), style="bold" if best and i == 0 else None)
+    console.print(table, crop=False, width=1000)
 
 
 def summary(result: Any, figures: dict[str, Any]) -> str:

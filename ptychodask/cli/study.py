@@ -79,18 +79,12 @@ def study(
 
 
 def _show(found: xr.Dataset, output: Path) -> None:
-    from rich.table import Table
-
     from ..analysis.conditions import columns, notes
 
-    table = Table(title=str(output), title_justify="left", box=None, padding=(0, 1, 0, 0))
-    wide = columns(found)
-    for title, _ in wide:
-        table.add_column(title.replace(" A", " Å").replace(" ", "\n"), justify="right", no_wrap=True)
+    wide = [(title.replace(" A", " Å"), texts) for title, texts in columns(found)]
+    show.console.print(str(output), soft_wrap=True)
+    show.columns(wide, MOST_ROWS)
     count = len(wide[0][1])
-    for i in range(min(count, MOST_ROWS)):
-        table.add_row(*(texts[i] for _, texts in wide))
-    show.console.print(table, crop=False, width=1000)
     if count > MOST_ROWS:
         show.console.print(f"note: {count - MOST_ROWS} more are in {output}", soft_wrap=True)
     for text in notes(found):

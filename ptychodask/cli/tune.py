@@ -82,14 +82,6 @@ def tune(
 
 
 def _show(found: Tuned, top: int) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 1, 0, 0))
-    wide = found.columns()
-    for title, _ in wide:
-        table.add_column(title.replace(" ", "\n").replace(".", ".\n"), justify="right", no_wrap=True)
-    for i in range(min(top, len(found.trials))):
-        table.add_row(*(texts[i] for _, texts in wide), style="bold" if i == 0 else None)
-    show.console.print(table, crop=False, width=1000)
+    show.columns(found.columns(), top, breaks=" .", best=True)
     for line in found.verdicts:
         show.console.print(line, soft_wrap=True)

@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from . import show
-from .importing import (
-    Aberrations,
-    AngularStep,
-    Bin,
-    Count,
-    Crop,
-    Dark,
-    Defocus,
-    DetectorShape,
-    Dtype,
-    Energy,
-    Flip,
-    FormatName,
-    Gain,
-    Gap,
-    MaskFile,
-    MaskSaturated,
-    Offset,
-    Pad,
-    Rotate180,
-    Scan,
-    SemiAngle,
-    Step,
-    Tables,
-    Transpose,
-)
+from .files import takes_file
 from .solve import Gpus, Scheduler, Settings, Workers, load_job
 
 
+@takes_file
 def watch(
     file: Annotated[Path, typer.Argument(help="File that is being written; it may appear later.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="Result to write, a Zarr group.", show_default=False)],
@@ -49,30 +25,6 @@ def watch(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Find rotation, defocus and the rest as 'ptychodask calibrate' does.")
     ] = False,
-    format: FormatName = None,
-    scan: Scan = None,
-    energy: Energy = None,
-    semi_angle: SemiAngle = None,
-    step: Step = None,
-    angular_step: AngularStep = None,
-    defocus: Defocus = None,
-    aberration: Aberrations = None,
-    gain: Gain = None,
-    count: Count = False,
-    dtype: Dtype = None,
-    offset: Offset = 0,
-    gap: Gap = 0,
-    detector: DetectorShape = None,
-    tables: Tables = None,
-    dark: Dark = None,
-    crop: Crop = None,
-    bin: Bin = 1,
-    pad: Pad = None,
-    flip: Flip = False,
-    transpose: Transpose = False,
-    rotate180: Rotate180 = False,
-    mask: MaskFile = None,
-    mask_saturated: MaskSaturated = False,
     preset: Annotated[str | None, typer.Option(help="low-dose, medium or high-dose.")] = None,
     config: Annotated[Path | None, typer.Option(help="Job as TOML, see 'ptychodask config'.")] = None,
     settings: Settings = None,
@@ -82,6 +34,7 @@ def watch(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace result and dataset, and drop what an interrupt left.")
     ] = False,
+    **said: Any,
 ) -> None:
     """See the image while the microscope still scans.
 
@@ -97,7 +50,6 @@ def watch(
     Ctrl-C, SIGTERM and a kill lose nothing: the same command goes on.
     """
     from .. import api
-    from .data import coefficients
 
     job = load_job(config, settings, preset, workers, scheduler, gpus)
     try:
@@ -113,30 +65,7 @@ def watch(
                 calibrate=calibrate,
                 overwrite=overwrite,
                 progress=progress,
-                format=format,
-                scan_shape=scan,
-                energy_ev=None if energy is None else energy * 1e3,
-                semi_angle_mrad=semi_angle,
-                defocus_angstrom=defocus,
-                angular_step_mrad=angular_step,
-                scan_step_angstrom=step,
-                aberrations=coefficients(aberration or []),
-                gain_adu=gain,
-                count=count,
-                dtype=dtype,
-                offset=offset,
-                gap=gap,
-                detector_shape=detector,
-                tables=tables,
-                dark=dark,
-                crop=crop,
-                bin=bin,
-                pad=pad,
-                flip=flip,
-                transpose=transpose,
-                rotate180=rotate180,
-                mask=mask,
-                mask_saturated=mask_saturated,
+                **said,
             )
     except KeyboardInterrupt:
         show.console.print("go on with the same command", soft_wrap=True)

@@ -18,11 +18,12 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from .._errors import InputError
 from .._text import first_line
 from ..model.refining import Refining
+from ..model.scan import Affine
 from ..model.state import Model, State, TileState
 from ..model.tiles import Rect
 from .address import Folder
 from .atomic import check_folder, discard, heal, left_of, remove, replacing, resolved
-from .described.checkpoint import RefiningOf, StateArrays, StateAttributes
+from .described.checkpoint import AffineOf, RefiningOf, StateArrays, StateAttributes
 from .described.run import JobFile, RunFile
 from .described.store import GroupDocument
 from .documents import MOST_BYTES, MOST_VALUES, Damage, described, parse_json
@@ -33,7 +34,7 @@ from .stores import writable
 
 _NAME = re.compile(r"(iteration|geometry|start)-(\d{6})\.zarr")
 """Checkpoints of the reconstruction, those of the refinement of the geometry before it, and one to begin from."""
-_ARRAYS = frozenset({"object", "anchor", "probe", "positions"})
+_ARRAYS = frozenset({"object", "anchor", "probe"})
 _FILES = {"job.json": {"config", "fingerprint"}, "decisions.json": {"mean_counts", "backend"}, "log.json": {"entries"}}
 """Files of a run, and names that are in each."""
 _SELECTED = {"mask.npy", "positions.npy"}
@@ -84,8 +85,8 @@ def save_tile(path: str, core: Rect, state: TileState) -> str:
 
 def _write_shared(group: zarr.Group, state: State) -> None:
     model = state.model
-    for name, array in (("probe", model.probe), ("positions", model.positions)):
-        group.create_array(name, data=np.asarray(array), chunks=_chunks(array.shape), **_checked())
+    probe = np.asarray(model.probe)
+    group.create_array("probe", data=probe, chunks=_chunks(probe.shape), **_checked())
     group.attrs.update(
         {
             "iteration": model.iteration,
@@ -95,6 +96,7 @@ def _write_shared(group: zarr.Group, state: State) -> None:
             "momentum": state.momentum,
             **_information(state),
             **_geometry(state),
+            **_moved(model.moved),
         }
     )
 
@@ -105,6 +107,17 @@ def _geometry(state: State) -> dict[str, Any]:
         return {}
     vectors = {name: _hex(getattr(at, name)) for name in ("values", "information", "gains", "last", "trail")}
     return {"geometry": {**vectors, "passes": at.passes, "free": at.free.tolist()}}
+
+
+def _moved(by: Affine | None) -> dict[str, Any]:
+    return {} if by is None else {"moved": {"matrix": _hex(by.matrix), "centre": _hex(by.centre)}}
+
+
+def _affine(said: AffineOf | None) -> Affine | None:
+    if said is None:
+        return None
+    rows = np.array([[float.fromhex(text) for text in row] for row in (*said.matrix, said.centre)])
+    return Affine(rows[:2], rows[2])
 
 
 def _hex(values: np.ndarray) -> list[Any]:
@@ -174,7 +187,7 @@ class _Stored:
     def state(self, object_: np.ndarray, anchor: np.ndarray) -> State:
         said = self.attributes
         background, damping = float.fromhex(said.background), float.fromhex(said.damping)
-        model = Model(object_, self.values("probe"), self.values("positions"), background, said.iteration)
+        model = Model(object_, self.values("probe"), background, said.iteration, moved=_affine(said.moved))
         known = None if said.information is None else np.array([float.fromhex(t) for t in said.information])
         return State(model, anchor, said.momentum, damping, known, _refining(said.geometry))
 

@@ -393,6 +393,7 @@ class Prior:
 def write_result(
     path: str | Path,
     model: Model,
+    positions: np.ndarray,
     canvas: Canvas,
     scan_shape: tuple[int, int],
     config: JobConfig,
@@ -401,14 +402,15 @@ def write_result(
     overwrite: bool,
     prior: Prior | None = None,
 ) -> None:
-    """Write a result atomically; the model is in full-dose units."""
+    """Write a result atomically; the model is in full-dose units, positions [J, 2] are in canvas pixels."""
     with replacing(path, RESULT, overwrite) as temporary:
-        _write(temporary, model, canvas, scan_shape, config, history, attributes, prior)
+        _write(temporary, model, positions, canvas, scan_shape, config, history, attributes, prior)
 
 
 def create_result(
     path: str | Path,
     model: Model,
+    positions: np.ndarray,
     dtype: np.dtype,
     chunk: tuple[int, int],
     canvas: Canvas,
@@ -427,7 +429,9 @@ def create_result(
     nothing = da.zeros((slices, *canvas.shape), dtype=dtype, chunks=(1, *chunk))
     if prior is not None:
         prior = replace(prior, lattice=da.zeros(canvas.shape, dtype=dtype, chunks=chunk))
-    _write(Path(path), replace(model, object=nothing), canvas, scan_shape, config, history, attributes, prior)
+    _write(
+        Path(path), replace(model, object=nothing), positions, canvas, scan_shape, config, history, attributes, prior
+    )
 
 
 def write_object(path: str | Path, core: Rect, object_: np.ndarray, lattice: np.ndarray | None = None) -> None:
@@ -446,6 +450,7 @@ def write_object(path: str | Path, core: Rect, object_: np.ndarray, lattice: np.
 def _write(
     path: Path,
     model: Model,
+    positions: np.ndarray,
     canvas: Canvas,
     scan_shape: tuple[int, int],
     config: JobConfig,
@@ -457,7 +462,7 @@ def _write(
     n = model.probe.shape[-1]
     centred = (np.arange(n) - n // 2) * canvas.pixel
     origin = np.array([canvas.origin[0], canvas.origin[1]])
-    positions = (np.asarray(model.positions) * canvas.pixel + origin).reshape(*scan_shape, 2)
+    positions = (positions * canvas.pixel + origin).reshape(*scan_shape, 2)
     angstrom = {"units": "angstrom"}
     pure = model.object.dtype.kind == "f"
     data = xr.Dataset(

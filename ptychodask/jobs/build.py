@@ -39,9 +39,15 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
     if stored:
         weights = np.asarray(padded(weights[None], stored, n))[0]
     problem = Problem(
-        experiment.canvas, experiment.info.scan_shape, weights, _propagators(experiment), recipe.decided.mean_counts,
-        _settings(experiment, recipe.hold_out), stored,
-    )  # fmt: skip
+        experiment.canvas,
+        experiment.info.scan_shape,
+        experiment.centres,
+        weights,
+        _propagators(experiment),
+        recipe.decided.mean_counts,
+        _settings(experiment, recipe.hold_out),
+        stored,
+    )
     solver = LsqMl(problem, _kernels(problem, recipe))
     if experiment.spectral is None:
         return solver
@@ -142,6 +148,6 @@ def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
         probe * math.sqrt(recipe.decided.mean_counts / seen), config.probe.modes, config.probe.mode_power
     )
     momentum = 0 if config.solver.acceleration else -1
-    model = Model(object_, modes.astype(np.complex64), experiment.centres)
+    model = Model(object_, modes.astype(np.complex64))
     refining = None if experiment.refine is None else Refining.begin(experiment.refine)
     return State(model, object_, momentum, geometry=refining)

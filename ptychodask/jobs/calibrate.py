@@ -23,6 +23,7 @@ from ..physics.views import windows_of
 from ..solver.direction import Direction
 from ..solver.lsqml import LsqMl
 from ..solver.tiled import TiledLsqMl
+from ..solver.unknowns.object import ObjectSums
 from ..solver.update import Update
 from .build import build_algorithm, initial_shared, initial_state
 from .experiment import Experiment
@@ -142,9 +143,8 @@ def measure(experiment: Experiment, recipe: Recipe, taken: Sample, threads: int,
     line = 0.0
     found = None
     if algorithm.searches_line:
-        assert update.object is not None
         # along any direction on the block's window
-        move = replace(step(None), object=update.object.gradient)
+        move = replace(step(None), object=update[ObjectSums].gradient)
         found = algorithm.line_search(block, patterns, models[0], move)
         line = _seconds(lambda: algorithm.line_search(block, patterns, models[0], move)) / block.size
     return Speed(threads, rate, line, read, _seconds(lambda: step(found)))
@@ -153,7 +153,7 @@ def measure(experiment: Experiment, recipe: Recipe, taken: Sample, threads: int,
 def _seen_by(recipe: Recipe, algorithm: LsqMl, block: Block) -> Model:
     """What a block sees of the start: its window of the object."""
     problem, shared = algorithm.problem, initial_shared(recipe, algorithm)
-    (seen,) = windows_of([block], np.asarray(shared.model.positions), problem.scan_shape, problem.pixels)
+    (seen,) = windows_of([block], problem.centres, problem.scan_shape, problem.pixels)
     object_ = np.zeros((problem.slices, *seen.shape), shared.anchor.dtype)
     # an iteration as most are: with the spectral prior, the first measures the information besides
     iteration = 0 if problem.settings.spectral is None else 1
@@ -177,8 +177,7 @@ def _tile_step(
 ) -> Callable[[Update | None], Direction]:
     """As :func:`_whole_step`, for the tile in whose core the update has its centre."""
     tiled = TiledLsqMl(algorithm, tiles, recipe.experiment.object_dtype)
-    sums = update.object
-    assert sums is not None
+    sums = update[ObjectSums]
     centre = [a + side // 2 for a, side in zip(sums.corner, sums.illumination.shape[1:], strict=True)]
     pixel = Rect(centre[0], centre[0] + 1, centre[1], centre[1] + 1)
     t = next(tile.index for tile in tiles if tile.core.common(pixel))

@@ -20,6 +20,7 @@ from ..model.refining import Refine, Refined
 from ..model.scan import Canvas, Detector, make_canvas
 from ..model.tiles import Rect, Tile, make_tiles
 from ..physics.constraints import (
+    FURTHER,
     AmplitudeBound,
     Constraint,
     CoupledSlices,
@@ -166,7 +167,8 @@ class Experiment:
 
     @cached_property
     def constraints(self) -> tuple[Constraint, ...]:
-        """On the object after every update: amplitude bound, positivity, lateral blur, then coupling of the slices."""
+        """On the object after every update: amplitude bound, positivity, lateral blur, what else the job lists, then
+        coupling of the slices."""
         rules, found = self.config.object, list[Constraint]()
         if rules.kind == "complex" and rules.amplitude_max is not None:
             found.append(AmplitudeBound(rules.amplitude_max))
@@ -174,6 +176,7 @@ class Experiment:
             found.append(PositivePhase())
         if rules.blur_angstrom > 0:
             found.append(LateralBlur(rules.blur_angstrom / self.canvas.pixel))
+        found += [FURTHER[said.kind](said, self.canvas.pixel) for said in rules.further]
         if rules.regularisation == "spectral":  # keeps slices identical
             return tuple(found)
         if rules.coupling == "identical":

@@ -184,18 +184,18 @@ class Footprint:
 
     @property
     def state_bytes(self) -> int:
-        """A state: the object, its anchor, probe and positions; a checkpoint takes as much at most."""
+        """A state: the object, its anchor and the probe; a checkpoint takes as much at most."""
         return 2 * self._area * self.object_item + self.shared_bytes
 
     @property
     def shared_bytes(self) -> int:
-        """Of a state without its object: probe and positions."""
-        return self._wave + 16 * self.patterns
+        """Of a state without its object: the probe."""
+        return self._wave
 
     @property
     def result_bytes(self) -> int:
         """The result on disk, at most."""
-        return self._area * self.object_item + self.shared_bytes
+        return self._area * self.object_item + self.shared_bytes + 16 * self.patterns
 
     @property
     def states(self) -> int:

@@ -177,6 +177,7 @@ def store_result(
     write_result(
         path,
         algorithm.solver.full_dose(as_whole(tile, shared).model),
+        problem.positions(shared.model),
         problem.canvas,
         problem.scan_shape,
         recipe.job,
@@ -235,7 +236,18 @@ def create_tiled_result(
     problem, model = algorithm.problem, algorithm.solver.full_dose(shared.model)
     maps = (plan.dtype, plan.chunk)
     prior = _prior(shared, None)
-    create_result(path, model, *maps, problem.canvas, problem.scan_shape, recipe.job, entries, attributes, prior)
+    create_result(
+        path,
+        model,
+        problem.positions(model),
+        *maps,
+        problem.canvas,
+        problem.scan_shape,
+        recipe.job,
+        entries,
+        attributes,
+        prior,
+    )
     return path
 
 

@@ -48,7 +48,7 @@ def three(
     problem: Problem, block: Block, model: Model, object_direction: np.ndarray, probe_direction: np.ndarray | None
 ) -> Iterator[Model]:
     """The model, and h ahead and behind on the direction; of the object only what the block sees."""
-    positions = np.asarray(model.positions)[block.flat(problem.scan_shape)]
+    positions = problem.positions(model, block)
     view = window(split_positions(positions, problem.pixels)[0], problem.pixels)
     part, corner = model.part(view), (int(view[0].start), int(view[1].start))
     here = replace(model, object=model.object[part], corner=corner)

@@ -24,8 +24,10 @@ from ..physics.likelihood import fisher_weight, held_out_loss, loss, residual_fa
 from ..physics.multislice import backward, forward, intensity, tangent
 from ..physics.views import gather, scatter_add, split_positions, window
 from ..solver.problem import Problem, probe_spectra, shifted_probes
-from ..solver.unknowns.geometry import score_of
-from ..solver.update import GeometrySums, ObjectSums, ProbeSums, Sums, Update
+from ..solver.unknowns.geometry import GeometrySums, score_of
+from ..solver.unknowns.object import ObjectSums
+from ..solver.unknowns.probe import ProbeSums
+from ..solver.update import Sums, Update
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class _Local:
 
 def localise(kernels: Plain, block: Block, model: Model) -> _Local:
     problem, xp = kernels.problem, kernels.xp
-    positions = np.asarray(model.positions)[block.flat(problem.scan_shape)]
+    positions = problem.positions(model, block)
     corners, fractions = split_positions(positions, problem.pixels)
     view = window(corners, problem.pixels)
     corner = (view[0].start, view[1].start)
@@ -166,7 +168,7 @@ def partial(kernels: Plain, block: Block, patterns: Patterns, model: Model, eval
 
 def about_middle(problem: Problem, block: Block, model: Model) -> tuple[np.ndarray, np.ndarray]:
     """Middle [2] of a block's positions in canvas pixels, and the positions from there [B, 2]."""
-    positions = np.asarray(model.positions)[block.flat(problem.scan_shape)]
+    positions = problem.positions(model, block)
     middle = positions.mean(axis=0)
     return middle, positions - middle
 

@@ -57,6 +57,25 @@ class Detector:
 
 
 @dataclass(frozen=True)
+class Affine:
+    """A map of the plane about a point that stays, ``x -> c + A (x - c)``.
+
+    Parameters
+    ----------
+    matrix : float64 array [2, 2]
+    centre : float64 array [2]
+    """
+
+    matrix: np.ndarray
+    centre: np.ndarray
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Points [..., 2] where they come to lie."""
+        moved: np.ndarray = self.centre + (points - self.centre) @ self.matrix.T
+        return moved
+
+
+@dataclass(frozen=True)
 class Canvas:
     """The pixels of the object.
 

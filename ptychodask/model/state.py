@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from .._array import Array, held_bytes, namespace
 from .refining import Refining
+from .scan import Affine
 
 
 @dataclass(frozen=True)
 class Model:
-    """Object, probe and positions: all that a block needs to predict its patterns.
+    """Object, probe and what moved the scan: all that a block needs, besides the problem, to predict its patterns.
 
     Parameters
     ----------
@@ -21,22 +22,23 @@ class Model:
     probe : complex array [M, N, N]
         Incoherent modes at the entrance surface, centred at N/2, by falling power.
         ``sum |probe|^2`` is the mean number of electrons in a pattern.
-    positions : float64 array [J, 2]
-        Probe centres (y, x) in canvas pixels.
     background : float
         Electrons per pixel that no wave explains.
     iteration : int
         Updates made so far.
     corner : (int, int)
         Canvas pixel of the object's first pixel: not (0, 0) where ``object`` is a part of the canvas.
+    moved : Affine or None
+        Where the geometry is refined, what its map of the scan has made of the problem's positions, which stay on the
+        workers: a model travels in every iteration.
     """
 
     object: Array
     probe: Array
-    positions: Array
     background: float = 0.0
     iteration: int = 0
     corner: tuple[int, int] = (0, 0)
+    moved: Affine | None = None
 
     __sizeof__ = held_bytes
 
@@ -90,7 +92,7 @@ class State:
 class TileState:
     """Object and anchor on the core of a tile, both [S, h, w].
 
-    Probe, positions and the rest are in a State that all tiles share, whose object has no pixels.
+    Probe and the rest are in a State that all tiles share, whose object has no pixels.
     """
 
     object: Array

@@ -8,9 +8,9 @@ looks sideways: tiles need a margin as wide as all of them together.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -97,6 +97,42 @@ class CoupledSlices:
 
     def __call__(self, object_: Array) -> Array:
         return coupled_slices(object_, self.sigma)
+
+
+@dataclass(frozen=True)
+class PhaseBound:
+    """The phase is at most ``largest`` rad."""
+
+    largest: float
+    reach: ClassVar[int] = 0
+    pointwise: ClassVar[bool] = True
+
+    def __call__(self, object_: Array) -> Array:
+        return with_phase(object_, phase_of(object_).clip(max=self.largest))
+
+
+@dataclass(frozen=True)
+class Shrinkage:
+    """The phase goes towards 0 by ``threshold`` rad, or all the way: the proximal step of ``threshold sum |phase|``.
+
+    Soft thresholding, as in Beck & Teboulle, SIAM J. Imaging Sci. 2, 183 (2009). It is a penalty, not a property, so
+    it does not hold of what is extrapolated.
+    """
+
+    threshold: float
+    reach: ClassVar[int] = 0
+    pointwise: ClassVar[bool] = False
+
+    def __call__(self, object_: Array) -> Array:
+        phase = phase_of(object_)
+        return with_phase(object_, phase - phase.clip(-self.threshold, self.threshold))
+
+
+FURTHER: dict[str, Callable[[Any, float], Constraint]] = {
+    "phase-bound": lambda said, pixel: PhaseBound(said.largest_rad),
+    "shrinkage": lambda said, pixel: Shrinkage(said.threshold_rad),
+}
+"""By the kinds of ``model.config.constraints``: from what a job says, and the pixel in angstrom."""
 
 
 def phase_of(object_: Array) -> Array:

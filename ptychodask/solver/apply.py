@@ -11,18 +11,22 @@ from .direction import Direction
 from .problem import Problem
 from .spectral import RATE, Filter, SpectrumSums, information, make_filter, residual_filter
 from .unknowns import SHARED, geometry, probe
+from .unknowns.geometry import GeometrySums
 from .unknowns.object import (
+    ObjectSums,
     constrain,
     extrapolate,
     inertia,
     lit_weight,
+    place,
     pooled_steps,
     pooled_sums,
     precondition,
     stepped,
 )
+from .unknowns.probe import ProbeSums
 from .unknowns.products import inner
-from .update import GeometrySums, Update, place
+from .update import Update
 
 LINE_CLIP = 1.5
 """Largest tangent step; the smallest is a tenth of the pooled step, 0.1 / S."""
@@ -30,27 +34,20 @@ LINE_CLIP = 1.5
 
 def direction(problem: Problem, state: State, update: Update) -> Direction:
     """Directions ``g / sqrt(W^2 + (delta max W)^2)`` and their pooled steps ``<d, g> / sum W |d|^2``."""
-    assert update.object is not None
-    full = place([update.object], (0, 0), problem.canvas.shape)
+    full = place([update[ObjectSums]], (0, 0), problem.canvas.shape)
     gradient, light = full.gradient, full.illumination
     brightest = light.max(axis=(1, 2), keepdims=True)
     step_map = precondition(problem, gradient, light, brightest)
     steps = pooled_steps(*pooled_sums(step_map, gradient, light))
     ascent = inner(gradient, state.model.object - state.anchor) if state.momentum >= 0 else 0.0
-    probe_move, probe_step = probe.direction(problem, update.probe)
+    probe_move, probe_step = probe.direction(problem, update.find(ProbeSums))
     lit = lit_weight(light, brightest)
-    its = geometry_sums(problem, state, update, gradient)
-    return Direction(step_map, steps, probe_move, probe_step, lit, ascent, update.sums, geometry=its)
-
-
-def geometry_sums(problem: Problem, state: State, update: Update, gradient: np.ndarray) -> GeometrySums | None:
-    """What an update says of the geometry where the object, whose ``gradient`` is on the canvas, is carried along."""
-    rules, sums = problem.settings.refine, update.geometry
-    if rules is None or sums is None:
-        return None
-    return replace(
-        sums, score=sums.score + geometry.carried_score(rules, problem.likelihood, state.model.object, gradient)
-    )
+    totals = update.without(ObjectSums, ProbeSums)
+    rules, sums = problem.settings.refine, update.find(GeometrySums)
+    if rules is not None and sums is not None:  # the object is carried along
+        along = geometry.carried_score(rules, problem.likelihood, state.model.object, gradient)
+        totals = totals.put(replace(sums, score=sums.score + along))
+    return Direction(step_map, steps, probe_move, probe_step, lit, ascent, totals)
 
 
 def spectral_filter(problem: Problem, state: State, sums: SpectrumSums) -> tuple[np.ndarray, Filter]:
@@ -79,7 +76,8 @@ def advance(problem: Problem, state: State, move: Direction, line: Update | None
         object_ = extrapolate(anchor, state.anchor, rate * move.weight, constraints)
     following = advance_shared(problem, state, move, line)
     following = replace(following, model=replace(following.model, object=object_), anchor=anchor)
-    return following if move.geometry is None else _refined(problem, following, move.geometry)
+    sums = move.totals.find(GeometrySums)
+    return following if sums is None else _refined(problem, following, sums)
 
 
 def _refined(problem: Problem, state: State, sums: GeometrySums) -> State:
@@ -96,8 +94,8 @@ def advance_shared(problem: Problem, state: State, move: Direction, line: Update
     _, step = lengths(problem, state.damping, move, line)
     _, momentum = inertia(state.momentum, move.ascent)
     model = replace(state.model, iteration=state.model.iteration + 1)
-    for advanced in SHARED:
-        model = advanced(problem, model, move, step)
+    for unknown in SHARED:
+        model = unknown.advanced(problem, model, move, step)
     return replace(state, model=model, momentum=momentum, information=move.information)
 
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from .._array import held_bytes
 from .spectral import Filter
-from .update import GeometrySums, Sums
+from .update import Update
 
 
 @dataclass(frozen=True)
 class Direction:
-    """Preconditioned directions, the pooled steps along them and the sums that the update came with."""
+    """Preconditioned directions, the pooled steps along them, and what else the update says."""
 
     object: np.ndarray
     object_step: np.ndarray
@@ -24,12 +24,11 @@ class Direction:
     """How well lit every pixel is, W^2 / (W^2 + 0.1 max W^2): the weight of the extrapolation [S, Oy, Ox]."""
     ascent: float
     """<gradient, momentum>: negative where the momentum has turned against the gradient."""
-    sums: Sums
+    totals: Update
+    """What the merged update says besides, for unknowns with steps of their own; no maps."""
     information: np.ndarray | None = None
     """With the spectral prior, t on rings."""
     filter: Filter | None = None
     """With the spectral prior, what every window is told."""
-    geometry: GeometrySums | None = None
-    """While the geometry is refined, whole sums."""
 
     __sizeof__ = held_bytes

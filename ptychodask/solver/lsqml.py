@@ -22,7 +22,8 @@ from .direction import Direction
 from .door import Kernels
 from .goodness import goodness
 from .problem import Problem
-from .update import Sums, Update, merge
+from .unknowns.object import ObjectSums
+from .update import Sums, Update
 
 HALVES = 1 << 20
 """Added to the seed: the halves of the information are not those of the validation."""
@@ -75,19 +76,18 @@ class LsqMl:
                 if rule is None or not rule.informs(model.iteration)
                 else self._informed(block, roles, model, update)
             )
-        return replace(update, sums=update.sums + goodness(self.problem, self.kernels, block, roles, model))
+        return update.put(update.sums + goodness(self.problem, self.kernels, block, roles, model))
 
     def _informed(self, block: Block, patterns: Patterns, model: Model, update: Update) -> Update:
         """The update with a map of its gradient's noise: that of twice a half of the electrons, less its own."""
         indices, seed = block.flat(self.problem.scan_shape), self.problem.settings.seed
         other = self.kernels.partial(block, doubled_half(patterns, indices, seed + HALVES), model)
-        assert update.object is not None and other.object is not None
-        noise = other.object.gradient - update.object.gradient
-        return replace(update, object=replace(update.object, noise=noise))
+        its = update[ObjectSums]
+        return update.put(replace(its, noise=other[ObjectSums].gradient - its.gradient))
 
     def merge(self, updates: list[Update]) -> Update:
         """Sum in the order given."""
-        return merge(updates)
+        return Update.merged(updates)
 
     def scalars(self, update: Update) -> Update:
         """What metrics need of an update: no maps."""

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from .._array import Array, fft2, ifft2, namespace
+from ..model.blocks import Block
 from ..model.refining import Refine
 from ..model.scan import Canvas
 from ..model.state import Model
@@ -24,6 +25,8 @@ class Problem:
     ----------
     canvas : Canvas
     scan_shape : (int, int)
+    centres : float64 array [J, 2]
+        Probe centres (y, x) in canvas pixels, as the run begins with them.
     weights : float array [N, N]
         Detector mask, corner-centred, 1 = use.
     propagators : complex array [S - 1, N, N]
@@ -34,12 +37,17 @@ class Problem:
 
     canvas: Canvas
     scan_shape: tuple[int, int]
+    centres: np.ndarray
     weights: np.ndarray
     propagators: np.ndarray
     mean_counts: float
     settings: Settings
     stored_pixels: int = 0
     """Side of the patterns as they are stored, where they are padded; else 0."""
+
+    def __post_init__(self) -> None:
+        if len(self.centres) != self.scan_shape[0] * self.scan_shape[1]:
+            raise ValueError(f"{len(self.centres)} positions for a scan of {self.scan_shape}")
 
     @property
     def pixels(self) -> int:
@@ -67,15 +75,20 @@ class Problem:
         Raises
         ------
         ValueError
-            If slices, pixels or positions are not those of the problem.
+            If slices or pixels are not those of the problem.
         """
-        n, count = self.pixels, self.scan_shape[0] * self.scan_shape[1]
-        found = (model.object.shape[0], *model.probe.shape[1:], len(model.positions))
-        if found != (self.slices, n, n, count):
+        n, found = self.pixels, (model.object.shape[0], *model.probe.shape[1:])
+        if found != (self.slices, n, n):
             raise ValueError(
-                f"a model of {found[0]} slices, {found[1]} x {found[2]} pixels and {found[3]} positions is not of this"
-                f" problem, which has {self.slices}, {n} x {n} and {count}"
+                f"a model of {found[0]} slices and {found[1]} x {found[2]} pixels is not of this problem, which has"
+                f" {self.slices} and {n} x {n}"
             )
+
+    def positions(self, model: Model, block: Block | None = None) -> np.ndarray:
+        """Probe centres (y, x) in canvas pixels of a block's patterns, or of all, where the model's geometry puts them,
+        float64 [B, 2]."""
+        centres = self.centres if block is None else self.centres[block.flat(self.scan_shape)]
+        return centres if model.moved is None else model.moved(centres)
 
     def probe_moves(self, updates: int) -> bool:
         """Does the update after so many change the probe?"""

@@ -29,18 +29,21 @@ from .lsqml import LsqMl
 from .problem import Problem
 from .spectral import Filter, Maps, SpectrumSums, maps_of, move_of, spectrum_sums
 from .unknowns.object import (
+    ObjectSums,
     constrain,
     extrapolate,
     inertia,
     lit_weight,
+    place,
     pooled_steps,
     pooled_sums,
     precondition,
     stepped,
 )
+from .unknowns.probe import ProbeSums
 from .unknowns.probe import direction as probe_direction
 from .unknowns.products import inner
-from .update import ObjectSums, Sums, Update, place
+from .update import Sums, Update
 from .windows import Windows
 
 
@@ -128,8 +131,7 @@ class TiledLsqMl:
 
     def give(self, update: Update, to: int) -> ObjectSums:
         """What a tile's merged update says about the work area of ``to``."""
-        sums = update.object
-        assert sums is not None
+        sums = update[ObjectSums]
         (y, x), (h, w) = sums.corner, sums.illumination.shape[1:]
         piece = common(Rect(y, y + h, x, x + w), self.tiles[to].work)
         rows, columns = piece.inside(sums.corner)
@@ -143,7 +145,7 @@ class TiledLsqMl:
 
     def totals(self, update: Update | None) -> Update:
         """What is no map of the object in a tile's merged update; None for a tile without blocks."""
-        return Update(Sums()) if update is None else replace(update, object=None)
+        return Update(Sums()) if update is None else update.without(ObjectSums)
 
     def peak(self, index: int, sums: ObjectSums) -> np.ndarray:
         """Largest illumination on the core [S, 1, 1]."""
@@ -172,9 +174,9 @@ class TiledLsqMl:
         numerators = np.sum([p.numerators for p in parts], axis=0)
         denominators = np.sum([p.denominators for p in parts], axis=0)
         empty = np.zeros((self.problem.slices, 0, 0), self.object_dtype)
-        probe, probe_step = probe_direction(self.problem, totals.probe)
+        probe, probe_step = probe_direction(self.problem, totals.find(ProbeSums))
         steps, ascent = pooled_steps(numerators, denominators), sum(p.ascent for p in parts)
-        move = Direction(empty, steps, probe, probe_step, empty.real, ascent, totals.sums)
+        move = Direction(empty, steps, probe, probe_step, empty.real, ascent, totals.without(ProbeSums))
         spectra = [p.spectrum for p in parts if p.spectrum is not None]
         if not spectra:
             return move
@@ -237,8 +239,7 @@ class TiledLsqMl:
         """The direction and steps of a whole object, which is one tile."""
         if self.problem.settings.spectral is None:
             return self.solver.direction(as_whole(state, shared), update)
-        assert update.object is not None
-        sums, model = self.collect(0, [update.object]), self.assemble(0, state, shared, [])
+        sums, model = self.collect(0, [update[ObjectSums]]), self.assemble(0, state, shared, [])
         brightest = self.highest([self.peak(0, sums)])
         move = self.step([self.pool(0, state, shared, model, sums, brightest)], shared, update)
         assert move.filter is not None

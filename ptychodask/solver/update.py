@@ -5,16 +5,15 @@ Any grouping of blocks gives the same update up to rounding; a fixed grouping gi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
 from operator import add
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any, Protocol, TypeVar
 
 
 class Term(Protocol):
-    """What adds up over patterns."""
+    """What adds up over patterns; a class of its own for every kind, in the file of the unknown that needs it."""
 
     @property
     def nbytes(self) -> int:
@@ -63,127 +62,48 @@ class Sums:
         return reduce(add, parts)
 
 
-@dataclass(frozen=True)
-class ObjectSums:
-    """Object numerators and denominators on a window of the canvas.
-
-    Parameters
-    ----------
-    corner : (int, int)
-        Canvas pixel of the window's first pixel.
-    gradient : array [S, h, w]
-        ``sum_j V_j^T sum_m conj(u) chi``; for a pure phase object its projection on the phase, real.
-    illumination : float array [S, h, w]
-        ``sum_j V_j^T sum_m |u|^2``.
-    noise : array [S, h, w] or None
-        Where the information is measured: a map with zero mean and the gradient's covariance, see ``spectral``.
-    """
-
-    corner: tuple[int, int]
-    gradient: np.ndarray
-    illumination: np.ndarray
-    noise: np.ndarray | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the maps."""
-        return self.gradient.nbytes + self.illumination.nbytes + (0 if self.noise is None else self.noise.nbytes)
-
-    @classmethod
-    def merged(cls, parts: list[ObjectSums]) -> ObjectSums:
-        """Sum in the order of the list, on the smallest window that holds them all."""
-        low = [min(p.corner[axis] for p in parts) for axis in (0, 1)]
-        high = [max(p.corner[axis] + p.gradient.shape[1 + axis] for p in parts) for axis in (0, 1)]
-        return place(parts, (low[0], low[1]), (high[0] - low[0], high[1] - low[1]))
-
-    def on(self, rows: slice, columns: slice, corner: tuple[int, int]) -> ObjectSums:
-        """A copy of a part of them."""
-        noise = None if self.noise is None else self.noise[:, rows, columns].copy()
-        return ObjectSums(
-            corner, self.gradient[:, rows, columns].copy(), self.illumination[:, rows, columns].copy(), noise
-        )
+T = TypeVar("T", bound=Term)
 
 
-@dataclass(frozen=True)
-class ProbeSums:
-    """Probe numerator [M, N, N] and denominator [N, N]."""
-
-    gradient: np.ndarray
-    illumination: np.ndarray
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of both maps."""
-        return self.gradient.nbytes + self.illumination.nbytes
-
-    @classmethod
-    def merged(cls, parts: list[ProbeSums]) -> ProbeSums:
-        """Sum in the order of the list."""
-        gradient, illumination = parts[0].gradient.copy(), parts[0].illumination.copy()
-        for part in parts[1:]:
-            gradient += part.gradient
-            illumination += part.illumination
-        return cls(gradient, illumination)
-
-
-@dataclass(frozen=True)
-class GeometrySums:
-    """Descent of the loss along the elementary directions [D], and their information [D, D]."""
-
-    score: np.ndarray
-    information: np.ndarray
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of both."""
-        return self.score.nbytes + self.information.nbytes
-
-    @classmethod
-    def merged(cls, parts: list[GeometrySums]) -> GeometrySums:
-        """Sum in the order of the list."""
-        return cls(reduce(add, (p.score for p in parts)), reduce(add, (p.information for p in parts)))
-
-
-@dataclass(frozen=True)
 class Update:
-    """What a block, or a merged group of blocks, says about the state; each field is a :class:`Term`.
+    """What a block, or a merged group of blocks, says about the state: terms, one at most of each kind.
 
-    Terms are None where they are not asked for.
+    Which kinds there are is said where they are needed, by the unknowns; nothing here knows them.
     """
 
-    sums: Sums
-    object: ObjectSums | None = None
-    probe: ProbeSums | None = None
-    geometry: GeometrySums | None = None
-    """While the geometry is refined."""
+    def __init__(self, *terms: Term | None) -> None:
+        self._terms = {type(term): term for term in terms if term is not None}
+
+    def find(self, kind: type[T]) -> T | None:
+        """Its term of a kind; None where it has none, because it was not asked for."""
+        return self._terms.get(kind)  # type: ignore[return-value]
+
+    def __getitem__(self, kind: type[T]) -> T:
+        term = self.find(kind)
+        if term is None:
+            raise KeyError(f"an update without {kind.__name__}: it was not asked for")
+        return term
+
+    @property
+    def sums(self) -> Sums:
+        """The scalars, which every update has."""
+        return self[Sums]
+
+    def put(self, *terms: Term) -> Update:
+        """The update with these in place of its own of their kinds."""
+        return Update(*{**self._terms, **{type(term): term for term in terms}}.values())
+
+    def without(self, *kinds: type[Term]) -> Update:
+        """The update without terms of these kinds."""
+        return Update(*(term for kind, term in self._terms.items() if kind not in kinds))
 
     @property
     def nbytes(self) -> int:
         """Bytes of the maps."""
-        terms: list[Term | None] = [getattr(self, f.name) for f in fields(self)]
-        return sum(term.nbytes for term in terms if term is not None)
+        return sum(term.nbytes for term in self._terms.values())
 
-
-def merge(updates: list[Update]) -> Update:
-    """Sum of updates in the order of the list."""
-    merged: dict[str, Any] = {}
-    for term in (f.name for f in fields(Update)):
-        parts = [part for update in updates if (part := getattr(update, term)) is not None]
-        merged[term] = type(parts[0]).merged(parts) if parts else None
-    return Update(**merged)
-
-
-def place(parts: list[ObjectSums], corner: tuple[int, int], shape: tuple[int, int]) -> ObjectSums:
-    """Sum of the parts on a window with a given corner and shape."""
-    slices = parts[0].gradient.shape[0]
-    gradient = np.zeros((slices, *shape), dtype=parts[0].gradient.dtype)
-    illumination = np.zeros((slices, *shape), dtype=parts[0].illumination.dtype)
-    noise = None if all(part.noise is None for part in parts) else np.zeros_like(gradient)
-    for part in parts:
-        y, x = part.corner[0] - corner[0], part.corner[1] - corner[1]
-        h, w = part.gradient.shape[1:]
-        gradient[:, y : y + h, x : x + w] += part.gradient
-        illumination[:, y : y + h, x : x + w] += part.illumination
-        if noise is not None and part.noise is not None:
-            noise[:, y : y + h, x : x + w] += part.noise
-    return ObjectSums(corner, gradient, illumination, noise)
+    @classmethod
+    def merged(cls, updates: Sequence[Update]) -> Update:
+        """Sum of updates in the order given, kind by kind."""
+        kinds = dict.fromkeys(kind for update in updates for kind in update._terms)
+        return cls(*(kind.merged([its for u in updates if (its := u.find(kind)) is not None]) for kind in kinds))

@@ -10,6 +10,7 @@ from helpers import partial, partial_cpu, small_problem
 
 from ptychodask.counts.events import Events, events_below, gather_events, join_events, pick
 from ptychodask.counts.patterns import Patterns, dense, prepare, reunited, to_events
+from ptychodask.solver.unknowns.object import ObjectSums
 
 N = 16
 ONES = np.ones((N, N), np.float32)
@@ -152,7 +153,7 @@ def test_kernels_take_both_containers(kernel, use_all):
     train = None if made.train is None else to_events(made.train)
     other = Patterns(to_events(made.fitted), train, made.held, made.pixels)
     one, two = (kernel(case.problem, block, p, case.model) for p in (made, other))
-    np.testing.assert_array_equal(one.object.gradient, two.object.gradient)
+    np.testing.assert_array_equal(one[ObjectSums].gradient, two[ObjectSums].gradient)
     assert one.sums.loss == pytest.approx(two.sums.loss, rel=1e-5)
     assert (one.sums.electrons, one.sums.held_loss) == (two.sums.electrons, two.sums.held_loss)
 

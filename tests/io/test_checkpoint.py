@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import ptychodask
 from ptychodask import InputError
 from ptychodask.io import checkpoint
 from ptychodask.io.checkpoint import RunFolder, load_state, save_state
+from ptychodask.model.scan import Affine
 from ptychodask.model.state import Model, State
 
 
@@ -27,8 +29,8 @@ def state(kind="phase", seed=0) -> State:
     anchor = (object_ + rng.standard_normal(shape) * 1e-3).astype(object_.dtype)
     probe = (rng.standard_normal((3, 8, 8)) + 1j * rng.standard_normal((3, 8, 8))).astype(np.complex64)
     object_[0, 0, :3] = [0.0, -0.0, 1e-42]  # zeros are not stored as chunks, and subnormals must survive
-    positions = rng.standard_normal((6, 2)) * 1e3
-    return State(Model(object_, probe, positions, 0.1 + 0.2, 17), anchor, 5, 1 / 3)
+    moved = Affine(rng.standard_normal((2, 2)) / 3, rng.standard_normal(2) * 1e3)
+    return State(Model(object_, probe, 0.1 + 0.2, 17, moved=moved), anchor, 5, 1 / 3)
 
 
 @pytest.mark.parametrize("kind", ["phase", "complex"])
@@ -36,8 +38,8 @@ def test_a_state_comes_back_bit_for_bit(tmp_path, kind):
     before = state(kind)
     path = save_state(str(tmp_path / "a.zarr"), before)
     after = load_state(path)
-    for name in ("object", "probe", "positions"):
-        a, b = getattr(before.model, name), getattr(after.model, name)
+    for name in ("object", "probe", "moved.matrix", "moved.centre"):
+        a, b = attrgetter(name)(before.model), attrgetter(name)(after.model)
         assert a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes(), name
     assert before.anchor.tobytes() == after.anchor.tobytes() and after.anchor.dtype == before.anchor.dtype
     assert (after.model.background, after.damping) == (0.1 + 0.2, 1 / 3)
@@ -48,7 +50,7 @@ def test_a_state_comes_back_bit_for_bit(tmp_path, kind):
 def test_all_zero_and_large_arrays_come_back(tmp_path):
     zero = np.zeros((1, 600, 530), np.float32)
     zero[0, 599, 529] = 1
-    before = State(Model(zero, np.zeros((1, 8, 8), np.complex64), np.zeros((1, 2))), np.zeros_like(zero), -1)
+    before = State(Model(zero, np.zeros((1, 8, 8), np.complex64)), np.zeros_like(zero), -1)
     after = load_state(save_state(str(tmp_path / "a.zarr"), before))
     np.testing.assert_array_equal(after.model.object, zero)
     assert after.momentum == -1 and not after.anchor.any()
@@ -56,7 +58,7 @@ def test_all_zero_and_large_arrays_come_back(tmp_path):
 
 @pytest.mark.parametrize("value", [5e-324, 1e308, math.pi, 0.0, 2**-20])
 def test_floats_keep_every_bit(tmp_path, value):
-    before = State(Model(np.zeros((1, 2, 2), np.float32), np.zeros((1, 2, 2), np.complex64), np.zeros((1, 2)), value),
+    before = State(Model(np.zeros((1, 2, 2), np.float32), np.zeros((1, 2, 2), np.complex64), value),
                    np.zeros((1, 2, 2), np.float32), 0, value)  # fmt: skip
     after = load_state(save_state(str(tmp_path / "a.zarr"), before))
     assert after.model.background == value and after.damping == value
@@ -107,11 +109,11 @@ def test_a_checkpoint_that_is_removed_while_it_is_read_is_not_read_as_zeros(tmp_
 
     def then_removed(store):
         group = opened(store)
-        shutil.rmtree(Path(path) / "positions" / "c")
+        shutil.rmtree(Path(path) / "probe" / "c")
         return group
 
     monkeypatch.setattr(checkpoint, "open_group", then_removed)
-    with pytest.raises(InputError, match="shards of positions are missing"):
+    with pytest.raises(InputError, match="shards of probe are missing"):
         load_state(path)
 
 
@@ -232,7 +234,7 @@ def test_unreadable_json_is_one_line(tmp_path, content):
         folder.read_json("job.json")
 
 
-@pytest.mark.parametrize("name", ["object", "anchor", "probe", "positions"])
+@pytest.mark.parametrize("name", ["object", "anchor", "probe"])
 def test_a_flipped_bit_is_found(tmp_path, name):
     path = save_state(str(tmp_path / "a.zarr"), state())
     for file in (p for p in (tmp_path / "a.zarr" / name / "c").rglob("*") if p.is_file()):

@@ -30,12 +30,22 @@ def model(kind="phase"):
     if kind == "complex":
         object_ = (3 * object_ + 0.1j).astype(np.complex64)
     probe = (rng.standard_normal((2, 8, 8)) + 1j).astype(np.complex64)
-    return Model(object_, probe, np.array([[6.0, 6.0], [6.0, 8.0]]))
+    return Model(object_, probe)
 
 
 def write(path, kind="phase", entries=ENTRIES, overwrite=False):
     attributes = {"iteration": 2, "stopped_because": "test"}
-    write_result(path, model(kind), CANVAS, (1, 2), JobConfig(), entries, attributes, overwrite)
+    write_result(
+        path,
+        model(kind),
+        np.array([[6.0, 6.0], [6.0, 8.0]]),
+        CANVAS,
+        (1, 2),
+        JobConfig(),
+        entries,
+        attributes,
+        overwrite,
+    )
     return path
 
 

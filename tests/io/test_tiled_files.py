@@ -10,11 +10,12 @@ import pytest
 from ptychodask import InputError, JobConfig, open_result
 from ptychodask.io.checkpoint import create_state, load_shared, load_state, load_tile, save_state, save_tile
 from ptychodask.io.result import create_result, write_object, write_result
-from ptychodask.model.scan import Canvas
+from ptychodask.model.scan import Affine, Canvas
 from ptychodask.model.state import Model, State, TileState
 from ptychodask.model.tiles import make_tiles
 
 TILES = make_tiles((12, 14), 5, [], 0)
+PLACES = np.array([[6.0, 6.0], [6.0, 8.0]])
 ENTRIES = [{"iteration": 1, "stage": "fit", "updates": 1, "loss": 2.5, "validation": 0.1, "seconds": 1.0}]
 
 
@@ -23,7 +24,9 @@ def whole(dtype=np.float32):
     maps = rng.standard_normal((2, 2, 12, 14)) * (1 if np.dtype(dtype).kind == "f" else 1 + 0.3j)
     maps[:, 0, :5, :5] = 0  # a tile of zeros is data as well
     probe = (rng.standard_normal((2, 8, 8)) + 1j).astype(np.complex64)
-    model = Model(maps[0].astype(dtype), probe, np.array([[6.0, 6.0], [6.0, 8.0]]), 0.1, 7)
+    model = Model(
+        maps[0].astype(dtype), probe, 0.1, 7, moved=Affine(np.array([[1 / 3, 0.1], [0.0, 1.0]]), np.array([6.0, 7.0]))
+    )
     return State(model, maps[1].astype(dtype), 3, 0.25)
 
 
@@ -61,7 +64,8 @@ def test_states_come_back_whole_or_in_tiles_however_they_were_written(tmp_path, 
     found = load_shared(str(path))
     assert found.model.object.shape == found.anchor.shape == (2, 0, 0) and found.model.object.dtype == dtype
     np.testing.assert_array_equal(found.model.probe, shared.model.probe)
-    np.testing.assert_array_equal(found.model.positions, shared.model.positions)
+    np.testing.assert_array_equal(found.model.moved.matrix, shared.model.moved.matrix)
+    np.testing.assert_array_equal(found.model.moved.centre, shared.model.moved.centre)
     assert (found.model.background, found.model.iteration, found.momentum, found.damping) == (0.1, 7, 3, 0.25)
 
 
@@ -85,10 +89,10 @@ def test_a_result_in_tiles_is_that_of_the_whole_object(tmp_path, dtype):
     state, canvas, config = whole(dtype), Canvas((12, 14), 0.5, (-3.0, 10.0)), JobConfig()
     parts, shared = cut(state)
     rest = (canvas, (1, 2), config, ENTRIES, {"iteration": 2})
-    create_result(tmp_path / "tiles.zarr", shared.model, np.dtype(dtype), TILES[0].core.shape, *rest)
+    create_result(tmp_path / "tiles.zarr", shared.model, PLACES, np.dtype(dtype), TILES[0].core.shape, *rest)
     for tile, part in zip(TILES, parts, strict=True):
         write_object(tmp_path / "tiles.zarr", tile.core, part.object)
-    write_result(tmp_path / "whole.zarr", state.model, *rest, False)
+    write_result(tmp_path / "whole.zarr", state.model, PLACES, *rest, False)
     found, expected = open_result(tmp_path / "tiles.zarr"), open_result(tmp_path / "whole.zarr")
     for name in ("object", "probe", "positions", "phase"):
         assert getattr(found, name).identical(getattr(expected, name)), name

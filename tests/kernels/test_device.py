@@ -19,6 +19,7 @@ from ptychodask.kernels.gpu import workspace as workspace_gpu
 from ptychodask.kernels.gpu.device import CupyDevice
 from ptychodask.kernels.gpu.fit import compare as compare_gpu
 from ptychodask.kernels.gpu.workspace import choose_device, gpu_workspace, make_workspace
+from ptychodask.solver.unknowns.object import ObjectSums
 from ptychodask.solver.update import Sums
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="no g++")
@@ -80,7 +81,7 @@ def test_dense_counts_pass(dtype):
 def test_one_slice_and_no_electrons_send_empty_arrays():
     case = small_problem(1, 1, np.float32, n=16, backend="cupy", electrons=1e-6)
     (update,) = replace(case, batch=4).updates()
-    assert update.sums.electrons == 0 and np.isfinite(update.object.gradient).all()
+    assert update.sums.electrons == 0 and np.isfinite(update[ObjectSums].gradient).all()
 
 
 def test_threads_have_their_own_queues():

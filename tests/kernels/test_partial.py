@@ -22,7 +22,9 @@ from ptychodask.kernels.plain import Plain
 from ptychodask.model.blocks import Block, make_blocks
 from ptychodask.physics.likelihood import FISHER_STEP
 from ptychodask.solver.settings import ProbeRules
-from ptychodask.solver.update import merge
+from ptychodask.solver.unknowns.object import ObjectSums
+from ptychodask.solver.unknowns.probe import ProbeSums
+from ptychodask.solver.update import Update
 
 
 def assert_slope(found, expected, rel=1e-6) -> None:
@@ -53,7 +55,7 @@ def check_gradients(case, rel=1e-6, h=1e-3) -> None:
     for m in range(len(model.probe)):
         move = np.zeros_like(model.probe)
         move[m] = random_like(move[m], 30 + m)
-        assert_slope(descent(update.probe.gradient, move), along(probe=move), rel)
+        assert_slope(descent(update[ProbeSums].gradient, move), along(probe=move), rel)
 
 
 @pytest.mark.parametrize("kind", ["phase", "complex"])
@@ -115,14 +117,14 @@ def test_illumination(slices):
     case = small_problem(slices, 2, kind="complex", tile=(2, 2))
     update = case.update()
     expected = np.zeros_like(case.object_sums(update)[1])
-    seen = np.zeros_like(update.probe.illumination)
+    seen = np.zeros_like(update[ProbeSums].illumination)
     for j in range(9):
         views, cut, waves, _, _ = reference_waves(case.problem, case.model, j)
         seen += np.abs(views[0]) ** 2
         for s, wave in enumerate(waves):
             expected[s, cut[0], cut[1]] += (np.abs(views[s] * wave) ** 2).sum(axis=0)
     np.testing.assert_allclose(case.object_sums(update)[1], expected, rtol=1e-11, atol=1e-9)
-    np.testing.assert_allclose(update.probe.illumination, seen, rtol=1e-12)
+    np.testing.assert_allclose(update[ProbeSums].illumination, seen, rtol=1e-12)
 
 
 def test_gradient_is_the_residual_wave_summed_over_modes_and_positions():
@@ -143,9 +145,9 @@ def close(a, b, tolerance) -> None:
     """Two updates are the same up to a relative tolerance on every map."""
     for field in fields(a.sums):
         assert getattr(a.sums, field.name) == pytest.approx(getattr(b.sums, field.name), rel=tolerance)
-    for part in ("object", "probe"):
+    for kind in (ObjectSums, ProbeSums):
         for name in ("gradient", "illumination"):
-            one, other = getattr(getattr(a, part), name), getattr(getattr(b, part), name)
+            one, other = getattr(a[kind], name), getattr(b[kind], name)
             assert one.shape == other.shape
             assert np.abs(one - other).max() <= tolerance * np.abs(other).max()
 
@@ -171,23 +173,23 @@ def test_partition_invariance(tile, kind):
 def test_merging_in_groups_is_the_same():
     case = small_problem(2, 1, scan=(4, 3), tile=(1, 2))
     a, b, c, *rest = case.updates()
-    close(merge([merge([a, b]), merge([c, *rest])]), merge([a, b, c, *rest]), 1e-13)
+    close(Update.merged([Update.merged([a, b]), Update.merged([c, *rest])]), Update.merged([a, b, c, *rest]), 1e-13)
 
 
 def test_fixed_grouping_gives_the_same_bits():
     case = small_problem(2, 2, np.float32, scan=(4, 3), tile=(2, 2))
     one, two = case.update(), case.update()
-    np.testing.assert_array_equal(one.object.gradient, two.object.gradient)
+    np.testing.assert_array_equal(one[ObjectSums].gradient, two[ObjectSums].gradient)
     assert one.sums == two.sums
 
 
 def test_merge_leaves_its_arguments():
     updates = small_problem(2, 1, tile=(1, 3)).updates()
-    before = [(u.object.gradient.copy(), u.probe.gradient.copy()) for u in updates]
-    merge(updates)
+    before = [(u[ObjectSums].gradient.copy(), u[ProbeSums].gradient.copy()) for u in updates]
+    Update.merged(updates)
     for update, (object_, probe) in zip(updates, before, strict=True):
-        np.testing.assert_array_equal(update.object.gradient, object_)
-        np.testing.assert_array_equal(update.probe.gradient, probe)
+        np.testing.assert_array_equal(update[ObjectSums].gradient, object_)
+        np.testing.assert_array_equal(update[ProbeSums].gradient, probe)
 
 
 def test_events_and_dense_patterns_are_identical():
@@ -198,8 +200,8 @@ def test_events_and_dense_patterns_are_identical():
     as_array = Patterns(case.counts.astype(float), None, None, n)
     one, two = (case.algorithm.partial(block, p, case.model, False) for p in (as_events, as_array))
     assert one.sums == two.sums
-    np.testing.assert_array_equal(one.object.gradient, two.object.gradient)
-    np.testing.assert_array_equal(one.probe.gradient, two.probe.gradient)
+    np.testing.assert_array_equal(one[ObjectSums].gradient, two[ObjectSums].gradient)
+    np.testing.assert_array_equal(one[ProbeSums].gradient, two[ProbeSums].gradient)
 
 
 def test_events_hold_the_counts():
@@ -215,7 +217,7 @@ def test_events_hold_the_counts():
 def test_evaluate_only_gives_the_same_losses(use_all):
     case = small_problem(2, 2, mask=True, background=0.02, train_fraction=0.8, use_all=use_all)
     only = case.update(evaluate_only=True)
-    assert only.object is None and only.probe is None
+    assert only.find(ObjectSums) is None and only.find(ProbeSums) is None
     fit = {"tested": 0.0, "tested_loss": 0.0, "expected_loss": 0.0, "expected_variance": 0.0}
     assert replace(only.sums, **fit) == case.update().sums and only.sums.tested == 9
     assert only.sums.loss > 0
@@ -254,8 +256,8 @@ def test_probe_sums_only_where_the_probe_moves(start, iteration, moves):
     rules = replace(case.problem.settings.probe_rules, update_start=start)
     case = case.with_settings(probe_rules=rules)
     update = case.update(replace(case.model, iteration=iteration))
-    assert (update.probe is not None) == moves
-    assert update.object is not None
+    assert (update.find(ProbeSums) is not None) == moves
+    assert update.find(ObjectSums) is not None
 
 
 @pytest.mark.parametrize("kind", ["phase", "complex"])
@@ -263,13 +265,13 @@ def test_single_precision_stays_single(kind):
     case = small_problem(2, 2, np.float32, kind)
     update = case.update()
     real, complex_ = np.float32, np.complex64
-    assert update.object.gradient.dtype == (real if kind == "phase" else complex_)
-    assert update.object.illumination.dtype == real
-    assert update.probe.gradient.dtype == complex_
-    assert update.probe.illumination.dtype == real
+    assert update[ObjectSums].gradient.dtype == (real if kind == "phase" else complex_)
+    assert update[ObjectSums].illumination.dtype == real
+    assert update[ProbeSums].gradient.dtype == complex_
+    assert update[ProbeSums].illumination.dtype == real
     double = small_problem(2, 2, np.float64, kind).update()
-    scale = np.abs(double.object.gradient).max()
-    np.testing.assert_allclose(update.object.gradient, double.object.gradient, atol=1e-4 * scale)
+    scale = np.abs(double[ObjectSums].gradient).max()
+    np.testing.assert_allclose(update[ObjectSums].gradient, double[ObjectSums].gradient, atol=1e-4 * scale)
 
 
 @pytest.mark.parametrize(
@@ -297,10 +299,10 @@ def test_single_precision_agrees_with_double(options, kind, backend):
         tolerance = 1e-4 if field.name == "background_numerator" else 2e-5
         expected = getattr(two.sums, field.name)
         assert getattr(one.sums, field.name) == pytest.approx(expected, rel=tolerance), field.name
-    assert (one.probe is None) == (two.probe is None)
-    for part in ("object", "probe") if two.probe is not None else ("object",):
+    assert (one.find(ProbeSums) is None) == (two.find(ProbeSums) is None)
+    for kind_ in (ObjectSums, ProbeSums) if two.find(ProbeSums) is not None else (ObjectSums,):
         for name in ("gradient", "illumination"):
-            found, expected = getattr(getattr(one, part), name), getattr(getattr(two, part), name)
+            found, expected = getattr(one[kind_], name), getattr(two[kind_], name)
             assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
@@ -309,8 +311,8 @@ def test_window_of_a_block_lies_where_its_positions_are():
     whole, _ = case.object_sums(case.update())
     last = case.updates()[-1]
     assert isinstance(case.blocks[-1], Block)
-    assert last.object.corner[0] > 4 and last.object.corner[1] > 4
-    assert last.object.gradient.shape[1] < whole.shape[1]
+    assert last[ObjectSums].corner[0] > 4 and last[ObjectSums].corner[1] > 4
+    assert last[ObjectSums].gradient.shape[1] < whole.shape[1]
 
 
 @pytest.mark.gpu

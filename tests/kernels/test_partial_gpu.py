@@ -25,6 +25,8 @@ from ptychodask.kernels.gpu.workspace import (
     mini_batch,
 )
 from ptychodask.solver.settings import ProbeRules
+from ptychodask.solver.unknowns.object import ObjectSums
+from ptychodask.solver.unknowns.probe import ProbeSums
 
 TOLERANCE = 1e-5
 no_device = pytest.mark.skipif(not cupy_available(), reason="no CUDA device with CuPy")
@@ -82,11 +84,11 @@ def assert_same_sums(found, reference) -> None:
 
 def assert_same(found, reference) -> None:
     assert_same_sums(found, reference)
-    assert found.object.corner == reference.object.corner
-    parts = [(found.object, reference.object)]
-    assert (found.probe is None) == (reference.probe is None)
-    if reference.probe is not None:
-        parts.append((found.probe, reference.probe))
+    assert found[ObjectSums].corner == reference[ObjectSums].corner
+    parts = [(found[ObjectSums], reference[ObjectSums])]
+    assert (found.find(ProbeSums) is None) == (reference.find(ProbeSums) is None)
+    if reference.find(ProbeSums) is not None:
+        parts.append((found[ProbeSums], reference[ProbeSums]))
     for a, b in parts:
         assert_close(a.gradient, b.gradient)
         assert_close(a.illumination, b.illumination)
@@ -125,7 +127,7 @@ def test_evaluation_alone_gives_the_same_losses(device, n, way):
     case = small(2, 2, n=n, train_fraction=0.8, background=0.02)
     only = [u for _, u in updates(case, way, device, evaluate_only=True)]
     for (_, full), update in zip(updates(case, way, device), only, strict=True):
-        assert update.object is None and update.probe is None
+        assert update.find(ObjectSums) is None and update.find(ProbeSums) is None
         assert update.sums == full.sums and update.sums.loss > 0
 
 
@@ -133,7 +135,7 @@ def test_evaluation_alone_gives_the_same_losses(device, n, way):
 def test_a_held_probe(device, n, way):
     case = small(2, 2, n=n, probe_rules=ProbeRules(None, False, None))
     for reference, found in updates(case, way, device):
-        assert found.probe is None
+        assert found.find(ProbeSums) is None
         assert_same(found, reference)
 
 
@@ -175,7 +177,12 @@ def test_events_after_dense_counts(device):
 
 
 def bits(update) -> list[bytes]:
-    maps = [update.object.gradient, update.object.illumination, update.probe.gradient, update.probe.illumination]
+    maps = [
+        update[ObjectSums].gradient,
+        update[ObjectSums].illumination,
+        update[ProbeSums].gradient,
+        update[ProbeSums].illumination,
+    ]
     return [m.tobytes() for m in maps] + [np.array(dataclasses.astuple(update.sums)).tobytes()]
 
 

@@ -29,7 +29,7 @@ def shown(object_, tiles, scan=SCAN):
     frame = Frame(CANVAS, scan, tiles)
     probe = np.zeros((6, 32, 32), np.complex64)
     probe[:, 16, 16] = np.sqrt([50, 25, 15, 5, 3, 2])
-    shared = State(Model(object_[:, :0, :0], probe, np.zeros((0, 2))), object_[:, :0, :0])
+    shared = State(Model(object_[:, :0, :0], probe), object_[:, :0, :0])
     pieces = []
     for index, tile in enumerate(tiles):
         part = object_[(slice(None), *tile.inside((0, 0)))]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
+from ptychodask import InputError, JobConfig
 from ptychodask._array import to_host
 from ptychodask.physics import constraints as c
 
@@ -35,6 +38,8 @@ def parts(array) -> tuple[np.ndarray, np.ndarray]:
 
 
 ALL = {
+    "bound": c.PhaseBound(0.4),
+    "shrinkage": c.Shrinkage(0.1),
     "positive": c.positive_phase,
     "amplitude": lambda o: c.amplitude_bound(o, 1.1),
     "blur": lambda o: c.lateral_blur(o, 1.3),
@@ -124,3 +129,45 @@ def test_one_slice_has_nothing_to_couple(object_):
     assert c.identical_slices(object_[:1]).shape == object_[:1].shape
     np.testing.assert_array_equal(to_host(c.coupled_slices(object_[:1], 5.0)), to_host(object_[:1]))
     np.testing.assert_array_equal(to_host(c.identical_slices(object_[:1])), to_host(object_[:1]))
+
+
+def test_a_bound_holds_and_changes_nothing_else(object_):
+    before, after = parts(object_)[0], parts(c.PhaseBound(0.4)(object_))[0]
+    np.testing.assert_array_equal(after, np.minimum(before, 0.4))
+
+
+def test_shrinkage_is_the_least_of_its_penalty(object_):
+    """``(x - phase)^2 / 2 + t |x|`` is nowhere smaller."""
+    before, after = parts(object_)[0], parts(c.Shrinkage(0.1)(object_))[0]
+
+    def cost(x):
+        return (x - before) ** 2 / 2 + 0.1 * np.abs(x)
+
+    for other in (-0.01, 0.01):
+        assert (cost(after) <= cost(after + other) + 1e-12).all()
+
+
+def test_every_kind_of_a_job_is_made():
+    job = JobConfig.parse({"object": {"further": [
+        {"kind": "phase-bound", "largest_rad": 1.5}, {"kind": "shrinkage", "threshold_rad": 0.01}]}})  # fmt: skip
+    assert job.object.regularisation == "blur", "the preset's prior does not go with them"
+    assert [c.FURTHER[its.kind](its, 0.5) for its in job.object.further] == [c.PhaseBound(1.5), c.Shrinkage(0.01)]
+    assert {its.kind for its in job.object.further} == set(c.FURTHER)
+    again = JobConfig.parse(tomllib.loads(job.to_toml()))
+    assert again.object.further == job.object.further
+
+
+@pytest.mark.parametrize(("said", "told"), [
+    ({"kind": "median"}, r"object.further.0 = .*'phase-bound', 'shrinkage'"),
+    ({"kind": "phase-bound", "largest_rad": 0}, "object.further.0 = 0: input should be greater than 0"),
+    ({"kind": "phase-bound", "largest_rad": 1, "sigma": 2}, "object.further.0 has no sigma"),
+])  # fmt: skip
+def test_a_further_constraint_that_cannot_be_is_one_line(said, told):
+    with pytest.raises(InputError, match=told):
+        JobConfig.parse({"object": {"further": [said]}})
+
+
+def test_the_spectral_prior_takes_no_further_ones():
+    rules = {"regularisation": "spectral", "further": [{"kind": "shrinkage", "threshold_rad": 0.01}]}
+    with pytest.raises(InputError, match=r"leave object\.further unset"):
+        JobConfig.parse({"object": rules})

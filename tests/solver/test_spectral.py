@@ -16,7 +16,7 @@ from ptychodask.model.tiles import Rect, make_tiles
 from ptychodask.physics.views import split_positions
 from ptychodask.solver import spectral
 from ptychodask.solver.problem import probe_spectra, shifted_probes
-from ptychodask.solver.update import place
+from ptychodask.solver.unknowns.object import ObjectSums, place
 from ptychodask.solver.windows import Windows
 
 CANVAS = (70, 61)
@@ -96,7 +96,7 @@ def vacuum():
     problem = replace(case.problem, settings=settings)
     algorithm = replace(case.algorithm, problem=problem, kernels=replace(case.algorithm.kernels, problem=problem))
     model = replace(case.model, object=np.zeros_like(case.model.object))
-    _, fractions = split_positions(model.positions, problem.pixels)
+    _, fractions = split_positions(problem.centres, problem.pixels)
     probes, _ = shifted_probes(probe_spectra(model.probe), fractions[:1])
     intensity = np.abs(np.fft.fft2(probes[0, 0], norm="ortho")) ** 2
     rng, parts = np.random.default_rng(3), []
@@ -123,11 +123,11 @@ def weak_phase(probe, intensity, epsilon, pixel):
 
 def test_information_is_that_of_the_weak_phase_formula(vacuum):
     algorithm, model, update, intensity = vacuum
-    assert update.object.noise is not None
+    assert update[ObjectSums].noise is not None
     rule, canvas = algorithm.problem.settings.spectral, algorithm.problem.canvas
     full = Rect(0, canvas.shape[0], 0, canvas.shape[1])
     windows = Windows(full, full, canvas.shape, rule.side)
-    sums = place([update.object], (0, 0), canvas.shape)
+    sums = place([update[ObjectSums]], (0, 0), canvas.shape)
     brightest = sums.illumination.max(axis=(1, 2), keepdims=True)
     maps = spectral.maps_of(model.object, sums.gradient, sums.illumination, sums.noise, brightest)
     t = spectral.information(rule, spectral.spectrum_sums(windows, maps, 0.1))
@@ -149,8 +149,8 @@ def test_only_the_first_update_of_a_stage_measures_it(vacuum):
     patterns = algorithm.prepare(block, np.ones((block.size, 32, 32), np.uint8))
     for iteration in range(7):
         update = algorithm.partial(block, patterns, replace(model, iteration=iteration), False)
-        assert (update.object.noise is not None) == (iteration in (0, 5))
-    assert algorithm.partial(block, patterns, model, True).object is None
+        assert (update[ObjectSums].noise is not None) == (iteration in (0, 5))
+    assert algorithm.partial(block, patterns, model, True).find(ObjectSums) is None
 
 
 # -- the filter ------------------------------------------------------------------------------------------------------

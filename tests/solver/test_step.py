@@ -22,6 +22,7 @@ from ptychodask.physics import constraints as c
 from ptychodask.solver.apply import LINE_CLIP, advance
 from ptychodask.solver.settings import ProbeRules
 from ptychodask.solver.unknowns.object import constrain
+from ptychodask.solver.unknowns.probe import ProbeSums
 from ptychodask.solver.update import Sums, Update
 
 FIXED = ProbeRules(None, False, None)
@@ -63,7 +64,7 @@ def test_direction_is_preconditioned():
     for s in (0, 1):
         expected = gradient[s] / np.sqrt(light[s] ** 2 + (0.3 * light[s].max()) ** 2)
         np.testing.assert_allclose(move.object[s], expected, rtol=1e-12)
-    probe = update.probe
+    probe = update[ProbeSums]
     expected = probe.gradient / np.sqrt(probe.illumination**2 + (0.3 * probe.illumination.max()) ** 2)
     np.testing.assert_allclose(move.probe, expected, rtol=1e-12)
 
@@ -363,10 +364,10 @@ def test_a_moving_object_leaves_the_background_positive():
 def test_background_does_not_go_below_zero_and_is_off_by_default():
     case = small_problem(background=0.05)
     state, move = case.start(), case.algorithm.direction(case.start(), case.update())
-    sums = replace(move.sums, background_numerator=-1e9)
-    assert advance(case.problem, state, replace(move, sums=sums)).model.background == 0
+    down = replace(move, totals=move.totals.put(replace(move.totals.sums, background_numerator=-1e9)))
+    assert advance(case.problem, state, down).model.background == 0
     off = case.with_settings(background=False)
-    assert advance(off.problem, state, replace(move, sums=sums)).model.background == case.model.background
+    assert advance(off.problem, state, down).model.background == case.model.background
 
 
 def test_full_dose_scales_probe_and_background():

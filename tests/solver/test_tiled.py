@@ -14,11 +14,12 @@ from ptychodask.physics import constraints as c
 from ptychodask.physics.views import windows_of
 from ptychodask.solver.settings import ProbeRules
 from ptychodask.solver.tiled import TiledLsqMl
+from ptychodask.solver.unknowns.object import ObjectSums
 
 
 def tiles_of(case, side):
     problem = case.problem
-    windows = windows_of(case.blocks, case.model.positions, problem.scan_shape, problem.pixels)
+    windows = windows_of(case.blocks, problem.centres, problem.scan_shape, problem.pixels)
     return make_tiles(problem.canvas.shape, side, windows, c.reach_of(problem.settings.constraints))
 
 
@@ -227,7 +228,7 @@ def test_windows_of_the_blocks_are_those_that_their_updates_have():
     case = small_problem(scan=(5, 6), tile=(2, 2), constraints=BLUR)
     tiles = tiles_of(case, 1000)
     assert len(tiles) == 1 and len(tiles[0].blocks) == len(case.blocks)
-    merged = case.update().object
+    merged = case.update()[ObjectSums]
     height, width = merged.gradient.shape[1:]
     (y, x) = merged.corner
     assert tiles[0].lit == Rect(y, y + height, x, x + width)

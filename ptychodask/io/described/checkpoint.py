@@ -16,6 +16,31 @@ Hexadecimal = Annotated[str, Field(strict=True, max_length=40)]
 Numbers = Annotated[tuple[Hexadecimal, ...], Field(max_length=100)]
 
 
+Pair = Annotated[tuple[Hexadecimal, ...], Field(min_length=2, max_length=2)]
+
+
+class AffineOf(Described):
+    """A map of the plane about a point."""
+
+    matrix: Annotated[tuple[Pair, ...], Field(min_length=2, max_length=2)]
+    centre: Pair
+
+    @field_validator("matrix", "centre")
+    @classmethod
+    def _finite(cls, values: Any) -> Any:
+        return finite(values)
+
+
+def finite(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Hexadecimal text of finite numbers, however deep."""
+    for value in values:
+        if not isinstance(value, str):
+            finite(value)
+        elif not math.isfinite(float.fromhex(value)):
+            raise ValueError("a finite number is expected")
+    return values
+
+
 class RefiningOf(Described):
     """How far a refinement of the geometry has come: P numbers."""
 
@@ -38,11 +63,7 @@ class RefiningOf(Described):
     @field_validator("values", "gains", "last", "information", "trail")
     @classmethod
     def _finite(cls, values: Any) -> Any:
-        for value in values:
-            for text in (value,) if isinstance(value, str) else value:
-                if not math.isfinite(float.fromhex(text)):
-                    raise ValueError("a finite number is expected")
-        return values
+        return finite(values)
 
 
 class StateAttributes(Described):
@@ -54,6 +75,13 @@ class StateAttributes(Described):
     momentum: Annotated[int, Field(strict=True, ge=-1, le=2**31)]
     information: Annotated[tuple[Hexadecimal, ...], Field(min_length=1, max_length=10_000)] | None = None
     geometry: RefiningOf | None = None
+    moved: AffineOf | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> StateAttributes:
+        if self.geometry is not None and self.geometry.passes and self.moved is None:
+            raise ValueError("positions do not follow the geometry")
+        return self
 
     @field_validator("information")
     @classmethod
@@ -69,12 +97,11 @@ class StateAttributes(Described):
 
 
 class StateArrays(Described):
-    """Object, anchor, probe and positions."""
+    """Object, anchor and probe."""
 
     object: ArrayDocument
     anchor: ArrayDocument
     probe: ArrayDocument
-    positions: ArrayDocument
 
     @model_validator(mode="after")
     def _fit(self) -> StateArrays:
@@ -86,7 +113,6 @@ class StateArrays(Described):
             ("object", maps, (None, None, None)),
             ("anchor", (str(self.object.data_type),), shape),
             ("probe", ("complex64", "complex128"), (None, None, None)),
-            ("positions", ("float64",), (None, 2)),
         ):
             try:
                 check_array(getattr(self, name), types, expected)

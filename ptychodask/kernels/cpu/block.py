@@ -16,8 +16,10 @@ from ...model.blocks import Block
 from ...model.state import Model, is_pure_phase, on_phase, transmission
 from ...physics.views import split_positions, window
 from ...solver.problem import Problem, probe_spectra
-from ...solver.unknowns.geometry import score_of
-from ...solver.update import GeometrySums, ObjectSums, ProbeSums, Sums, Update
+from ...solver.unknowns.geometry import GeometrySums, score_of
+from ...solver.unknowns.object import ObjectSums
+from ...solver.unknowns.probe import ProbeSums
+from ...solver.update import Sums, Update
 from ..plain import Plain, about_middle, information
 from ..terms import DETECTOR, LOSS
 from . import chain, fused
@@ -61,7 +63,7 @@ def see(
     transmission, of an object that is not of pure phase."""
     problem.check(model)
     n = problem.pixels
-    corners, fractions = split_positions(np.asarray(model.positions)[block.flat(problem.scan_shape)], n)
+    corners, fractions = split_positions(problem.positions(model, block), n)
     view = window(corners, n)
     corner = (int(view[0].start), int(view[1].start))
     rows, columns = np.ascontiguousarray((corners[places] - np.array(corner)).T.astype(np.int64))

@@ -46,7 +46,7 @@ def line_search(
                 space, tables, seen, part.start, part.stop, laid.fitted, np.float32(1 / n**2),
                 np.float32(model.background), np.float32(line.epsilon), np.float32(0.5 / STEP), maps, sums,
             )  # fmt: skip
-    return Update(Sums(line_numerator=float(sums[0]), line_denominator=float(sums[1])))
+    return Update(Sums(**dict(zip(LINE, sums.tolist(), strict=True))))
 
 
 @compiled

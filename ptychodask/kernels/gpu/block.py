@@ -18,7 +18,9 @@ from ...model.blocks import Block
 from ...model.state import Model, is_pure_phase, on_phase, transmission
 from ...physics.views import split_positions, window
 from ...solver.problem import Problem, probe_spectra
-from ...solver.update import ObjectSums, ProbeSums, Update
+from ...solver.unknowns.object import ObjectSums
+from ...solver.unknowns.probe import ProbeSums
+from ...solver.update import Update
 from . import cuda
 from .detector import Detector
 from .workspace import THREADS, GpuWorkspace
@@ -76,7 +78,7 @@ def begin(
     """Cut the block's window out of the object and send it with the probe and the positions, or those at ``places``."""
     problem.check(model)
     n, device = problem.pixels, space.device
-    corners, fractions = split_positions(np.asarray(model.positions)[block.flat(problem.scan_shape)], n)
+    corners, fractions = split_positions(problem.positions(model, block), n)
     view = window(corners, n)
     corner = (int(view[0].start), int(view[1].start))
     corners, fractions = corners[places], fractions[places]

@@ -48,5 +48,4 @@ def line_search(
                 sums[part],
             )  # fmt: skip
         (found,) = device.download(sums)
-    numerator, denominator = found.reshape(-1, len(LINE)).sum(axis=0).tolist()
-    return Update(Sums(line_numerator=numerator, line_denominator=denominator))
+    return Update(Sums(**dict(zip(LINE, found.reshape(-1, len(LINE)).sum(axis=0).tolist(), strict=True))))

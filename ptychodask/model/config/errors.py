@@ -17,6 +17,8 @@ def explain(error: ValidationError, sections: Mapping[str, type[Section]]) -> st
     first = error.errors()[0]
     # section, option and place in a list; not which member of a union was tried
     name = ".".join(str(part) for at, part in enumerate(first["loc"]) if at < 2 or isinstance(part, int))
+    if first["type"] == "extra_forbidden" and len(first["loc"]) > 2:
+        return f"{name} has no {first['loc'][-1]}: 'ptychodask config' lists all options"
     if first["type"] == "extra_forbidden":
         options = names_of(sections)
         known = options if "." in name else [*options, *sections]

@@ -62,6 +62,7 @@ class JobConfig(Section):
             ),
             (solver.iterations < 2, f"has two stages: solver.iterations = {solver.iterations}, use at least 2 (13)"),
             (rules.blur_angstrom > 0, "takes the place of the blur: leave object.blur_angstrom unset, or 0"),
+            (bool(rules.further), "takes the place of further constraints: leave object.further unset"),
         ):
             if wrong:
                 return told

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from .constraints import FurtherConstraint
 from .section import Section
 
 
@@ -60,5 +61,10 @@ class ObjectConfig(Section):
     )
     coupling_sigma_angstrom: float = Field(
         50.0, gt=0, description="sigma of the gaussian coupling along the beam, angstrom"
+    )
+    further: tuple[FurtherConstraint, ...] = Field(
+        (),
+        description="further constraints after every update, in this order, as tables: {kind = 'phase-bound',"
+        " largest_rad}, {kind = 'shrinkage', threshold_rad} (phases go towards 0 by so much)",
     )
     tilt_mrad: tuple[float, float] = Field((0.0, 0.0), description="known lean (y, x) of the atomic columns, mrad")

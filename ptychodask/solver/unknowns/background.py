@@ -11,7 +11,7 @@ from ..problem import Problem
 
 def advanced(problem: Problem, model: Model, move: Direction, step: float) -> Model:
     """The model with its background a Fisher step further, not below 0; it has a step of its own."""
-    sums = move.sums
+    sums = move.totals.sums
     if not problem.settings.background or sums.background_denominator <= 0:
         return model
     further = model.background + sums.background_numerator / sums.background_denominator

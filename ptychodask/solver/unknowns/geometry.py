@@ -13,17 +13,19 @@ The information is ``sum w dI_a dI_b / (I + eps)`` on a subset of the patterns (
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 
 import numpy as np
 from scipy.ndimage import affine_transform
 
 from ..._array import fft2, ifft2
 from ...model.refining import Refine, Refining
+from ...model.scan import Affine
 from ...model.state import Model, State
 from ...physics.derivative import derivative
 from ...physics.likelihood import Likelihood, gradient_scale
-from ..update import GeometrySums
 
 DAMPING = 0.02
 """Share of its own information that is added to that of every number before a step."""
@@ -35,6 +37,24 @@ REMEMBERED = 8
 """Passes whose information is averaged, and iterations whose values are kept."""
 KNOWN = 0.5
 """A number is held where its standard error is more than this share of the prior's."""
+
+
+@dataclass(frozen=True)
+class GeometrySums:
+    """Descent of the loss along the elementary directions [D], and their information [D, D]."""
+
+    score: np.ndarray
+    information: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both."""
+        return self.score.nbytes + self.information.nbytes
+
+    @classmethod
+    def merged(cls, parts: list[GeometrySums]) -> GeometrySums:
+        """Sum in the order of the list."""
+        return cls(reduce(add, (p.score for p in parts)), reduce(add, (p.information for p in parts)))
 
 
 def score_of(
@@ -121,13 +141,14 @@ def refined(rules: Refine, state: State, sums: GeometrySums) -> State:
 
 
 def moved(rules: Refine, state: State, old: np.ndarray, new: np.ndarray) -> State:
-    """Positions, object, anchor and probe of a state from old values of the geometry to new ones."""
+    """The map of the scan, object, anchor and probe of a state from old values of the geometry to new ones."""
     model, centre = state.model, np.array(rules.centre)
     matrix = rules.matrix(new) @ np.linalg.inv(rules.matrix(old))
-    positions = centre + (np.asarray(model.positions) - centre) @ matrix.T
     object_, anchor = (resampled(maps, matrix, centre) for maps in (model.object, state.anchor))
     probe = focused(rules, model, new - old)
-    return replace(state, model=replace(model, object=object_, positions=positions, probe=probe), anchor=anchor)
+    return replace(
+        state, model=replace(model, object=object_, probe=probe, moved=Affine(rules.matrix(new), centre)), anchor=anchor
+    )
 
 
 def resampled(maps: np.ndarray, matrix: np.ndarray, centre: np.ndarray) -> np.ndarray:

@@ -1,16 +1,75 @@
 """The object: phases of slices, on the whole canvas or a window of it. All functions take maps [S, h, w].
 
-It needs the gradient and the illumination W of :class:`ptychodask.solver.update.ObjectSums`, and of the whole canvas
+It needs the gradient and the illumination W of :class:`ObjectSums`, and of the whole canvas
 the largest W and two sums for the pooled step. Its direction is ``d = g / sqrt(W^2 + (delta max W)^2)``.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from ...physics.constraints import Constraint
 from ..problem import Problem
 from .products import inner, power
+
+
+@dataclass(frozen=True)
+class ObjectSums:
+    """Object numerators and denominators on a window of the canvas.
+
+    Parameters
+    ----------
+    corner : (int, int)
+        Canvas pixel of the window's first pixel.
+    gradient : array [S, h, w]
+        ``sum_j V_j^T sum_m conj(u) chi``; for a pure phase object its projection on the phase, real.
+    illumination : float array [S, h, w]
+        ``sum_j V_j^T sum_m |u|^2``.
+    noise : array [S, h, w] or None
+        Where the information is measured: a map with zero mean and the gradient's covariance, see ``spectral``.
+    """
+
+    corner: tuple[int, int]
+    gradient: np.ndarray
+    illumination: np.ndarray
+    noise: np.ndarray | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the maps."""
+        return self.gradient.nbytes + self.illumination.nbytes + (0 if self.noise is None else self.noise.nbytes)
+
+    @classmethod
+    def merged(cls, parts: list[ObjectSums]) -> ObjectSums:
+        """Sum in the order of the list, on the smallest window that holds them all."""
+        low = [min(p.corner[axis] for p in parts) for axis in (0, 1)]
+        high = [max(p.corner[axis] + p.gradient.shape[1 + axis] for p in parts) for axis in (0, 1)]
+        return place(parts, (low[0], low[1]), (high[0] - low[0], high[1] - low[1]))
+
+    def on(self, rows: slice, columns: slice, corner: tuple[int, int]) -> ObjectSums:
+        """A copy of a part of them."""
+        noise = None if self.noise is None else self.noise[:, rows, columns].copy()
+        return ObjectSums(
+            corner, self.gradient[:, rows, columns].copy(), self.illumination[:, rows, columns].copy(), noise
+        )
+
+
+def place(parts: list[ObjectSums], corner: tuple[int, int], shape: tuple[int, int]) -> ObjectSums:
+    """Sum of the parts on a window with a given corner and shape."""
+    slices = parts[0].gradient.shape[0]
+    gradient = np.zeros((slices, *shape), dtype=parts[0].gradient.dtype)
+    illumination = np.zeros((slices, *shape), dtype=parts[0].illumination.dtype)
+    noise = None if all(part.noise is None for part in parts) else np.zeros_like(gradient)
+    for part in parts:
+        y, x = part.corner[0] - corner[0], part.corner[1] - corner[1]
+        h, w = part.gradient.shape[1:]
+        gradient[:, y : y + h, x : x + w] += part.gradient
+        illumination[:, y : y + h, x : x + w] += part.illumination
+        if noise is not None and part.noise is not None:
+            noise[:, y : y + h, x : x + w] += part.noise
+    return ObjectSums(corner, gradient, illumination, noise)
 
 
 def precondition(problem: Problem, gradient: np.ndarray, light: np.ndarray, brightest: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""The probe's modes. They need :class:`ptychodask.solver.update.ProbeSums`; ``ProbeRules`` say when they move."""
+"""The probe's modes. They need :class:`ProbeSums`; ``ProbeRules`` say when they move."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,8 +10,29 @@ from ...model.state import Model
 from ...physics import modes
 from ..direction import Direction
 from ..problem import Problem
-from ..update import ProbeSums
 from .products import inner, power
+
+
+@dataclass(frozen=True)
+class ProbeSums:
+    """Probe numerator [M, N, N] and denominator [N, N]."""
+
+    gradient: np.ndarray
+    illumination: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both maps."""
+        return self.gradient.nbytes + self.illumination.nbytes
+
+    @classmethod
+    def merged(cls, parts: list[ProbeSums]) -> ProbeSums:
+        """Sum in the order of the list."""
+        gradient, illumination = parts[0].gradient.copy(), parts[0].illumination.copy()
+        for part in parts[1:]:
+            gradient += part.gradient
+            illumination += part.illumination
+        return cls(gradient, illumination)
 
 
 def direction(problem: Problem, sums: ProbeSums | None) -> tuple[np.ndarray | None, float]:
@@ -34,7 +55,7 @@ def advanced(problem: Problem, model: Model, move: Direction, step: float) -> Mo
         probe = modes.aperture_support(probe, rules.aperture)
     if rules.keep_power:
         # intensity and electrons over the same pixels, so a mask does not bias the power
-        wanted = _power(before) * move.sums.electrons / move.sums.intensity
+        wanted = _power(before) * move.totals.sums.electrons / move.totals.sums.intensity
         probe = (probe * np.float32(np.sqrt(wanted / _power(probe)))).astype(probe.dtype)
     return replace(model, probe=modes.orthogonalise(probe))
 
