@@ -25,6 +25,7 @@ _FUNCTIONS = (
     "defects",
     "doctor",
     "export",
+    "halves",
     "import_data",
     "info",
     "open_dataset",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..io.dataset import open_dataset, read_truth
 from .choose import advise, study, tune
 from .data import calibrate, import_data, info, simulate, view
+from .halves import halves
 from .results import defects, export, report, ring_correlation
 from .solve import doctor, plan, reconstruct, resume, watch
 
@@ -25,6 +26,7 @@ __all__ = [
     "defects",
     "doctor",
     "export",
+    "halves",
     "import_data",
     "info",
     "open_dataset",
