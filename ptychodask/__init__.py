@@ -28,6 +28,7 @@ _FUNCTIONS = (
     "halves",
     "import_data",
     "info",
+    "misfit",
     "open_dataset",
     "open_result",
     "plan",
