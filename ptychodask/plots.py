@@ -42,6 +42,7 @@ Image = Result | xr.DataArray | str | Path
 __all__ = [
     "compare",
     "defects",
+    "halves",
     "history",
     "information",
     "phase",
@@ -227,6 +228,8 @@ def structure(
 def spectrum(image: Image, ax: Axes | None = None) -> Axes:
     """The power spectrum of a phase, logarithmic; its outermost lattice peak (ring) and rings above noise (dashed).
 
+    Of a result of the spectral prior nothing is marked: its spectrum is what the filter left.
+
     Parameters
     ----------
     image : Result, path of one, or DataArray (y, x)
@@ -237,8 +240,11 @@ def spectrum(image: Image, ax: Axes | None = None) -> Axes:
     Axes
     """
     found, ax = power_spectrum(_image(image)), _axes(ax)
-    panels.spectrum_panel(ax, found)
-    ax.set_xlabel("\n".join(text for text, _ in panels.spectrum_legend(found)), fontsize=draw.SMALL, color=draw.QUIET)
+    filtered = not isinstance(image, xr.DataArray) and _result(image).information is not None
+    panels.spectrum_panel(ax, found, filtered)
+    ax.set_xlabel(
+        "\n".join(text for text, _ in panels.spectrum_legend(found, filtered)), fontsize=draw.SMALL, color=draw.QUIET
+    )
     return ax
 
 
@@ -258,6 +264,26 @@ def ring_correlation(frc: FRC, ax: Axes | None = None) -> Axes:
     panels.ring_panel(ax, frc)
     if frc.criterion != "truth":
         ax.set_xlabel(f"spatial frequency (1/Å); dashed: {frc.criterion}")
+    ax.set_ylabel("ring correlation", fontsize=draw.TEXT)
+    return ax
+
+
+def halves(found: xr.Dataset, ax: Axes | None = None) -> Axes:
+    """What :func:`ptychodask.halves` found: ring correlation of two halves of the electrons, with its thresholds.
+
+    Parameters
+    ----------
+    found : Dataset
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    if not isinstance(found, xr.Dataset) or "frc_full" not in found:
+        raise InputError(f"found = {arguments.shown(found)}: give what ptychodask.halves(result) returns")
+    ax = _axes(ax)
+    panels.halves_panel(ax, found)
     ax.set_ylabel("ring correlation", fontsize=draw.TEXT)
     return ax
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..io.dataset import open_dataset, read_truth
 from .choose import advise, study, tune
 from .data import calibrate, import_data, info, simulate, view
-from .results import defects, export, report, ring_correlation
+from .halves import halves
+from .results import defects, export, misfit, report, ring_correlation
 from .solve import doctor, plan, reconstruct, resume, watch
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ __all__ = [
     "defects",
     "doctor",
     "export",
+    "halves",
     "import_data",
     "info",
+    "misfit",
     "open_dataset",
     "open_result",
     "plan",

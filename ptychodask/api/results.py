@@ -120,6 +120,33 @@ def ring_correlation(
     )  # fmt: skip
 
 
+def misfit(result: Result | str | Path) -> xr.Dataset:
+    """Where counts and model do not fit each other, on the detector and over the scan, in standard deviations.
+
+    Parameters
+    ----------
+    result : Result or path
+        Whose dataset is still where it was.
+
+    Returns
+    -------
+    xarray.Dataset
+        See :func:`ptychodask.jobs.misfit.misfit_of`: ``detector (ky, kx)`` and ``scan (scan_y, scan_x)``.
+
+    Raises
+    ------
+    InputError
+        No result, or the dataset is not there.
+
+    Examples
+    --------
+    >>> ptychodask.misfit("result.zarr").detector.plot()
+    """
+    from ..jobs.misfit import misfit_of
+
+    return misfit_of(as_result(result))
+
+
 def defects(result: Result | str | Path) -> xr.Dataset:
     """Where a specimen differs from its lattice, in units of the noise, for a result of the spectral prior.
 

@@ -11,6 +11,7 @@ from .._errors import InputError
 from ..distributed.process import check_process
 from ..io.address import refuse_address
 from ..io.atomic import check_output, resolved
+from ..io.dataset import dataset_info
 from ..io.kinds import RESULT
 from ..io.kinds import picture as picture_kind
 from ..model.config import JobConfig
@@ -84,6 +85,7 @@ def reconstruct(
     """
     from ..distributed.cluster import a_place
     from ..io.result import open_result
+    from ..jobs.halves import make_halves
     from ..jobs.launch import start
 
     check_process()
@@ -93,6 +95,8 @@ def reconstruct(
     target = check_output(wanted, RESULT, overwrite)
     with asked_for(data, whole=job.data.on_damage == "stop") as dataset, observing(progress) as observers:
         start(dataset, job, target, overwrite, client, observers)
+        if job.analysis.halves:
+            make_halves(open_result(target), dataset, vacuum=False, engine={}, client=client, observers=observers)
     return open_result(target)
 
 
@@ -123,6 +127,7 @@ def resume(
     """
     from ..distributed.cluster import a_place
     from ..io.result import open_result
+    from ..jobs.halves import make_halves
     from ..jobs.launch import take_up
 
     check_process()
@@ -133,6 +138,10 @@ def resume(
     moved_to = None if data is None else as_path(data)
     with observing(progress) as observers:
         take_up(target, moved_to, options, a_place(client), observers)
+        result = open_result(target)
+        if result.config.analysis.halves and result.halves is None:
+            moved = None if moved_to is None else dataset_info(moved_to)
+            make_halves(result, moved, vacuum=False, engine=options, client=a_place(client), observers=observers)
     return open_result(target)
 
 

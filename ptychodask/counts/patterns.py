@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -114,6 +114,25 @@ def prepare(
             held.append(rest)
         del stored, part, whole  # before the next run is read
     return Patterns(_joined(fitted, n, dtype), None, join_events(held) if held else None, n)
+
+
+def in_half(counts: Counts | Iterable[Counts], indices: np.ndarray, seed: int, *, second: bool) -> Iterator[Counts]:
+    """The electrons of one of two halves, by lot, in the runs of patterns in which they come.
+
+    Every electron is in one of them with probability 1/2: of Poisson counts both halves are Poisson and independent of
+    each other. ``indices`` [B] are those of the scan.
+    """
+    done = 0
+    for part in (counts,) if isinstance(counts, Counts) else counts:
+        its = indices[done : done + _length(part)]
+        done += len(its)
+        if isinstance(part, Events):
+            first = thin(part.count, part.start, its, 0.5, seed)
+            yield pick(part, part.count - first if second else first)
+        else:
+            start = np.arange(len(part) + 1) * part[0].size
+            first = thin(part.reshape(-1), start, its, 0.5, seed).reshape(part.shape)
+            yield part - first if second else first
 
 
 def reunited(patterns: Patterns) -> Patterns:

@@ -108,7 +108,7 @@ RESULT = Store(
     "ptychodask-result/",
     frozenset({"object", "probe", "positions", "slice", "mode", "y", "x", "probe_y", "probe_x"})
     | {"lattice", "information", "frequency"},
-    frozenset({"history"}),
+    frozenset({"history", "halves"}),
 )
 PHASE = Store("an OME-Zarr image of ptychodask", "ptychodask-phase/", frozenset({"0"}), frozenset(), ".zarr")
 STUDY = Labelled("a ptychodask study", "ptychodask-study/", frozenset(), frozenset())

@@ -30,6 +30,7 @@ from .atomic import replacing, resolved
 from .described.result import SCHEMA, HistoryArrays, ResultArrays, ResultAttributes
 from .described.store import GroupDocument
 from .documents import Damage, described, told
+from .halves import read_halves
 from .kinds import RESULT
 from .lazy import lazy
 from .reading import array_at, arrays_in, check_files, check_size, group_at, open_group, read_values, root_of
@@ -236,6 +237,14 @@ class Result:
         Measured from the counts by the spectral prior; None for other runs.
         """
         return self._array("information") if self.described.prior else None
+
+    @property
+    def halves(self) -> xr.Dataset | None:
+        """``first``, ``second`` (y, x): phases in rad of two halves of the electrons, each reconstructed on its own.
+
+        What :func:`ptychodask.halves` made, and ``vacuum_first``, ``vacuum_second`` with ``vacuum=True``; None before.
+        """
+        return read_halves(store_at(self.path), self.path, _REMEDY)
 
     @cached_property
     def probe(self) -> xr.DataArray:

@@ -106,6 +106,7 @@ def _settings(experiment: Experiment, hold_out: bool) -> Settings:
         probe_rules=probe_rules,
         rounds=solver.rounds_per_iteration,
         spectral=experiment.spectral,
+        half=config.data.half,
         refine=experiment.refine,
     )
 

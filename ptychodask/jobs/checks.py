@@ -29,6 +29,11 @@ def check(experiment: Experiment) -> list[str]:
     )
     _ = experiment.canvas
     _check_excluded(experiment)
+    if config.data.half is not None and not experiment.counts_are_whole:
+        raise InputError(
+            f"data.half = {config.data.half} draws lots for whole electrons, the counts are {info.dtype}: count them,"
+            " or leave data.half unset"
+        )
     rounds, blocks = config.solver.rounds_per_iteration, len(experiment.blocks)
     if rounds > blocks:
         raise InputError(

@@ -58,10 +58,19 @@ class Excess:
         )
 
 
+def _excess_of(attributes: Mapping[str, Any]) -> Excess:
+    known = (attributes.get(name) for name in Excess().attributes)
+    return Excess(*(math.nan if value is None else float(value) for value in known))
+
+
+def is_misfit(attributes: Mapping[str, Any]) -> bool:
+    """Does a result's loss say that the data do not fit the model?"""
+    return _excess_of(attributes).is_misfit
+
+
 def excess_figures(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Figures of a result, and ``fit``: what they mean."""
-    known = (attributes.get(name) for name in Excess().attributes)
-    found = Excess(*(math.nan if value is None else float(value) for value in known))
+    found = _excess_of(attributes)
     if math.isnan(found.value):
         return {}  # made by an earlier version
     if found.is_misfit:

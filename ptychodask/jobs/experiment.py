@@ -122,7 +122,7 @@ class Experiment:
             info.detector.angular_step_mrad,
             info.scan_step,
             info.scan_shape,
-            float(info.attributes["electrons_per_pattern"]),
+            self.electrons_per_pattern,
             slices=self.slices,
             modes=self.config.probe.modes,
             thickness_angstrom=self.thickness,
@@ -294,6 +294,18 @@ class Experiment:
     def counts_are_whole(self) -> bool:
         """Only whole electrons can be thinned for validation."""
         return np.dtype(self.info.dtype).kind == "u"
+
+    @property
+    def electrons_per_pattern(self) -> float:
+        """Of the electrons that the job uses, in the mean."""
+        whole = float(self.info.attributes["electrons_per_pattern"])
+        return whole if self.config.data.half is None else whole / 2
+
+    @property
+    def dose(self) -> float:
+        """Of the electrons that the job uses, per square angstrom."""
+        whole = float(self.info.attributes["dose_per_square_angstrom"])
+        return whole if self.config.data.half is None else whole / 2
 
     @property
     def train_fraction(self) -> float | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from .._errors import InputError
 from .._text import printable
+from ..analysis.halves import agreement_of
 from ..io.address import is_address
 from ..io.content import content_digest
 from ..io.dataset import DatasetInfo, dataset_info, read_truth
@@ -15,7 +17,8 @@ from ..io.result import Result
 from ..model.prior import sharper_from
 from ..viz.figures import ReportData
 from ..viz.optional import Optional
-from .excess import excess_figures
+from .excess import excess_figures, is_misfit
+from .misfit import misfit_of
 
 
 def report_data(result: Result) -> ReportData:
@@ -59,10 +62,20 @@ def report_data(result: Result) -> ReportData:
         fit=excess_figures(said.model_dump()),
         remarks={**attempt.remarks, **({"truth": remark} if remark else {})},
         information=result.information,
+        halves=attempt("halves", halves_of, result),
+        misfit=None if not is_misfit(said.model_dump()) or dataset is None else attempt("misfit", misfit_of, result),
+        dose=said.dose_per_square_angstrom,
+        path=printable(result.path, 60),
         geometry=result.geometry,
         finish=finish,
         sharper=sharper,
     )
+
+
+def halves_of(result: Result) -> xr.Dataset | None:
+    """What two halves of the electrons agree on, where they were made."""
+    known = result.halves
+    return None if known is None else agreement_of(known)
 
 
 def stages_of(result: Result) -> tuple[int, int | None, int | None]:

@@ -23,7 +23,7 @@ def opening(
     """The event that begins a run."""
     return Started(
         patterns=math.prod(experiment.info.scan_shape),
-        electrons_per_pattern=float(experiment.info.attributes["electrons_per_pattern"]),
+        electrons_per_pattern=experiment.electrons_per_pattern,
         slices=experiment.slices,
         modes=experiment.config.probe.modes,
         iterations=experiment.config.solver.iterations,
@@ -59,8 +59,8 @@ def attributes(remarks: tuple[str, ...], run: Run) -> dict[str, Any]:
         "restarts": log.restarts,
         "initial_loss": log.entries[0]["loss"],
         "initial_validation": log.entries[0]["validation"],
-        "electrons_per_pattern": float(dataset.attributes["electrons_per_pattern"]),
-        "dose_per_square_angstrom": float(dataset.attributes["dose_per_square_angstrom"]),
+        "electrons_per_pattern": experiment.electrons_per_pattern,
+        "dose_per_square_angstrom": experiment.dose,
         **left_out_attributes(decided.damaged, decided.excluded),
         **run.excess.attributes,
         "container": decided.container,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..counts.padding import padded
-from ..counts.patterns import Counts, Patterns, doubled_half, prepare, reunited
+from ..counts.patterns import Counts, Patterns, doubled_half, in_half, prepare, reunited
 from ..model.blocks import Block
 from ..model.state import Model, State
 from .apply import advance, direction, recover
@@ -27,6 +27,8 @@ from .update import Sums, Update
 
 HALVES = 1 << 20
 """Added to the seed: the halves of the information are not those of the validation."""
+LOT = 1 << 21
+"""Added to the seed: nor are those that are reconstructed each on its own."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class LsqMl:
         """Names how counts are prepared: equal keys and equal counts give equal patterns."""
         settings = self.problem.settings
         mask = zlib.crc32(self.problem.weights.tobytes())
-        return f"{settings.train_fraction}-{settings.seed}-{mask}"
+        return f"{settings.half or 'all'}-{settings.train_fraction}-{settings.seed}-{mask}"
 
     @property
     def searches_line(self) -> bool:
@@ -57,6 +59,8 @@ class LsqMl:
         if stored := self.problem.stored_pixels:
             parts = (counts,) if isinstance(counts, Counts) else counts
             counts = (padded(part, stored, self.problem.pixels) for part in parts)
+        if settings.half is not None:
+            counts = in_half(counts, indices, settings.seed + LOT, second=settings.half == "second")
         return prepare(counts, indices, self.problem.weights, settings.train_fraction, settings.seed)
 
     def _roles(self, patterns: Patterns) -> Patterns:

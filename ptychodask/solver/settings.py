@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -51,5 +52,7 @@ class Settings:
     """Updates per iteration, each from its own share of the blocks."""
     spectral: Spectral | None = None
     """The prior of the object; None: its constraints, among them a blur, are all there is."""
+    half: Literal["first", "second"] | None = None
+    """Of the electrons, by lot; None: all of them."""
     refine: Refine | None = None
     """Of the geometry, what moves; None: nothing."""

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from .._errors import InputError
 from ..analysis.compare import Comparison, compare_with_truth
+from ..analysis.efficiency import dose_efficiency
+from ..analysis.halves import told
 from ..analysis.spectrum import Spectrum, crop_to_scan, pixel_size, power_spectrum
 from ..physics.probe import probe_diameter
 from .optional import Optional, number
@@ -36,6 +38,10 @@ class ReportData:
     information: xr.DataArray | None = None  # (frequency,) share of the quantum limit, of the spectral prior
     geometry: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what was found of it, see Result.geometry
     finish: int | None = None  # first iteration that fits the held-out electrons too
+    halves: xr.Dataset | None = None  # what two halves of the electrons agree on, see analysis.halves.agreement
+    misfit: xr.Dataset | None = None  # where the data do not fit, see analysis.misfit; only where they do not
+    dose: float | None = None  # electrons per square angstrom
+    path: str = ""  # of the result
     sharper: int | None = None  # first iteration with a smaller epsilon, in which losses are measured anew
 
 
@@ -48,6 +54,8 @@ class Analysis:
     powers: Floats | None  # (mode,) share of each mode
     diameters: tuple[float, ...] | None  # angstrom, D50 and D90
     remarks: Mapping[str, str]  # why a figure is None
+    halves: xr.Dataset | None = None
+    efficiency: xr.Dataset | None = None  # of the dose, see analysis.efficiency
     filtered: bool = False  # by a prior that was measured from the power spectrum, which then tells nothing of its own
 
     @property
@@ -57,15 +65,13 @@ class Analysis:
             frc = self.comparison.frc
             beyond = f"{100 * frc.signal_beyond:.0f} % of the signal beyond"
             return frc.resolution_angstrom, f"ring correlation with the truth 0.5, {beyond}"
-        if self.filtered:
-            return None, "a filtered image's power spectrum tells none: ptychodask.ring_correlation of two halves does"
-        if self.spectrum is not None and np.isfinite(self.spectrum.peak_limit_angstrom):
-            how = f"outermost of {self.spectrum.lattice_peaks} lattice peaks in the power spectrum"
-            return self.spectrum.peak_limit_angstrom, how
-        if self.spectrum is not None and np.isfinite(self.spectrum.limit_angstrom):
-            return self.spectrum.limit_angstrom, "rings of the power spectrum above the noise"
-        seen = "no power spectrum" if self.spectrum is None else "no lattice or signal above the noise"
-        return None, f"{seen}, no {'truth to compare with' if self.comparison is None else 'agreement with the truth'}"
+        if self.halves is not None:
+            limit = float(self.halves.resolution_angstrom)
+            if np.isfinite(limit):
+                return limit, "two halves of the electrons agree, 1/7; all have 0.5 with the truth"
+            return None, "two halves of the electrons agree on nothing"
+        seen = "no agreement with the truth" if self.comparison is not None else "no truth, and no halves yet"
+        return None, f"{seen}: 'ptychodask halves' tells one"
 
 
 def analyse(data: ReportData) -> Analysis:
@@ -89,8 +95,20 @@ def analyse(data: ReportData) -> Analysis:
     spectrum = attempt("power_spectrum", lambda: power_spectrum(crop_to_scan(data.phase, data.positions)))
     powers = attempt("mode_powers", _powers, intensity)
     diameters = attempt("probe_diameters", _diameters, intensity, data.probe)
+    efficiency = None
+    if data.truth is not None and data.dose is not None and comparison is not None:
+        efficiency = attempt(
+            "dose_efficiency",
+            dose_efficiency,
+            comparison.correlation,
+            data.phase,
+            data.truth,
+            data.positions,
+            data.dose,
+        )
     remarks = {**data.remarks, **attempt.remarks}
-    return Analysis(spectrum, comparison, powers, diameters, remarks, data.information is not None)
+    filtered = data.information is not None
+    return Analysis(spectrum, comparison, powers, diameters, remarks, data.halves, efficiency, filtered)
 
 
 def figures_of(data: ReportData, analysis: Analysis) -> dict[str, Any]:
@@ -108,9 +126,14 @@ def figures_of(data: ReportData, analysis: Analysis) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "resolution_angstrom": number(resolution),
         "resolution_by": how,
-        "information_limit_angstrom": None if spectrum is None else number(spectrum.limit_angstrom),
+        "information_limit_angstrom": None
+        if spectrum is None or analysis.filtered
+        else number(spectrum.limit_angstrom),
         "peak_limit_angstrom": None if spectrum is None else number(spectrum.peak_limit_angstrom),
         "lattice_peaks": None if spectrum is None else spectrum.lattice_peaks,
+        **_of_halves(analysis.halves),
+        **_of_dose(analysis.efficiency),
+        "told": told_of(data, analysis),
         "iterations": int(iteration.size),
         "best_iteration": int(data.best_iteration),
         "loss": curve("loss"),
@@ -123,6 +146,46 @@ def figures_of(data: ReportData, analysis: Analysis) -> dict[str, Any]:
         "remarks": dict(analysis.remarks),
     }
     return figures if analysis.comparison is None else {**figures, **analysis.comparison.as_dict()}
+
+
+def _of_halves(found: xr.Dataset | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {
+        "halves_resolution_angstrom": number(float(found.resolution_angstrom)),
+        "halves_peak_angstrom": number(float(found.peak_angstrom)),
+        "halves_peaks": int(found.sizes["peak"]),
+    }
+
+
+def _of_dose(found: xr.Dataset | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {f"dose_efficiency_{float(d):.1f}A": number(float(e)) for d, e in
+            zip(found.resolution, found.efficiency, strict=True)}  # fmt: skip
+
+
+def told_of(data: ReportData, analysis: Analysis, brief: bool = False) -> list[str]:
+    """What matters, in words: does the model fit, what is real, how much is made of the electrons."""
+    lines = [str(data.fit["fit"])] if "fit" in data.fit else []
+    if analysis.halves is not None and not brief:
+        lines += told(analysis.halves)
+    elif brief:
+        pass  # the line of the resolution says it
+    elif analysis.comparison is None:
+        lines.append(
+            f"what is real in it: 'ptychodask halves {data.path or 'RESULT'}' tells, in twice the time of the image"
+        )
+    if analysis.efficiency is not None:
+        d, share = float(analysis.efficiency.resolution[0]), float(analysis.efficiency.efficiency[0])
+        if np.isfinite(share):
+            beyond = ": more than scanned diffraction can carry (1/2), by averaging what repeats" if share > 0.5 else ""
+            lines.append(f"as an ideal phase image of {share:.2f} of the dose at {d:g} Å{beyond}")
+    elif data.information is not None:
+        carried = np.asarray(data.information.sel(frequency=slice(0.02, 0.5)), dtype=float)
+        if carried.size:
+            lines.append(f"the electrons carry {carried.mean():.2f} of the quantum limit, mean to 2 Å (at best 1/2)")
+    return lines
 
 
 def _powers(intensity: Floats) -> Floats:

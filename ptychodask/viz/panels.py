@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -36,9 +38,16 @@ from .draw import (
 Floats = NDArray[np.floating]
 
 
-def spectrum_panel(ax: Axes, spectrum: Spectrum) -> None:
-    """Logarithmic power spectrum with a scale, the last ring above the noise and the outermost lattice peak."""
-    limits = [(spectrum.limit_angstrom, YELLOW, (0, (4, 3))), (spectrum.peak_limit_angstrom, CYAN, "-")]
+def spectrum_panel(ax: Axes, spectrum: Spectrum, filtered: bool = False) -> None:
+    """Logarithmic power spectrum with a scale, the last ring above the noise and the outermost lattice peak.
+
+    That of a ``filtered`` image shows what the filter left: nothing is marked in it.
+    """
+    limits: list[tuple[float, str, Any]] = [
+        (spectrum.limit_angstrom, YELLOW, (0, (4, 3))),
+        (spectrum.peak_limit_angstrom, CYAN, "-"),
+    ]
+    limits = [] if filtered else limits
     found = [1 / d for d, *_ in limits if np.isfinite(d)]
     reach = min(float(spectrum.q[-1]), 1.7 * max(found)) if found else float(spectrum.q[-1])
     iy, ix = (np.flatnonzero(np.abs(q) <= reach) for q in (spectrum.qy, spectrum.qx))
@@ -65,10 +74,12 @@ def spectrum_panel(ax: Axes, spectrum: Spectrum) -> None:
             ax.add_patch(ring)
 
 
-def spectrum_legend(spectrum: Spectrum | None) -> list[tuple[str, str]]:
+def spectrum_legend(spectrum: Spectrum | None, filtered: bool = False) -> list[tuple[str, str]]:
     """Lines (text, colour on white) for below a power spectrum."""
     if spectrum is None:
         return []
+    if filtered:
+        return [("of a filtered image: no limit is read from it", QUIET)]
     peaks = f"lattice peaks to {spectrum.peak_limit_angstrom:.2f} Å (ring)"
     rings = f"rings above the noise to {spectrum.limit_angstrom:.2f} Å (dashed)"
     return [
@@ -101,8 +112,64 @@ def radial_panel(ax: Axes, spectrum: Spectrum) -> None:
     )  # fmt: skip
 
 
-def ring_panel(ax: Axes, frc: FRC) -> None:
-    """Ring correlation with the truth, how much signal each ring holds, and where the rings that have some fall."""
+def halves_panel(ax: Axes, found: xr.Dataset) -> None:
+    """Ring correlation of two halves of the electrons, its thresholds, and what vacuum has of it."""
+    shown = found.isel(frequency=slice(1, None))
+    q = np.asarray(shown.frequency, dtype=float)
+    ax.fill_between(q, -1, shown.threshold, color=RULE, alpha=0.6, linewidth=0, zorder=0)
+    ax.plot(q, shown.half_bit, color=QUIET, linewidth=1.0, linestyle=":", label="half-bit")
+    ax.axhline(1 / 7, color=QUIET, linewidth=1.0, linestyle="--", label="1/7")
+    ax.plot(q, shown.truth, color=GREEN, linewidth=1.3, label="all, with the\ntruth: expected")
+    if found.attrs["vacuum_known"]:
+        ax.plot(q, shown.vacuum, color=ORANGE, linewidth=1.0, label="vacuum's halves")
+    ax.plot(q, shown.frc, color=BLUE, linewidth=1.3, marker="o", markersize=3.2, label="halves")
+    limit, peak = float(found.resolution_angstrom), float(found.peak_angstrom)
+    if np.isfinite(limit):
+        limit_line(ax, limit, float(q[-1]))
+    if np.isfinite(peak):
+        ax.plot([1 / peak], [0.02], color=CYAN, marker="^", markersize=7, linestyle="", clip_on=False, zorder=5,
+                label=f"{found.sizes['peak']} common peaks,\nthe last at {peak:.2f} Å")  # fmt: skip
+    plain(ax, "spatial frequency (1/Å); shaded: chance, or below 1/7", "")
+    ax.set_xlim(0, float(q[-1]))
+    ax.set_ylim(min(-0.15, float(np.nanmin(shown.frc)) - 0.03), 1.03)
+    # beside the axes: inside, no corner is free of curves for sure
+    ax.legend(
+        frameon=False, fontsize=SMALL - 1, loc="upper left", bbox_to_anchor=(1.0, 1.02), labelcolor=INK,
+        handlelength=1.4, borderpad=0.2,
+    )  # fmt: skip
+
+
+def limit_line(ax: Axes, limit: float, end: float) -> None:
+    """A line at a limit in angstrom, with its number; ``end`` of the axis in 1/angstrom."""
+    q = 1 / limit
+    ax.axvline(q, color=ORANGE, linewidth=1.2)
+    near_edge = q > 0.6 * end
+    ax.annotate(
+        f"{limit:.2f} Å",
+        (q, 0.93),
+        xytext=(-5 if near_edge else 5, 0),
+        textcoords="offset points",
+        ha="right" if near_edge else "left",
+        color=ORANGE,
+        fontsize=TEXT,
+        fontweight="bold",
+        path_effects=HALO,
+    )
+
+
+def misfit_panel(ax: Axes, values: Floats, title: str) -> None:
+    """A map of standard deviations between data and model: blue too few, red too many."""
+    most = max(3.0, float(np.nanpercentile(np.abs(values), 99.5)))
+    ax.imshow(values, cmap="RdBu_r", vmin=-most, vmax=most, origin="upper", interpolation="nearest")
+    bare(ax)
+    ax.set_xlabel(f"{title}, ±{most:.2g}σ", fontsize=SMALL - 1, color=QUIET, labelpad=2)
+
+
+def ring_panel(ax: Axes, frc: FRC, expected: xr.Dataset | None = None) -> None:
+    """Ring correlation with the truth, how much signal each ring holds, and where the rings that have some fall.
+
+    ``expected`` is what halves of the electrons say of it, see :func:`ptychodask.analysis.halves.agreement`.
+    """
     known = np.isfinite(frc.frc) & (frc.q > 0)
     judged, rest = known & frc.judged, known & ~frc.judged
     most = float(frc.share.max()) or 1.0
@@ -112,20 +179,9 @@ def ring_panel(ax: Axes, frc: FRC) -> None:
     ax.plot(frc.q[rest], frc.frc[rest], color=BLUE, linestyle="", marker="o", markersize=3.4, markerfacecolor="white")
     ax.plot(frc.q, frc.threshold, color=QUIET, linewidth=1.1, linestyle="--")
     if np.isfinite(frc.resolution_angstrom):
-        q = 1 / frc.resolution_angstrom
-        ax.axvline(q, color=ORANGE, linewidth=1.2)
-        near_edge = q > 0.6 * frc.q[-1]
-        ax.annotate(
-            f"{frc.resolution_angstrom:.2f} Å",
-            (q, 0.93),
-            xytext=(-5 if near_edge else 5, 0),
-            textcoords="offset points",
-            ha="right" if near_edge else "left",
-            color=ORANGE,
-            fontsize=TEXT,
-            fontweight="bold",
-            path_effects=HALO,
-        )
+        limit_line(ax, frc.resolution_angstrom, float(frc.q[-1]))
+    if expected is not None:
+        ax.plot(expected.frequency, expected.truth, color=GREEN, linewidth=1.2)
     plain(ax, "spatial frequency (1/Å); open: no signal", "")
     ax.set_xlim(0, float(frc.q[-1]))
     ax.set_ylim(min(-0.1, float(np.nanmin(frc.frc[known], initial=0)) - 0.03), 1.03)

@@ -21,7 +21,7 @@ from ..analysis.compare import Comparison
 from ..analysis.frc import remove_plane
 from ..analysis.spectrum import crop_to_scan, pixel_size
 from . import draw, panels
-from .figures import Analysis, ReportData, analyse, figures_of
+from .figures import Analysis, ReportData, analyse, figures_of, told_of
 from .optional import Optional
 from .pages import page_writer
 
@@ -71,7 +71,7 @@ class _Page:
             self.attempt("box", draw.box, big, detail)
         self._probe()
         history = {name: np.asarray(values) for name, values in data.history.items()}
-        wide = 4.75 if data.information is None else 2.0
+        wide = 4.75 if data.information is None and data.misfit is None else 2.0
         self._panel(
             "",
             (1.0, 0.75, wide, 1.6),
@@ -80,7 +80,12 @@ class _Page:
         if data.finish is not None:
             told = f"shown: the state of iteration {data.best_iteration}, after the finish"
             self._text(1.0, 0.18, told, draw.SMALL)
-        if (known := data.information) is not None:
+        if (misfit := data.misfit) is not None:
+            for left, name in ((3.75, "detector"), (5.45, "scan")):
+                values, words = np.asarray(misfit[name].values), f"over the {name}"
+                self._panel("Where it does not fit" if name == "detector" else "", (left, 0.85, 1.5, 1.5),
+                            partial(panels.misfit_panel, values=values, title=words))  # fmt: skip
+        elif (known := data.information) is not None:
             where = (4.15, 0.75, 2.0, 1.6)
             self._panel("What your electrons carry", where, lambda ax: panels.information_panel(ax, known))
 
@@ -115,9 +120,9 @@ class _Page:
             self._text(0.35, 9.04 - 0.17 * row, f"geometry: {line}", draw.SMALL)
         figure = "no resolution figure" if resolution is None else f"resolution {resolution:.2f} Å"
         self._text(15.8, 9.72, figure, 13, draw.INK, fontweight="bold", ha="right")
-        fit = data.fit.get("fit", "")
-        for row, line in enumerate(textwrap.shorten(text, _LINE, placeholder=" ...") for text in (how, fit)):
-            self._text(15.8, 9.46 - 0.22 * row, line, 10, ha="right")
+        lines = [how, *told_of(data, self.analysis, brief=True)][:3]
+        for row, line in enumerate(textwrap.shorten(text, _LINE, placeholder=" ...") for text in lines):
+            self._text(15.8, 9.5 - 0.17 * row, line, draw.SMALL + 0.5, ha="right", parse_math=False)
 
     def _phase(self, ax: Axes) -> None:
         scanned = crop_to_scan(self.data.phase, self.data.positions)
@@ -143,8 +148,21 @@ class _Page:
         title = (7.05, 4.45, 4.3, 4.3), lambda ax: draw.phase_panel(ax, detail, _grey(inner))
         self._panel("Enlargement", *title, "the box in the phase")
         self._spectrum((11.5, 4.45, 4.3, 4.3))
-        self._panel("Radial power", (7.75, 0.85, 4.4, 2.6), lambda ax: panels.radial_panel(ax, self._known_spectrum()))
+        where = (7.75, 0.85, 4.4, 2.6)
+        if (known := self.analysis.halves) is not None:
+            narrow = (7.75, 0.85, 3.5, 2.6)
+            self._panel("Halves of the electrons", narrow, lambda ax: panels.halves_panel(ax, known), "correlation")
+        elif self.analysis.filtered:
+            self._panel("Halves of the electrons", where, self._no_halves)
+        else:
+            self._panel("Radial power", where, lambda ax: panels.radial_panel(ax, self._known_spectrum()))
         return detail
+
+    def _no_halves(self, ax: Axes) -> None:
+        raise InputError(
+            "not reconstructed yet: what two halves of the electrons agree on is what the electrons prove. ptychodask"
+            f" halves {self.data.path or 'RESULT'}"
+        )
 
     def _compared(self) -> xr.DataArray:
         """With a truth: both images at one resolution, and their ring correlation."""
@@ -164,7 +182,12 @@ class _Page:
         self._text(7.05, 4.2, f"{line}    slope {comparison.slope:.2f}", 10.5, draw.INK)
         self._spectrum((7.05, 0.95, 2.5, 2.5))
         where = (10.35, 0.95, 2.55, 2.5)
-        self._panel("Ring correlation", where, lambda ax: panels.ring_panel(ax, comparison.frc), "bars: signal")
+        self._panel(
+            "Ring correlation",
+            where,
+            lambda ax: panels.ring_panel(ax, comparison.frc, self.analysis.halves),
+            "bars: signal" if self.analysis.halves is None else "bars: signal; green: by halves",
+        )
         return detail
 
     def _known_spectrum(self) -> Any:
@@ -173,8 +196,13 @@ class _Page:
         return self.analysis.spectrum
 
     def _spectrum(self, where: tuple[float, float, float, float]) -> None:
-        self._panel("Power spectrum", where, lambda ax: panels.spectrum_panel(ax, self._known_spectrum()), "log")
-        for row, (text, color) in enumerate(panels.spectrum_legend(self.analysis.spectrum)):
+        self._panel(
+            "Power spectrum",
+            where,
+            lambda ax: panels.spectrum_panel(ax, self._known_spectrum(), self.analysis.filtered),
+            "log",
+        )
+        for row, (text, color) in enumerate(panels.spectrum_legend(self.analysis.spectrum, self.analysis.filtered)):
             self._text(where[0], where[1] - 0.17 - 0.2 * row, text, draw.SMALL, color)
 
     def _probe(self) -> None:

@@ -26,6 +26,7 @@ SIMULATE = {
     "low_dose.py",
     "infinite_dose.py",
     "raw_to_image.py",
+    "resolution.py",
     "rounds.py",
     "simulation.py",
     "thickness.py",

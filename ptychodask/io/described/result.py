@@ -146,6 +146,40 @@ class ResultArrays(Described):
         return self
 
 
+HALVES = ("first", "second", "vacuum_first", "vacuum_second", "y", "x")
+
+
+class HalvesArrays(Described):
+    """Phases of two halves of the electrons, and of halves of vacuum where those were made too."""
+
+    first: ArrayDocument
+    second: ArrayDocument
+    y: ArrayDocument
+    x: ArrayDocument
+    vacuum_first: ArrayDocument | None = None
+    vacuum_second: ArrayDocument | None = None
+
+    @model_validator(mode="after")
+    def _fit(self) -> HalvesArrays:
+        height, width = (*self.first.shape, 0, 0)[:2]
+        if not 1 <= min(height, width) <= max(height, width) <= MOST_PIXELS:
+            raise ValueError(f"halves of {height} x {width} pixels")
+        if (self.vacuum_first is None) != (self.vacuum_second is None):
+            raise ValueError("one of the halves of vacuum is missing")
+        for name in HALVES:
+            array: ArrayDocument | None = getattr(self, name)
+            if array is None:
+                continue
+            axis = {"y": (height,), "x": (width,)}.get(name)
+            try:
+                check_array(array, ("float32",) if axis is None else ("float64",), axis or (height, width))
+            except ValueError as error:
+                raise ValueError(f"{name} has {error}") from None
+            if array.dimension_names != (("y", "x") if axis is None else (name,)):
+                raise ValueError(f"{name} has dimensions {array.dimension_names}")
+        return self
+
+
 class HistoryArrays(Described):
     """The columns of the history, of one length."""
 

@@ -82,6 +82,8 @@ class Rounds:
         height, width = self._grown.scan
         left = ((rows, height, 0, width),) if rows < height else ()
         share = self._experiment.train_fraction or 1.0
+        if self._job.data.half is not None:
+            share /= 2
         recipe = self._recipe.with_decided(
             excluded=self._experiment.excluded + left,
             mean_counts=share * self._grown.electrons_per_pattern(),

@@ -24,6 +24,12 @@ class DataConfig(Section):
         " (scan_y, scan_x) such as [[3, 14], [15, 9]]; unset: none",
     )
 
+    half: Literal["first", "second"] | None = Field(
+        None,
+        description="one of two halves of the electrons, by lot, instead of all: what halves reconstructs, each on its"
+        " own; unset: all",
+    )
+
     @field_validator("exclude", mode="before")
     @classmethod
     def _positions(cls, value: Any) -> Any:

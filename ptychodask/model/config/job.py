@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from ..._arguments import mapping, python
 from ..._errors import InputError
 from ..presets import PRESETS, fill_from_preset
+from .analysis import AnalysisConfig
 from .data import DataConfig
 from .engine import EngineConfig
 from .errors import explain
@@ -40,6 +41,7 @@ class JobConfig(Section):
     geometry: GeometryConfig = GeometryConfig()
     solver: SolverConfig = SolverConfig()
     engine: EngineConfig = EngineConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
 
     def why_not_spectral(self) -> str:
         """What of the job does not go with the spectral prior, with the remedy; empty if all does."""
