@@ -32,12 +32,14 @@ SIMULATE = {
     "time_to_image.py",
     "watching.py",
 }
-WORKERS = {"faults.py", "first_look.py", "out_of_core.py"}
-"""Their worker processes import the main module again: each is run in a process of its own."""
+WORKERS = {"faults.py", "out_of_core.py", "scaling_model.py"}
+"""These start worker processes."""
 
 # reads one JSON list per line: a script and its arguments; answers with a JSON string: empty, or what went wrong
 ONE_AFTER_ANOTHER = """
 import contextlib, io, json, runpy, sys, traceback
+from forked import fork_workers
+fork_workers()
 for line in sys.stdin:
     sys.argv = json.loads(line)
     said = io.StringIO()
@@ -54,7 +56,8 @@ for line in sys.stdin:
 @pytest.fixture(scope="module")
 def shared():
     """A process beside this one that runs a script; the imports, half of the time, are paid for once."""
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n{ONE_AFTER_ANOTHER}"]
+    found = f"import sys; sys.path[:0] = {[str(FOLDER), str(FOLDER.parent / 'tests')]!r}"
+    command = [sys.executable, "-c", f"{found}\n{ONE_AFTER_ANOTHER}"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
         def run(*arguments: str) -> str:
@@ -73,18 +76,24 @@ def alone(*arguments: str) -> str:
     return "" if done.returncode == 0 else done.stderr or f"exit code {done.returncode}"
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Where scripts that keep their datasets do so: what one has simulated is there for the next."""
+    return tmp_path_factory.mktemp("kept")
+
+
 def marked(script: str) -> object:
     return pytest.param(script, marks=[pytest.mark.distributed] if script in WORKERS else [])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", [marked(script) for script in SCRIPTS])
-def test_smoke(script, tmp_path, request):
+def test_smoke(script, tmp_path, shared, kept):
     if script in SIMULATE:
         pytest.importorskip("abtem")
     out = tmp_path / "result.json"
-    run = alone if script in WORKERS else request.getfixturevalue("shared")
-    trouble = run(str(FOLDER / script), "--tiny", "--out", str(out))
+    data = ["--data", str(kept)] if "keeps_data=True" in (FOLDER / script).read_text() else []
+    trouble = shared(str(FOLDER / script), "--tiny", "--out", str(out), *data)
     assert not trouble, trouble[-2000:]
     record = json.loads(out.read_text())
     assert record["benchmark"] == Path(script).stem
