@@ -65,7 +65,7 @@ CASES = (
     Case("NU-1000, 21 mrad, defocus 300 A", "nu-1000", 50, 21, 300),
     Case("ZIF-8, 10 mrad, defocus 600 A", "zif-8", 34, 10, 600),
 )
-TINY = (Case("tiny", "zif-8", 17, 10, 600, side=24, dose=5000, slice_thickness=8.0),)
+TINY = (Case("tiny", "zif-8", 17, 10, 600, side=20, dose=5000, slice_thickness=8.0),)
 
 
 def patterns(case: Case, pixels: int = 64) -> tuple[np.ndarray, float]:

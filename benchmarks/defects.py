@@ -226,7 +226,7 @@ def run(folder: Path, seeds: int, names: list[str], methods: list[str], tiny: bo
 if __name__ == "__main__":
     options = arguments(QUESTION, keeps_data=True, takes_seeds=True)
     names = ["perfect", "defective"] if options.tiny else [*TWINS.values(), *TWINS, *ALONE]
-    methods = list(METHODS)
+    methods = list(METHODS)[: 2 if options.tiny else None]
     with tempfile.TemporaryDirectory() as name:
         where = options.data or Path(name)
         where.mkdir(exist_ok=True)

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,7 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 if __name__ == "__main__":
     options = arguments(QUESTION, keeps_data=True)
     if options.tiny:
-        rows = of_seed(c.TINY[0], ("together",), 0, None, 4)
+        rows = of_seed(replace(c.TINY[0], side=16), ("together",), 0, None, 4)
         save("geometry", QUESTION, {"summary": summary(rows), "runs": rows}, options)
     else:  # two at a time; what is there is kept after each
         jobs = [(case, FIRST, seed, options.data) for seed in range(SEEDS) for case in CASES]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import helpers
+from forked import fork_workers
 
 import ptychodask
 from ptychodask._array import cupy_available
@@ -22,22 +22,9 @@ SOURCE = str(Path(ptychodask.__file__).parents[1])
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SOURCE, os.environ.get("PYTHONPATH")]))
 
 
-IMPORTED = ["distributed", "ptychodask.io.source", "ptychodask.kernels.cpu", "ptychodask.jobs.tasks"]
-
-
 def pytest_sessionstart():
-    """Workers that this process starts are forked from one that has imported what they need: half of the time.
-
-    Those of the command line and of scripts, in other processes, are started as for a user.
-    """
-    import dask
-    import distributed.utils
-
-    dask.config.set({"distributed.worker.multiprocessing-method": "forkserver"})
-    # Dask says what it wants imported, once
-    if hasattr(distributed.utils, "get_mp_context"):
-        distributed.utils.get_mp_context()
-    multiprocessing.get_context("forkserver").set_forkserver_preload(IMPORTED)
+    """Workers of tests start quickly."""
+    fork_workers()
 
 
 @pytest.fixture(params=["numpy", pytest.param("cupy", marks=pytest.mark.gpu)])

@@ -138,16 +138,25 @@ def resume(
 
 def _solve(run: Any, output: Path) -> None:
     from .. import api
-    from ..io.checkpoint import RunFolder
 
     try:
         with show.reconstruction() as progress:
             result = run(progress)
     except KeyboardInterrupt:
-        if RunFolder.of(output).path.exists():
+        if _holds_a_run(output):
             show.console.print(f"go on with: ptychodask resume {output}", soft_wrap=True)
         raise
     _tell(output, result, api.report(result))
+
+
+def _holds_a_run(output: Path) -> bool:
+    """Is there anything to resume? Not where the interrupt came before the run had its folder, whose it ever is."""
+    from ..io.checkpoint import RunFolder
+
+    try:
+        return RunFolder.of(output).identity() is not None
+    except InputError:
+        return False
 
 
 def _tell(path: Path, result: Any, figures: dict[str, Any]) -> None:

@@ -161,7 +161,9 @@ def _option(name: str, value: Any) -> Option:
         return _span(name, value, kinds)
     if not isinstance(value, list | tuple) or not value:
         raise InputError(f"over {name} = {shown(value)}: give a range (low, high), or a list of values")
-    return Choice(name, tuple(dict.fromkeys(value)))
+    if twice := [v for at, v in enumerate(value) if v in value[:at]]:
+        raise InputError(f"over {name} = {shown(list(value))} has {shown(twice[0])} twice: say it once")
+    return Choice(name, tuple(value))
 
 
 def _span(name: str, value: tuple[Any, ...], kinds: set[Any]) -> Span:

@@ -19,11 +19,11 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from .._arguments import mapping, shown
 from .._errors import InputError
 from .config import EngineConfig, JobConfig, Section, option_names, read_toml
+from .config.names import with_unit, without_unit
 from .optics import ANGLES, COEFFICIENTS
 
 MOST = 100_000
 """Conditions of a study."""
-UNITS = ("_per_square_angstrom", "_angstrom", "_mrad", "_ev")
 CONDITION = "condition"
 """Dimension of a list of conditions."""
 
@@ -227,18 +227,14 @@ def full_name(name: str, known: Sequence[str]) -> str:
     InputError
         For a name that no option has, with the nearest.
     """
-    if name in known:
-        return name
-    for unit in UNITS:
-        if name + unit in known:
-            return name + unit
-    close = difflib.get_close_matches(name, [*known, *(_bare(each) for each in known)], n=1)
+    if found := with_unit(name, known):
+        return found
+    if other := with_unit(name, option_names()):
+        says = "which data are taken" if other.startswith("data.") else "where and how it is computed"
+        raise InputError(f"{other} cannot be varied: it says {says}, which is the same for all; say it in the job")
+    close = difflib.get_close_matches(name, [*known, *map(without_unit, known)], n=1)
     hint = f"did you mean {full_name(close[0], known)}?" if close else f"known are {', '.join(known[:12])}, ..."
     raise InputError(f"unknown option {shown(name)}: {hint}")
-
-
-def _bare(name: str) -> str:
-    return next((name.removesuffix(unit) for unit in UNITS if name.endswith(unit)), name)
 
 
 def _of_job(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ MOST_ROWS, MOST_COLUMNS = 6, 7
 """Images on the page; of more, every so many are drawn."""
 MOST_CURVES = 40
 _SIDE, _GAP = 1.75, 0.3
+_LETTERS, _LINE = 34, 0.12
+"""Of a line above an image, and the height of a line in inches."""
 
 
 def draw_study(study: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -45,25 +48,27 @@ def figure_of(study: xr.Dataset) -> Figure:
     across = _across(study)
     table = _table(study, rows, across)
     width = max(12.0, 1.6 + (_SIDE + _GAP) * (1 + max(len(line) for line in table)))
-    foot, height = 4.3, 4.3 + 0.9 + len(table) * (_SIDE + _GAP)
+    lines = max(_title(row).count("\n") + 1 for line in table for row in line)
+    high = _SIDE + _GAP + (lines - 1) * _LINE
+    foot, height = 4.3, 4.3 + 0.9 + len(table) * high
     page = Figure(figsize=(width, height), facecolor="white")
     FigureCanvasAgg(page)
 
-    def place(left: float, bottom: float, wide: float, high: float) -> Axes:
-        return page.add_axes((left / width, bottom / height, wide / width, high / height))
+    def place(left: float, bottom: float, wide: float, tall: float) -> Axes:
+        return page.add_axes((left / width, bottom / height, wide / width, tall / height))
 
     page.text(0.3 / width, 1 - 0.3 / height, "Study", fontsize=16, fontweight="bold", color=draw.INK, va="center")
     axes = ", ".join(f"{short(name)} ({study.sizes[name]})" for name in axes_of(study))
     page.text(0.3 / width, 1 - 0.58 / height, f"{len(rows)} conditions: {axes}", fontsize=10.5, color=draw.QUIET,
               va="center", parse_math=False)  # fmt: skip
     for down, line in enumerate(table):
-        bottom = height - 1.0 - (down + 1) * (_SIDE + _GAP) + _GAP / 2
+        bottom = height - 1.0 - (down + 1) * high + _GAP / 2
         truth = int(study.simulation_of.values[line[0].index])
         if truth >= 0:
             _image(place(0.3, bottom, _SIDE, _SIDE), study.truth[truth], "truth", True)
         for right, row in enumerate(line, start=1):
             ax = place(0.3 + right * (_SIDE + _GAP), bottom, _SIDE, _SIDE)
-            _image(ax, study.phase[row.index], name_of(row), False, row.status)
+            _image(ax, study.phase[row.index], _title(row), False, row.status)
     third = (width - 0.3) / 3
     _curves(place(0.8, 0.6, third - 1.1, foot - 1.3), study, rows)
     for at, (name, label) in enumerate(
@@ -71,6 +76,11 @@ def figure_of(study: xr.Dataset) -> Figure:
     ):
         _against(place(0.8 + (at + 1) * third, 0.6, third - 1.1, foot - 1.3), study, rows, across, name, label)
     return page
+
+
+def _title(row: Row) -> str:
+    """What stands above an image, in lines as wide as it."""
+    return textwrap.fill(name_of(row), _LETTERS, break_on_hyphens=False)
 
 
 def _across(study: xr.Dataset) -> str:
@@ -104,11 +114,17 @@ def _image(ax: Axes, image: xr.DataArray, title: str, bar: bool, status: str = "
         ax.text(0.5, 0.5, status, ha="center", va="center", fontsize=draw.SMALL, color=draw.QUIET,
                 transform=ax.transAxes)  # fmt: skip
     draw.bare(ax)
-    ax.set_title(title, fontsize=6.5, color=draw.INK, pad=2, wrap=True, parse_math=False)
+    ax.set_title(title, fontsize=6.5, color=draw.INK, pad=3, parse_math=False)
 
 
 def _colours(count: int) -> Any:
     return colormaps["viridis"](np.linspace(0, 0.9, max(count, 2)))
+
+
+def _same_measure(study: xr.Dataset, row: Row) -> int | None:
+    """Where the spectral prior goes on with a smaller epsilon, its losses jump: they are measured anew."""
+    at = float(study.sharper_from[row.index]) if "sharper_from" in study else math.nan  # earlier versions kept it not
+    return int(at) if math.isfinite(at) else None
 
 
 def _curves(ax: Axes, study: xr.Dataset, rows: list[Row]) -> None:
@@ -116,7 +132,7 @@ def _curves(ax: Axes, study: xr.Dataset, rows: list[Row]) -> None:
     some = rows[:: math.ceil(len(rows) / MOST_CURVES)]
     for row, colour in zip(some, _colours(len(some)), strict=False):
         loss = np.asarray(study.loss_curve[row.index].values)
-        known = np.flatnonzero(np.isfinite(loss))
+        known = np.flatnonzero(np.isfinite(loss[: _same_measure(study, row)]))
         if len(known) < 2 or loss[known[0]] == np.min(loss[known]):
             continue
         shown = (loss[known] - np.min(loss[known])) / (loss[known[0]] - np.min(loss[known]))

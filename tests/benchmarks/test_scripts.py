@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -33,12 +34,14 @@ SIMULATE = {
     "time_to_image.py",
     "watching.py",
 }
-WORKERS = {"faults.py", "first_look.py", "out_of_core.py"}
-"""Their worker processes import the main module again: each is run in a process of its own."""
+WORKERS = {"faults.py", "out_of_core.py", "scaling_model.py"}
+"""These start worker processes."""
 
 # reads one JSON list per line: a script and its arguments; answers with a JSON string: empty, or what went wrong
 ONE_AFTER_ANOTHER = """
 import contextlib, io, json, runpy, sys, traceback
+from forked import fork_workers
+fork_workers()
 for line in sys.stdin:
     sys.argv = json.loads(line)
     said = io.StringIO()
@@ -52,20 +55,43 @@ for line in sys.stdin:
 """
 
 
+class Beside:
+    """A process that runs scripts, one after another; the imports, half of the time, are paid for once.
+
+    Where a test ends before its answer came, the next one has a new process: it would take that answer for its own.
+    """
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen | None = None
+
+    def __call__(self, *arguments: str) -> str:
+        self.process = self.process or started()
+        try:
+            print(json.dumps(arguments), file=self.process.stdin, flush=True)
+            return json.loads(self.process.stdout.readline() or '"the process died"')
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+        self.process = None
+
+
+def started() -> subprocess.Popen:
+    found = f"import sys; sys.path[:0] = {[str(FOLDER), str(FOLDER.parent / 'tests')]!r}"
+    command = [sys.executable, "-c", f"{found}\n{ONE_AFTER_ANOTHER}"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
 @pytest.fixture(scope="module")
 def shared():
-    """A process beside this one that runs a script; the imports, half of the time, are paid for once."""
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(FOLDER)!r})\n{ONE_AFTER_ANOTHER}"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-
-        def run(*arguments: str) -> str:
-            print(json.dumps(arguments), file=process.stdin, flush=True)
-            return json.loads(process.stdout.readline() or '"the process died"')
-
-        try:
-            yield run
-        finally:
-            process.kill()
+    """Runs a script, and says what went wrong, or nothing."""
+    beside = Beside()
+    yield beside
+    beside.end()
 
 
 def alone(*arguments: str) -> str:
@@ -74,18 +100,24 @@ def alone(*arguments: str) -> str:
     return "" if done.returncode == 0 else done.stderr or f"exit code {done.returncode}"
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Where scripts that keep their datasets do so: what one has simulated is there for the next."""
+    return tmp_path_factory.mktemp("kept")
+
+
 def marked(script: str) -> object:
     return pytest.param(script, marks=[pytest.mark.distributed] if script in WORKERS else [])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", [marked(script) for script in SCRIPTS])
-def test_smoke(script, tmp_path, request):
+def test_smoke(script, tmp_path, shared, kept):
     if script in SIMULATE:
         pytest.importorskip("abtem")
     out = tmp_path / "result.json"
-    run = alone if script in WORKERS else request.getfixturevalue("shared")
-    trouble = run(str(FOLDER / script), "--tiny", "--out", str(out))
+    data = ["--data", str(kept)] if "keeps_data=True" in (FOLDER / script).read_text() else []
+    trouble = shared(str(FOLDER / script), "--tiny", "--out", str(out), *data)
     assert not trouble, trouble[-2000:]
     record = json.loads(out.read_text())
     assert record["benchmark"] == Path(script).stem
@@ -104,8 +136,20 @@ def test_a_script_that_fails_is_noticed(shared, tmp_path):
         assert "AssertionError" in run(str(good))
 
 
+def test_an_answer_that_nobody_waited_for_is_not_that_of_the_next(shared, tmp_path, monkeypatch):
+    slow, good = tmp_path / "slow.py", tmp_path / "good.py"
+    slow.write_text("import sys; sys.exit('late')")
+    good.write_text("")
+    with monkeypatch.context() as patch:
+        patch.setattr(json, "loads", Mock(side_effect=TimeoutError))
+        with pytest.raises(TimeoutError):
+            shared(str(slow))
+    assert shared(str(good)) == ""
+
+
 @pytest.mark.parametrize("path", sorted((FOLDER / "results").glob("*.json")), ids=lambda p: p.name)
 def test_committed_results_are_real_runs(path):
     record = json.loads(path.read_text())
     assert not record["tiny"] and record["machine"]["commit"]
+    assert not record["machine"]["commit"].endswith("-dirty"), "run it on what is committed"
     assert (FOLDER / f"{record['benchmark']}.py").exists()

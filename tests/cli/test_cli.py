@@ -12,6 +12,7 @@ import sys
 import tomllib
 from contextlib import redirect_stdout
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -507,6 +508,23 @@ def test_a_divergence_is_1_and_an_interrupt_130(run, folder, tmp_path, monkeypat
     )
     monkeypatch.setattr(api, "reconstruct", stop(KeyboardInterrupt()))
     assert run(*command)[::2] == (130, "error: interrupted\n")
+
+
+def test_an_interrupt_says_how_to_go_on_only_where_there_is_a_run(run, folder, tmp_path, monkeypatch):
+    """Not in a folder of somebody else, which the run would have refused a moment later."""
+    from ptychodask.io.checkpoint import RunFolder
+
+    command, place = ["reconstruct", folder / "scan.zarr", "-o", tmp_path / "r.zarr"], tmp_path / "r.zarr.run"
+    monkeypatch.setattr(api, "reconstruct", Mock(side_effect=KeyboardInterrupt))
+    place.mkdir()
+    (place / "thesis.txt").write_text("years")
+    code, out, _ = run(*command)
+    assert code == 130 and "go on with" not in out
+    (place / "thesis.txt").unlink()
+    RunFolder.of(tmp_path / "r.zarr").write_json("job.json", {"schema": 1, "data": "scan.zarr"})
+    monkeypatch.setattr(RunFolder, "identity", lambda its: its.read_json("job.json"))
+    code, out, _ = run(*command)
+    assert code == 130 and "go on with: ptychodask resume" in plain(out)
 
 
 @pytest.mark.parametrize(

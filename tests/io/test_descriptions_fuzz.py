@@ -1,10 +1,16 @@
-"""Files that programs wrote, edited at random: every reader gives an answer or one line, at once."""
+"""Files that programs wrote, edited at random: every reader gives an answer or one line, at once, and takes no memory.
+
+``PTYCHODASK_FUZZ=200 python -m pytest -s tests/io/test_descriptions_fuzz.py`` tries
+so many edits of each kind of file.
+"""
 
 from __future__ import annotations
 
 import copy
 import json
 import math
+import os
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -27,7 +33,9 @@ JOB = {
     "solver": {"iterations": 4, "finish": 1},
     "engine": {"checkpoint_every": 1},
 }
-EXAMPLES = 20
+EXAMPLES = int(os.environ.get("PTYCHODASK_FUZZ", "20"))
+SECONDS, MIB = 5.0, 200.0
+"""Bounds of an answer, of this process's CPU time, and of what all answers together add to its peak."""
 
 NUMBERS = (None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, -(10**25), 0.5, 1e300, -1e-300, math.nan, math.inf)
 TEXTS = ("", "text", "a" * 10_000, "\x1b[31mred\x1b]0;title\x07\nline", "\ud800", "\u202e", "$\\frac{", "é", "[1, 2]")
@@ -67,14 +75,28 @@ def edit(document: Any, number: int, how: str, value: Any) -> Any:
     return document
 
 
+longest = {"seconds": 0.0}
+
+
+def peak_mib() -> float:
+    """Of this process; 0 where there is no Linux to ask."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
+
+
 def ends_well(call: Callable[..., Any], *arguments: Any) -> None:
-    """An answer, or one printable line."""
+    """An answer, or one printable line, at once."""
+    began = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             call(*arguments)
         except (InputError, StoppedError) as error:
             assert 0 < len(str(error)) < 1000 and str(error).isprintable()
+    seconds = time.process_time() - began
+    assert seconds < SECONDS, (call, arguments)
+    longest["seconds"] = max(longest["seconds"], seconds)
 
 
 def read_everything(folder: Path, kind: str) -> None:
@@ -128,6 +150,7 @@ def documents(folder: Path, kind: str) -> list[Path]:
 @pytest.mark.parametrize("kind", ["scan.zarr", "result.zarr", "stopped.zarr.run"])
 def test_any_edit_of_a_file_is_one_line_at_once(kind, sound, tmp_path, stopped_before_computing):
     read_everything(sound, kind)
+    longest["seconds"], peak = 0.0, peak_mib()
 
     @settings(
         max_examples=EXAMPLES, deadline=None, derandomize=True, database=None,
@@ -149,3 +172,7 @@ def test_any_edit_of_a_file_is_one_line_at_once(kind, sound, tmp_path, stopped_b
             file.write_bytes(before)
 
     check()
+    grown = peak_mib() - peak
+    said = f"longest answer {longest['seconds']:.2f} s of CPU, peak {grown:.0f} MiB higher"
+    print(f"{kind}: {EXAMPLES} edits, {said}")  # noqa: T201
+    assert grown < MIB

@@ -262,7 +262,8 @@ from ptychodask.distributed import stream
 from ptychodask.distributed.cache import BlockCache
 from ptychodask.distributed.site import resident_bytes
 job = json.loads(sys.argv[2])
-ptychodask.reconstruct(sys.argv[1], {"solver": {"iterations": 2, "finish": 0}})
+short = {"object": {"regularisation": "blur"}, "solver": {"iterations": 2, "finish": 0}}
+ptychodask.reconstruct(sys.argv[1], short)
 base = resident_bytes()
 ptychodask.reconstruct(sys.argv[1], job)
 peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))  # getrusage counts the parent too

@@ -39,7 +39,7 @@ CASES = {
     "tangent": TANGENT,
     "rounds": ROUNDS,
     "both": {**TANGENT, "solver": {**TANGENT["solver"], **ROUNDS["solver"]}},
-    "tiles without blocks": {"engine": {"tile_pixels": 16, "block": [5, 5], "cache_gib": 0}},
+    "tiles without blocks": {"engine": {"tile_pixels": 22, "block": [5, 5], "cache_gib": 0}},
 }
 
 

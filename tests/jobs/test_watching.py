@@ -394,6 +394,7 @@ def test_what_cannot_be_followed_is_one_line(client, whole, tmp_path):
         return str(caught.value)
 
     assert "did not appear within 0.5 s" in refused()
+    assert "did not appear within 0.5 s" in refused(semi_angle_mrad=11.0)  # nothing came of it: other settings will do
     (tmp_path / "scan.npy").write_bytes((whole / "scan.npy").read_bytes()[:128])
     assert "has not grown for 0.5 s and holds no whole frame" in refused(overwrite=True)
     (tmp_path / "scan.npy").write_bytes((whole / "scan.npy").read_bytes()[:5000])

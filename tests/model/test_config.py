@@ -142,6 +142,8 @@ def test_errors_are_one_line_and_say_what_to_do(values, match):
         ("object.coupling=none", "object", "coupling", "none"),
         ("engine.scheduler=tcp://host:8786", "engine", "scheduler", "tcp://host:8786"),
         ("object.blur_angstrom=1e-1", "object", "blur_angstrom", 0.1),
+        ("object.blur = 0.2", "object", "blur_angstrom", 0.2),  # as tune and study take it
+        ("object.tilt=[1.5, -2.0]", "object", "tilt_mrad", (1.5, -2.0)),
     ],
 )
 def test_set(text, section, name, value):

@@ -60,7 +60,7 @@ def test_where_it_runs_is_no_part_of_what_a_condition_is():
         ({"axis": DOSES}, "unknown option axis: did you mean axes"),
         ({"axes": {"semi_angel_mrad": [1]}}, "unknown option 'semi_angel_mrad': did you mean semi_angle_mrad"),
         ({"axes": {"object.slics": [1]}}, "did you mean object.slices"),
-        ({"axes": {"engine.workers": [1]}}, "unknown option 'engine.workers'"),
+        ({"axes": {"engine.workers": [1]}}, "engine.workers cannot be varied: it says where and how"),
         ({"axes": {"dose": []}}, "axes.dose is empty: give at least one value"),
         ({"axes": {"dose": [1, 1]}}, "has a value twice"),
         ({"axes": {"dose": [1], "dose_per_square_angstrom": [1]}}, "name an option twice"),

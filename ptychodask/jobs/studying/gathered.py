@@ -23,6 +23,7 @@ FIGURES = {
     "validation": ("nat", "loss of held-out electrons per pattern"),
     "loss_excess": ("nat", "loss per pattern above that of Poisson noise"),
     "electrons_per_pattern": ("electron", "electrons per pattern"),
+    "sharper_from": ("1", "first iteration whose loss is measured with a smaller epsilon"),
     "seconds": ("s", "time of the reconstruction"),
 }
 

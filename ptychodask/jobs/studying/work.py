@@ -31,6 +31,7 @@ from ...model.study import Status
 from ...simulation.counted import count_electrons
 from ...simulation.run import simulate
 from ..curves import Curves
+from ..figures import stages_of
 from ..launch import start
 
 NAN = math.nan
@@ -165,9 +166,10 @@ def _figures(work: Work, path: Path, truth: xr.Dataset) -> dict[str, Any]:
     """Of a finished reconstruction, as plain values; and its phase."""
     result = open_result(path)
     chosen = [entry for entry in result.history if entry.stage == "fit" and entry.updates == result.iteration]
-    known, phase = result.described, result.phase
+    known, phase, sharper = result.described, result.phase, stages_of(result)[2]
     figures: dict[str, Any] = {
         "iterations": result.iteration,
+        "sharper_from": NAN if sharper is None else sharper,
         "loss": chosen[0].loss if chosen else NAN,
         "validation": chosen[0].validation if chosen else NAN,
         "loss_excess": NAN if known.loss_excess is None else known.loss_excess,

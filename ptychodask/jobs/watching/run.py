@@ -122,6 +122,9 @@ def _begun(folder: GrowingFolder, its: Watch, overwrite: bool) -> GrowingFile:
     if overwrite:
         folder.empty()
     manifest = folder.read()
+    if manifest is not None and manifest.settings != its.settings and not manifest.shards:
+        folder.empty()  # nothing came of it, so nothing is lost
+        manifest = None
     if manifest is not None and manifest.settings != its.settings:
         raise InputError(
             f"{folder.states.path} holds a watch with other settings: give those, or --overwrite to begin anew"

@@ -14,7 +14,7 @@ from ..presets import PRESETS, fill_from_preset
 from .analysis import AnalysisConfig
 from .data import DataConfig
 from .engine import EngineConfig
-from .errors import explain
+from .errors import explain, names_of
 from .geometry import GeometryConfig
 from .object import ObjectConfig
 from .probe import ProbeConfig
@@ -133,8 +133,9 @@ class JobConfig(Section):
         values = read_toml(path) if path is not None else {}
         if preset is not None:
             values["preset"] = preset
+        known = names_of(sections())
         for text in overrides or []:
-            assign(values, text)
+            assign(values, text, known)
         return cls.parse(values)
 
     def to_toml(self) -> str:

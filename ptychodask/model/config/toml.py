@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from ..._errors import InputError
+from .names import with_unit
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -19,10 +21,11 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise InputError(f"configuration {path} is not valid TOML: {error}") from None
 
 
-def assign(values: dict[str, Any], text: str) -> None:
-    """Put what ``section.name=value`` says into nested dictionaries."""
+def assign(values: dict[str, Any], text: str, known: Collection[str]) -> None:
+    """Put what ``section.name=value`` says into nested dictionaries; names of ``known`` options may lack their unit."""
     name, separator, raw = text.partition("=")
-    parts = name.strip().split(".")
+    name = name.strip()
+    parts = (with_unit(name, known) or name).split(".")
     if not separator or not all(parts) or len(parts) > 2:
         raise InputError(f"--set {text!r}: write section.name=value, for instance solver.iterations=20")
     try:
