@@ -263,12 +263,12 @@ def ring_correlation(frc: FRC, ax: Axes | None = None) -> Axes:
 
 
 def information(result: Result | str | Path, ax: Axes | None = None) -> Axes:
-    """Share of the quantum limit that the electrons carry, by spatial frequency, as the spectral prior measured it.
+    """Share of the quantum limit that the electrons carry, by spatial frequency, as it was measured.
 
     Parameters
     ----------
     result : Result or path
-        Of ``object.regularisation = "spectral"``.
+        Of counted electrons.
     ax : Axes, optional
 
     Returns
@@ -277,7 +277,10 @@ def information(result: Result | str | Path, ax: Axes | None = None) -> Axes:
     """
     known = _result(result).information
     if known is None:
-        raise InputError("the result has no information curve: reconstruct with object.regularisation = spectral")
+        raise InputError(
+            "the result has no information curve: it needs whole electrons, and a finish (solver.finish) or the"
+            " spectral prior"
+        )
     ax = _axes(ax)
     panels.information_panel(ax, known)
     return ax

@@ -40,7 +40,7 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
         weights = np.asarray(padded(weights[None], stored, n))[0]
     problem = Problem(
         experiment.canvas, experiment.info.scan_shape, weights, _propagators(experiment), recipe.decided.mean_counts,
-        _settings(experiment, recipe.hold_out), stored,
+        _settings(experiment, recipe), stored,
     )  # fmt: skip
     solver = LsqMl(problem, _kernels(problem, recipe))
     if experiment.spectral is None:
@@ -78,7 +78,7 @@ def _aperture(microscope: Microscope, n: int, pixel: float) -> np.ndarray:
     return (k[:, None] ** 2 + k[None, :] ** 2 <= radius**2).astype(np.float32)
 
 
-def _settings(experiment: Experiment, hold_out: bool) -> Settings:
+def _settings(experiment: Experiment, recipe: Recipe) -> Settings:
     config, pixel = experiment.config, experiment.canvas.pixel
     solver, probe = config.solver, config.probe
     aperture = _aperture(experiment.microscope, experiment.detector.pixels, pixel)
@@ -93,13 +93,14 @@ def _settings(experiment: Experiment, hold_out: bool) -> Settings:
         accelerate=solver.acceleration,
         background=solver.background,
         train_fraction=experiment.train_fraction,
-        use_all=not hold_out,
+        use_all=not recipe.hold_out,
         seed=solver.seed,
         batch=solver.batch,
         constraints=experiment.constraints,
         probe_rules=probe_rules,
         rounds=solver.rounds_per_iteration,
         spectral=experiment.spectral,
+        information=experiment.information(recipe.begins_finish),
         refine=experiment.refine,
     )
 

@@ -59,6 +59,7 @@ def report_data(result: Result) -> ReportData:
         fit=excess_figures(said.model_dump()),
         remarks={**attempt.remarks, **({"truth": remark} if remark else {})},
         information=result.information,
+        filtered=bool(result.described.prior),
         geometry=result.geometry,
         finish=finish,
         sharper=sharper,
@@ -74,7 +75,7 @@ def stages_of(result: Result) -> tuple[int, int | None, int | None]:
     best = (chosen or list(steps[:1]))[-1:]
     finish = next((int(entry.iteration) for entry in steps if entry.stage == "finish"), None)
     sharper = None
-    if result.information is not None:
+    if result.described.prior:
         sharper = next((int(e.iteration) for e in fitted if e.updates >= sharper_from(len(fitted))), None)
     return (int(best[0].iteration) if best else 0), finish, sharper
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..model.state import State
 from .direction import Direction
+from .information import InformationSums, information
 from .problem import Problem
-from .spectral import RATE, Filter, SpectrumSums, information, make_filter, residual_filter
+from .spectral import RATE, Filter, SpectrumSums, make_filter, residual_filter
 from .unknowns import SHARED, geometry, probe
 from .unknowns.object import (
     constrain,
@@ -40,7 +41,9 @@ def direction(problem: Problem, state: State, update: Update) -> Direction:
     probe_move, probe_step = probe.direction(problem, update.probe)
     lit = lit_weight(light, brightest)
     its = geometry_sums(problem, state, update, gradient)
-    return Direction(step_map, steps, probe_move, probe_step, lit, ascent, update.sums, geometry=its)
+    return Direction(
+        step_map, steps, probe_move, probe_step, lit, ascent, update.sums, information=state.information, geometry=its
+    )
 
 
 def geometry_sums(problem: Problem, state: State, update: Update, gradient: np.ndarray) -> GeometrySums | None:
@@ -53,15 +56,21 @@ def geometry_sums(problem: Problem, state: State, update: Update, gradient: np.n
     )
 
 
-def spectral_filter(problem: Problem, state: State, sums: SpectrumSums) -> tuple[np.ndarray, Filter]:
-    """t, as it is now measured or was before, and the filter that follows of it."""
+def measured(problem: Problem, state: State, sums: InformationSums | None) -> np.ndarray | None:
+    """t, as it is now measured or was before; None where it never was."""
+    rule = problem.settings.information
+    if rule is None or sums is None or sums.lit <= 0:
+        return state.information
+    return information(rule, sums)
+
+
+def spectral_filter(problem: Problem, state: State, sums: SpectrumSums, t: np.ndarray | None) -> Filter:
+    """The filter that follows of t and the spectrum."""
     rule = problem.settings.spectral
-    assert rule is not None
-    t = information(rule, sums) if sums.lit > 0 else state.information
-    assert t is not None, "measured at the first iteration"
+    assert rule is not None and t is not None, "measured at the first iteration"
     if rule.fits_residual(state.model.iteration):
-        return t, residual_filter(rule, t)
-    return t, make_filter(rule, sums, t, RATE * problem.settings.object_step * state.damping)
+        return residual_filter(rule, t)
+    return make_filter(rule, sums, t, RATE * problem.settings.object_step * state.damping)
 
 
 def advance(problem: Problem, state: State, move: Direction, line: Update | None = None) -> State:

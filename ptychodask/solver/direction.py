@@ -26,7 +26,7 @@ class Direction:
     """<gradient, momentum>: negative where the momentum has turned against the gradient."""
     sums: Sums
     information: np.ndarray | None = None
-    """With the spectral prior, t on rings."""
+    """t on rings, once it is measured."""
     filter: Filter | None = None
     """With the spectral prior, what every window is told."""
     geometry: GeometrySums | None = None

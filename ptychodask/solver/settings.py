@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..model.prior import Spectral
+from ..model.prior import Information, Spectral
 from ..model.refining import Refine
 from ..physics.constraints import Constraint
 from ..physics.likelihood import Residual
@@ -51,5 +51,7 @@ class Settings:
     """Updates per iteration, each from its own share of the blocks."""
     spectral: Spectral | None = None
     """The prior of the object; None: its constraints, among them a blur, are all there is."""
+    information: Information | None = None
+    """How it is measured what the electrons carry; the prior needs it, a blur does not. None: it is not."""
     refine: Refine | None = None
     """Of the geometry, what moves; None: nothing."""
