@@ -240,7 +240,7 @@ def spectrum(image: Image, ax: Axes | None = None) -> Axes:
     Axes
     """
     found, ax = power_spectrum(_image(image)), _axes(ax)
-    filtered = not isinstance(image, xr.DataArray) and _result(image).information is not None
+    filtered = not isinstance(image, xr.DataArray) and bool(_result(image).described.prior)
     panels.spectrum_panel(ax, found, filtered)
     ax.set_xlabel(
         "\n".join(text for text, _ in panels.spectrum_legend(found, filtered)), fontsize=draw.SMALL, color=draw.QUIET
@@ -289,12 +289,12 @@ def halves(found: xr.Dataset, ax: Axes | None = None) -> Axes:
 
 
 def information(result: Result | str | Path, ax: Axes | None = None) -> Axes:
-    """Share of the quantum limit that the electrons carry, by spatial frequency, as the spectral prior measured it.
+    """Share of the quantum limit that the electrons carry, by spatial frequency, as it was measured.
 
     Parameters
     ----------
     result : Result or path
-        Of ``object.regularisation = "spectral"``.
+        Of counted electrons.
     ax : Axes, optional
 
     Returns
@@ -303,7 +303,10 @@ def information(result: Result | str | Path, ax: Axes | None = None) -> Axes:
     """
     known = _result(result).information
     if known is None:
-        raise InputError("the result has no information curve: reconstruct with object.regularisation = spectral")
+        raise InputError(
+            "the result has no information curve: it needs whole electrons, and a finish (solver.finish) or the"
+            " spectral prior"
+        )
     ax = _axes(ax)
     panels.information_panel(ax, known)
     return ax

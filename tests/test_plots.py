@@ -135,9 +135,13 @@ def test_two_halves_agree_where_their_images_do():
         ptychodask.ring_correlation(image(same), image(same[:50, :50]))
 
 
-def test_what_a_run_has_not_is_refused(result):
-    with pytest.raises(InputError, match="spectral"):
-        plots.information(result)
+def test_what_the_electrons_carry_is_drawn_where_it_was_measured(result, tmp_path):
+    line = plots.information(result).lines[0]
+    assert line.get_ydata().tolist() == result.information.values[: len(line.get_ydata())].tolist()
+    scan = write_scan(tmp_path / "scan.zarr", (6, 6), electrons=1000.0)
+    job = {"object": {"slices": 1}, "solver": {"iterations": 1, "finish": 0}}
+    with pytest.raises(InputError, match="whole electrons"):
+        plots.information(ptychodask.reconstruct(scan, job, progress=False))
 
 
 def test_defects_are_marked_where_noise_is_rare():

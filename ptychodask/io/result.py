@@ -234,9 +234,10 @@ class Result:
     def information(self) -> xr.DataArray | None:
         """``(frequency,)``: share of the quantum limit that the electrons carry, by spatial frequency in 1/angstrom.
 
-        Measured from the counts by the spectral prior; None for other runs.
+        Measured from the counts, which are split by lot; None where they were no whole electrons, where an update took
+        a part of them, and for a blur without a finish.
         """
-        return self._array("information") if self.described.prior else None
+        return self._array("information") if "information" in self.described.adds else None
 
     @property
     def halves(self) -> xr.Dataset | None:
@@ -360,7 +361,7 @@ def _documents(path: str) -> _Documents:
     root = root_of(store, SCHEMA, "result", _REMEDY)
     with _told(path):
         attributes = described(ResultAttributes, root.attributes, "zarr.json")
-        arrays = {name: array_at(store, name) for name in ResultArrays.names(attributes.prior)}
+        arrays = {name: array_at(store, name) for name in ResultArrays.names(attributes.adds)}
         group_at(store, "history")
         return _Documents(store, root, attributes, described(ResultArrays, arrays, "zarr.json"))
 
@@ -372,28 +373,28 @@ def _check_coordinate(name: str, values: np.ndarray) -> None:
 
 
 @dataclass(frozen=True)
-class Prior:
-    """What a run with the spectral prior stores besides.
+class Besides:
+    """What a run may store besides.
 
     Parameters
     ----------
-    lattice : array [y, x]
-        Rad; the whole phase where no residual was fitted.
     information : array [R]
         Share of the quantum limit on rings of ``ring`` 1/angstrom.
     ring : float
+    lattice : array [y, x], optional
+        Of the spectral prior, rad; the whole phase where no residual was fitted.
     """
 
-    lattice: Any
     information: np.ndarray
     ring: float
+    lattice: Any = None
 
     @property
     def variables(self) -> dict[str, Any]:
         """As those of a dataset."""
         frequency = np.arange(len(self.information)) * self.ring
         return {
-            "lattice": (("y", "x"), self.lattice, {"units": "rad"}),
+            **({} if self.lattice is None else {"lattice": (("y", "x"), self.lattice, {"units": "rad"})}),
             "information": ("frequency", self.information, {"units": "1", "long_name": "share of the quantum limit"}),
             "frequency": ("frequency", frequency, {"units": "1/angstrom"}),
         }
@@ -409,11 +410,11 @@ def write_result(
     history: Sequence[Mapping[str, Any]],
     attributes: Mapping[str, Any],
     overwrite: bool,
-    prior: Prior | None = None,
+    besides: Besides | None = None,
 ) -> None:
     """Write a result atomically; the model is in full-dose units, positions [J, 2] are in canvas pixels."""
     with replacing(path, RESULT, overwrite) as temporary:
-        _write(temporary, model, positions, canvas, scan_shape, config, history, attributes, prior)
+        _write(temporary, model, positions, canvas, scan_shape, config, history, attributes, besides)
 
 
 def create_result(
@@ -427,7 +428,7 @@ def create_result(
     config: JobConfig,
     history: Sequence[Mapping[str, Any]],
     attributes: Mapping[str, Any],
-    prior: Prior | None = None,
+    besides: Besides | None = None,
 ) -> None:
     """Write a result but for its object, which tiles of ``chunk`` pixels then write with :func:`write_object`.
 
@@ -436,10 +437,10 @@ def create_result(
     """
     slices = model.object.shape[0]
     nothing = da.zeros((slices, *canvas.shape), dtype=dtype, chunks=(1, *chunk))
-    if prior is not None:
-        prior = replace(prior, lattice=da.zeros(canvas.shape, dtype=dtype, chunks=chunk))
+    if besides is not None and besides.lattice is not None:
+        besides = replace(besides, lattice=da.zeros(canvas.shape, dtype=dtype, chunks=chunk))
     _write(
-        Path(path), replace(model, object=nothing), positions, canvas, scan_shape, config, history, attributes, prior
+        Path(path), replace(model, object=nothing), positions, canvas, scan_shape, config, history, attributes, besides
     )
 
 
@@ -465,7 +466,7 @@ def _write(
     config: JobConfig,
     history: Sequence[Mapping[str, Any]],
     attributes: Mapping[str, Any],
-    prior: Prior | None,
+    besides: Besides | None,
 ) -> None:
     """The groups of a result; of an object that is lazy, only what it is, not its values."""
     n = model.probe.shape[-1]
@@ -483,7 +484,7 @@ def _write(
             ),
             "probe": (("mode", "probe_y", "probe_x"), model.probe, {"units": "sqrt(electron)"}),
             "positions": (("scan_y", "scan_x", "axis"), positions, {**angstrom, "axis": "y, x"}),
-            **(prior.variables if prior is not None else {}),
+            **(besides.variables if besides is not None else {}),
         },
         {
             "y": ("y", canvas.coordinates(0), angstrom),
@@ -494,7 +495,8 @@ def _write(
         {
             "schema": SCHEMA,
             "config": config.model_dump_json(),
-            **({"prior": "spectral"} if prior is not None else {}),
+            **({} if besides is None else {"measured": "information"}),
+            **({} if besides is None or besides.lattice is None else {"prior": "spectral"}),
             **attributes,
         },
     )

@@ -45,7 +45,7 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
         weights,
         _propagators(experiment),
         recipe.decided.mean_counts,
-        _settings(experiment, recipe.hold_out),
+        _settings(experiment, recipe),
         stored,
     )
     solver = LsqMl(problem, _kernels(problem, recipe))
@@ -84,7 +84,7 @@ def _aperture(microscope: Microscope, n: int, pixel: float) -> np.ndarray:
     return (k[:, None] ** 2 + k[None, :] ** 2 <= radius**2).astype(np.float32)
 
 
-def _settings(experiment: Experiment, hold_out: bool) -> Settings:
+def _settings(experiment: Experiment, recipe: Recipe) -> Settings:
     config, pixel = experiment.config, experiment.canvas.pixel
     solver, probe = config.solver, config.probe
     aperture = _aperture(experiment.microscope, experiment.detector.pixels, pixel)
@@ -99,7 +99,7 @@ def _settings(experiment: Experiment, hold_out: bool) -> Settings:
         accelerate=solver.acceleration,
         background=solver.background,
         train_fraction=experiment.train_fraction,
-        use_all=not hold_out,
+        use_all=not recipe.hold_out,
         seed=solver.seed,
         batch=solver.batch,
         constraints=experiment.constraints,
@@ -107,6 +107,7 @@ def _settings(experiment: Experiment, hold_out: bool) -> Settings:
         rounds=solver.rounds_per_iteration,
         spectral=experiment.spectral,
         half=config.data.half,
+        information=experiment.information(recipe.begins_finish),
         refine=experiment.refine,
     )
 

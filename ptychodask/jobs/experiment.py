@@ -15,7 +15,7 @@ from ..io.selected import positions_of
 from ..model.blocks import Block, Box, boxes_of, joined_shards, make_blocks
 from ..model.config import AUTO_OBJECT_GIB, LARGEST_TILE, JobConfig
 from ..model.optics import Microscope, defocus_of
-from ..model.prior import Spectral, sharper_from
+from ..model.prior import Information, Spectral, sharper_from
 from ..model.refining import Refine, Refined
 from ..model.scan import Canvas, Detector, make_canvas
 from ..model.tiles import Rect, Tile, make_tiles
@@ -194,7 +194,7 @@ class Experiment:
         InputError
             For data that are no counted electrons: their noise is not known.
         """
-        rules, microscope, n = self.config.object, self.microscope, self.detector.pixels
+        rules = self.config.object
         if rules.regularisation != "spectral":
             return None
         if not self.counts_are_whole:
@@ -202,18 +202,34 @@ class Experiment:
                 f"object.regularisation = spectral needs whole electrons, the counts are {self.info.dtype}: count them,"
                 " or set object.regularisation = blur"
             )
-        # a window that is larger than the scan sees one place: there is no average to tell a lattice from what is not
-        field = max(n / 2, float(np.ptp(self.centres, axis=0).min()))
-        side = 4 * max(2, min(round(rules.spectral_window * n / 4), int(field / 4)))
         return Spectral(
-            side=min(side, 4 * (min(self.canvas.shape) // 4)),
+            side=self._window,
             pixel=self.canvas.pixel,
-            cutoff=0.6 * microscope.semi_angle / microscope.wavelength,
             floor=rules.aperiodic_floor,
             sharpen_at=sharper_from(self.split_iterations[0]),
             residual=rules.residual,
             residual_at=self.config.solver.iterations - 1,
         )
+
+    @cached_property
+    def _window(self) -> int:
+        """Side in pixels of the windows in which spectra are measured."""
+        # a window that is larger than the scan sees one place: there is no average to tell a lattice from what is not
+        n, wanted = self.detector.pixels, self.config.object.spectral_window
+        field = max(n / 2, float(np.ptp(self.centres, axis=0).min()))
+        side = 4 * max(2, min(round(wanted * n / 4), int(field / 4)))
+        return min(side, 4 * (min(self.canvas.shape) // 4))
+
+    def information(self, begins_finish: int | None) -> Information | None:
+        """How it is measured what the electrons carry: at the start of each stage of the spectral prior, or with a blur
+        in the first update of a finish, which begins at ``begins_finish``; None where that cannot be known: for counts
+        that are no electrons, and where an update takes a part of the blocks."""
+        if not self.counts_are_whole or self.config.solver.rounds_per_iteration > 1:
+            return None
+        spectral, begins = self.spectral, () if begins_finish is None else (begins_finish,)
+        at = begins if spectral is None else (0, spectral.sharpen_at)
+        cutoff = 0.6 * self.microscope.semi_angle / self.microscope.wavelength
+        return Information(self._window, self.canvas.pixel, cutoff, at)
 
     @property
     def margin(self) -> int:

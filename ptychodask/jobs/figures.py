@@ -66,6 +66,7 @@ def report_data(result: Result) -> ReportData:
         misfit=None if not is_misfit(said.model_dump()) or dataset is None else attempt("misfit", misfit_of, result),
         dose=said.dose_per_square_angstrom,
         path=printable(result.path, 60),
+        filtered=bool(result.described.prior),
         geometry=result.geometry,
         finish=finish,
         sharper=sharper,
@@ -87,7 +88,7 @@ def stages_of(result: Result) -> tuple[int, int | None, int | None]:
     best = (chosen or list(steps[:1]))[-1:]
     finish = next((int(entry.iteration) for entry in steps if entry.stage == "finish"), None)
     sharper = None
-    if result.information is not None:
+    if result.described.prior:
         sharper = next((int(e.iteration) for e in fitted if e.updates >= sharper_from(len(fitted))), None)
     return (int(best[0].iteration) if best else 0), finish, sharper
 

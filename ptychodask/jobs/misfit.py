@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -55,14 +56,14 @@ def misfit_of(result: Result) -> xr.Dataset:
         )
     # the probe is the fitted one: of the recipe, only slices, mask and likelihood matter
     decided = Decisions(mean_counts=float((np.abs(result.probe.values) ** 2).sum()), backend="numpy")
-    recipe = Recipe(info.path, result.config.model_dump_json(), decided, hold_out=False)
+    recipe = Recipe(info.path, result.config.model_dump_json(), decided, begins_finish=0)
     experiment = Experiment(info, result.config)
     algorithm = build_algorithm(recipe)
-    problem, kernels, source = algorithm.problem, Plain(algorithm.problem), source_of(info)
-    pixel = problem.canvas.pixel
+    pixel, source = algorithm.problem.canvas.pixel, source_of(info)
     origin = np.array([float(result.object[a][0]) for a in ("y", "x")])
     positions = (result.positions.values.reshape(-1, 2) - origin) / pixel
-    model = Model(np.asarray(result.object.values), np.asarray(result.probe.values), positions)
+    problem = replace(algorithm.problem, centres=positions)
+    kernels, model = Plain(problem), Model(np.asarray(result.object.values), np.asarray(result.probe.values))
     step = max(1, math.ceil(math.sqrt(math.prod(info.scan_shape) / COMPARED)))
     height, width = info.scan_shape
     scan = np.full((-(-height // step), -(-width // step)), np.nan)

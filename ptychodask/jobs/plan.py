@@ -102,9 +102,11 @@ class Plan:
 
     @property
     def information_passes(self) -> int:
-        """Further passes over the patterns, in which the spectral prior measures the information."""
-        spectral = self.footprint.experiment.spectral
-        return 0 if spectral is None else sum(spectral.informs(i) for i in range(self.iterations))
+        """Further passes over the patterns, in which it is measured what the electrons carry."""
+        experiment = self.footprint.experiment
+        fit, finish = experiment.split_iterations
+        rule = experiment.information(fit if finish else None)
+        return 0 if rule is None else sum(i < self.iterations for i in rule.at)
 
     @property
     def seconds(self) -> float:

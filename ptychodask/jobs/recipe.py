@@ -63,22 +63,27 @@ class Decisions:
 class Recipe:
     """All that a worker needs to build the algorithm: dataset and job, what was decided about them, and the stage.
 
-    ``selection`` is what is used of the dataset, None for all of it; its files lie in the run folder. ``hold_out`` is
-    off while all electrons are used; ``refines`` is on while the geometry moves, with patterns padded to ``pixels`` if
-    not 0.
+    ``selection`` is what is used of the dataset, None for all of it; its files lie in the run folder. ``begins_finish``
+    is the iteration from which on all electrons are used, in that stage; ``refines`` is on while the geometry moves,
+    with patterns padded to ``pixels`` if not 0.
     """
 
     path: str
     config: str
     decided: Decisions = Decisions()
     selection: Selection | None = None
-    hold_out: bool = True
+    begins_finish: int | None = None
     refines: bool = False
     pixels: int = 0
 
     def with_decided(self, **decisions: Any) -> Recipe:
         """The recipe with further decisions."""
         return replace(self, decided=replace(self.decided, **decisions))
+
+    @property
+    def hold_out(self) -> bool:
+        """Are some electrons held out?"""
+        return self.begins_finish is None
 
     @property
     def job(self) -> JobConfig:

@@ -106,7 +106,7 @@ class Run:
         share = self.experiment.train_fraction
         assert share is not None
         fitted = self.recipe.decided.mean_counts / share
-        recipe = replace(self.recipe.with_decided(mean_counts=fitted), hold_out=False)
+        recipe = replace(self.recipe.with_decided(mean_counts=fitted), begins_finish=self.log.chosen)
         job = self._job("finish", recipe)
         first, state = self._start_of_finish(state)
         # where the fit's state is not on disk, a resumed run does the fit again, and must not meet states of the finish

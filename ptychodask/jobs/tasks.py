@@ -16,14 +16,14 @@ from ..analysis.suspicion import misfired, suspicions
 from ..counts.patterns import Events, Patterns
 from ..distributed.stream import Supply, block_data
 from ..io.checkpoint import create_state, save_state, save_tile
-from ..io.result import Prior, create_result, write_object, write_result
+from ..io.result import Besides, create_result, write_object, write_result
 from ..io.source import ZarrBlocks
 from ..model.blocks import Block, Box
 from ..model.refining import Refining
 from ..model.state import State, TileState
 from ..model.tiles import Rect, Tile
+from ..solver.information import RING
 from ..solver.lsqml import LsqMl
-from ..solver.spectral import RING
 from ..solver.tiled import TiledLsqMl, as_whole
 from .build import build_algorithm, initial_shared
 from .criteria import survey_of
@@ -184,15 +184,17 @@ def store_result(
         entries,
         attributes,
         overwrite,
-        _prior(shared, tile.anchor.sum(axis=0)),
+        _besides(algorithm, shared, tile.anchor.sum(axis=0)),
     )
     return path
 
 
-def _prior(shared: State, lattice: np.ndarray | None) -> Prior | None:
-    """What the spectral prior leaves besides the object."""
+def _besides(algorithm: TiledLsqMl, shared: State, lattice: np.ndarray) -> Besides | None:
+    """What there is besides the object: what the electrons carry, and the lattice of the spectral prior."""
     known = shared.information
-    return None if known is None else Prior(lattice, np.asarray(known), RING)
+    if known is None:
+        return None
+    return Besides(np.asarray(known), RING, None if algorithm.problem.settings.spectral is None else lattice)
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,7 @@ def create_tiled_result(
     """Write a result but for its object."""
     problem, model = algorithm.problem, algorithm.solver.full_dose(shared.model)
     maps = (plan.dtype, plan.chunk)
-    prior = _prior(shared, None)
+    besides = _besides(algorithm, shared, shared.anchor)
     create_result(
         path,
         model,
@@ -246,7 +248,7 @@ def create_tiled_result(
         recipe.job,
         entries,
         attributes,
-        prior,
+        besides,
     )
     return path
 

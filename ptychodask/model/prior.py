@@ -1,4 +1,7 @@
-"""What is expected of an object before it is seen, as numbers; the method is in ``solver.spectral``."""
+"""What is measured of the electrons' information, and what is expected of an object before it is seen, as numbers.
+
+The methods are in ``solver.information`` and ``solver.spectral``.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,38 @@ def sharper_from(fit: int) -> int:
     return max(1, round(0.6 * fit))
 
 
+def frequencies(side: int, pixel: float) -> np.ndarray:
+    """|k| of the coefficients of a window of ``side`` pixels [L, L // 2 + 1], 1/angstrom."""
+    return np.hypot(np.fft.fftfreq(side, pixel)[:, None], np.fft.rfftfreq(side, pixel)[None])
+
+
+@dataclass(frozen=True)
+class Information:
+    """How and when the share of the quantum limit that the electrons carry, t, is measured.
+
+    Parameters
+    ----------
+    side : int
+        L of the windows in pixels.
+    pixel : float
+        Angstrom.
+    cutoff : float
+        1/angstrom: where t's lower bound changes, 0.6 of the semi-angle over the wavelength.
+    at : tuple of int
+        After so many updates; such an iteration takes a second pass over the patterns.
+    """
+
+    side: int
+    pixel: float
+    cutoff: float
+    at: tuple[int, ...] = ()
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        """|k| of a window's coefficients."""
+        return frequencies(self.side, self.pixel)
+
+
 @dataclass(frozen=True)
 class Spectral:
     """How the prior is set.
@@ -22,8 +57,6 @@ class Spectral:
         L of the windows in pixels.
     pixel : float
         Angstrom.
-    cutoff : float
-        1/angstrom: where t's lower bound changes, 0.6 of the semi-angle over the wavelength.
     floor : float
         rho.
     sharpen_at : int
@@ -36,15 +69,10 @@ class Spectral:
 
     side: int
     pixel: float
-    cutoff: float
     floor: float
     sharpen_at: int
     residual: float = 0.0
     residual_at: int = -1
-
-    def informs(self, iteration: int) -> bool:
-        """Is t measured at the state after so many updates?"""
-        return iteration in (0, self.sharpen_at)
 
     def fits_residual(self, iteration: int) -> bool:
         """Does the update after so many leave the lattice and fit the residual?"""
@@ -52,5 +80,5 @@ class Spectral:
 
     @property
     def frequencies(self) -> np.ndarray:
-        """|k| of a window's coefficients [L, L // 2 + 1], 1/angstrom."""
-        return np.hypot(np.fft.fftfreq(self.side, self.pixel)[:, None], np.fft.rfftfreq(self.side, self.pixel)[None])
+        """|k| of a window's coefficients."""
+        return frequencies(self.side, self.pixel)

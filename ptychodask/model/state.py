@@ -73,7 +73,7 @@ class State:
     damping : float
         Factor on every step, halved after a divergence.
     information : float64 array or None
-        Of a run with the spectral prior, t on rings (see ``solver.spectral``), once it is measured.
+        t on rings (see ``solver.information``), once it is measured.
     geometry : Refining or None
         While the geometry is refined, how far it has come.
     """

@@ -8,8 +8,9 @@ import numpy as np
 
 from ..model.state import State
 from .direction import Direction
+from .information import InformationSums, information
 from .problem import Problem
-from .spectral import RATE, Filter, SpectrumSums, information, make_filter, residual_filter
+from .spectral import RATE, Filter, SpectrumSums, make_filter, residual_filter
 from .unknowns import SHARED, geometry, probe
 from .unknowns.geometry import GeometrySums
 from .unknowns.object import (
@@ -47,18 +48,24 @@ def direction(problem: Problem, state: State, update: Update) -> Direction:
     if rules is not None and sums is not None:  # the object is carried along
         along = geometry.carried_score(rules, problem.likelihood, state.model.object, gradient)
         totals = totals.put(replace(sums, score=sums.score + along))
-    return Direction(step_map, steps, probe_move, probe_step, lit, ascent, totals)
+    return Direction(step_map, steps, probe_move, probe_step, lit, ascent, totals, information=state.information)
 
 
-def spectral_filter(problem: Problem, state: State, sums: SpectrumSums) -> tuple[np.ndarray, Filter]:
-    """t, as it is now measured or was before, and the filter that follows of it."""
+def measured(problem: Problem, state: State, sums: InformationSums | None) -> np.ndarray | None:
+    """t, as it is now measured or was before; None where it never was."""
+    rule = problem.settings.information
+    if rule is None or sums is None or sums.lit <= 0:
+        return state.information
+    return information(rule, sums)
+
+
+def spectral_filter(problem: Problem, state: State, sums: SpectrumSums, t: np.ndarray | None) -> Filter:
+    """The filter that follows of t and the spectrum."""
     rule = problem.settings.spectral
-    assert rule is not None
-    t = information(rule, sums) if sums.lit > 0 else state.information
-    assert t is not None, "measured at the first iteration"
+    assert rule is not None and t is not None, "measured at the first iteration"
     if rule.fits_residual(state.model.iteration):
-        return t, residual_filter(rule, t)
-    return t, make_filter(rule, sums, t, RATE * problem.settings.object_step * state.damping)
+        return residual_filter(rule, t)
+    return make_filter(rule, sums, t, RATE * problem.settings.object_step * state.damping)
 
 
 def advance(problem: Problem, state: State, move: Direction, line: Update | None = None) -> State:

@@ -27,7 +27,7 @@ class Direction:
     totals: Update
     """What the merged update says besides, for unknowns with steps of their own; no maps."""
     information: np.ndarray | None = None
-    """With the spectral prior, t on rings."""
+    """t on rings, once it is measured."""
     filter: Filter | None = None
     """With the spectral prior, what every window is told."""
 

@@ -75,11 +75,9 @@ class LsqMl:
         roles = self._roles(patterns)
         update = self.kernels.partial(block, roles, model, evaluate_only)
         if not evaluate_only:
-            return (
-                update
-                if rule is None or not rule.informs(model.iteration)
-                else self._informed(block, roles, model, update)
-            )
+            its = self.problem.settings.information
+            measures = its is not None and model.iteration in its.at
+            return self._informed(block, roles, model, update) if measures else update
         return update.put(update.sums + goodness(self.problem, self.kernels, block, roles, model))
 
     def _informed(self, block: Block, patterns: Patterns, model: Model, update: Update) -> Update:

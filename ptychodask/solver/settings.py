@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..model.prior import Spectral
+from ..model.prior import Information, Spectral
 from ..model.refining import Refine
 from ..physics.constraints import Constraint
 from ..physics.likelihood import Residual
@@ -54,5 +54,7 @@ class Settings:
     """The prior of the object; None: its constraints, among them a blur, are all there is."""
     half: Literal["first", "second"] | None = None
     """Of the electrons, by lot; None: all of them."""
+    information: Information | None = None
+    """How it is measured what the electrons carry; the prior needs it, a blur does not. None: it is not."""
     refine: Refine | None = None
     """Of the geometry, what moves; None: nothing."""

@@ -5,9 +5,8 @@ The object is one projected phase y, the sum over slices that are tied together,
 averaged over them (g is a quarter of the log-likelihood's derivative). All happens in the Fourier coefficients of
 windows (see ``windows``):
 
-    t(k) = 4 <|F[(g' - g) / sqrt W]|^2>           share of the quantum limit 4 W that the electrons carry about k: g' is
-                                                  the gradient that counts 2 n_A would give, n_A a half of the fitted
-                                                  electrons by lot, so that g' - g has g's covariance
+    t(k)                                          share of the quantum limit 4 W that the electrons carry about k,
+                                                  measured (see ``information``)
     c_w  = F_w[y] + (eta / t) F_w[g / D]           D = sqrt(W^2 + (delta max W)^2)
     n_w  = eta e <1 / (4 D)>_w / t                 noise of c_w; e: mean square of the taper. Right where a window is
                                                   lit, too much where it is partly dark: S is measured from few windows
@@ -19,7 +18,7 @@ windows (see ``windows``):
 
 The filter is linear and the same everywhere but for the noise, so nothing is invented in one window; a lattice that
 fills the field is averaged, and the figure of merit of such an image contains that average. The fixed point does not
-depend on t and eta. Only R, and t where it is measured, are sums over the canvas.
+depend on t and eta. Only R, and t, are sums over the canvas.
 
 A prior that knows the lattice (rho = 0) erases what is only once there. So the last update leaves the lattice y as it
 is and fits a residual r to the gradient at it, under a flat and weak prior: grains of :data:`FINEST` angstrom, so that
@@ -37,26 +36,18 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from .._array import held_bytes
 from ..model.prior import Spectral
+from .information import RING, ring_means, times
 from .windows import Windows
 
-RING = 0.03
-"""1/angstrom: width of the rings of t."""
-SMOOTH = 0.7
-"""Rings over which t is smoothed."""
-LEAST_LOW, LEAST_HIGH = 0.03, 0.1
-"""Bounds of t below and above the cut-off: where the electrons tell next to nothing, 1/t would only amplify."""
 RATE = 0.9
 """eta: of the Newton step."""
 RINGS_OF = 1.5
 """Width in frequency pixels of the rings of the prior's floor."""
 FINEST = 0.5
 """Angstrom: sigma of the residual's grain."""
-LIT = 0.02
-"""Of the largest W: what is darker is not looked at for t."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +67,6 @@ class SpectrumSums:
     """``sum l Re(a b*) / nu``."""
     step: np.ndarray
     """``sum l |b|^2 / nu``."""
-    noise: np.ndarray
-    """``sum |F[(g' - g) / sqrt W]|^2``; zeros where t is not measured."""
-    lit: float
-    """``sum <lit>_w``, 0 where t is not measured."""
 
     __sizeof__ = held_bytes
 
@@ -94,7 +81,6 @@ class Maps:
     phase: np.ndarray
     gradient: np.ndarray
     light: np.ndarray
-    noise: np.ndarray | None
     brightest: float
 
     def damping(self, delta: float) -> np.ndarray:
@@ -102,17 +88,9 @@ class Maps:
         return np.sqrt(self.light**2 + np.float32(delta * self.brightest) ** 2)
 
 
-def maps_of(
-    object_: np.ndarray, gradient: np.ndarray, light: np.ndarray, noise: np.ndarray | None, brightest: np.ndarray
-) -> Maps:
+def maps_of(object_: np.ndarray, gradient: np.ndarray, light: np.ndarray, brightest: np.ndarray) -> Maps:
     """From those of slices [S, h, w]; ``brightest`` [S, 1, 1]."""
-    return Maps(
-        object_.sum(axis=0),
-        gradient.mean(axis=0),
-        light.mean(axis=0),
-        None if noise is None else noise.mean(axis=0),
-        float(brightest.mean()),
-    )
+    return Maps(object_.sum(axis=0), gradient.mean(axis=0), light.mean(axis=0), float(brightest.mean()))
 
 
 def spectrum_sums(windows: Windows, maps: Maps, delta: float) -> SpectrumSums:
@@ -121,13 +99,8 @@ def spectrum_sums(windows: Windows, maps: Maps, delta: float) -> SpectrumSums:
     phase, step = windows.padded(maps.phase), windows.padded(maps.gradient / damping)
     damping = windows.padded(damping)
     inverse = 0.25 / damping
-    z = lit = None
-    if maps.noise is not None:
-        seen = maps.light > LIT * maps.brightest
-        root = np.sqrt(np.where(seen, maps.light, 1))
-        z, lit = windows.padded(np.where(seen, maps.noise / root, 0)), windows.padded(seen.astype(np.float32))
-    own, cross, second, noise = np.zeros((4, windows.side, windows.side // 2 + 1))
-    light = level = seen_light = 0.0
+    own, cross, second = np.zeros((3, windows.side, windows.side // 2 + 1))
+    light = level = 0.0
     for window in windows:
         if not window.own:
             continue
@@ -138,34 +111,7 @@ def spectrum_sums(windows: Windows, maps: Maps, delta: float) -> SpectrumSums:
         cross += share * (a.real * b.real + a.imag * b.imag)
         second += share * (b.real**2 + b.imag**2)
         light, level = light + weight, level + weight * nu
-        if z is not None and lit is not None:
-            f = windows.spectrum(z, window)
-            noise += f.real**2 + f.imag**2
-            seen_light += windows.energy * windows.mean(lit, window)
-    return SpectrumSums(light, level, own, cross, second, noise, seen_light)
-
-
-def information(spectral: Spectral, sums: SpectrumSums) -> np.ndarray:
-    """t on rings of :data:`RING`, from 0 on."""
-    rings = np.rint(spectral.frequencies / RING).astype(int)
-    t = 4 * _ring_means(sums.noise / sums.lit, rings)
-    t = gaussian_filter1d(t, SMOOTH)
-    at = np.arange(len(t)) * RING
-    return np.maximum(t, np.where(at < spectral.cutoff, LEAST_LOW, LEAST_HIGH))
-
-
-def _times(shape: tuple[int, ...]) -> np.ndarray:
-    """How often each coefficient of a real transform [L, L // 2 + 1] stands among all."""
-    twice = np.full(shape, 2.0)
-    twice[:, [0, -1]] = 1
-    return twice
-
-
-def _ring_means(values: np.ndarray, rings: np.ndarray) -> np.ndarray:
-    """Means over rings of all frequencies, of which half is given [L, L // 2 + 1]."""
-    twice = _times(values.shape)
-    total = np.bincount(rings.ravel(), (twice * values).ravel())
-    return total / np.maximum(np.bincount(rings.ravel(), twice.ravel()), 1)
+    return SpectrumSums(light, level, own, cross, second)
 
 
 @dataclass(frozen=True)
@@ -190,7 +136,7 @@ def make_filter(spectral: Spectral, sums: SpectrumSums, t: np.ndarray, rate: flo
     power = sums.own / boost + 2 * sums.cross + sums.step * boost
     ratio = power / (0.25 * sums.light)
     rings = np.rint(k * spectral.side * spectral.pixel / RINGS_OF).astype(int)
-    floor = spectral.floor * np.maximum(_ring_means(ratio, rings)[rings] - 1, 0)
+    floor = spectral.floor * np.maximum(ring_means(ratio, rings)[rings] - 1, 0)
     excess = np.maximum(np.maximum(ratio - 1, 0), floor)
     return Filter(boost.astype(np.float32), (excess * (sums.level / sums.light)).astype(np.float32))
 
@@ -200,7 +146,7 @@ def residual_filter(spectral: Spectral, t: np.ndarray) -> Filter:
     k = spectral.frequencies
     boost = 1 / np.interp(k, np.arange(len(t)) * RING, t)
     grain = np.exp(-2 * (np.pi * FINEST * k) ** 2)
-    twice = _times(k.shape)
+    twice = times(k.shape)
     prior = spectral.residual * grain**2 / (grain * twice).sum() * twice.sum()
     return Filter(boost.astype(np.float32), (prior / boost).astype(np.float32), adds=True)
 

@@ -22,9 +22,10 @@ from ..counts.patterns import Patterns
 from ..model.blocks import Block
 from ..model.state import Model, State, TileState
 from ..model.tiles import Rect, Tile
-from .apply import advance_shared, lengths, spectral_filter
+from .apply import advance_shared, lengths, measured, spectral_filter
 from .direction import Direction
 from .frames import Frame, common, cut, together
+from .information import InformationSums, information_sums
 from .lsqml import LsqMl
 from .problem import Problem
 from .spectral import Filter, Maps, SpectrumSums, maps_of, move_of, spectrum_sums
@@ -44,7 +45,7 @@ from .unknowns.probe import ProbeSums
 from .unknowns.probe import direction as probe_direction
 from .unknowns.products import inner
 from .update import Sums, Update
-from .windows import Windows
+from .windows import Windows, known_core
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Pooled:
     ascent: float
     spectrum: SpectrumSums | None = None
     """What the spectral prior needs instead."""
+    information: InformationSums | None = None
+    """Where it is measured what the electrons carry."""
 
 
 @dataclass(frozen=True)
@@ -159,15 +162,16 @@ class TiledLsqMl:
         self, index: int, state: TileState, shared: State, model: Model, sums: ObjectSums, brightest: np.ndarray
     ) -> Pooled:
         """A core's part of the sums over the canvas."""
+        told = self._informed(index, sums, brightest)
         if self.problem.settings.spectral is not None:
             windows, maps = self._windows(index), self._maps(index, model, sums, brightest)
             nothing = np.zeros(self.problem.slices)
             spectrum = spectrum_sums(windows, maps, self.problem.settings.precondition)
-            return Pooled(nothing, nothing, 0.0, spectrum)
+            return Pooled(nothing, nothing, 0.0, spectrum, told)
         gradient, light = self._on_core(index, sums.gradient), self._on_core(index, sums.illumination)
         move = precondition(self.problem, gradient, light, brightest)
         ascent = inner(gradient, state.object - state.anchor) if shared.momentum >= 0 else 0.0
-        return Pooled(*pooled_sums(move, gradient, light), ascent)
+        return Pooled(*pooled_sums(move, gradient, light), ascent, None, told)
 
     def step(self, parts: list[Pooled], shared: State, totals: Update) -> Direction:
         """The step of the whole canvas, parts in the order of the tiles; its maps of the object have no pixels."""
@@ -176,12 +180,14 @@ class TiledLsqMl:
         empty = np.zeros((self.problem.slices, 0, 0), self.object_dtype)
         probe, probe_step = probe_direction(self.problem, totals.find(ProbeSums))
         steps, ascent = pooled_steps(numerators, denominators), sum(p.ascent for p in parts)
-        move = Direction(empty, steps, probe, probe_step, empty.real, ascent, totals.without(ProbeSums))
+        told = [p.information for p in parts if p.information is not None]
+        t = measured(self.problem, shared, reduce(add, told) if told else None)
+        totals = totals.without(ProbeSums)
+        move = Direction(empty, steps, probe, probe_step, empty.real, ascent, totals, information=t)
         spectra = [p.spectrum for p in parts if p.spectrum is not None]
         if not spectra:
             return move
-        t, its = spectral_filter(self.problem, shared, reduce(add, spectra))
-        return replace(move, information=t, filter=its)
+        return replace(move, filter=spectral_filter(self.problem, shared, reduce(add, spectra), t))
 
     def direction(self, index: int, sums: ObjectSums, brightest: np.ndarray) -> TileDirection:
         """The object's direction on a core."""
@@ -238,7 +244,12 @@ class TiledLsqMl:
     def decide(self, state: TileState, shared: State, update: Update) -> Direction:
         """The direction and steps of a whole object, which is one tile."""
         if self.problem.settings.spectral is None:
-            return self.solver.direction(as_whole(state, shared), update)
+            move, noise = self.solver.direction(as_whole(state, shared), update), update[ObjectSums].noise
+            if noise is None:
+                return move
+            sums = self.collect(0, [update[ObjectSums]])
+            told = self._informed(0, sums, self.highest([self.peak(0, sums)]))
+            return replace(move, information=measured(self.problem, shared, told))
         sums, model = self.collect(0, [update[ObjectSums]]), self.assemble(0, state, shared, [])
         brightest = self.highest([self.peak(0, sums)])
         move = self.step([self.pool(0, state, shared, model, sums, brightest)], shared, update)
@@ -275,9 +286,20 @@ class TiledLsqMl:
         assert rule is not None
         return Windows(tile.core, tile.work, self.problem.canvas.shape, rule.side)
 
+    def _informed(self, index: int, sums: ObjectSums, brightest: np.ndarray) -> InformationSums | None:
+        """A core's part of what t is measured from; a blur's tiles lack the rim for windows near their edges."""
+        rule, tile, shape = self.problem.settings.information, self.tiles[index], self.problem.canvas.shape
+        if rule is None or sums.noise is None:
+            return None
+        core = known_core(tile.core, tile.work, shape, rule.side)
+        if core is None:
+            return None
+        noise, light = sums.noise.real.mean(axis=0), sums.illumination.mean(axis=0)
+        return information_sums(Windows(core, tile.work, shape, rule.side), noise, light, float(brightest.mean()))
+
     def _maps(self, index: int, model: Model, sums: ObjectSums, brightest: np.ndarray) -> Maps:
         rows, columns = self.tiles[index].work.inside(model.corner)
-        return maps_of(model.object[:, rows, columns], sums.gradient, sums.illumination, sums.noise, brightest)
+        return maps_of(model.object[:, rows, columns], sums.gradient, sums.illumination, brightest)
 
     def _spectral_move(
         self, index: int, model: Model, sums: ObjectSums, brightest: np.ndarray, its: Filter

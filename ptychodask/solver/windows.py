@@ -21,6 +21,13 @@ HOPS = 4
 """Windows per side."""
 
 
+def known_core(core: Rect, work: Rect, canvas: tuple[int, int], side: int) -> Rect | None:
+    """What of a core is ``side`` pixels inside the work area, or at the edge of the canvas: its windows are known."""
+    y0, x0 = (low + (side if low > 0 else 0) for low in (work.y0, work.x0))
+    y1, x1 = (high - (side if high < end else 0) for high, end in zip((work.y1, work.x1), canvas, strict=True))
+    return core.common(Rect(y0, y1, x0, x1)) if y0 < y1 and x0 < x1 else None
+
+
 @dataclass(frozen=True)
 class Window:
     """One of them: where it is in the padded maps, and whether its centre is in the core."""

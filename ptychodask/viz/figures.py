@@ -35,7 +35,8 @@ class ReportData:
     summary: Mapping[str, Any] = field(default_factory=dict)  # scalars, shown as one line
     fit: Mapping[str, Any] = field(default_factory=dict)  # how the loss compares with that of Poisson noise, if known
     remarks: Mapping[str, str] = field(default_factory=dict)  # why something was left out, by its name
-    information: xr.DataArray | None = None  # (frequency,) share of the quantum limit, of the spectral prior
+    information: xr.DataArray | None = None  # (frequency,) share of the quantum limit
+    filtered: bool = False  # by a spectral prior: its power spectrum is what the filter lets through
     geometry: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what was found of it, see Result.geometry
     finish: int | None = None  # first iteration that fits the held-out electrons too
     halves: xr.Dataset | None = None  # what two halves of the electrons agree on, see analysis.halves.agreement
@@ -107,8 +108,7 @@ def analyse(data: ReportData) -> Analysis:
             data.dose,
         )
     remarks = {**data.remarks, **attempt.remarks}
-    filtered = data.information is not None
-    return Analysis(spectrum, comparison, powers, diameters, remarks, data.halves, efficiency, filtered)
+    return Analysis(spectrum, comparison, powers, diameters, remarks, data.halves, efficiency, data.filtered)
 
 
 def figures_of(data: ReportData, analysis: Analysis) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from .._errors import InputError
 from .._tables import counted
 from ..analysis.frc import FRC
 from ..analysis.spectrum import Spectrum
-from ..solver.spectral import LEAST_HIGH
+from ..solver.information import LEAST_HIGH
 from .draw import (
     BLUE,
     CYAN,

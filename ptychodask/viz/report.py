@@ -64,7 +64,7 @@ class _Page:
         self.figure = Figure(figsize=_SIZE, facecolor="white")
         FigureCanvasAgg(self.figure)
         self._head()
-        averaged = "" if data.information is None else "; lattice averaged over the field"
+        averaged = "; lattice averaged over the field" if data.filtered else ""
         big = self._panel("Phase", (0.35, 3.0, 5.75, 5.75), self._phase, f"plane removed; dotted: the scan{averaged}")
         detail = self.attempt("detail", self._compared if analysis.comparison is not None else self._alone)
         if detail is not None:

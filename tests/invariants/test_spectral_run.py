@@ -59,8 +59,17 @@ def plain(scan):
     return ptychodask.reconstruct(scan, {"object": {"regularisation": "blur"}, "solver": {"iterations": 2}})
 
 
-def test_a_run_with_a_blur_has_neither(plain):
-    assert plain.lattice is None and plain.residual is None and plain.information is None
+def test_a_run_with_a_blur_has_neither_and_the_same_information(plain, whole):
+    assert plain.lattice is None and plain.residual is None
+    said, other = plain.information, whole.information
+    told = (other > 0.11).values & (said > 0.11).values  # above the bounds of what is measured
+    assert told.sum() > 5
+    assert 0.7 < float(np.median(said.values[told] / other.values[told])) < 1.4
+
+
+def test_without_a_finish_a_blur_measures_nothing(scan):
+    job = {"object": {"regularisation": "blur"}, "solver": {"iterations": 2, "finish": 0}}
+    assert ptychodask.reconstruct(scan, job).information is None
 
 
 def test_a_map_of_defects_is_made_of_a_result(whole, plain):

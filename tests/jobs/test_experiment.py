@@ -223,7 +223,7 @@ def test_settings_are_in_the_solvers_units(info):
 
 
 def test_the_finish_uses_all_electrons(info):
-    fit, finish = build_algorithm(recipe(info)), build_algorithm(recipe(info, hold_out=False))
+    fit, finish = build_algorithm(recipe(info)), build_algorithm(recipe(info, begins_finish=3))
     assert not fit.problem.settings.use_all and finish.problem.settings.use_all
     assert fit.data_key == finish.data_key  # what is cached serves both
 

@@ -297,7 +297,7 @@ def test_memory_is_predicted_and_rather_too_high(tmp_path):
 
 
 def test_passes_for_the_information_are_counted(scan):
-    """The spectral prior takes one more at the start of each of its two stages."""
+    """The spectral prior takes one more at the start of each of its two stages, a blur one for its finish."""
     speed = Speed(2, 1000.0, 0.0, 0.0, 0.0)
     plan = replace(planned(scan, {"object": {"regularisation": "spectral"}}), speed=speed)
     assert (plan.iterations, plan.information_passes) == (13, 2)
@@ -305,3 +305,5 @@ def test_passes_for_the_information_are_counted(scan):
     assert "for 13 iterations and 2 passes for the information, the most" in str(plan)
     plain = replace(planned(scan, JOB), speed=speed)
     assert plain.information_passes == 0 and "for 5 iterations, the most" in str(plain)
+    finished = replace(planned(scan, {**JOB, "solver": {"iterations": 5, "finish": 2}}), speed=speed)
+    assert finished.information_passes == 1 and "and 1 pass for the information" in str(finished)

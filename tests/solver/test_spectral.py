@@ -11,13 +11,14 @@ from helpers import small_problem
 
 from ptychodask.counts.events import Events
 from ptychodask.counts.patterns import dense, doubled_half, prepare
-from ptychodask.model.prior import Spectral
+from ptychodask.model.prior import Information, Spectral
 from ptychodask.model.tiles import Rect, make_tiles
 from ptychodask.physics.views import split_positions
 from ptychodask.solver import spectral
+from ptychodask.solver.information import information, information_sums
 from ptychodask.solver.problem import probe_spectra, shifted_probes
 from ptychodask.solver.unknowns.object import ObjectSums, place
-from ptychodask.solver.windows import Windows
+from ptychodask.solver.windows import Windows, known_core
 
 CANVAS = (70, 61)
 
@@ -69,6 +70,25 @@ def test_a_tile_sees_the_same_windows_as_the_whole():
     assert sorted(p.tobytes() for p in parts) == sorted(p.tobytes() for p in whole)
 
 
+@pytest.mark.parametrize("tile", make_tiles(CANVAS, 40, [], 3), ids=lambda t: str(t.index))
+def test_without_a_rim_of_windows_a_tile_sees_fewer_of_the_same(tile):
+    core = known_core(tile.core, tile.work, CANVAS, 16)
+    assert core is not None and core.area < tile.core.area and tile.core.common(core) == core
+    image = np.random.default_rng(1).normal(size=CANVAS).astype(np.float32)
+
+    def powers(core, work):
+        windows = Windows(core, work, CANVAS, 16)
+        padded = windows.padded(image[work.inside((0, 0))])
+        return {windows.spectrum(padded, w).tobytes() for w in windows if w.own}
+
+    seen = powers(core, tile.work)
+    assert seen and seen <= powers(Rect(0, CANVAS[0], 0, CANVAS[1]), Rect(0, CANVAS[0], 0, CANVAS[1]))
+
+
+def test_a_tile_too_small_for_a_window_sees_none():
+    assert known_core(Rect(20, 30, 20, 30), Rect(17, 33, 17, 33), CANVAS, 16) is None
+
+
 # -- electrons in halves ---------------------------------------------------------------------------------------------
 
 
@@ -91,8 +111,8 @@ def test_a_doubled_half_has_the_counts_mean_and_their_noise_once_more(mean):
 def vacuum():
     """A finely scanned vacuum: sums of its first update, noise included, and the probe."""
     case = small_problem(1, 1, np.float32, n=32, scan=(24, 24), step=1.5, electrons=400.0, subpixel=False)
-    rule = Spectral(side=32, pixel=case.problem.canvas.pixel, cutoff=0.3, floor=0.0, sharpen_at=5)
-    settings = replace(case.problem.settings, spectral=rule, epsilon=0.02)
+    rule = Information(side=32, pixel=case.problem.canvas.pixel, cutoff=0.3, at=(0, 5))
+    settings = replace(case.problem.settings, information=rule, epsilon=0.02)
     problem = replace(case.problem, settings=settings)
     algorithm = replace(case.algorithm, problem=problem, kernels=replace(case.algorithm.kernels, problem=problem))
     model = replace(case.model, object=np.zeros_like(case.model.object))
@@ -124,13 +144,12 @@ def weak_phase(probe, intensity, epsilon, pixel):
 def test_information_is_that_of_the_weak_phase_formula(vacuum):
     algorithm, model, update, intensity = vacuum
     assert update[ObjectSums].noise is not None
-    rule, canvas = algorithm.problem.settings.spectral, algorithm.problem.canvas
+    rule, canvas = algorithm.problem.settings.information, algorithm.problem.canvas
     full = Rect(0, canvas.shape[0], 0, canvas.shape[1])
     windows = Windows(full, full, canvas.shape, rule.side)
     sums = place([update[ObjectSums]], (0, 0), canvas.shape)
-    brightest = sums.illumination.max(axis=(1, 2), keepdims=True)
-    maps = spectral.maps_of(model.object, sums.gradient, sums.illumination, sums.noise, brightest)
-    t = spectral.information(rule, spectral.spectrum_sums(windows, maps, 0.1))
+    light = sums.illumination.mean(axis=0)
+    t = information(rule, information_sums(windows, sums.noise.mean(axis=0), light, float(light.max())))
     epsilon = algorithm.problem.likelihood.epsilon
     expected, q = weak_phase(model.probe[0], intensity, epsilon, rule.pixel)
     ratios = []
@@ -143,7 +162,7 @@ def test_information_is_that_of_the_weak_phase_formula(vacuum):
     assert np.mean(ratios) == pytest.approx(1, abs=0.12), ratios
 
 
-def test_only_the_first_update_of_a_stage_measures_it(vacuum):
+def test_only_updates_that_measure_it_have_the_noise(vacuum):
     algorithm, model, *_ = vacuum
     block = next(iter(small_problem(1, 1, np.float32, n=32, scan=(24, 24), step=1.5).blocks))
     patterns = algorithm.prepare(block, np.ones((block.size, 32, 32), np.uint8))
@@ -162,10 +181,10 @@ def some_maps(seed, shape, lattice=0.0):
     phase = lattice * (np.cos(2 * np.pi * x / 4) + np.cos(2 * np.pi * y / 4))
     light = np.full(shape, 40.0) + 5 * np.sin(x / 9)
     gradient = rng.normal(size=shape) * np.sqrt(0.5 * light / 4)
-    return spectral.Maps(*(a.astype(np.float32) for a in (phase, gradient, light)), None, float(light.max()))
+    return spectral.Maps(*(a.astype(np.float32) for a in (phase, gradient, light)), float(light.max()))
 
 
-RULE = Spectral(side=16, pixel=0.5, cutoff=0.3, floor=0.0, sharpen_at=5, residual=0.01, residual_at=9)
+RULE = Spectral(side=16, pixel=0.5, floor=0.0, sharpen_at=5, residual=0.01, residual_at=9)
 T = np.full(80, 0.5)
 
 
@@ -214,7 +233,7 @@ def test_a_residual_is_the_wiener_estimate_of_white_specimens():
     noise = rng.normal(size=(side, side)) * math.sqrt(t * light / 4)
     gradient = (light * t * truth + noise).astype(np.float32)
     flat = np.full((side, side), light, np.float32)
-    maps = spectral.Maps(np.zeros_like(flat), gradient, flat, None, light)
+    maps = spectral.Maps(np.zeros_like(flat), gradient, flat, light)
     found = spectral.move_of(windows, maps, 1e-6, spectral.residual_filter(rule, np.full(80, t)))
     wiener = power / (power + 1 / (4 * light * t))
     best = np.fft.ifft2(np.fft.fft2(gradient / (light * t)) * wiener).real

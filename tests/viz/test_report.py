@@ -112,7 +112,7 @@ def test_without_truth_and_without_validation(data: ReportData, tmp_path: Path) 
 def test_a_filtered_image_has_no_resolution_from_its_own_spectrum(data: ReportData, tmp_path: Path) -> None:
     """The prior decides what is left in it."""
     t = xr.DataArray(np.linspace(0.6, 0.1, 20), {"frequency": np.arange(20) * 0.03}, ("frequency",))
-    figures = draw_report(replace(data, truth=None, information=t, sharper=4), str(tmp_path / "a.png"))
+    figures = draw_report(replace(data, truth=None, information=t, filtered=True, sharper=4), str(tmp_path / "a.png"))
     assert figures["resolution_angstrom"] is None and "ring_correlation of two halves" in figures["resolution_by"]
     assert figures["peak_limit_angstrom"] is not None
 

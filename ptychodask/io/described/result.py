@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
@@ -53,7 +54,14 @@ class ResultAttributes(Described):
     run: Text = ""
     geometry: Text = "{}"
     prior: Literal["", "spectral"] = ""
-    """What else is stored follows of it."""
+    """With it, a lattice is stored."""
+    measured: Literal["", "information"] = ""
+
+    @property
+    def adds(self) -> tuple[str, ...]:
+        """Arrays besides those that every result has; with the prior, versions of 2026 kept the information unsaid."""
+        lattice = ("lattice",) if self.prior else ()
+        return (*lattice, *(("information", "frequency") if self.prior or self.measured else ()))
 
     @field_validator("remarks", "warnings")
     @classmethod
@@ -95,7 +103,7 @@ class ResultAttributes(Described):
 
 
 class ResultArrays(Described):
-    """Object, probe and positions, and the coordinates of the two images; of the spectral prior, what it adds."""
+    """Object, probe and positions, and the coordinates of the two images; and what a result may have besides."""
 
     object: ArrayDocument
     probe: ArrayDocument
@@ -109,9 +117,9 @@ class ResultArrays(Described):
     frequency: ArrayDocument | None = None
 
     @classmethod
-    def names(cls, prior: str) -> list[str]:
-        """Those that a result has."""
-        return [name for name, field in cls.model_fields.items() if field.is_required() or prior == "spectral"]
+    def names(cls, adds: Collection[str]) -> list[str]:
+        """Those that a result has which ``adds`` some."""
+        return [name for name, field in cls.model_fields.items() if field.is_required() or name in adds]
 
     @model_validator(mode="after")
     def _fit(self) -> ResultArrays:
