@@ -17,7 +17,6 @@ from .._text import first_line
 from ..counts.electrons import Levels
 from .reader import Reader
 
-
 SMALLEST = 8
 """Side of patterns; a smaller detector is put into the middle of one, whose rim is not used."""
 
