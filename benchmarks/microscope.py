@@ -38,7 +38,7 @@ from ptychodask.simulation.specimen import Specimen
 ENERGY = 300e3
 ORIENTATIONS = [(y, x, t) for t in (False, True) for y in (False, True) for x in (False, True)]
 """Rows reversed, columns reversed, then exchanged."""
-QUARTER = 4
+FINE = 10
 """Parts of a pixel in which the disk moves: patterns of the same part are simulated together."""
 
 
@@ -159,13 +159,13 @@ def _patterns(experiment: Experiment, waves: np.ndarray, depths: list[float], se
         propagators[s] = fresnel_propagator(big, experiment.pixel, wavelength, dz, experiment.tilt, BAND_LIMIT)
     probe = make_probe(experiment.microscope, big, experiment.pixel, experiment.electrons)
     centres = experiment.canvas()[1]
-    parts = np.rint(setup.centres.reshape(-1, 2) * QUARTER).astype(int)
+    parts = np.rint(setup.centres.reshape(-1, 2) * FINE).astype(int)
     found = np.empty((len(centres), n, n), np.float32)
     r = (np.arange(big) - big // 2) / big
     cut = slice(big // 2 - n // 2, big // 2 - n // 2 + n)
     for part in np.unique(parts, axis=0):
         its = np.flatnonzero((parts == part).all(axis=1))
-        y, x = part / QUARTER
+        y, x = part / FINE
         moved = probe * np.exp(2j * np.pi * (y * r[:, None] + x * r[None, :]))
         its_patterns = diffract(waves, centres[its], fft2(moved[None]).astype(np.complex64), propagators)
         found[its] = np.fft.fftshift(its_patterns, axes=(-2, -1))[:, cut, cut]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..io.centre import NAME, Centre
+from ..io.centre import BY_TURNS, NAME, Centre
 from ..io.dataset import DatasetInfo
 from ..io.selected import mask_of
 from .descan import Plane, fit_plane, window
@@ -27,8 +26,6 @@ class Centring:
         Through the centres of mass; None where its slopes are nothing but noise.
     plane : array [2, 3]
         What is written: at the first position, and the change per row and column.
-    left : float
-        RMS distance in pixels, over the scan, of the disk from zero angle after moves by whole pixels.
     across : array [2, 2]
         Movement in pixels of (y, x) from the first to the last row and column.
     """
@@ -36,7 +33,6 @@ class Centring:
     centre: np.ndarray
     descan: Plane | None
     plane: np.ndarray
-    left: float
     across: np.ndarray
 
 
@@ -46,8 +42,9 @@ def as_stored(info: DatasetInfo) -> DatasetInfo:
 
 
 def moved_by(info: DatasetInfo, plane: np.ndarray) -> DatasetInfo:
-    """The dataset with its patterns moved by whole pixels along a plane [2, 3]."""
-    return replace(info, attributes={**info.attributes, NAME: plane.tolist()})
+    """The dataset with its patterns moved by whole pixels along a plane [2, 3], neighbours by turns where it slopes:
+    the transfer knows of no fraction, and in waves over the scan it would be a lattice."""
+    return replace(info, attributes={**info.attributes, NAME: plane.tolist(), BY_TURNS: True})
 
 
 def used_of(info: DatasetInfo) -> np.ndarray:
@@ -91,7 +88,7 @@ def smear_of(info: DatasetInfo, cells: int = 8) -> np.ndarray | None:
     if not plane[:, 1:].any():
         return None
     rows, columns = stored(info)
-    away = (_centre(plane, n).at(rows, columns) + _centre(plane, n).moves(rows, columns)).reshape(-1, 2)
+    away = _centre(plane, n).left(rows, columns).reshape(-1, 2)
     away -= away.mean(axis=0)
     _, which, number = np.unique(np.floor(away * cells / 2), axis=0, return_inverse=True, return_counts=True)
     mean = np.stack([np.bincount(which.ravel(), axis) / number for axis in away.T], axis=1)
@@ -123,14 +120,13 @@ def better(info: DatasetInfo, field: BrightField, disk: Disk, odd: np.ndarray) -
     descan = found if found.moves(extent) else None
     slopes = np.zeros((2, 2)) if descan is None else found.values[:, 1:]
     plane = _through((centre[0], centre[1]), slopes, places)
-    away = _centre(plane, n).at(rows, columns) + _centre(plane, n).moves(rows, columns) - n // 2
     across = slopes * np.array([np.ptp(rows), np.ptp(columns)])
-    return Centring(centre, descan, plane, math.sqrt(float((away**2).sum(axis=-1).mean())), across)
+    return Centring(centre, descan, plane, across)
 
 
 def _centre(plane: np.ndarray, pixels: int) -> Centre:
     first, second = (tuple(map(float, row)) for row in plane)
-    return Centre((first, second), pixels)  # type: ignore[arg-type]
+    return Centre((first, second), pixels, by_turns=True)  # type: ignore[arg-type]
 
 
 def _through(centre: tuple[float, float], slopes: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -33,9 +33,8 @@ def notes_of(info: DatasetInfo, values: Mapping[str, Value], centring: Centring,
         found.append(
             f"the disk moves over the scan (descan): by ({across[0, 0]:+.2f}, {across[1, 0]:+.2f}) pixels from first to"
             f" last row, by ({across[0, 1]:+.2f}, {across[1, 1]:+.2f}) from first to last column; its mean is off"
-            f" centre by ({off[0]:+.2f}, {off[1]:+.2f}): written, patterns are moved by whole pixels"
-            f" when they are read, neighbours by turns by one more or less; {centring.left:.2f} pixels (RMS) of each"
-            " remain, which no model carries"
+            f" centre by ({off[0]:+.2f}, {off[1]:+.2f}): written, patterns are moved by whole pixels when they are"
+            " read, and a reconstruction has the fraction of every pattern in its model"
         )
     radius, step = float(values["semi_angle_pixels"].value), info.detector.angular_step_mrad
     said = info.microscope.semi_angle_mrad / step

@@ -80,10 +80,32 @@ def mask_of(info: DatasetInfo) -> np.ndarray:
     return np.fft.ifftshift(used).astype(np.float32)
 
 
-def off_centre(info: DatasetInfo) -> tuple[float, float]:
-    """Distance (y, x) in pixels of the disk from zero angle that a calibration found, less moves by whole pixels."""
+def left_off(info: DatasetInfo) -> np.ndarray | None:
+    """Distance [J, 2] (y, x) in pixels of the disk of every pattern from zero angle, after moves by whole pixels; None
+    where no calibration found one."""
     centre = centre_of(info.attributes, info.detector.pixels)
-    return (0.0, 0.0) if centre is None else centre.left(_stored_shape(info))
+    if centre is None:
+        return None
+    chosen = info.selection
+    rows, columns = (
+        (np.arange(n) for n in info.scan_shape) if chosen is None else map(np.array, (chosen.rows, chosen.columns))
+    )
+    return centre.left(rows, columns).reshape(-1, 2)
+
+
+def off_centre(info: DatasetInfo) -> tuple[float, float]:
+    """Mean of :func:`left_off` (y, x)."""
+    left = left_off(info)
+    if left is None:
+        return 0.0, 0.0
+    y, x = left.mean(axis=0).tolist()
+    return y, x
+
+
+def ramped_off(info: DatasetInfo) -> np.ndarray | None:
+    """:func:`left_off`, where it differs from pattern to pattern; else None, and the probe takes it."""
+    centre = centre_of(info.attributes, info.detector.pixels)
+    return None if centre is None or centre.is_still else left_off(info)
 
 
 def _stored_shape(info: DatasetInfo) -> tuple[int, int]:

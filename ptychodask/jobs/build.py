@@ -10,9 +10,10 @@ import numpy as np
 from .._errors import InputError
 from ..counts.padding import padded
 from ..io.dataset import DatasetInfo
-from ..io.selected import mask_of, off_centre
+from ..io.selected import mask_of, off_centre, ramped_off
 from ..kernels import kernels_for
 from ..kernels.plain import Plain
+from ..kernels.ramped import Ramped, ramp_of
 from ..model.optics import Microscope
 from ..model.refining import Refining
 from ..model.state import Model, State
@@ -47,6 +48,7 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
         recipe.decided.mean_counts,
         _settings(experiment, recipe),
         stored,
+        ramped_off(experiment.info),
     )
     solver = LsqMl(problem, _kernels(problem, recipe))
     if experiment.spectral is None:
@@ -57,6 +59,11 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
 
 
 def _kernels(problem: Problem, recipe: Recipe) -> Kernels:
+    kernels = _unramped(problem, recipe)
+    return kernels if problem.off is None else Ramped(problem, kernels)
+
+
+def _unramped(problem: Problem, recipe: Recipe) -> Kernels:
     if (
         recipe.refines and recipe.decided.backend == "cupy"
     ):  # the compiled ones for a device make no sums of the geometry
@@ -113,16 +120,12 @@ def _settings(experiment: Experiment, recipe: Recipe) -> Settings:
 
 
 def _off_centre(info: DatasetInfo, n: int) -> np.ndarray | float:
-    """What moves the disk of a probe [n, n] by the fraction of a pixel that is left where patterns moved by whole ones.
-
-    A factor exp(2 pi i f r / N) of the probe in every slice moves the pattern by f pixels; that the beam is not tilted
-    by so little makes no difference.
-    """
+    """What moves the disk of a probe [n, n] by the fraction of a pixel that is left where patterns moved by whole ones,
+    if it is that of all patterns."""
     y, x = off_centre(info)
-    if y == x == 0:
+    if y == x == 0 or ramped_off(info) is not None:
         return 1.0
-    r = (np.arange(n) - n // 2) / n
-    return np.exp(2j * math.pi * (y * r[:, None] + x * r[None, :]))
+    return ramp_of((y, x), n)
 
 
 def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:

@@ -14,6 +14,7 @@ from ..io.dataset import dataset_info
 from ..io.result import Result
 from ..io.source import source_of
 from ..kernels.plain import Plain, batches, localise
+from ..kernels.ramped import ramp_of
 from ..model.state import Model
 from ..physics.expected_loss import expected_loss
 from ..physics.likelihood import loss
@@ -80,6 +81,10 @@ def misfit_of(result: Result) -> xr.Dataset:
         for part in batches(len(chosen), problem.settings.batch):
             its = chosen[part]
             probes, _ = shifted_probes(local.spectra, local.fractions[its])
+            if problem.off is not None:
+                probes = (
+                    probes * np.stack([ramp_of((a, b), problem.pixels) for a, b in problem.off[flat[its]]])[:, None]
+                )
             _, psi = forward(gather(local.transmission, local.corners[its], problem.pixels), probes, local.propagators)
             predicted = intensity(psi)
             more += (counts[part] - predicted).sum(axis=0)

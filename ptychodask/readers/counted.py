@@ -12,8 +12,13 @@ from functools import cached_property
 
 import numpy as np
 
+from .._errors import InputError
+from .._text import first_line
 from ..counts.electrons import Levels
 from .reader import Reader
+
+SMALLEST = 8
+"""Side of patterns; a smaller detector is put into the middle of one, whose rim is not used."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +68,9 @@ class Frame:
     pad: int | None = None
 
     def side(self, longest: int) -> int:
-        """Side of the patterns, even."""
+        """Side of the patterns, even, and no less than a model takes."""
         kept = -(-(self.crop or longest) // self.bin)
-        return self.pad or kept + kept % 2
+        return self.pad or max(SMALLEST, kept + kept % 2)
 
     def placed(self, values: np.ndarray, side: int) -> np.ndarray:
         """Values [..., ky, kx] in a square of ``side`` pixels, pixel N/2 on pixel side/2, 0 where there are none."""
@@ -190,7 +195,16 @@ class Counted:
     def __getitem__(self, box: tuple[slice, slice]) -> np.ndarray:
         """Values of the file in a box of the scan, laid out: they become counts with :meth:`electrons`."""
         (y0, y1, _), (x0, x1, _) = (part.indices(n) for part, n in zip(box, self.shape, strict=False))
-        return self.laid_out(self.reader.read((y0, y1), (x0, x1)))
+        try:
+            values = self.reader.read((y0, y1), (x0, x1))
+        except InputError:
+            raise
+        except Exception as error:  # of a decoder or a library, each has its own
+            raise InputError(
+                f"the frames of scan rows {y0} to {y1 - 1}, columns {x0} to {x1 - 1}, cannot be read"
+                f" ({first_line(error)}): the file is damaged, copy it again"
+            ) from error
+        return self.laid_out(values)
 
     def corrected(self, values: np.ndarray) -> np.ndarray:
         """Values [..., N, N] of the file less the dark frame, over the flat field; not a number where these are not."""

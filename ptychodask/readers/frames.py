@@ -85,6 +85,12 @@ class Frames:
                 self._fill(row, y * width + columns[0])
         return found
 
+    def taken(self, number: int) -> np.ndarray:
+        """One frame [ky, kx] by its number."""
+        found = np.zeros((1, *self.pattern), self.dtype)
+        self._fill(found, number)
+        return found[0]
+
     def _fill(self, found: np.ndarray, start: int) -> None:
         """Patterns from frame ``start`` on; what no file holds stays 0."""
         ends = list(accumulate(part.frames for part in self.files))
@@ -108,6 +114,41 @@ class Frames:
         if len(content) < number * self.stride:  # the last frame has no gap after it
             content = content.ljust(number * self.stride, b"\0")
         return np.frombuffer(content, record, number)["values"]
+
+
+@dataclass(frozen=True)
+class Laid:
+    """A reader of frames that were not taken row by row.
+
+    Parameters
+    ----------
+    frames : Frames
+        In the order in which they were taken.
+    number : int array [Y, X]
+        Of the frame of every position.
+    about : About
+    """
+
+    frames: Frames
+    number: np.ndarray
+    about: About
+    chunk = (1, 1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.number.shape, *self.frames.pattern)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.frames.dtype
+
+    def read(self, rows: Span, columns: Span) -> np.ndarray:
+        number = self.number[rows[0] : rows[1], columns[0] : columns[1]]
+        found = np.empty((number.size, *self.frames.pattern), self.dtype)
+        for place in np.argsort(number, axis=None).tolist():  # forwards through the file
+            taken = int(number.flat[place])
+            found[place] = self.frames.taken(taken)
+        return found.reshape(*number.shape, *self.frames.pattern)
 
 
 def whole_frames(path: Path, first: int, stride: int, used: int) -> tuple[int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -125,7 +124,7 @@ def opened(path: str | os.PathLike[str], name: str | None = None, asked: Asked |
         reader = form.read(file, replace(asked, inside=inside or asked.inside))
     except InputError:
         raise
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a decoder that meets nonsense may raise anything
         raise InputError(
             f"{file} cannot be read as {form.about} ({first_line(error)}): copy or write it again"
         ) from error

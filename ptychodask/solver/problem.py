@@ -44,6 +44,8 @@ class Problem:
     settings: Settings
     stored_pixels: int = 0
     """Side of the patterns as they are stored, where they are padded; else 0."""
+    off: np.ndarray | None = None
+    """Distance [J, 2] (y, x) in pixels of the disk of every pattern from zero angle, where it differs between them."""
 
     def __post_init__(self) -> None:
         if len(self.centres) != self.scan_shape[0] * self.scan_shape[1]:

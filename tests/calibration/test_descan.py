@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from ptychodask.counts.events import to_events
 from ptychodask.io.centre import Centre
 from ptychodask.io.dataset import dataset_info
 from ptychodask.io.opened import asked_for
-from ptychodask.io.selected import mask_of
+from ptychodask.io.selected import mask_of, ramped_off, select
 from ptychodask.io.source import source_of
 from ptychodask.model.blocks import make_blocks
+from ptychodask.model.selection import Selection
 
 OFF = np.array([1.0, -2.0])
 ACROSS = np.array([[2.0, -1.0], [0.0, 3.0]])
@@ -54,7 +56,7 @@ def test_the_plane_is_found(written):
         assert made[f"centre_{axis}_pixels"] == pytest.approx(16 + off, abs=0.1)
     np.testing.assert_allclose(made.centring.across, ACROSS, atol=0.2)
     (note,) = [note for note in made.notes if "descan" in note]
-    assert "moved by whole pixels" in note and "\n" not in note
+    assert "fraction of every pattern in its model" in note and "\n" not in note
     assert made["rotation_degrees"] == pytest.approx(25, abs=1.5)
     assert made["semi_angle_pixels"] == pytest.approx(scans.RADIUS, abs=0.15)
     stored = json.loads((data / "zarr.json").read_text())["attributes"]["disk_centre"]
@@ -90,15 +92,28 @@ def test_a_selection_is_moved_as_the_whole(written):
         np.testing.assert_array_equal(mask_of(info), mask_of(dataset_info(data)))
 
 
-def test_moves_follow_a_plane_on_the_average_everywhere():
-    plane = Centre(((16.2, 0.013, -0.008), (15.1, 0.002, 0.011)), 32)
-    rows, columns = np.arange(64), np.arange(64)
-    away = plane.at(rows, columns) + plane.moves(rows, columns) - 16
-    assert np.abs(away).max() < 1
-    local = away.reshape(8, 8, 8, 8, 2).mean(axis=(1, 3))
-    assert np.abs(local).max() < 0.15 and abs(plane.left((64, 64))[0]) < 0.02
+def test_moves_follow_a_plane():
+    numbers = ((16.2, 0.013, -0.008), (15.1, 0.002, 0.011))
+    rows = columns = np.arange(64)
+    nearest = Centre(numbers, 32)
+    assert not nearest.is_still and np.abs(nearest.left(rows, columns)).max() <= 0.5
+    left = Centre(numbers, 32, by_turns=True).left(rows, columns)
+    assert np.abs(left).max() < 1
+    assert np.abs(left.reshape(8, 8, 8, 8, 2).mean(axis=(1, 3))).max() < 0.15  # on the average everywhere
     still = Centre(((16.4, 0.0, 0.0), (14.7, 0.0, 0.0)), 32)
-    assert (still.moves(rows, columns) == (0, 1)).all() and still.left((4, 4)) == pytest.approx((0.4, -0.3))
+    assert still.is_still and (still.moves(rows, columns) == (0, 1)).all()
+    np.testing.assert_allclose(still.left(rows, columns), np.broadcast_to((0.4, -0.3), (64, 64, 2)))
+
+
+def test_a_reconstruction_has_the_fraction_of_every_pattern(written):
+    """It is what the plane says, of a selection too; a disk that does not move is the probe's."""
+    info = dataset_info(written[0])
+    off = ramped_off(info).reshape(Y, X, 2)
+    assert np.abs(off).max() <= 0.5 and np.ptp(off) > 0.8
+    part = replace(info, attributes={**info.attributes, "disk_centre": [[17.3, 0, 0], [16, 0, 0]]})
+    assert ramped_off(part) is None  # which the probe takes
+    chosen = select(info, Selection((20, 19), (1, 4, 2)))
+    np.testing.assert_array_equal(ramped_off(chosen).reshape(2, 3, 2), off[[20, 19]][:, [1, 4, 2]])
 
 
 def test_moments_and_their_plane():

@@ -120,6 +120,28 @@ def test_scans_of_mrc(tmp_path):
     assert any("Random" in note for note in open_counts(path, asked=Asked((3, 4))).about.notes)
 
 
+def test_a_random_scan_of_mrc_with_a_list_of_its_positions(tmp_path):
+    path = mrc(tmp_path / "d_movie.mrc", info={**INFO, "Scan - Type": "Random"})
+    order = np.random.default_rng(2).permutation(12)  # of the positions, row by row
+    listed = np.stack([order % 4 + 3, order // 4 + 1], axis=1)
+    beside = tmp_path / "d_scan_coordinates.csv"
+    np.savetxt(beside, listed, "%d", delimiter=",")
+    reader, flat = open_counts(path), COUNTS.reshape(12, *COUNTS.shape[2:])
+    assert reader.shape == COUNTS.shape and any("scan_coordinates" in note for note in reader.about.notes)
+    expected = np.empty_like(flat)
+    expected[order] = flat
+    expected = expected.reshape(COUNTS.shape)
+    np.testing.assert_array_equal(reader.read((0, 3), (0, 4)), expected)
+    np.testing.assert_array_equal(reader.read((1, 3), (2, 3)), expected[1:3, 2:3])
+    for wrong in (listed[:-1], np.concatenate([listed[:-1], listed[:1]]), listed * 2):
+        np.savetxt(beside, wrong, "%d", delimiter=",")
+        with pytest.raises(InputError, match="names every position of a raster once"):
+            open_counts(path)
+    beside.write_text("x,y\nfrom,here\n")
+    with pytest.raises(InputError, match="names every position of a raster once"):
+        open_counts(path)
+
+
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("split", [12, 5])
 def test_tvips(tmp_path, version, split):
@@ -166,7 +188,11 @@ REAL = Path(__file__).parents[3] / "shared" / "realfiles"
 @pytest.mark.skipif(not REAL.is_dir(), reason="files of detectors are not here")
 @pytest.mark.parametrize(
     ("name", "shape", "total"),
-    [("blo/test1.blo", (3, 2, 144, 144), 5164570), ("de/20241021_00405_movie.mrc", (4, 8, 4, 8), 15872)],
+    [
+        ("blo/test1.blo", (3, 2, 144, 144), 5164570),
+        ("de/20241021_00405_movie.mrc", (4, 8, 4, 8), 15872),
+        ("de/ROI_Random_Scan_movie.mrc", (29, 12, 16, 16), 104477835),
+    ],
 )
 def test_files_of_detectors(name, shape, total):
     reader = open_counts(REAL / name)

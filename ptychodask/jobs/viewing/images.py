@@ -12,6 +12,7 @@ from ..._tables import counted
 from ...analysis.aligned import Parallax, finished
 from ...analysis.grid import on_grid
 from ...analysis.virtual import integrated
+from ...io.selected import left_off
 from .tasks import Glance
 from .wanted import Wanted
 
@@ -30,6 +31,8 @@ def images_of(wanted: Wanted, glances: Sequence[Glance]) -> xr.Dataset:
     seen = np.isfinite(sums[:, 0])
     with np.errstate(divide="ignore", invalid="ignore"):
         centre = np.where(sums[:, :1] > 0, sums[:, 1:3] / sums[:, :1], np.nan)
+    if (left := left_off(info)) is not None:  # what moves by whole pixels left, which the specimen did not do
+        centre -= left * info.detector.angular_step_mrad
     notes = _notes(wanted, sums[:, 0], centre, seen)
     images = on_grid(grid, np.concatenate([sums[:, :1], centre, sums[:, 3:]], axis=1))
     found: dict[str, Any] = {"electrons": _image(images[0], "electron", "all pixels that are used")}
