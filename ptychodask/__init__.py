@@ -27,6 +27,7 @@ _FUNCTIONS = (
     "export",
     "import_data",
     "info",
+    "local_structure",
     "open_dataset",
     "open_result",
     "plan",

@@ -37,6 +37,10 @@ _QUANTILE = 0.3
 """Of a ring, as its noise: Bragg peaks fill the upper ones. Exponential: mean = quantile / -ln(1 - p)."""
 _CLEAR = 3.0
 """Rings of the spectrum that are left out in the middle: what the plane left, and the shape of the field."""
+_STRONGEST = 100
+"""Peaks that are used: in an image that was filtered, much else stands out."""
+_OFTEN, _OF, _ALIKE = 3, 16, 0.5
+"""A difference of so many of the strongest peaks, alike within half a Fourier pixel, is one of the lattice."""
 _LEAST = 16
 """Pixels of a side."""
 
@@ -117,7 +121,9 @@ def find_lattice(image: xr.DataArray) -> Lattice:
     window = np.outer(hann(image.shape[0], sym=False), hann(image.shape[1], sym=False))
     power, noise = _spectrum(values, window, steps)
     found, strength = _peaks(power, noise)
-    near, basis = fitted_lattice(found, strength)
+    best = np.argsort(-strength, kind="stable")[:_STRONGEST]
+    found, strength = found[best], strength[best]
+    near, basis = fitted_lattice(found, strength, _differences(found))
     if basis is None:
         raise InputError(
             f"no lattice found: {len(found)} peaks of the power spectrum stand out, and they lie on no common lattice;"
@@ -196,6 +202,25 @@ def _peaks(power: Floats, noise: Floats) -> tuple[Floats, Floats]:
     for low, high in ((root[y - 1, x], root[y + 1, x]), (root[y, x - 1], root[y, x + 1])):
         offsets.append((high - low) / (low + root[y, x] + high))
     return at - centre + np.stack(offsets, axis=-1).reshape(-1, 2), power[y, x]
+
+
+def _differences(peaks: Floats) -> Floats:
+    """The shortest differences (m, 2) that recur among the strongest peaks.
+
+    Of a lattice of clusters with something between, strong peaks may all be even, or multiples of three: it is their
+    differences that span it.
+    """
+    top = np.concatenate([peaks[:_OF], -peaks[:_OF]])
+    away = (top[:, None] - top[None]).reshape(-1, 2)
+    away = away[(np.linalg.norm(away, axis=1) > 2) & ((away[:, 0] > 0) | ((away[:, 0] == 0) & (away[:, 1] > 0)))]
+    seeds: list[Floats] = []
+    for vector in away[np.argsort(np.linalg.norm(away, axis=1), kind="stable")]:
+        alike = np.linalg.norm(away - vector, axis=1) < _ALIKE
+        if alike.sum() >= _OFTEN and all(np.linalg.norm(vector - other) > 2 * _ALIKE for other in seeds):
+            seeds.append(away[alike].mean(axis=0))
+            if len(seeds) == 7:
+                break
+    return np.array(seeds).reshape(-1, 2)
 
 
 def _pixels(found: Floats, shape: tuple[int, ...]) -> NDArray[np.integer]:

@@ -49,17 +49,24 @@ def on_lattice(peaks: Floats, strength: Floats) -> tuple[NDArray[np.bool_], floa
     return near, float("nan") if basis is None else float(np.linalg.norm(basis, axis=1).max())
 
 
-def fitted_lattice(peaks: Floats, strength: Floats) -> tuple[NDArray[np.bool_], NDArray[Any] | None]:
-    """As :func:`on_lattice`, with the basis (2, 2) in Fourier pixels, one vector (y, x) a row; None without a lattice."""
+def fitted_lattice(
+    peaks: Floats, strength: Floats, seeds: Floats | None = None
+) -> tuple[NDArray[np.bool_], NDArray[Any] | None]:
+    """As :func:`on_lattice`, with the basis (2, 2) in Fourier pixels, one vector (y, x) a row; None without a lattice.
+
+    ``seeds`` (m, 2) are further vectors of which two may span the lattice, such as differences of peaks.
+    """
     none = np.zeros(len(peaks), dtype=bool), None
     if len(peaks) < _DIRECTIONS:
         return none
     orders = (np.argsort(key, kind="stable")[:_SEEDS] for key in (-strength, np.linalg.norm(peaks, axis=1)))
-    pairs = list(combinations(np.unique(np.concatenate(list(orders))), 2))
+    tried = peaks[np.unique(np.concatenate(list(orders)))]
+    tried = tried if seeds is None else np.concatenate([tried, seeds])
+    pairs = list(combinations(range(len(tried)), 2))
     best, chance = none[0], 1.0
     fitted: NDArray[Any] = np.zeros((2, 2))
     for i, j in pairs:
-        basis = reduced(peaks[[i, j]], _CLOSEST)
+        basis = reduced(tried[[i, j]], _CLOSEST)
         if basis is None:
             continue
         for order in (2, 5, np.inf, np.inf):  # two peaks place the nodes near them, these the ones further out

@@ -1,14 +1,14 @@
 """Is every motif of a crystal in its place? Amplitudes of clusters, linkers and channels, with their significance.
 
-The image less the mean of its cells is compared with the motifs of all sites. A motif's template m is the
-sum of its atoms, each a Gaussian of weight Z, whose width, and the phase of every kind, fit the mean of the cells best;
-without a structure, the mean about a peak, above the level between the molecules. A channel's is that of the clusters,
-since what may stand there is one of them. A change c of a site is seen as c H m with noise of power H^2 n (``transfer``), so
+The image less the mean of its cells is compared with the motifs of all sites. A motif's template m is the sum of its
+atoms, each a Gaussian of weight Z, whose width, and the phase of every kind, fit the mean of the cells best; without a
+structure, the mean about a peak, above the level between the molecules. A channel's is that of the clusters, since what
+may stand there is one of them. A change c of a site is seen as c H m with noise of power H^2 n (``transfer``), so
 
     raw = M^T F^-1[1 / (H n)] F y,     G = M^T F^-1[1 / n] F M
 
 are what the weighted least squares need (``stepwise``). c is free of what the prior takes away: -1 is a motif that is
-not there, +1 a channel with a whole cluster, counted from the level at which most sites of its kind stand. Its standard
+not there, +1 a channel with a whole cluster, counted from the level at which most of its translates stand. Its standard
 error is widened where all sites scatter more than noise does; p is two-sided; ``stands out`` keeps the share of false
 ones among those named below 5 % (Benjamini & Hochberg, J. R. Stat. Soc. B 57, 289 (1995)).
 """
@@ -42,6 +42,8 @@ _SOFT = 0.8
 """Angstrom: softness of the border of a template."""
 _SIDE = 6.0
 """Angstrom by which a template's box is larger than its motif."""
+_ALIKE = 1.0
+"""Angstrom: sites that are nearer, less lattice vectors, are translates of each other."""
 MOST = 4000
 """Sites that are fitted at once."""
 
@@ -63,7 +65,8 @@ def sites_in(placed: Placed, image: xr.DataArray) -> list[Site]:
     first, last = np.floor(along.min(axis=0)).astype(int) - 1, np.ceil(along.max(axis=0)).astype(int) + 1
     found = []
     for n, motif in enumerate(placed.motifs):
-        margin = max(EDGE, 0.6 * motif.radius if len(motif.atoms) else EDGE)
+        seen = [motif] if len(motif.atoms) else [m for m in placed.motifs if m.guest]
+        margin = max(EDGE, 0.9 * max(m.radius for m in seen))
         at = placed.origin + motif.place @ placed.turn
         for i in range(first[0], last[0] + 1):
             for j in range(first[1], last[1] + 1):
@@ -120,7 +123,7 @@ def score_sites(
     gram = np.asarray((filters @ templates.T).todense())
     gram = (gram + gram.T) / 2
     kinds = np.array([s.kind for s in sites])
-    told = differences(templates @ filtered.ravel(), gram, np.unique(kinds, return_inverse=True)[1])
+    told = differences(templates @ filtered.ravel(), gram, _translates(sites, mean))
     sigma = told.sigma * max(told.scatter, 1.0)
     names = list(dict.fromkeys(kinds.tolist()))
     share = np.array([np.mean([k for k, own in zip(kept, kinds, strict=True) if own == name]) for name in names])
@@ -143,6 +146,25 @@ def score_sites(
     for name in ("site_y", "site_x"):
         found[name].attrs["units"] = "angstrom"
     return found
+
+
+def _translates(sites: Sequence[Site], mean: CellMean) -> NDArray[np.integer]:
+    """Number of the site of the primitive cell that each is: those that lattice vectors lead to have one level.
+
+    What is planted in some of them is in the mean of the cells at all of them, and at no other site.
+    """
+    places = (np.array([s.place for s in sites]) - mean.origin) @ mean.lattice.reciprocal.T
+    own, numbers = [], []
+    for site, place in zip(sites, places, strict=True):
+        for n, (kind, first) in enumerate(own):
+            away = place - first - np.rint(place - first)
+            if kind == site.kind and np.hypot(*(away @ mean.lattice.basis)) < _ALIKE:
+                numbers.append(n)
+                break
+        else:
+            numbers.append(len(own))
+            own.append((site.kind, place))
+    return np.array(numbers)
 
 
 def _sparse(values: Floats, corner: tuple[int, int], shape: tuple[int, int]) -> sparse.csr_array:

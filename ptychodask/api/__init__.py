@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..io.dataset import open_dataset, read_truth
 from .choose import advise, study, tune
 from .data import calibrate, import_data, info, simulate, view
-from .results import defects, export, report, ring_correlation
+from .results import defects, export, local_structure, report, ring_correlation
 from .solve import doctor, plan, reconstruct, resume, watch
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ __all__ = [
     "export",
     "import_data",
     "info",
+    "local_structure",
     "open_dataset",
     "open_result",
     "plan",

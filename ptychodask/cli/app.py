@@ -12,7 +12,7 @@ import typer
 
 from .._errors import DivergenceError, InputError, StoppedError
 from .._warnings import PtychodaskWarning
-from . import advise, calibrate, data, doctor, importing, plan, solve, study, tune, view, watching
+from . import advise, calibrate, data, doctor, importing, plan, solve, structure, study, tune, view, watching
 
 app = typer.Typer(
     name="ptychodask",
@@ -37,6 +37,7 @@ app.command()(plan.plan)
 app.command()(solve.reconstruct)
 app.command()(solve.resume)
 app.command()(solve.report)
+app.command()(structure.structure)
 app.command()(data.export)
 app.command()(doctor.doctor)
 
