@@ -1,15 +1,15 @@
 """NU-1000 [001] with planted defects, and its intergrowth with NU-901: what ``local_structure`` images.
 
-The crystal is cut into its clusters (Zr and O, on the sites of a Kagome lattice) and its linkers (C and H, on the edges
-between them), each once per layer of 16.6 A, of which there are three. Both specimens lie in one super-cell of 157 x 136
-A, of which the scan sees the first 117 A:
+The crystal is cut into its clusters (Zr and O, on the sites of a Kagome lattice) and its linkers (C and H, on the
+edges between them), each once per layer of 16.6 A, of which there are three. The specimens lie in one super-cell of
+157 x 136 A, of which the scan sees the first 117 A:
 
     perfect         the crystal
-    planted         clusters in hexagonal channels (in 3, 2 or 1 of the layers), linkers missing (in 3, 2 or 1), clusters
-                    missing (3)
-    intergrowth     NU-1000; from x = 60 A on its clusters fill the hexagonal channels too, in the order of NU-901, whose
-                    linkers run along two of the three directions (drawn out by 5 % to fit NU-1000); at y > 96 A vacuum:
-                    the crystal ends
+    planted         clusters in hexagonal channels (in 3, 3, 2 and 1 of the layers), linkers missing (in 3, 3, 2, 2, 1
+                    and 1), two clusters missing
+    intergrowth     NU-1000; from x = 60 A on its clusters fill the hexagonal channels too, in the order of NU-901,
+                    whose linkers run along two of the three directions (at NU-1000's distances and angles, which are 3
+                    degrees away from its own); at y > 96 A vacuum: the crystal ends
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ import ptychodask
 from ptychodask.simulation.materials import build_crystal
 
 LAYERS, COLUMNS, ROWS = 3, 4, 2
-THICKNESS = 49.7
 BORDER, END = 60.0, 96.0
 """Angstrom: x from which there is NU-901; y from which there is nothing."""
 SEEN = 116.55
@@ -49,7 +48,7 @@ class Framework:
 
 @dataclass(frozen=True)
 class Piece:
-    """A cluster or linker of the primitive cell: where it stands (x, y), its atoms about there, its line's direction."""
+    """A cluster or linker of the primitive cell: where it stands (x, y), its atoms about there, its lines' numbers."""
 
     at: np.ndarray
     symbols: np.ndarray
@@ -71,26 +70,26 @@ def pieces() -> tuple[list[Piece], list[Piece]]:
     metal = np.isin(symbols, ["Zr", "O"])
     origin = np.rint(np.array([58, 100]) @ np.linalg.inv(own)) @ own  # a hexagonal channel
     directions = np.array([own[0], own[1], own[0] + own[1]])
-    nodes = [((0, 0.5), {0, 1}), ((0.5, 0), {0, 1}), ((0.5, 0.5), {0, 1})]
     clusters, linkers = [], []
     # (1/2, 0) lies on the lines along b and a + b, and so on
     lines = {(0.5, 0): (1, 2), (0, 0.5): (0, 2), (0.5, 0.5): (0, 1)}
-    del nodes
     for fraction, along in lines.items():
         at = origin + np.array(fraction) @ own
         its = metal & (np.hypot(*(flat - at).T) < 8)
-        clusters.append(Piece(at - origin, symbols[its], crystal.positions[its] - [*at, 0], frozenset(along)))
+        clusters.append(Piece(at - origin, symbols[its], crystal.positions[its] - np.array([*at, 0]), frozenset(along)))
         for line in along:
             middle = at + directions[line] / 4
             away = flat - middle
             unit = directions[line] / np.linalg.norm(directions[line])
             near = (np.abs(away @ unit) < 9) & (np.abs(away @ [-unit[1], unit[0]]) < 2.6) & np.isin(symbols, ["C", "H"])
             linkers.append(
-                Piece(middle - origin, symbols[near], crystal.positions[near] - [*middle, 0], frozenset([line]))
+                Piece(
+                    middle - origin, symbols[near], crystal.positions[near] - np.array([*middle, 0]), frozenset([line])
+                )
             )
-    counts = {"".join(sorted(set(p.symbols))) + str(len(p.symbols)) for p in (*clusters, *linkers)}
     total = sum(len(p.symbols) for p in (*clusters, *linkers))
-    assert total == len(build_crystal("nu-1000")) // 2, (counts, total)
+    if 2 * total != len(build_crystal("nu-1000")):
+        raise AssertionError(f"{total} atoms of a cell are in pieces")
     return clusters, linkers
 
 
@@ -120,7 +119,7 @@ def _assembled(sites: list[tuple[Piece, np.ndarray, int]]) -> ase.Atoms:
     for piece, at, layers in sites:
         for layer in range(layers):
             symbols.append(piece.symbols)
-            positions.append(piece.offsets + [*at, layer * height])
+            positions.append(piece.offsets + np.array([*at, layer * height]))
     atoms = ase.Atoms(np.concatenate(symbols), np.concatenate(positions), cell=cell, pbc=True)
     atoms.wrap()
     return atoms
@@ -140,7 +139,7 @@ def planted() -> Framework:
             n for n, s in enumerate(sites) if s[0] == kind and (s[2] > margin).all() and (s[2] < SEEN - margin).all()
         ]
         for n, share in zip(rng.choice(inside, len(shares), replace=False), shares, strict=True):
-            layers[int(n)] = share
+            layers[int(n)] = min(share, LAYERS)
     whole, changed = [], {}
     for n, (kind, piece, place) in enumerate(sites):
         its = layers.get(n, 0)
@@ -199,7 +198,9 @@ def mean_scan(folder: Path, name: str, **options: Any) -> Path:
         structure = folder / f"{name}.xyz"
         BUILT[name]().atoms.write(structure, format="extxyz")
         quiet: dict[str, Any] = {"dose_per_square_angstrom": float("inf"), "slice_thickness_angstrom": 4.2}
-        ptychodask.simulate(target, str(structure), thickness_angstrom=THICKNESS, progress=False, **quiet, **options)
+        ptychodask.simulate(
+            target, str(structure), thickness_angstrom=LAYERS * 16.57, progress=False, **quiet, **options
+        )
     return target
 
 

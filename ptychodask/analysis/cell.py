@@ -37,8 +37,9 @@ _QUANTILE = 0.3
 """Of a ring, as its noise: Bragg peaks fill the upper ones. Exponential: mean = quantile / -ln(1 - p)."""
 _CLEAR = 3.0
 """Rings of the spectrum that are left out in the middle: what the plane left, and the shape of the field."""
-_STRONGEST = 100
-"""Peaks that are used: in an image that was filtered, much else stands out."""
+_STRONGEST = (100, 24)
+"""Peaks that are used: in an image that was filtered, much else stands out; beside the edge of a crystal the peaks have
+lobes, so the strongest of them are tried alone."""
 _OFTEN, _OF, _ALIKE = 3, 16, 0.5
 """A difference of so many of the strongest peaks, alike within half a Fourier pixel, is one of the lattice."""
 _LEAST = 16
@@ -52,8 +53,7 @@ class Lattice:
     Parameters
     ----------
     basis : array (2, 2)
-        Vectors a and b (y, x) in angstrom, one a row: the shortest, a first, at 90 degrees or more, b counter-clockwise
-        from a with y upwards.
+        Vectors a and b (y, x) in angstrom, one a row: the shortest, a first, at 90 degrees or more.
     covariance : array (4, 4)
         Of a_y, a_x, b_y, b_x, square angstrom.
     frequencies : array (P, 2)
@@ -98,6 +98,22 @@ class Lattice:
             found[name] = (float(value), float(unit * math.sqrt(max(vector @ self.covariance @ vector, 0.0))))
         return found
 
+    def multiple(self, whole: Floats) -> Lattice:
+        """The lattice of vectors ``whole @ basis``, whole numbers (2, 2); its vectors the shortest."""
+        spanned = reduced(whole @ self.basis)
+        assert spanned is not None
+        short = _ordered(spanned)
+        turned = np.rint(short @ np.linalg.inv(self.basis))
+        wide = np.kron(turned, np.eye(2))
+        nodes = np.rint(self.frequencies @ short.T).astype(int)
+        return Lattice(short, wide @ self.covariance @ wide.T, self.frequencies, nodes, self.misfit)
+
+
+def _ordered(short: Floats) -> Floats:
+    """Two vectors, the shorter first, at 90 degrees or more."""
+    first, second = sorted(short, key=lambda v: float(v @ v))
+    return np.stack([first, -second if first @ second > 0 else second])
+
 
 def find_lattice(image: xr.DataArray) -> Lattice:
     """Lattice of an image from its power spectrum.
@@ -121,14 +137,18 @@ def find_lattice(image: xr.DataArray) -> Lattice:
     window = np.outer(hann(image.shape[0], sym=False), hann(image.shape[1], sym=False))
     power, noise = _spectrum(values, window, steps)
     found, strength = _peaks(power, noise)
-    best = np.argsort(-strength, kind="stable")[:_STRONGEST]
-    found, strength = found[best], strength[best]
-    near, basis = fitted_lattice(found, strength, _differences(found))
-    if basis is None:
+    order = np.argsort(-strength, kind="stable")
+    for count in _STRONGEST:
+        best = order[:count]
+        near, basis = fitted_lattice(found[best], strength[best], _differences(found[best]))
+        if basis is not None:
+            break
+    else:
         raise InputError(
             f"no lattice found: {len(found)} peaks of the power spectrum stand out, and they lie on no common lattice;"
             " the field must hold three cells or more along each side, above the noise"
         )
+    found = found[best]
     extents = np.array([n * d for n, d in zip(image.shape, steps, strict=True)])
     reciprocal, start = basis / extents, found / extents
     middle = [np.arange(n) * d - (n - 1) * d / 2 for n, d in zip(image.shape, steps, strict=True)]
@@ -158,10 +178,7 @@ def _fitted(frequencies: Floats, errors: Floats, nodes: NDArray[np.integer]) -> 
     basis = np.linalg.inv(solution).T
     short = reduced(basis)
     assert short is not None
-    if short[0] @ short[1] > 1e-9 * np.abs(short).max() ** 2:  # 90 degrees or more
-        short = short * [[1], [-1]]
-    if np.linalg.det(short) > 0:  # (y, x) rows and y downwards
-        short = short * [[1], [-1]] if abs(short[0] @ short[1]) < 1e-9 * np.abs(short).max() ** 2 else short[::-1]
+    short = _ordered(short)
     turned = np.rint(short @ np.linalg.inv(basis))
     # d basis = -basis d(reciprocal)^T basis, element by element
     slope = np.zeros((4, 4))

@@ -69,12 +69,16 @@ def local_structure(
     """
     image = crop_to_scan(phase, positions).astype(float)
     lattice = find_lattice(image)
-    mean = cell_mean(image, lattice)
+    if structure is None:
+        mean = cell_mean(image, lattice)
+        placed = sites_of_mean(mean)
+    else:
+        placed, mean = place_structure(structure, image, lattice)
+        lattice = mean.lattice
     left = image.copy(data=image.values - mean.on(image).values)
     noise = (
         read_off(left, float(mean.count.mean())) if transfer is None else Conditions(transfer, np.zeros(1), np.zeros(1))
     )
-    placed = sites_of_mean(mean) if structure is None else place_structure(structure, mean)
     found = score_sites(image, mean, sites_in(placed, image), placed, noise)
     notes = []
     try:

@@ -22,15 +22,16 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import fft, sparse
+from scipy import fft, linalg, sparse
 from scipy.signal.windows import tukey
+from scipy.special import erfc
 
 from .._errors import InputError
 from .average import CellMean
 from .noise import Conditions
 from .sites import Motif, Placed
 from .spectrum import pixel_size
-from .stepwise import differences, stands_out
+from .stepwise import Differences, differences, stands_out
 
 Floats = NDArray[np.floating]
 
@@ -42,6 +43,8 @@ _SOFT = 0.8
 """Angstrom: softness of the border of a template."""
 _SIDE = 6.0
 """Angstrom by which a template's box is larger than its motif."""
+_FULLEST = 0.9
+"""Quantile of what sites of a kind have that stands for the fullest."""
 _ALIKE = 1.0
 """Angstrom: sites that are nearer, less lattice vectors, are translates of each other."""
 MOST = 4000
@@ -122,9 +125,16 @@ def score_sites(
     templates, filters = sparse.vstack(rows).tocsr(), sparse.vstack(weighted).tocsr()
     gram = np.asarray((filters @ templates.T).todense())
     gram = (gram + gram.T) / 2
-    kinds = np.array([s.kind for s in sites])
-    told = differences(templates @ filtered.ravel(), gram, _translates(sites, mean))
-    sigma = told.sigma * max(told.scatter, 1.0)
+    kinds, own = np.array([s.kind for s in sites]), _translates(sites, mean)
+    told = differences(templates @ filtered.ravel(), gram, own)
+    empty = np.isin(kinds, [m.kind for m in placed.motifs if not len(m.atoms)])
+    guest = np.isin(kinds, [m.kind for m in placed.motifs if m.guest])
+    reference = templates @ _without_transfer(mean.on(image).values * taper, noise, steps)
+    offset, full = _against_structure(reference, gram, told, own, kinds, guest, empty)
+    change = told.change / full + offset
+    sigma = told.sigma * max(told.scatter, 1.0) / full
+    z = np.nan_to_num(change / sigma)
+    p = erfc(np.abs(z) / math.sqrt(2))
     names = list(dict.fromkeys(kinds.tolist()))
     share = np.array([np.mean([k for k, own in zip(kept, kinds, strict=True) if own == name]) for name in names])
     found = xr.Dataset(
@@ -132,11 +142,11 @@ def score_sites(
             "site_y": ("site", np.array([s.place[0] for s in sites])),
             "site_x": ("site", np.array([s.place[1] for s in sites])),
             "site_kind": ("site", kinds),
-            "site_change": ("site", told.change),
+            "site_change": ("site", change),
             "site_sigma": ("site", sigma),
-            "site_z": ("site", told.z),
-            "site_p": ("site", told.p),
-            "site_stands_out": ("site", stands_out(told.p)),
+            "site_z": ("site", z),
+            "site_p": ("site", p),
+            "site_stands_out": ("site", stands_out(p)),
             "kind_sigma": ("kind", np.array([np.median(sigma[kinds == n]) for n in names])),
             "kind_kept": ("kind", share if noise.counted else np.full(len(names), np.nan)),
         },
@@ -148,13 +158,48 @@ def score_sites(
     return found
 
 
+def _without_transfer(values: Floats, noise: Conditions, steps: tuple[float, float]) -> Floats:
+    """As the matched filter wants an image that the prior leaves as it is: the mean of the cells."""
+    shape = (values.shape[0], values.shape[1])
+    return fft.irfft2(fft.rfft2(values - values.mean()) / noise.white(shape, steps), shape).ravel()
+
+
+def _against_structure(
+    raw: Floats, gram: Floats, told: Differences, own: NDArray[np.integer], kinds: NDArray[np.str_],
+    guest: NDArray[np.bool_], empty: NDArray[np.bool_],
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """What the level of every site is away from what should be there, 0 or a whole motif; and the size of a whole one.
+
+    What the mean of the cells has at a site, and the level there, add up to what most of its translates have, and with
+    its change to what it has itself. A whole motif is the median of those of its kind that have at least half of the
+    fullest: the mean has less, where some are missing. Where most translates lack their motif, or most channels are filled, the level is that of what should not be.
+    """
+    columns = np.equal.outer(own, np.arange(len(told.levels))).astype(float)
+    has = linalg.pinvh(columns.T @ gram @ columns) @ (columns.T @ raw) + told.levels
+    offset, full = np.zeros(len(own)), np.ones(len(own))
+    for kind in np.unique(kinds):
+        its = kinds == kind
+        channel = bool(empty[its].any())
+        like = guest if channel else its
+        known = (has[own] + np.nan_to_num(told.change))[like]
+        high = float(np.quantile(known, _FULLEST)) if len(known) else 0.0
+        if high <= 0:
+            continue
+        whole = float(np.median(known[known > high / 2]))
+        full[its] = whole
+        state = has[own[its]] > whole / 2
+        offset[its] = np.where(state, 1.0, 0.0) if channel else np.where(state, 0.0, -1.0)
+    return offset, full
+
+
 def _translates(sites: Sequence[Site], mean: CellMean) -> NDArray[np.integer]:
     """Number of the site of the primitive cell that each is: those that lattice vectors lead to have one level.
 
     What is planted in some of them is in the mean of the cells at all of them, and at no other site.
     """
     places = (np.array([s.place for s in sites]) - mean.origin) @ mean.lattice.reciprocal.T
-    own, numbers = [], []
+    own: list[tuple[str, Floats]] = []
+    numbers = []
     for site, place in zip(sites, places, strict=True):
         for n, (kind, first) in enumerate(own):
             away = place - first - np.rint(place - first)

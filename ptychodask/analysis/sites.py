@@ -1,10 +1,10 @@
 """Motifs of a structure, and where they lie in an image: clusters, linkers, channels.
 
-A structure is cut by its chemistry: metal atoms that are closer than 4.2 A make a cluster with the atoms bound to them
-but for carbon and hydrogen; what else hangs together by bonds is a linker or a guest; the widest places without atoms are
-channels. What lies above each other along the beam is one site. The structure is laid on the image by its lattice: every
-rotation, with and without a mirror (a crystal may lie upside down), that brings its cell on vectors of the measured
-lattice within 5 %, is tried, and moved to where its atoms correlate best with the mean of the cells.
+A structure is cut by its chemistry: metal atoms that are closer than 4.2 A make a cluster with the atoms bound to
+them but for carbon and hydrogen; what else hangs together by bonds is a linker or a guest; the widest places without
+atoms are channels. What lies above each other along the beam is one site. The structure is laid on the image by its
+lattice: every rotation, with and without a mirror (a crystal may lie upside down), that brings its cell on vectors of
+the measured lattice within 5 %, is tried, and moved to where its atoms correlate best with the mean of the cells.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.optimize import nnls
@@ -21,7 +22,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from .._errors import InputError
-from .average import CellMean
+from .average import CellMean, cell_mean
+from .cell import Lattice
 
 Floats = NDArray[np.floating]
 
@@ -37,6 +39,8 @@ _FITS = 0.3
 """Correlation with the mean of the cells below which a structure does not fit."""
 _PEAK, _SHARE = 0.7, 1 / 3
 """Angstrom: sigma with which peaks of the mean are looked for; share of the highest that a peak must have."""
+_CENTRED = 0.93
+"""Correlation of a structure with itself, moved, from which the move is one of its lattice."""
 _GRID = 0.4
 _BLUR = 0.8
 """Angstrom: sigma of an atom in the picture of a structure."""
@@ -228,25 +232,26 @@ def _channels(positions: Floats, box: Floats) -> list[Motif]:
     return kept
 
 
-def place_structure(structure: Structure, mean: CellMean) -> Placed:
-    """Lay a structure on the mean of the cells.
+def place_structure(structure: Structure, image: xr.DataArray, lattice: Lattice) -> tuple[Placed, CellMean]:
+    """Lay a structure on an image, and take the mean over its primitive cell, which may hold several of the lattice's.
+
+    Where clusters are also in the channels of half of the field, the lattice that most peaks lie on is a finer one.
 
     Raises
     ------
     InputError
-        Its cell does not fit the lattice, or its atoms do not fit the image.
+        Its cell does not fit the lattice, the field is too small for a mean over it, or its atoms do not fit the image.
     """
     own = np.diag(np.asarray(structure.cell[1::-1], float))
-    lattice = mean.lattice.basis
-    reach = int(np.ceil(1.2 * own.max() / np.linalg.norm(lattice, axis=1).min())) + 2
+    reach = int(np.ceil(1.2 * own.max() / np.linalg.norm(lattice.basis, axis=1).min())) + 2
     steps = np.array([(i, j) for i in range(-reach, reach + 1) for j in range(-reach, reach + 1)])
-    vectors = steps @ lattice
+    vectors = steps @ lattice.basis
     lengths = np.linalg.norm(vectors, axis=1)
     near = [vectors[np.abs(lengths / side - 1) < _STRAIN] for side in np.diag(own)]
     cells = [np.stack([first, second]) for first in near[0] for second in near[1]]
     square = [c for c in cells if abs(c[0] @ c[1]) < _STRAIN * np.linalg.norm(c[0]) * np.linalg.norm(c[1])]
     if not square:
-        a, b, gamma = (mean.lattice.constants[n][0] for n in ("a", "b", "gamma"))
+        a, b, gamma = (lattice.constants[n][0] for n in ("a", "b", "gamma"))
         raise InputError(
             f"the structure's cell of {own[1, 1]:.2f} x {own[0, 0]:.2f} A in projection does not fit the lattice of the"
             f" image ({a:.2f} x {b:.2f} A, {gamma:.1f} degrees) within {100 * _STRAIN:.0f} %: give the phase that is"
@@ -254,25 +259,50 @@ def place_structure(structure: Structure, mean: CellMean) -> Placed:
         )
     shape = np.ceil(np.diag(own) / _GRID).astype(int)
     picture = _picture(structure, shape)
+    primitive = _primitive(picture, shape, own)
     inside = np.stack(np.meshgrid(*(np.arange(n) / n for n in shape), indexing="ij"), axis=-1)
-    best = None
+    means: dict[bytes, CellMean] = {}
+    best: tuple[float, Floats, Floats, CellMean] | None = None
     for cell in square:
+        whole = np.rint(primitive @ np.linalg.inv(own) @ cell @ np.linalg.inv(lattice.basis))
+        coarse = lattice.multiple(whole)
+        # rotations of a cell onto itself share a lattice, and so a mean
+        name = np.round(coarse.basis, 6).tobytes()
+        if name not in means:
+            means[name] = cell_mean(image, coarse)
+        mean = means[name]
         seen = mean.at(mean.origin + inside @ cell)
         seen = seen - seen.mean()
         moved = np.fft.irfft2(np.fft.rfft2(seen) * np.conj(picture), seen.shape)
         at = np.unravel_index(int(moved.argmax()), moved.shape)
         value = float(moved[at]) / float(np.sqrt((seen**2).sum()) + 1e-300)
         if best is None or value > best[0] + 1e-6:
-            best = value, cell, mean.origin + (np.array(at) / shape) @ cell
+            best = value, cell, mean.origin + (np.array(at) / shape) @ cell, mean
     assert best is not None
     if best[0] < _FITS:
         raise InputError(
             f"the structure does not look like the image: its atoms correlate {best[0]:.2f} with the mean of the cells"
             f" (at least {_FITS}): give the phase that is in the image, its c axis along the beam"
         )
-    turn = np.linalg.inv(own) @ best[1]
-    placed = Placed(motifs_of(structure), best[1], turn, best[2], best[0])
-    return _as_bright(placed, mean.at(best[2] + inside @ best[1]), np.diag(own))
+    value, cell, origin, mean = best
+    placed = Placed(motifs_of(structure), cell, np.linalg.inv(own) @ cell, origin, value)
+    return _as_bright(placed, mean.at(origin + inside @ cell), np.diag(own)), mean
+
+
+def _primitive(picture: NDArray[np.complexfloating], shape: NDArray[np.integer], own: Floats) -> Floats:
+    """Vectors (2, 2) of the smallest cell of a structure whose rectangular cell may be centred."""
+    alike = np.fft.irfft2(np.abs(picture) ** 2, tuple(shape))
+    top = (alike == ndimage.maximum_filter(alike, 3, mode="wrap")) & (alike > _CENTRED * alike[0, 0])
+    centres = np.rint(12 * np.argwhere(top) / shape) / 12  # centring is by halves and thirds
+    vectors = np.concatenate([*(centres + np.array(c) for c in ((-1, -1), (-1, 0), (0, -1), (0, 0))), np.eye(2)]) @ own
+    vectors = vectors[np.linalg.norm(vectors, axis=1) > 1e-6]
+    vectors = vectors[np.argsort(np.linalg.norm(vectors, axis=1), kind="stable")]
+    area = abs(np.linalg.det(own)) / len(centres)
+    for n, first in enumerate(vectors):
+        for second in vectors[:n]:
+            if abs(abs(np.linalg.det(np.stack([second, first]))) / area - 1) < 0.01:
+                return np.stack([second, first])
+    return own
 
 
 def _as_bright(placed: Placed, seen: Floats, size: Floats) -> Placed:

@@ -38,11 +38,14 @@ class Differences:
         Amplitude beyond its kind's level, and standard error; nan and infinite where a template is not its own.
     scatter : float
         Of those that do not differ, over what noise gives them; ``sigma`` does not contain it.
+    levels : array (kinds,)
+        From which changes are counted.
     """
 
     change: Floats
     sigma: Floats
     scatter: float
+    levels: Floats
 
     @property
     def z(self) -> Floats:
@@ -99,7 +102,7 @@ def _solved(raw: Floats, gram: Floats, chosen: Floats, kinds: int, found: list[i
         plain[index] = False
     plain &= told
     scatter = 1.4826 * float(np.median(np.abs(change[plain] / sigma[plain]))) if plain.any() else 1.0
-    return Differences(change, sigma, scatter)
+    return Differences(change, sigma, scatter, fit[:kinds])
 
 
 def stands_out(p: Floats, share: float = FALSE_SHARE) -> NDArray[np.bool_]:

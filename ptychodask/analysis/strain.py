@@ -1,7 +1,8 @@
-"""Strain and rotation of a lattice by geometric phase analysis (Hytch, Snoeck & Kilaas, Ultramicroscopy 74, 131 (1998)).
+"""Strain and rotation of a lattice by geometric phase analysis.
 
-The image is seen through a Gaussian in frequency about each strong node g of the lattice; the phase of what passes,
-beyond that of the mean lattice, is P_g(r) = -2 pi g u(r). So the gradients of the phases give that of the displacement,
+As Hytch, Snoeck & Kilaas, Ultramicroscopy 74, 131 (1998). The image is seen through a Gaussian in frequency about each
+strong node g of the lattice; the phase of what passes, beyond that of the mean lattice, is P_g(r) = -2 pi g u(r). So
+the gradients of the phases give that of the displacement,
 
     grad P_g = -2 pi (grad u) g,     grad P = Im(conj(f) grad f) / |f|^2,
 
@@ -11,9 +12,10 @@ the sigma 1 / (2 pi s) in frequency. Noise of power P in the image moves the gra
     sigma = sqrt(P / (16 pi)) / (s^2 A),     A the amplitude of f at r
 
 (f's noise has the variance P / (4 pi s^2), its gradient 1 / (2 s^2) of that, and half of either is across f), and the
-strain by what follows through the least squares. Strain is that of the image, relative to the mean lattice: a distortion
-of the scan is seen as one, too. With the spectral prior what repeats in a window is averaged: strain that changes over
-less than a window is seen smaller than it is.
+strain by what follows through the least squares. Strain is that of the image, relative to the mean lattice: a
+distortion of the scan is seen as one, too, and so is a motif that is missing at one end of the Gaussian. With the
+spectral prior what repeats in a window is averaged: strain that changes over less than a window is seen smaller than it
+is.
 """
 
 from __future__ import annotations

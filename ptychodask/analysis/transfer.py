@@ -12,9 +12,10 @@ S is not stored, but follows of the lattice's own power in windows, P = H_l^2 (S
 
     S = (P + sqrt(P^2 + 4 P e n)) / 2
 
-A change d of the specimen that is there once is seen as H d, of which ``<d, H d> / <d, d>`` is the share that is kept. A
-crystal lives where H_l is nearly 1, a defect everywhere: this is what a lattice-aware prior does to a defect. Left out:
-phases held at or above 0, and the slack of a filter that was set by few windows.
+A change d of the specimen that is there once is seen as H d, of which ``<d, H d> / <d, d>`` is the share that is kept.
+A crystal lives where H_l is nearly 1, a defect everywhere: this is what a lattice-aware prior does to a defect. Left
+out: phases held at or above 0, and the slack of a filter that was set by few windows. Against seven kinds planted in
+ZIF-8 (``benchmarks/results/defects.json``) it says .66 on average where .61 was measured, each within .2.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def structure(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
 ) -> None:
-    """Find what is not as it should be in a crystal: lattice, clusters, linkers, channels, strain, columns, with errors.
+    """Find what is not as it should be in a crystal: clusters, linkers, channels, strain and columns, with errors.
 
     How each is found, and what 100 e/Å² can show: docs/local_structure.md.
 
