@@ -1,8 +1,8 @@
 """Columns of an image, fitted with Gaussians, with errors that follow of the image's noise.
 
 Columns that overlap are fitted together: a place and a height each, a level in common, of the width that columns have
-in the mean of the cells. With J the derivatives of the model on the pixels of a patch, and C the covariance of the image's
-noise there, which has the power P and so is not white, the covariance of the least squares is
+in the mean of the cells. With J the derivatives of the model on the pixels of a patch, and C the covariance of the
+image's noise there, which has the power P and so is not white, the covariance of the least squares is
 
     (J^T J)^-1 J^T C J (J^T J)^-1,        J^T C J = F[J]^* P F[J] / pixels
 

@@ -172,7 +172,8 @@ def _against_structure(
 
     What the mean of the cells has at a site, and the level there, add up to what most of its translates have, and with
     its change to what it has itself. A whole motif is the median of those of its kind that have at least half of the
-    fullest: the mean has less, where some are missing. Where most translates lack their motif, or most channels are filled, the level is that of what should not be.
+    fullest: the mean has less, where some are missing. Where most translates lack their motif, or most channels are
+    filled, the level is that of what should not be.
     """
     columns = np.equal.outer(own, np.arange(len(told.levels))).astype(float)
     has = linalg.pinvh(columns.T @ gram @ columns) @ (columns.T @ raw) + told.levels
