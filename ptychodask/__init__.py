@@ -28,6 +28,7 @@ _FUNCTIONS = (
     "halves",
     "import_data",
     "info",
+    "local_structure",
     "misfit",
     "open_dataset",
     "open_result",

@@ -67,11 +67,16 @@ class Noise:
     residual: float
     grain: float
 
+    def white(self, shape: tuple[int, int], steps: tuple[float, float]) -> Floats:
+        """n on the frequencies of a real transform [h, w // 2 + 1], rad^2 per pixel."""
+        k = np.hypot(fft.fftfreq(shape[0], steps[0])[:, None], fft.rfftfreq(shape[1], steps[1])[None])
+        noise = 1 / (4 * self.electrons_per_square_angstrom * steps[0] * steps[1])
+        return noise / np.interp(k, self.frequency, self.information)
+
     def power(self, shape: tuple[int, int], steps: tuple[float, float]) -> Floats:
         """P on the frequencies of a real transform [h, w // 2 + 1], rad^2 per pixel of white noise."""
         k = np.hypot(fft.fftfreq(shape[0], steps[0])[:, None], fft.rfftfreq(shape[1], steps[1])[None])
-        noise = 1 / (4 * self.electrons_per_square_angstrom * steps[0] * steps[1])
-        noise = noise / np.interp(k, self.frequency, self.information)
+        noise = self.white(shape, steps)
         grain = np.exp(-2 * (np.pi * self.grain * k) ** 2)
         # its mean over all frequencies, of which half is there: that of its square lattice of pixels
         mean = steps[0] * steps[1] / (2 * math.pi * self.grain**2)

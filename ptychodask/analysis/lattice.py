@@ -45,15 +45,28 @@ def on_lattice(peaks: Floats, strength: Floats) -> tuple[NDArray[np.bool_], floa
     float
         Length of the longer basis vector in Fourier pixels; nan without a lattice.
     """
-    none = np.zeros(len(peaks), dtype=bool), float("nan")
+    near, basis = fitted_lattice(peaks, strength)
+    return near, float("nan") if basis is None else float(np.linalg.norm(basis, axis=1).max())
+
+
+def fitted_lattice(
+    peaks: Floats, strength: Floats, seeds: Floats | None = None
+) -> tuple[NDArray[np.bool_], NDArray[Any] | None]:
+    """As :func:`on_lattice`, with the basis (2, 2) in Fourier pixels, one vector (y, x) a row; None without a lattice.
+
+    ``seeds`` (m, 2) are further vectors of which two may span the lattice, such as differences of peaks.
+    """
+    none = np.zeros(len(peaks), dtype=bool), None
     if len(peaks) < _DIRECTIONS:
         return none
     orders = (np.argsort(key, kind="stable")[:_SEEDS] for key in (-strength, np.linalg.norm(peaks, axis=1)))
-    pairs = list(combinations(np.unique(np.concatenate(list(orders))), 2))
+    tried = peaks[np.unique(np.concatenate(list(orders)))]
+    tried = tried if seeds is None else np.concatenate([tried, seeds])
+    pairs = list(combinations(range(len(tried)), 2))
     best, chance = none[0], 1.0
     fitted: NDArray[Any] = np.zeros((2, 2))
     for i, j in pairs:
-        basis = _reduced(peaks[[i, j]])
+        basis = reduced(tried[[i, j]], _CLOSEST)
         if basis is None:
             continue
         for order in (2, 5, np.inf, np.inf):  # two peaks place the nodes near them, these the ones further out
@@ -72,7 +85,7 @@ def on_lattice(peaks: Floats, strength: Floats) -> tuple[NDArray[np.bool_], floa
             best, fitted, chance = near, basis, odds
     if chance > _FALSE_LATTICES or best.sum() < 0.5 * len(peaks):
         return none
-    return best, float(np.linalg.norm(fitted, axis=1).max())
+    return best, fitted
 
 
 def _nodes(peaks: Floats, basis: Floats) -> tuple[Floats, NDArray[np.bool_]]:
@@ -81,13 +94,13 @@ def _nodes(peaks: Floats, basis: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     return nodes, (np.linalg.norm(peaks - nodes @ basis, axis=1) < _TOLERANCE) & nodes.any(axis=1)
 
 
-def _reduced(basis: NDArray[Any]) -> NDArray[Any] | None:
-    """The two shortest vectors of the lattice (Gauss), None where it is too fine or a line."""
+def reduced(basis: NDArray[Any], closest: float = 0.0) -> NDArray[Any] | None:
+    """The two shortest vectors of the lattice (Gauss), None where one is shorter than `closest`, or it is a line."""
     a, b = basis
     for _ in range(50):
         if a @ a > b @ b:
             a, b = b, a
-        if a @ a < _CLOSEST**2:
+        if a @ a <= closest**2:
             return None
         turns = np.rint(a @ b / (a @ a))
         if turns == 0:

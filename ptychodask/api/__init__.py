@@ -12,7 +12,7 @@ from ..io.dataset import open_dataset, read_truth
 from .choose import advise, study, tune
 from .data import calibrate, import_data, info, simulate, view
 from .halves import halves
-from .results import defects, export, misfit, report, ring_correlation
+from .results import defects, export, local_structure, misfit, report, ring_correlation
 from .solve import doctor, plan, reconstruct, resume, watch
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = [
     "halves",
     "import_data",
     "info",
+    "local_structure",
     "misfit",
     "open_dataset",
     "open_result",

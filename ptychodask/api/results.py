@@ -1,4 +1,4 @@
-"""Functions of results: figures, correlation, defects, files for others."""
+"""Functions of results: figures, correlation, defects, local structure, files for others."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from ..io.kinds import picture as picture_kind
 from .asked import as_result
 
 if TYPE_CHECKING:
+    import ase
     import xarray as xr
 
     from ..analysis.frc import FRC
+    from ..analysis.sites import Structure
     from ..io.result import Result
 
 
@@ -171,21 +173,111 @@ def defects(result: Result | str | Path) -> xr.Dataset:
     >>> found = ptychodask.defects(result)
     >>> print(found[["place_y", "place_x", "place_z", "place_kind"]].isel(place=slice(5)).to_dataframe())
     """
-    from ..analysis.defects import Noise, defect_map
-    from ..solver.spectral import FINEST
+    from ..analysis.defects import defect_map
+    from ..jobs.kept import noise_of
 
     opened = as_result(result)
-    residual, lattice, information = opened.residual, opened.lattice, opened.information
-    if residual is None or lattice is None or information is None or opened.config.object.residual == 0:
+    residual, lattice, noise = opened.residual, opened.lattice, noise_of(opened)
+    if residual is None or lattice is None or noise is None or noise.residual == 0:
         raise InputError(
             f"{opened.path} has no residual beside its lattice: reconstruct with object.regularisation = spectral and"
             " object.residual above 0"
         )
-    noise = Noise(
-        float(opened.described.dose_per_square_angstrom or 0), information.frequency.values,
-        information.values, opened.config.object.residual, FINEST,
-    )  # fmt: skip
     return defect_map(residual, lattice, opened.positions.values, noise)
+
+
+def local_structure(
+    result: Result | xr.DataArray | str | Path,
+    output: str | Path | None = None,
+    *,
+    structure: ase.Atoms | str | Path | None = None,
+    resolution_angstrom: float | None = None,
+    overwrite: bool = False,
+) -> xr.Dataset:
+    """Lattice, motifs, strain and columns of a crystal, each with its error.
+
+    Parameters
+    ----------
+    result : Result, path of one, or DataArray (y, x)
+        A phase in rad with coordinates in angstrom, or a result. With one of the spectral prior, noise follows of the
+        dose, the information and the prior; else it is read off the image.
+    output : path, optional
+        Of a picture, whose ending says what is written.
+    structure : ase.Atoms, name or path, optional
+        What the crystal should be, as :func:`simulate` has it: clusters, linkers and channels are then compared with
+        it. Without one, the peaks and hollows of the mean of the cells are compared with their like.
+    resolution_angstrom : float, optional
+        Of the strain: the sigma of the Gaussian that every value is a mean of.
+    overwrite : bool
+        Replace an existing picture.
+
+    Returns
+    -------
+    xarray.Dataset
+        See :func:`ptychodask.analysis.local.local_structure`.
+
+    Raises
+    ------
+    InputError
+        No lattice is found, the field is too small for a mean of cells, or the structure does not fit the image.
+
+    Examples
+    --------
+    >>> found = ptychodask.local_structure("result.zarr", "structure.png", structure="nu-1000")
+    >>> found.sel(site=found.site_stands_out)[["site_kind", "site_y", "site_x", "site_z"]].to_dataframe()
+    """
+    target = None if output is None else arguments.path(output, "output")
+    overwrite = arguments.switch(overwrite, "overwrite")
+    if target is not None:
+        check_output(target, picture_kind(target), overwrite)
+    if resolution_angstrom is not None:
+        told = "sigma of the strain's Gaussian in angstrom"
+        resolution_angstrom = arguments.number(resolution_angstrom, "resolution_angstrom", told, above=0, high=1e4)
+    import numpy as np
+    import xarray as xr
+
+    from ..analysis.local import local_structure as analyse
+    from ..analysis.spectrum import pixel_size
+    from ..jobs.kept import transfer_of_result
+
+    own = None if structure is None else _structure(structure)
+    about: dict[str, Any]
+    if isinstance(result, xr.DataArray):
+        steps, shape = pixel_size(result), result.shape
+        positions = np.array([[float(result[a][n]) for a in ("y", "x")] for n in (0, -1)])
+        found = analyse(result, positions, structure=own, resolution=resolution_angstrom)
+        about = {"title": f"{shape[0]} x {shape[1]} pixels of {steps[0]:.3g} Å"}
+    else:
+        opened = as_result(result)
+        found = analyse(
+            opened.phase.load(), opened.positions.values, transfer=transfer_of_result(opened), structure=own,
+            resolution=resolution_angstrom,
+        )  # fmt: skip
+        dose = opened.described.dose_per_square_angstrom
+        about = {"title": Path(opened.path).name, "dose_per_square_angstrom": float(dose or "nan")}
+    found.attrs |= about
+    if target is not None:
+        from ..viz.structure import draw_local_structure
+
+        draw_local_structure(found, target, overwrite=overwrite)
+    return found
+
+
+def _structure(structure: ase.Atoms | str | Path) -> Structure:
+    """Atoms of a crystal, its cell rectangular."""
+    import numpy as np
+
+    from ..analysis.sites import Structure
+    from ..viz.atoms import atoms_of
+
+    atoms = atoms_of(structure)
+    cell = atoms.cell.array
+    if abs(cell * (1 - np.eye(3))).max() > 1e-3:
+        raise InputError(
+            "the structure's cell is not rectangular: give the path of its file, which is cut to one, or an orthogonal"
+            " super-cell with the beam along z"
+        )
+    return Structure(atoms.numbers, atoms.positions, cell.diagonal())
 
 
 def export(

@@ -12,7 +12,21 @@ import typer
 
 from .._errors import DivergenceError, InputError, StoppedError
 from .._warnings import PtychodaskWarning
-from . import advise, calibrate, data, doctor, halves, importing, plan, solve, study, tune, view, watching
+from . import (
+    advise,
+    calibrate,
+    data,
+    doctor,
+    halves,
+    importing,
+    plan,
+    solve,
+    structure,
+    study,
+    tune,
+    view,
+    watching,
+)  # fmt: skip
 
 app = typer.Typer(
     name="ptychodask",
@@ -38,6 +52,7 @@ app.command()(solve.reconstruct)
 app.command()(solve.resume)
 app.command()(solve.report)
 app.command()(halves.halves)
+app.command()(structure.structure)
 app.command()(data.export)
 app.command()(doctor.doctor)
 

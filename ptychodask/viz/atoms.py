@@ -35,7 +35,7 @@ def draw_structure(
     legend: Any,
 ) -> None:
     """See :func:`ptychodask.plots.structure`."""
-    atoms = _atoms(material)
+    atoms = atoms_of(material)
     from ase.data import covalent_radii
     from ase.data.colors import jmol_colors
 
@@ -90,7 +90,8 @@ def draw_structure(
         )  # fmt: skip
 
 
-def _atoms(material: Any) -> Any:
+def atoms_of(material: Any) -> Any:
+    """The crystal that is meant: atoms, a material's name, or the path of a structure file."""
     if hasattr(material, "get_chemical_symbols"):
         if not len(material) or material.cell.rank < 2:
             raise InputError("the atoms have no cell: give a crystal")
