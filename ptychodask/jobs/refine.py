@@ -19,6 +19,7 @@ import numpy as np
 from ..distributed.iterate import Pass
 from ..events import Iterated, Refined, Warned
 from ..io.checkpoint import RunFolder
+from ..model.blocks import Box
 from ..model.config import JobConfig
 from ..model.presets import PRESETS
 from ..model.refining import Refine, Refining
@@ -27,12 +28,13 @@ from ..solver.stopping import SIGNIFICANT, Record, divergence
 from . import tasks
 from .experiment import Experiment
 from .found import found
-from .geometry import BEGINS, MOVES, SETTLED, pixels_of_stage, wanted
+from .geometry import BEGINS, HALF, MOVES, SETTLED, crosses, part_of, pixels_of_stage, wanted
 from .log import Log
 from .observers import Report
 from .recipe import Recipe
 from .run import Run
 
+STAYS = "the geometry stays as the dataset says"
 BLUR, DOSE = 0.3, 100.0
 """Blur in angstrom while the geometry moves, at most, at a dose in electrons per square angstrom.
 
@@ -41,17 +43,21 @@ geometry where it is; with too much the defocus makes up for what is smoothed. F
 """
 
 
-def recipe_of_stage(job: JobConfig, dose: float) -> JobConfig:
+def recipe_of_stage(job: JobConfig, dose: float, crossed: bool = False) -> JobConfig:
     """The job with which the geometry is refined, for a dose in electrons per square angstrom."""
     said, spectral = job.model_dump(), job.object.regularisation == "spectral"
-    most = PRESETS["low-dose"]["object"]["blur_angstrom"] if spectral else job.object.blur_angstrom
-    said["object"] |= {
-        "regularisation": "blur", "coupling": "identical", "blur_angstrom": min(most, BLUR * (DOSE / dose) ** 0.25),
-    }  # fmt: skip
-    said["solver"]["acceleration"] |= spectral  # whose own steps need none
+    said["object"] |= {"coupling": "identical"}
     said["probe"] |= {"update_start": None}
-    said["solver"] |= {"iterations": BEGINS + MOVES, "step_rule": "pooled", "rounds_per_iteration": 1, "finish": 0}
+    # one more than there are: with the spectral prior the last iteration does something else
+    said["solver"] |= {"iterations": BEGINS + MOVES + 1, "step_rule": "pooled", "rounds_per_iteration": 1, "finish": 0}
     said["engine"] |= {"tile_pixels": None, "object_gib": None}
+    if crossed:
+        said["object"] |= {"regularisation": "spectral", "blur_angstrom": 0.0}
+        said["solver"] |= {"validation_fraction": HALF, "acceleration": False}
+        return JobConfig.parse(said)
+    most = PRESETS["low-dose"]["object"]["blur_angstrom"] if spectral else job.object.blur_angstrom
+    said["object"] |= {"regularisation": "blur", "blur_angstrom": min(most, BLUR * (DOSE / dose) ** 0.25)}
+    said["solver"]["acceleration"] |= spectral  # whose own steps need none
     return JobConfig.parse(said)
 
 
@@ -80,9 +86,14 @@ def refined(client: Any, folder: RunFolder, recipe: Recipe, report: Report) -> R
     if not wanted(recipe.job) or recipe.decided.geometry is not None:
         return recipe
     given = recipe.experiment
-    job = recipe_of_stage(recipe.job, float(given.info.attributes["dose_per_square_angstrom"]))
+    of_scan = _of_part(recipe, given) if given.tile_side is not None else recipe
+    crossed = crosses(given.info)
+    job = recipe_of_stage(recipe.job, float(given.info.attributes["dose_per_square_angstrom"]), crossed)
     pixels = pixels_of_stage(given.info.detector.pixels, given.canvas.pixel)
-    bare = replace(recipe, config=job.model_dump_json(), pixels=pixels)
+    bare = replace(of_scan, config=job.model_dump_json(), pixels=pixels)
+    if crossed:
+        fitted = recipe.decided.mean_counts * (1 - HALF) / (given.train_fraction or 1.0)
+        bare = bare.with_decided(mean_counts=fitted)
     stage = _Stage(client, replace(folder, stage="geometry"), bare, report)
     settled, losses, trouble = _move(stage)
     experiment = replace(bare, refines=True).experiment
@@ -90,16 +101,34 @@ def refined(client: Any, folder: RunFolder, recipe: Recipe, report: Report) -> R
     assert its is not None
     made = found(its, settled, microscope)
     trouble = trouble or _beyond(its, settled)
-    if not trouble and settled.free.any():
-        trouble = _no_gain(stage, made, losses)
     if trouble:
-        report(Warned(f"the geometry stays as the dataset says: {trouble}"))
+        report(Warned(f"{STAYS}: {trouble}"))
+    elif settled.free.any():
+        trouble = _no_gain(stage, settled, made, losses)
+    if trouble:
         made = found(its, replace(Refining.begin(its), information=settled.information), microscope)
         how = f"not refined: {trouble}"
         made = replace(made, values={name: {**value, "how": how} for name, value in made.values.items()})
     report(Refined(iteration=BEGINS + MOVES, values=made.values, settled=True))
     stage.folder.forget(stage.folder.checkpoints())
     return recipe.with_decided(geometry=made)
+
+
+def _of_part(recipe: Recipe, given: Experiment) -> Recipe:
+    """The recipe of that part of the scan whose object is whole."""
+    part = part_of(given.info)
+    if part is None or part == given.info.selection:
+        return recipe
+    (rows, columns), (height, width), decided = given.info.scan_shape, part.scan_shape, recipe.decided
+    y, x = (rows - height) // 2, (columns - width) // 2
+
+    def moved(boxes: tuple[Box, ...]) -> tuple[Box, ...]:
+        """Where boxes of the scan are in the part."""
+        cut = ((max(a - y, 0), min(b - y, height), max(c - x, 0), min(d - x, width)) for a, b, c, d in boxes)
+        return tuple((a, b, c, d) for a, b, c, d in cut if a < b and c < d)
+
+    decided = replace(decided, damaged=moved(decided.damaged), excluded=moved(decided.excluded))
+    return replace(recipe, selection=part, decided=decided)
 
 
 def _move(stage: _Stage) -> tuple[Refining, dict[int, float], str]:
@@ -163,13 +192,24 @@ def _beyond(its: Refine, at: Refining) -> str:
     return f"{name} ran beyond what can be refined, so the start is too far off: run 'ptychodask calibrate' first"
 
 
-def _no_gain(stage: _Stage, made: Found, losses: dict[int, float]) -> str:
-    """Why the geometry that was found is not better than the dataset's, if it is not."""
+def _no_gain(stage: _Stage, settled: Refining, made: Found, losses: dict[int, float]) -> str:
+    """Why the geometry that was found is not better than the dataset's, if it is not: held-out electrons must say so.
+
+    P numbers gain P / 2 nats by the noise of those electrons that they were fitted to; more than that and what is
+    significant besides, or the dataset's stay. Where they win clearly, something is wrong, and a warning says so.
+    """
     before = losses.get(BEGINS)
     if before is None:  # resumed after these iterations
         before = _trial(stage, stage.recipe, "before")
     gained = before - _trial(stage, stage.recipe.with_decided(geometry=made), "trial")
-    return "" if gained > -SIGNIFICANT else f"held-out electrons like the refined one less, by {-gained:.0f} nats"
+    least = np.count_nonzero(settled.free) / 2 + SIGNIFICANT
+    if gained >= least:
+        return ""
+    if gained > -least:
+        return f"held-out electrons tell no difference ({gained:+.1f} nats)"
+    trouble = f"held-out electrons like the refined one less, by {-gained:.0f} nats"
+    stage.report(Warned(f"{STAYS}: {trouble}"))
+    return trouble
 
 
 def _trial(stage: _Stage, recipe: Recipe, label: str) -> float:

@@ -39,18 +39,7 @@ def direction(problem: Problem, state: State, update: Update) -> Direction:
     ascent = inner(gradient, state.model.object - state.anchor) if state.momentum >= 0 else 0.0
     probe_move, probe_step = probe.direction(problem, update.probe)
     lit = lit_weight(light, brightest)
-    its = geometry_sums(problem, state, update, gradient)
-    return Direction(step_map, steps, probe_move, probe_step, lit, ascent, update.sums, geometry=its)
-
-
-def geometry_sums(problem: Problem, state: State, update: Update, gradient: np.ndarray) -> GeometrySums | None:
-    """What an update says of the geometry where the object, whose ``gradient`` is on the canvas, is carried along."""
-    rules, sums = problem.settings.refine, update.geometry
-    if rules is None or sums is None:
-        return None
-    return replace(
-        sums, score=sums.score + geometry.carried_score(rules, problem.likelihood, state.model.object, gradient)
-    )
+    return Direction(step_map, steps, probe_move, probe_step, lit, ascent, update.sums, geometry=update.geometry)
 
 
 def spectral_filter(problem: Problem, state: State, sums: SpectrumSums) -> tuple[np.ndarray, Filter]:

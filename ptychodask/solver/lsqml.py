@@ -22,6 +22,7 @@ from .direction import Direction
 from .door import Kernels
 from .goodness import goodness
 from .problem import Problem
+from .unknowns.geometry import carried_score
 from .update import Sums, Update, merge
 
 HALVES = 1 << 20
@@ -36,6 +37,8 @@ class LsqMl:
     kernels: Kernels
     sharper: LsqMl | None = None
     """With the spectral prior, the same with a smaller epsilon: it serves from an iteration on."""
+    scorer: Kernels | None = None
+    """While the geometry is refined by electrons that the object does not learn from, what makes its sums of those."""
 
     @property
     def data_key(self) -> str:
@@ -69,13 +72,25 @@ class LsqMl:
             return self.sharper.partial(block, patterns, model, evaluate_only)
         roles = self._roles(patterns)
         update = self.kernels.partial(block, roles, model, evaluate_only)
-        if not evaluate_only:
-            return (
-                update
-                if rule is None or not rule.informs(model.iteration)
-                else self._informed(block, roles, model, update)
-            )
-        return replace(update, sums=update.sums + goodness(self.problem, self.kernels, block, roles, model))
+        if evaluate_only:
+            return replace(update, sums=update.sums + goodness(self.problem, self.kernels, block, roles, model))
+        if rule is not None and rule.informs(model.iteration):
+            return self._informed(block, roles, model, update)
+        if self.problem.refines(model.iteration) is not None:
+            return self._scored(block, roles, model, update)
+        return update
+
+    def _scored(self, block: Block, patterns: Patterns, model: Model, update: Update) -> Update:
+        """The update with what its own electrons, or those that were held out, say of the geometry with the object
+        carried along."""
+        rules, scoring = self.problem.settings.refine, update
+        if self.scorer is not None:
+            assert patterns.held is not None, "cross-fitting holds electrons out"
+            scoring = self.scorer.partial(block, Patterns(patterns.held, None, None, patterns.pixels), model)
+        sums = scoring.geometry
+        assert rules is not None and sums is not None and scoring.object is not None
+        along = carried_score(rules, self.problem.likelihood, model, scoring.object)
+        return replace(update, geometry=replace(sums, score=sums.score + along))
 
     def _informed(self, block: Block, patterns: Patterns, model: Model, update: Update) -> Update:
         """The update with a map of its gradient's noise: that of twice a half of the electrons, less its own."""

@@ -174,7 +174,7 @@ class TiledLsqMl:
         empty = np.zeros((self.problem.slices, 0, 0), self.object_dtype)
         probe, probe_step = probe_direction(self.problem, totals.probe)
         steps, ascent = pooled_steps(numerators, denominators), sum(p.ascent for p in parts)
-        move = Direction(empty, steps, probe, probe_step, empty.real, ascent, totals.sums)
+        move = Direction(empty, steps, probe, probe_step, empty.real, ascent, totals.sums, geometry=totals.geometry)
         spectra = [p.spectrum for p in parts if p.spectrum is not None]
         if not spectra:
             return move

@@ -16,6 +16,7 @@ SIMULATE = {
     "best_image.py",
     "calibration.py",
     "geometry.py",
+    "geometry_plantings.py",
     "defects.py",
     "defects_model.py",
     "counting.py",

@@ -12,6 +12,7 @@ from .section import Section
 
 Refinable = Literal["defocus", "c12", "c21", "c30", "rotation", "scale", "asymmetry", "shear"]
 """What of the geometry can be refined."""
+WORDS = ("calibrated", "none", "auto")
 AUTO: tuple[Refinable, ...] = ("defocus", "c12", "rotation", "asymmetry", "shear")
 """What is, where a job leaves it to us; the scale is as well known as the step, and mixes with the defocus."""
 
@@ -19,17 +20,18 @@ AUTO: tuple[Refinable, ...] = ("defocus", "c12", "rotation", "asymmetry", "shear
 class GeometryConfig(Section):
     """What of the geometry is found while the image forms."""
 
-    refine: Literal["none", "auto"] | tuple[Refinable, ...] = Field(
-        "none",
+    refine: Literal["calibrated", "none", "auto"] | tuple[Refinable, ...] = Field(
+        "calibrated",
         description="numbers that are refined from the patterns before the image is made: none, auto (those of defocus,"
-        ' c12, rotation, asymmetry and shear that the electrons can tell), or a list such as ["defocus", "c12"]',
+        ' c12, rotation, asymmetry and shear that the electrons can tell), a list such as ["defocus", "c12"], or'
+        " calibrated: auto where 'ptychodask calibrate --write' found the dataset's geometry, else none",
     )
 
     @field_validator("refine", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         """``defocus,c12`` from a command line; each name once."""
-        if isinstance(value, str) and value not in ("none", "auto"):
+        if isinstance(value, str) and value not in WORDS:
             value = [part.strip() for part in value.split(",")]
         if isinstance(value, str):
             return value
@@ -42,5 +44,7 @@ class GeometryConfig(Section):
             hint = f": did you mean {close[0]}?" if close else f": known are {', '.join(get_args(Refinable))}"
             raise ValueError(f"geometry.refine = {shown(wrong[0])} is nothing that can be refined{hint}")
         if not names:
-            raise ValueError(f'geometry.refine = {shown(value)}: give none, auto, or a list such as ["defocus"]')
+            raise ValueError(
+                f'geometry.refine = {shown(value)}: give calibrated, none, auto, or a list such as ["defocus"]'
+            )
         return names
