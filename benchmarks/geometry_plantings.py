@@ -22,11 +22,13 @@ from typing import Any
 import calibration as c
 import geometry as g
 import numpy as np
-from record import RESULTS, arguments, save
+from record import RESULTS, arguments, machine, save
 
 QUESTION = "images that are worse with a refined geometry than with the one that the dataset says"
 MOST = {"rotation": np.radians(2.0), "asymmetry": 0.02, "shear": 0.01, "defocus": 100.0, "c12": 20.0}
 WORSE, PLANTINGS, SIDE = 0.005, 20, 40
+COMMIT = machine()["commit"]
+"""At the start: a run that goes on for long sees others."""
 CASES = (c.CASES[3], c.CASES[0])
 
 
@@ -50,7 +52,8 @@ def planted(number: int, case: c.Case, kept: Path | None, iterations: int | None
     away, sigma = g.errors(part, thickness, result.geometry)
     hows = sorted({its["how"] for its in result.geometry.values()})
     return {
-        "number": number, "case": case.name, "side": part.side, "planted": changes, "wrong": wrong, "refined": refined,
+        "commit": COMMIT, "number": number,
+        "case": case.name, "side": part.side, "planted": changes, "wrong": wrong, "refined": refined,
         "errors": away, "sigma": sigma, "gave_up": all("not refined" in how for how in hows), "how": hows,
     }  # fmt: skip
 

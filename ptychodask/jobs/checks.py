@@ -53,7 +53,7 @@ def check(experiment: Experiment) -> list[str]:
         if side is not None and max(info.scan_shape) > PART:
             told += f", by {PART} x {PART} positions in the middle of the scan"
             _ = part_of(info)
-        told += "; a half of the electrons scores it in a pass of its own" if crosses(info) else ""
+        told += "; a half of the electrons scores it in a pass of its own" if crosses(config, info) else ""
         remarks.append(f"the geometry is refined in {BEGINS + MOVES} + {BEGINS} iterations before the image{told}")
     if why := why_blur(experiment):
         remarks.append(why)

@@ -70,9 +70,15 @@ def check_refinement(job: JobConfig, microscope: Microscope) -> None:
         )
 
 
-def crosses(info: DatasetInfo) -> bool:
-    """Is the geometry scored by electrons that the object does not learn from? Only whole ones can be dealt out."""
-    return np.dtype(info.dtype).kind == "u" and float(info.attributes["dose_per_square_angstrom"]) < CROSSED_BELOW
+def crosses(job: JobConfig, info: DatasetInfo) -> bool:
+    """Is the geometry scored by electrons that the object does not learn from?
+
+    Only whole ones can be dealt out, and the spectral prior, without which such a score is biased, is for phases.
+    """
+    few = float(info.attributes["dose_per_square_angstrom"]) < CROSSED_BELOW
+    rules = job.object
+    whole = np.dtype(info.dtype).kind == "u"
+    return few and whole and rules.kind == "phase" and bool(rules.residual or rules.aperiodic_floor)
 
 
 def calibrated(info: DatasetInfo) -> bool:
@@ -149,5 +155,5 @@ def refine_rules(
         begins=BEGINS,
         stride=max(1, min(STRIDE, math.prod(info.scan_shape) // FEWEST)),
         decides=job.geometry.refine == "auto",
-        crossed=crosses(info),
+        crossed=crosses(job, info),
     )

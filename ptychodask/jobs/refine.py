@@ -87,7 +87,7 @@ def refined(client: Any, folder: RunFolder, recipe: Recipe, report: Report) -> R
         return recipe
     given = recipe.experiment
     of_scan = _of_part(recipe, given) if given.tile_side is not None else recipe
-    crossed = crosses(given.info)
+    crossed = crosses(recipe.job, given.info)
     job = recipe_of_stage(recipe.job, float(given.info.attributes["dose_per_square_angstrom"]), crossed)
     pixels = pixels_of_stage(given.info.detector.pixels, given.canvas.pixel)
     bare = replace(of_scan, config=job.model_dump_json(), pixels=pixels)

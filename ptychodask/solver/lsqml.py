@@ -75,9 +75,9 @@ class LsqMl:
         if evaluate_only:
             return replace(update, sums=update.sums + goodness(self.problem, self.kernels, block, roles, model))
         if rule is not None and rule.informs(model.iteration):
-            return self._informed(block, roles, model, update)
+            update = self._informed(block, roles, model, update)
         if self.problem.refines(model.iteration) is not None:
-            return self._scored(block, roles, model, update)
+            update = self._scored(block, roles, model, update)
         return update
 
     def _scored(self, block: Block, patterns: Patterns, model: Model, update: Update) -> Update:
