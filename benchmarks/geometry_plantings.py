@@ -2,8 +2,8 @@
 
 Twenty random plantings inside the capture range, on crystals and patterns of ``geometry``: up to 100 angstrom of
 defocus, 20 of C12, 2 degrees of rotation, 2 % of asymmetry and 1 % of shear, each times a share that is drawn for the
-planting, so that some start near the right geometry; another noise each. Of the scan the first 40 x 40 positions are
-taken (64 x 64 in ``geometry``: 2.6 times the electrons). The prior is the default (``spectral``).
+planting, so that some start near the right geometry; another noise each. Of the scan the first 32 x 32 positions are
+taken (64 x 64 in ``geometry``: four times the electrons). The prior is the default (``spectral``).
 Worse is a refined image whose correlation with the truth at 2.5 angstrom is lower than that of the unrefined one by
 more than .005; a run that says that it keeps the geometry of the dataset gave up. ``within`` is the share of errors
 that are below their stated standard error, of runs that did not give up.
@@ -26,7 +26,7 @@ from record import RESULTS, arguments, machine, save
 
 QUESTION = "images that are worse with a refined geometry than with the one that the dataset says"
 MOST = {"rotation": np.radians(2.0), "asymmetry": 0.02, "shear": 0.01, "defocus": 100.0, "c12": 20.0}
-WORSE, PLANTINGS, SIDE = 0.005, 20, 40
+WORSE, PLANTINGS, SIDE = 0.005, 20, 32
 COMMIT = machine()["commit"]
 """At the start: a run that goes on for long sees others."""
 CASES = (c.CASES[3], c.CASES[0])

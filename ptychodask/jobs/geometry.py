@@ -31,7 +31,7 @@ UNIT, PRIOR, LIMIT = 0.3, 1.6, 5.0
 SCAN = {"rotation": (0.01, 0.04, 0.08), "scale": (0.01, 0.01, 0.03), "asymmetry": (0.01, 0.03, 0.08),
         "shear": (0.01, 0.03, 0.08)}  # fmt: skip
 """Unit, prior and limit of numbers of the scan."""
-BEGINS, MOVES, SETTLED = 4, 10, 3
+BEGINS, MOVES, SETTLED = 4, 8, 3
 """Iterations before the geometry moves and in which it does, and the last ones of those, whose mean is kept."""
 STRIDE, FEWEST = 32, 64
 """One pattern of so many measures the information, but not fewer than this."""

@@ -165,7 +165,9 @@ def test_a_geometry_that_helps_nobody_is_not_taken(tmp_path, monkeypatch):
     "job, told",
     [
         ({"geometry": {"refine": ["defocsu"]}}, "did you mean defocus"),
-        ({"geometry": {"refine": ["tilt"]}}, "nothing that can be refined"),
+        ({"geometry": {"refine": ["probe"]}}, "nothing that can be refined"),
+        ({"geometry": {"refine": ["defocus", "tilt"]}}, "tilt is refused: slices that are free shift instead"),
+        ({"geometry": {"refine": ["angular_step"]}}, "angular_step is refused: it goes with the scale"),
         ({"geometry": {"refine": []}}, "give calibrated, none, auto, or a list"),
     ],
 )
@@ -310,7 +312,7 @@ def test_coarse_pixels_are_made_finer_and_it_is_said(scan, reference):
     assert pixels_of_stage(64, 0.656) == 96
     assert pixels_of_stage(64, 3.0) == 128  # twice at most
     told = reference[1].named("start")[0]["remarks"]
-    assert any("the geometry is refined in 14 + 4 iterations before the image" in remark for remark in told)
+    assert any("the geometry is refined in 12 + 4 iterations before the image" in remark for remark in told)
 
 
 def test_a_number_at_its_limit_was_too_far_off():

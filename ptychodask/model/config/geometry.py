@@ -12,6 +12,14 @@ from .section import Section
 
 Refinable = Literal["defocus", "c12", "c21", "c30", "rotation", "scale", "asymmetry", "shear"]
 """What of the geometry can be refined."""
+ELSEWHERE = {
+    "tilt": "slices that are free shift instead, and tied ones see little of it: object.tilt_mrad says it",
+    "thickness": "steps run away with it: 'ptychodask tune --over object.thickness=50:200' compares held-out electrons",
+    "angular_step": "it goes with the scale and the defocus: 'ptychodask calibrate' takes it from the disk",
+    "drift": "'ptychodask calibrate --write' finds that of the rows by the specimen's lattice",
+    "centre": "'ptychodask calibrate --write' finds it by the disk",
+}
+"""Why other numbers are not refined, and what finds them."""
 WORDS = ("calibrated", "none", "auto")
 AUTO: tuple[Refinable, ...] = ("defocus", "c12", "rotation", "asymmetry", "shear")
 """What is, where a job leaves it to us; the scale is as well known as the step, and mixes with the defocus."""
@@ -39,6 +47,8 @@ class GeometryConfig(Section):
             names = tuple(dict.fromkeys(value))
         except TypeError:
             names = ()
+        if held := [name for name in names if name in ELSEWHERE]:
+            raise ValueError(f"geometry.refine = {held[0]} is refused: {ELSEWHERE[held[0]]}")
         if wrong := [name for name in names if name not in get_args(Refinable)]:
             close = difflib.get_close_matches(str(wrong[0]), get_args(Refinable), n=1)
             hint = f": did you mean {close[0]}?" if close else f": known are {', '.join(get_args(Refinable))}"
