@@ -18,9 +18,16 @@ def experiment_of(info: DatasetInfo, job: JobConfig) -> Experiment:
     experiment = _regularised(info, job)
     if job.geometry.refine != "calibrated":
         return experiment
-    refine = "auto" if calibrated(info) else "none"
-    section = job.geometry.model_copy(update={"refine": refine})
-    return replace(experiment, config=experiment.config.model_copy(update={"geometry": section}))
+    return replace(experiment, config=_refining(experiment.config, "auto" if calibrated(info) else "none"))
+
+
+def held_still(job: JobConfig) -> JobConfig:
+    """The job without a refinement that it does not ask for itself: what is compared has one geometry."""
+    return _refining(job, "none") if job.geometry.refine == "calibrated" else job
+
+
+def _refining(job: JobConfig, refine: str) -> JobConfig:
+    return job.model_copy(update={"geometry": job.geometry.model_copy(update={"refine": refine})})
 
 
 def _regularised(info: DatasetInfo, job: JobConfig) -> Experiment:

@@ -25,7 +25,7 @@ from ptychodask.jobs.found import found
 from ptychodask.jobs.geometry import BEGINS, CHI, MOVES, crosses, part_of, pixels_of_stage, wanted
 from ptychodask.jobs.recipe import Decisions, Recipe
 from ptychodask.jobs.refine import recipe_of_stage
-from ptychodask.jobs.settled import experiment_of
+from ptychodask.jobs.settled import experiment_of, held_still
 from ptychodask.jobs.taken_back import take_back
 from ptychodask.kernels import kernels_for
 from ptychodask.model.config import JobConfig
@@ -257,6 +257,8 @@ def test_a_calibration_is_refined_where_the_job_does_not_say_otherwise(tmp_path)
     write_geometry(path, affine, {"C10": -90.0}, {"values": {"rotation_degrees": {"value": 0.0, "sigma": 0.3}}})
     assert settled() == "auto" and settled(engine={"tile_pixels": 40}) == "auto"
     assert settled(geometry={"refine": "none"}) == "none"
+    assert held_still(JobConfig()).geometry.refine == "none"  # trials are compared at one geometry
+    assert held_still(JobConfig.parse(JOB)).geometry.refine == "auto"
     assert settled(geometry={"refine": ["defocus"]}) == ("defocus",)
     write_geometry(path, affine, {"C10": -90.0}, {"values": {}, "from": "a result"})  # it was refined already
     assert settled() == "none"
