@@ -214,7 +214,7 @@ def _no_gain(stage: _Stage, settled: Refining, made: Found, losses: dict[int, fl
 
 def _trial(stage: _Stage, recipe: Recipe, label: str) -> float:
     """Nats of held-out electrons after the first iterations at a geometry that does not move."""
-    run, job = stage.run(recipe, label)
+    run, job = stage.run(replace(recipe, refines=True), label)  # on a canvas as large as the other's: windows as there
     with closing(run.states.passes(job, run._initial(job), 0, BEGINS)) as looked_at:
         for seen in looked_at:
             last = seen

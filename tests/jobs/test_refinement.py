@@ -138,13 +138,17 @@ def test_interrupted_and_resumed_gives_the_same_bits(crossed, crossed_reference,
 
 
 @pytest.mark.distributed
-def test_processes_give_the_same_bits_in_tiles_too(crossed, crossed_reference):
+def test_processes_give_the_same_bits(crossed, crossed_reference):
     job = {**JOB, "engine": {**JOB["engine"], "workers": 2, "threads": 1}}
     result = ptychodask.reconstruct(crossed, job, progress=False)
     assert bits(result) == bits(crossed_reference[0]) and result.geometry == crossed_reference[0].geometry
+
+
+@pytest.mark.distributed
+def test_in_tiles_too(crossed, crossed_reference):
     alone, together = (
-        ptychodask.reconstruct(crossed, {**JOB, "engine": {**its["engine"], "tile_pixels": 40}}, progress=False)
-        for its in (JOB, job)
+        ptychodask.reconstruct(crossed, {**JOB, "engine": {"tile_pixels": 40, **workers}}, progress=False)
+        for workers in ({}, {"workers": 2, "threads": 1})
     )
     assert bits(alone) == bits(together) and alone.geometry == together.geometry == crossed_reference[0].geometry
 
@@ -187,7 +191,8 @@ def test_what_100_patterns_do_not_know_is_held(tmp_path):
     result = ptychodask.reconstruct(write_scan(tmp_path / "s.zarr"), JOB, progress=seen)
     for name in ("asymmetry", "shear"):  # what everybody knows: 0 +- 3 %
         assert abs(result.geometry[name]["value"]) < 1e-12 and result.geometry[name]["sigma"] > 0.015
-        assert "held" in result.geometry[name]["how"] and "held" in seen.named("refined")[0]["values"][name]["how"]
+        assert "held" in seen.named("refined")[0]["values"][name]["how"]
+        assert result.geometry[name]["how"].startswith(("held", "not refined"))
 
 
 def test_names_and_their_order():
