@@ -1,9 +1,13 @@
 """The geometry before the image: a short reconstruction in which it moves, and a trial that says whether it helped.
 
-Little blur and slices that are tied, whatever the image's recipe is: what smooths the image biases its geometry most.
+At a low dose the object learns from one half of the electrons and the other half scores the geometry. The score of an
+object phi + n, n the noise of its electrons, is biased by ``d/dtheta |H(theta) n|^2``, and by what a filter takes from
+phi with the other sign; of a Wiener filter both are equal, so the object has the spectral prior. At a high dose all
+electrons do both, with little blur, which biases the geometry less than that of an image would. Slices are tied.
+
 What was found is then given, and the image is made from vacuum as if the dataset had said it: all that a job can ask
 for (a free probe, rounds, the spectral prior) works as it does without. The trial does the first iterations again at
-the geometry that was found; where held-out electrons like it less than what the dataset says, that is kept.
+the geometry that was found; only where held-out electrons like it better than what the dataset says, it is kept.
 """
 
 from __future__ import annotations
@@ -24,16 +28,18 @@ from ..model.config import JobConfig
 from ..model.presets import PRESETS
 from ..model.refining import Refine, Refining
 from ..model.refining import Refined as Found
-from ..solver.stopping import SIGNIFICANT, Record, divergence
+from ..solver.stopping import Record, divergence
 from . import tasks
 from .experiment import Experiment
-from .found import found
+from .found import MOVED, found
 from .geometry import BEGINS, HALF, MOVES, SETTLED, crosses, part_of, pixels_of_stage, wanted
 from .log import Log
 from .observers import Report
 from .recipe import Recipe
 from .run import Run
 
+CERTAIN = 4.0
+"""Standard deviations."""
 STAYS = "the geometry stays as the dataset says"
 BLUR, DOSE = 0.3, 100.0
 """Blur in angstrom while the geometry moves, at most, at a dose in electrons per square angstrom.
@@ -104,14 +110,21 @@ def refined(client: Any, folder: RunFolder, recipe: Recipe, report: Report) -> R
     if trouble:
         report(Warned(f"{STAYS}: {trouble}"))
     elif settled.free.any():
-        trouble = _no_gain(stage, settled, made, losses)
+        gained = _gained(stage, made, losses)
+        trouble = _no_gain(stage, settled, gained)
+        made = _told(made, f"{MOVED}, {gained:.0f} nats better for held-out electrons", MOVED)
     if trouble:
         made = found(its, replace(Refining.begin(its), information=settled.information), microscope)
-        how = f"not refined: {trouble}"
-        made = replace(made, values={name: {**value, "how": how} for name, value in made.values.items()})
+        made = _told(made, f"not refined: {trouble}")
     report(Refined(iteration=BEGINS + MOVES, values=made.values, settled=True))
     stage.folder.forget(stage.folder.checkpoints())
     return recipe.with_decided(geometry=made)
+
+
+def _told(made: Found, how: str, instead_of: str = "") -> Found:
+    """What was found, with how its numbers were got, those of one way or all."""
+    values = {name: {**its, "how": how} if instead_of in its["how"] else its for name, its in made.values.items()}
+    return replace(made, values=values)
 
 
 def _of_part(recipe: Recipe, given: Experiment) -> Recipe:
@@ -192,17 +205,24 @@ def _beyond(its: Refine, at: Refining) -> str:
     return f"{name} ran beyond what can be refined, so the start is too far off: run 'ptychodask calibrate' first"
 
 
-def _no_gain(stage: _Stage, settled: Refining, made: Found, losses: dict[int, float]) -> str:
-    """Why the geometry that was found is not better than the dataset's, if it is not: held-out electrons must say so.
-
-    P numbers gain P / 2 nats by the noise of those electrons that they were fitted to; more than that and what is
-    significant besides, or the dataset's stay. Where they win clearly, something is wrong, and a warning says so.
-    """
+def _gained(stage: _Stage, made: Found, losses: dict[int, float]) -> float:
+    """Nats that held-out electrons gain by the geometry that was found."""
     before = losses.get(BEGINS)
     if before is None:  # resumed after these iterations
         before = _trial(stage, stage.recipe, "before")
-    gained = before - _trial(stage, stage.recipe.with_decided(geometry=made), "trial")
-    least = np.count_nonzero(settled.free) / 2 + SIGNIFICANT
+    return before - _trial(stage, stage.recipe.with_decided(geometry=made), "trial")
+
+
+def _no_gain(stage: _Stage, settled: Refining, gained: float) -> str:
+    """Why the geometry that was found is not better than the dataset's, if it is not: held-out electrons must say so.
+
+    By the noise of the electrons that they were fitted to, P numbers gain P / 2 nats with a standard deviation of
+    sqrt(P / 2): four of those above it, or the dataset's stay. What is lost with a true gain that is smaller is an
+    error of about two standard errors; a gain that is none costs as much. Where the dataset's geometry wins as
+    clearly, something is wrong, and a warning says so.
+    """
+    by_noise = np.count_nonzero(settled.free) / 2
+    least = by_noise + CERTAIN * math.sqrt(by_noise)
     if gained >= least:
         return ""
     if gained > -least:
