@@ -232,19 +232,23 @@ def test_halves_of_the_electrons_score_it_where_there_are_few(crossed, tmp_path)
 
 
 @pytest.mark.parametrize(
-    "gained, said, warnings",
+    "away, gained, said, warnings",
     [
-        (6.5, "", 0),
-        (6.3, "tell no difference", 0),
-        (-6.3, "tell no difference", 0),
-        (-7.0, "like the refined one less, by 7 nats", 1),
-        (-math.inf, "like the refined one less", 1),
+        (3.6, 1.0, "", 0),  # 6.48 nats
+        (3.5, 50.0, "within its errors (6.1 nats, 6.4 are asked)", 0),
+        (9.0, -1.0, "tell no difference", 0),
+        (9.0, -7.0, "like the refined one less, by 7 nats", 1),
+        (9.0, -math.inf, "like the refined one less", 1),
     ],
 )
-def test_it_is_kept_only_where_held_out_electrons_like_it_better(gained, said, warnings):
-    told = []
-    settled = SimpleNamespace(free=np.array([True, True, False, True]))  # three that move: 1.5 +- 1.2 nats by noise
-    found = refine._no_gain(SimpleNamespace(report=told.append), settled, gained)
+def test_it_is_kept_only_where_it_is_farther_than_its_errors_and_better(away, gained, said, warnings):
+    told, one = [], np.ones(4)
+    names = ("rotation", "scale", "asymmetry", "shear")
+    rules = Refine(names, Geometry(), np.zeros((0, 4, 4)), 0.1 * one, one, one, (0.0, 0.0), 0, 1)
+    free = np.array([True, True, False, True])  # three that move: 1.5 +- 1.2 nats by noise
+    values = rules.first + np.array([0.1 * away, 0, 0, 0])
+    settled = replace(Refining.begin(rules), values=values, information=np.eye(4), free=free)
+    found = refine._no_gain(SimpleNamespace(report=told.append), rules, settled, gained)
     assert (said in found) if said else found == ""
     assert len(told) == warnings
 
