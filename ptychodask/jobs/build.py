@@ -50,8 +50,12 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
         stored,
         ramped_off(experiment.info),
     )
+    rules = problem.settings.refine
+    if rules is not None and rules.crossed:
+        still = replace(problem, settings=replace(problem.settings, refine=None))
+        return LsqMl(problem, _kernels(still, recipe), scorer=_kernels(problem, recipe))
     solver = LsqMl(problem, _kernels(problem, recipe))
-    if experiment.spectral is None:
+    if experiment.spectral is None or rules is not None:  # epsilon stays while the geometry moves
         return solver
     settings = replace(problem.settings, epsilon=SHARPER * problem.settings.epsilon)
     sharper = replace(problem, settings=settings)

@@ -10,7 +10,7 @@ from ..analysis.sampling import check_geometry
 from ..io.dataset import dataset_info
 from ..io.source import source_of
 from .experiment import Experiment
-from .geometry import BEGINS, MOVES, check_refinement, pixels_of_stage, wanted
+from .geometry import BEGINS, MOVES, PART, check_refinement, crosses, part_of, pixels_of_stage, wanted
 from .settled import why_blur
 
 
@@ -40,7 +40,7 @@ def check(experiment: Experiment) -> list[str]:
             f"solver.rounds_per_iteration = {rounds} is more than the scan's {blocks} blocks:"
             f" use at most {blocks}, or smaller blocks (engine.block)"
         )
-    check_refinement(config, experiment.microscope, experiment.tile_side is not None)
+    check_refinement(config, experiment.microscope)
     side = experiment.tile_side
     if config.probe.mode_power * (config.probe.modes - 1) >= 1:
         raise InputError(
@@ -55,6 +55,10 @@ def check(experiment: Experiment) -> list[str]:
     if wanted(config):
         padded = pixels_of_stage(info.detector.pixels, experiment.canvas.pixel)
         told = f", with patterns padded to {padded} x {padded} pixels" if padded else ""
+        if side is not None and max(info.scan_shape) > PART:
+            told += f", by {PART} x {PART} positions in the middle of the scan"
+            _ = part_of(info)
+        told += "; a half of the electrons scores it in a pass of its own" if crosses(config, info) else ""
         remarks.append(f"the geometry is refined in {BEGINS + MOVES} + {BEGINS} iterations before the image{told}")
     if why := why_blur(experiment):
         remarks.append(why)

@@ -12,6 +12,8 @@ from ..model.refining import Refine, Refined, Refining
 from ..solver.unknowns.geometry import errors
 from .geometry import CHI, PARTS
 
+MOVED = "refined with the image"
+
 
 def found(its: Refine, at: Refining, microscope: Microscope) -> Refined:
     """What a refinement has come to."""
@@ -49,7 +51,7 @@ def _values(its: Refine, at: Refining, microscope: Microscope) -> dict[str, dict
     scan, told = its.geometry(at.values), dict[str, dict[str, Any]]()
 
     def tell(name: str, value: float, error: float, parts: tuple[str, ...], unit: float = 1.0) -> None:
-        how = "refined with the image" if any(free[part] for part in parts) else "held: the electrons cannot tell"
+        how = MOVED if any(free[part] for part in parts) else "held: the electrons cannot tell"
         told[name] = {"value": value * unit, "sigma": error * unit, "how": how}
 
     if "defocus" in free:

@@ -13,6 +13,7 @@ from ..model.geometry import Geometry, geometry_of
 from ..model.optics import Microscope
 from ..model.refining import ABERRATIONS, Refine
 from ..model.scan import Canvas
+from ..model.selection import Selection
 from ..physics.probe import aberration_phase
 
 PARTS = {"c12": ("c12a", "c12b"), "c21": ("c21a", "c21b")}
@@ -30,10 +31,15 @@ UNIT, PRIOR, LIMIT = 0.3, 1.6, 5.0
 SCAN = {"rotation": (0.01, 0.04, 0.08), "scale": (0.01, 0.01, 0.03), "asymmetry": (0.01, 0.03, 0.08),
         "shear": (0.01, 0.03, 0.08)}  # fmt: skip
 """Unit, prior and limit of numbers of the scan."""
-BEGINS, MOVES, SETTLED = 4, 12, 4
+BEGINS, MOVES, SETTLED = 4, 8, 3
 """Iterations before the geometry moves and in which it does, and the last ones of those, whose mean is kept."""
-STRIDE, FEWEST = 32, 128
+STRIDE, FEWEST = 32, 64
 """One pattern of so many measures the information, but not fewer than this."""
+HALF, CROSSED_BELOW = 0.5, 1000.0
+"""Share of the electrons that score the geometry where it is cross-fitted; and the dose in electrons per square
+angstrom below which it is: from there on an object hardly takes up noise, and the second pass is for nothing."""
+PART = 128
+"""Largest side of the part of a scan by which the geometry of an object in tiles is found."""
 FINE, MOST_PADDED = 0.44, 2.0
 """Largest pixel of the object while the geometry moves, angstrom; and how many times larger patterns are at most."""
 
@@ -41,7 +47,7 @@ FINE, MOST_PADDED = 0.44, 2.0
 def wanted(job: JobConfig) -> tuple[str, ...]:
     """Numbers that may move, aberrations first."""
     asked = job.geometry.refine
-    if asked == "none":
+    if asked in ("none", "calibrated"):  # the latter is settled where a run begins
         return ()
     names = AUTO if asked == "auto" else asked
     parts = [part for name in names for part in PARTS.get(name, (name,))]
@@ -49,7 +55,7 @@ def wanted(job: JobConfig) -> tuple[str, ...]:
     return tuple(sorted(parts, key=order.index))
 
 
-def check_refinement(job: JobConfig, microscope: Microscope, in_tiles: bool) -> None:
+def check_refinement(job: JobConfig, microscope: Microscope) -> None:
     """Refuse what cannot be refined.
 
     Raises
@@ -57,19 +63,28 @@ def check_refinement(job: JobConfig, microscope: Microscope, in_tiles: bool) -> 
     InputError
         Naming the option and the remedy.
     """
-    names = wanted(job)
-    if not names:
-        return
-    if in_tiles:
-        raise InputError(
-            "geometry.refine needs the object whole, which engine.tile_pixels or engine.object_gib keep in tiles:"
-            " refine a part of the scan and calibrate with what it finds, or set geometry.refine = none"
-        )
-    if {"scale", "defocus"} <= set(names) and microscope.semi_angle_mrad > 15:
+    if {"scale", "defocus"} <= set(wanted(job)) and microscope.semi_angle_mrad > 15:
         raise InputError(
             f"geometry.refine with scale and defocus at {microscope.semi_angle_mrad:g} mrad: the one makes up for the"
             " other, and both run away: leave scale out, which the step gives"
         )
+
+
+def crosses(job: JobConfig, info: DatasetInfo) -> bool:
+    """Is the geometry scored by electrons that the object does not learn from?
+
+    Only whole ones can be dealt out, and the spectral prior, without which such a score is biased, is for phases.
+    """
+    few = float(info.attributes["dose_per_square_angstrom"]) < CROSSED_BELOW
+    rules = job.object
+    whole = np.dtype(info.dtype).kind == "u"
+    return few and whole and rules.kind == "phase" and bool(rules.residual or rules.aperiodic_floor)
+
+
+def calibrated(info: DatasetInfo) -> bool:
+    """Does the dataset's geometry come from its counts, by ``calibrate --write``, and not yet from a refinement?"""
+    said = info.attributes.get("calibration")
+    return isinstance(said, dict) and isinstance(said.get("values"), dict) and "from" not in said
 
 
 def pixels_of_stage(pixels: int, pixel: float) -> int:
@@ -79,6 +94,22 @@ def pixels_of_stage(pixels: int, pixel: float) -> int:
     """
     wide = 8 * math.ceil(pixels * min(pixel / FINE, MOST_PADDED) / 8)
     return wide if wide > pixels else 0
+
+
+def part_of(info: DatasetInfo) -> Selection | None:
+    """The middle of a scan whose object is in tiles, by which its geometry is found with the object whole; None for all
+    of the scan, where that is no larger."""
+    (rows, columns), its = info.scan_shape, info.selection
+    if max(rows, columns) <= PART:
+        return its
+    y, x = (slice(max(0, (n - PART) // 2), max(0, (n - PART) // 2) + PART) for n in (rows, columns))
+    if its is not None and its.positions:
+        raise InputError(
+            f"geometry.refine of an object in tiles takes {PART} x {PART} positions of the scan, which has positions of"
+            " its own: set geometry.refine = none, or write them into a dataset"
+        )
+    of_rows, of_columns = (range(rows), range(columns)) if its is None else (its.rows, its.columns)
+    return Selection(tuple(of_rows[y]), tuple(of_columns[x]), "" if its is None else its.mask)
 
 
 def start_of(info: DatasetInfo) -> Geometry:
@@ -124,4 +155,5 @@ def refine_rules(
         begins=BEGINS,
         stride=max(1, min(STRIDE, math.prod(info.scan_shape) // FEWEST)),
         decides=job.geometry.refine == "auto",
+        crossed=crosses(job, info),
     )

@@ -1,9 +1,13 @@
 """The geometry before the image: a short reconstruction in which it moves, and a trial that says whether it helped.
 
-Little blur and slices that are tied, whatever the image's recipe is: what smooths the image biases its geometry most.
+At a low dose the object learns from one half of the electrons and the other half scores the geometry. The score of an
+object phi + n, n the noise of its electrons, is biased by ``d/dtheta |H(theta) n|^2``, and by what a filter takes from
+phi with the other sign; of a Wiener filter both are equal, so the object has the spectral prior. At a high dose all
+electrons do both, with little blur, which biases the geometry less than that of an image would. Slices are tied.
+
 What was found is then given, and the image is made from vacuum as if the dataset had said it: all that a job can ask
 for (a free probe, rounds, the spectral prior) works as it does without. The trial does the first iterations again at
-the geometry that was found; where held-out electrons like it less than what the dataset says, that is kept.
+the geometry that was found; only where held-out electrons like it better than what the dataset says, it is kept.
 """
 
 from __future__ import annotations
@@ -19,20 +23,24 @@ import numpy as np
 from ..distributed.iterate import Pass
 from ..events import Iterated, Refined, Warned
 from ..io.checkpoint import RunFolder
+from ..model.blocks import Box
 from ..model.config import JobConfig
 from ..model.presets import PRESETS
 from ..model.refining import Refine, Refining
 from ..model.refining import Refined as Found
-from ..solver.stopping import SIGNIFICANT, Record, divergence
+from ..solver.stopping import Record, divergence
 from . import tasks
 from .experiment import Experiment
-from .found import found
-from .geometry import BEGINS, MOVES, SETTLED, pixels_of_stage, wanted
+from .found import MOVED, found
+from .geometry import BEGINS, HALF, MOVES, SETTLED, crosses, part_of, pixels_of_stage, wanted
 from .log import Log
 from .observers import Report
 from .recipe import Recipe
 from .run import Run
 
+CERTAIN = 4.0
+"""Standard deviations."""
+STAYS = "the geometry stays as the dataset says"
 BLUR, DOSE = 0.3, 100.0
 """Blur in angstrom while the geometry moves, at most, at a dose in electrons per square angstrom.
 
@@ -41,17 +49,21 @@ geometry where it is; with too much the defocus makes up for what is smoothed. F
 """
 
 
-def recipe_of_stage(job: JobConfig, dose: float) -> JobConfig:
+def recipe_of_stage(job: JobConfig, dose: float, crossed: bool = False) -> JobConfig:
     """The job with which the geometry is refined, for a dose in electrons per square angstrom."""
     said, spectral = job.model_dump(), job.object.regularisation == "spectral"
-    most = PRESETS["low-dose"]["object"]["blur_angstrom"] if spectral else job.object.blur_angstrom
-    said["object"] |= {
-        "regularisation": "blur", "coupling": "identical", "blur_angstrom": min(most, BLUR * (DOSE / dose) ** 0.25),
-    }  # fmt: skip
-    said["solver"]["acceleration"] |= spectral  # whose own steps need none
+    said["object"] |= {"coupling": "identical"}
     said["probe"] |= {"update_start": None}
-    said["solver"] |= {"iterations": BEGINS + MOVES, "step_rule": "pooled", "rounds_per_iteration": 1, "finish": 0}
+    # one more than there are: with the spectral prior the last iteration does something else
+    said["solver"] |= {"iterations": BEGINS + MOVES + 1, "step_rule": "pooled", "rounds_per_iteration": 1, "finish": 0}
     said["engine"] |= {"tile_pixels": None, "object_gib": None}
+    if crossed:
+        said["object"] |= {"regularisation": "spectral", "blur_angstrom": 0.0}
+        said["solver"] |= {"validation_fraction": HALF, "acceleration": False}
+        return JobConfig.parse(said)
+    most = PRESETS["low-dose"]["object"]["blur_angstrom"] if spectral else job.object.blur_angstrom
+    said["object"] |= {"regularisation": "blur", "blur_angstrom": min(most, BLUR * (DOSE / dose) ** 0.25)}
+    said["solver"]["acceleration"] |= spectral  # whose own steps need none
     return JobConfig.parse(said)
 
 
@@ -80,9 +92,14 @@ def refined(client: Any, folder: RunFolder, recipe: Recipe, report: Report) -> R
     if not wanted(recipe.job) or recipe.decided.geometry is not None:
         return recipe
     given = recipe.experiment
-    job = recipe_of_stage(recipe.job, float(given.info.attributes["dose_per_square_angstrom"]))
+    of_scan = _of_part(recipe, given) if given.tile_side is not None else recipe
+    crossed = crosses(recipe.job, given.info)
+    job = recipe_of_stage(recipe.job, float(given.info.attributes["dose_per_square_angstrom"]), crossed)
     pixels = pixels_of_stage(given.info.detector.pixels, given.canvas.pixel)
-    bare = replace(recipe, config=job.model_dump_json(), pixels=pixels)
+    bare = replace(of_scan, config=job.model_dump_json(), pixels=pixels)
+    if crossed:
+        fitted = recipe.decided.mean_counts * (1 - HALF) / (given.train_fraction or 1.0)
+        bare = bare.with_decided(mean_counts=fitted)
     stage = _Stage(client, replace(folder, stage="geometry"), bare, report)
     settled, losses, trouble = _move(stage)
     experiment = replace(bare, refines=True).experiment
@@ -90,16 +107,41 @@ def refined(client: Any, folder: RunFolder, recipe: Recipe, report: Report) -> R
     assert its is not None
     made = found(its, settled, microscope)
     trouble = trouble or _beyond(its, settled)
-    if not trouble and settled.free.any():
-        trouble = _no_gain(stage, made, losses)
     if trouble:
-        report(Warned(f"the geometry stays as the dataset says: {trouble}"))
+        report(Warned(f"{STAYS}: {trouble}"))
+    elif settled.free.any():
+        gained = _gained(stage, made, losses)
+        trouble = _no_gain(stage, its, settled, gained)
+        made = _told(made, f"{MOVED}, {gained:.0f} nats better for held-out electrons", MOVED)
+    if trouble:
         made = found(its, replace(Refining.begin(its), information=settled.information), microscope)
-        how = f"not refined: {trouble}"
-        made = replace(made, values={name: {**value, "how": how} for name, value in made.values.items()})
+        made = _told(made, f"not refined: {trouble}")
     report(Refined(iteration=BEGINS + MOVES, values=made.values, settled=True))
     stage.folder.forget(stage.folder.checkpoints())
     return recipe.with_decided(geometry=made)
+
+
+def _told(made: Found, how: str, instead_of: str = "") -> Found:
+    """What was found, with how its numbers were got, those of one way or all."""
+    values = {name: {**its, "how": how} if instead_of in its["how"] else its for name, its in made.values.items()}
+    return replace(made, values=values)
+
+
+def _of_part(recipe: Recipe, given: Experiment) -> Recipe:
+    """The recipe of that part of the scan whose object is whole."""
+    part = part_of(given.info)
+    if part is None or part == given.info.selection:
+        return recipe
+    (rows, columns), (height, width), decided = given.info.scan_shape, part.scan_shape, recipe.decided
+    y, x = (rows - height) // 2, (columns - width) // 2
+
+    def moved(boxes: tuple[Box, ...]) -> tuple[Box, ...]:
+        """Where boxes of the scan are in the part."""
+        cut = ((max(a - y, 0), min(b - y, height), max(c - x, 0), min(d - x, width)) for a, b, c, d in boxes)
+        return tuple((a, b, c, d) for a, b, c, d in cut if a < b and c < d)
+
+    decided = replace(decided, damaged=moved(decided.damaged), excluded=moved(decided.excluded))
+    return replace(recipe, selection=part, decided=decided)
 
 
 def _move(stage: _Stage) -> tuple[Refining, dict[int, float], str]:
@@ -163,18 +205,38 @@ def _beyond(its: Refine, at: Refining) -> str:
     return f"{name} ran beyond what can be refined, so the start is too far off: run 'ptychodask calibrate' first"
 
 
-def _no_gain(stage: _Stage, made: Found, losses: dict[int, float]) -> str:
-    """Why the geometry that was found is not better than the dataset's, if it is not."""
+def _gained(stage: _Stage, made: Found, losses: dict[int, float]) -> float:
+    """Nats that held-out electrons gain by the geometry that was found."""
     before = losses.get(BEGINS)
     if before is None:  # resumed after these iterations
         before = _trial(stage, stage.recipe, "before")
-    gained = before - _trial(stage, stage.recipe.with_decided(geometry=made), "trial")
-    return "" if gained > -SIGNIFICANT else f"held-out electrons like the refined one less, by {-gained:.0f} nats"
+    return before - _trial(stage, stage.recipe.with_decided(geometry=made), "trial")
+
+
+def _no_gain(stage: _Stage, its: Refine, settled: Refining, gained: float) -> str:
+    """Why the geometry that was found is not better than the dataset's, if it is not.
+
+    It must be farther from there than its own errors explain: by noise, P numbers gain P / 2 nats of the electrons that
+    scored them, with a standard deviation of sqrt(P / 2), and four of those above it are asked. And held-out electrons
+    must like it better after the first iterations from vacuum; the objects that are compared differ by tens of nats by
+    themselves, so that alone is not enough. Where the dataset's geometry wins as clearly, a warning says so.
+    """
+    by_noise = np.count_nonzero(settled.free) / 2
+    least = by_noise + CERTAIN * math.sqrt(by_noise)
+    if gained < -least:
+        trouble = f"held-out electrons like the refined one less, by {-gained:.0f} nats"
+        stage.report(Warned(f"{STAYS}: {trouble}"))
+        return trouble
+    away = (settled.values - its.first) / its.units
+    nats = float(away @ settled.information @ away) / 2
+    if nats < least:
+        return f"what was found is that within its errors ({nats:.1f} nats, {least:.1f} are asked)"
+    return "" if gained > 0 else f"held-out electrons tell no difference ({gained:+.1f} nats)"
 
 
 def _trial(stage: _Stage, recipe: Recipe, label: str) -> float:
     """Nats of held-out electrons after the first iterations at a geometry that does not move."""
-    run, job = stage.run(recipe, label)
+    run, job = stage.run(replace(recipe, refines=True), label)  # on a canvas as large as the other's: windows as there
     with closing(run.states.passes(job, run._initial(job), 0, BEGINS)) as looked_at:
         for seen in looked_at:
             last = seen

@@ -1,16 +1,36 @@
-"""The regularisation of a job whose preset wants a prior that its data do not allow."""
+"""What a job leaves to the data: its regularisation, where the preset's cannot be had, and whether it refines."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from .._errors import InputError
 from ..io.dataset import DatasetInfo
 from ..model.config import JobConfig
 from .experiment import Experiment
+from .geometry import calibrated
 
 
 def experiment_of(info: DatasetInfo, job: JobConfig) -> Experiment:
     """A dataset and a job, which has the blur where only its preset wants the spectral prior and that cannot be had:
-    for counts that are no whole electrons, and within ``engine.object_gib``, as tiles have a wider rim with it."""
+    for counts that are no whole electrons, and within ``engine.object_gib``, as tiles have a wider rim with it. A
+    geometry that a calibration found is refined, where the job leaves that to it."""
+    experiment = _regularised(info, job)
+    if job.geometry.refine != "calibrated":
+        return experiment
+    return replace(experiment, config=_refining(experiment.config, "auto" if calibrated(info) else "none"))
+
+
+def held_still(job: JobConfig) -> JobConfig:
+    """The job without a refinement that it does not ask for itself: what is compared has one geometry."""
+    return _refining(job, "none") if job.geometry.refine == "calibrated" else job
+
+
+def _refining(job: JobConfig, refine: str) -> JobConfig:
+    return job.model_copy(update={"geometry": job.geometry.model_copy(update={"refine": refine})})
+
+
+def _regularised(info: DatasetInfo, job: JobConfig) -> Experiment:
     experiment = Experiment(info, job)
     if job.says_regularisation or job.object.regularisation != "spectral":
         return experiment

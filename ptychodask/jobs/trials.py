@@ -28,6 +28,7 @@ from ..model.search import Choice, Option, Span, value_of, with_values
 from .curves import Curves
 from .experiment import Experiment
 from .launch import start
+from .settled import held_still
 
 if TYPE_CHECKING:
     import optuna
@@ -69,7 +70,7 @@ class Trial:
 
 def tried(info: DatasetInfo, job: JobConfig, values: dict[str, Any], scratch: str) -> dict[str, Any]:
     try:
-        wanted = with_values(job, values)
+        wanted = held_still(with_values(job, values))
     except InputError as error:  # options that do not go together
         return {"remark": " ".join(str(error).split())}
     return _reconstructed(info, wanted, scratch)

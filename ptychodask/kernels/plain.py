@@ -18,13 +18,12 @@ from ..counts.subset import subset, taken
 from ..model.blocks import Block
 from ..model.refining import Refine
 from ..model.state import Model, is_pure_phase, on_phase, transmission
-from ..physics.derivative import REACH, derivative
 from ..physics.expected_loss import expected_loss
 from ..physics.likelihood import fisher_weight, held_out_loss, loss, residual_factor
 from ..physics.multislice import backward, forward, intensity, tangent
 from ..physics.views import gather, scatter_add, split_positions, window
 from ..solver.problem import Problem, probe_spectra, shifted_probes
-from ..solver.unknowns.geometry import GeometrySums, score_of
+from ..solver.unknowns.geometry import GeometrySums, score_of, slopes
 from ..solver.unknowns.object import ObjectSums
 from ..solver.unknowns.probe import ProbeSums
 from ..solver.update import Sums, Update
@@ -187,7 +186,7 @@ def information(kernels: Plain, rules: Refine, block: Block, model: Model) -> np
         return total_
     local, likelihood = localise(kernels, block, model), problem.likelihood
     wave_phases = -1j * xp.asarray(rules.phases)
-    slopes = [1j * local.transmission * xp.asarray(its) for its in _slopes(model, local.views_of)]
+    along = [1j * local.transmission * xp.asarray(its) for its in slopes(model, local.views_of)]
     for part in batches(len(chosen), problem.settings.batch):
         corners, fractions = local.corners[chosen[part]], local.fractions[chosen[part]]
         views = gather(local.transmission, corners, n)
@@ -199,7 +198,7 @@ def information(kernels: Plain, rules: Refine, block: Block, model: Model) -> np
             d_probes = ifft2((local.spectra * phase)[None] * ramps[:, None])
             found.append(tangent(waves, views, local.propagators, still, d_probes))
         arms = [xp.asarray(np.arange(n) - n // 2 - its[:, None]) for its in fractions.T]
-        for slope in slopes:
+        for slope in along:
             its = gather(slope, corners, n)
             for arm in (arms[0][:, :, None], arms[1][:, None, :]):
                 found.append(tangent(waves, views, local.propagators, -its * arm.astype(local.weights.dtype), None))
@@ -207,16 +206,6 @@ def information(kernels: Plain, rules: Refine, block: Block, model: Model) -> np
         stacked = to_host(xp.stack(tangents)).astype(np.float64)
         total_ += stacked @ stacked.T
     return rules.stride * total_
-
-
-def _slopes(model: Model, view: tuple[slice, slice]) -> list[np.ndarray]:
-    """Derivatives of the object's phase in y and x on a window of the canvas, from what is around it."""
-    _, rows, columns = model.part(view)
-    height, width = model.object.shape[-2:]
-    y, x = max(rows.start - REACH, 0), max(columns.start - REACH, 0)
-    around = np.asarray(model.object[:, y : min(rows.stop + REACH, height), x : min(columns.stop + REACH, width)])
-    inside = (slice(None), slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x))
-    return [derivative(around, axis)[inside] for axis in (-2, -1)]
 
 
 def _measure(kernels: Plain, patterns: Patterns, part: slice, counts: Array, predicted: Array, weights: Array) -> Sums:

@@ -42,6 +42,9 @@ class Refine:
         One pattern of so many measures the information, others in every iteration.
     decides : bool
         Hold those numbers that the electrons know no better than the prior does.
+    crossed : bool
+        The object learns from the training electrons, and the held-out ones, which are as many, score the geometry:
+        what the object takes up of their noise would hold the geometry where it is.
     """
 
     names: tuple[str, ...]
@@ -54,6 +57,7 @@ class Refine:
     begins: int
     stride: int
     decides: bool = True
+    crossed: bool = False
 
     @property
     def scans(self) -> tuple[str, ...]:

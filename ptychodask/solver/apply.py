@@ -44,10 +44,6 @@ def direction(problem: Problem, state: State, update: Update) -> Direction:
     probe_move, probe_step = probe.direction(problem, update.find(ProbeSums))
     lit = lit_weight(light, brightest)
     totals = update.without(ObjectSums, ProbeSums)
-    rules, sums = problem.settings.refine, update.find(GeometrySums)
-    if rules is not None and sums is not None:  # the object is carried along
-        along = geometry.carried_score(rules, problem.likelihood, state.model.object, gradient)
-        totals = totals.put(replace(sums, score=sums.score + along))
     return Direction(step_map, steps, probe_move, probe_step, lit, ascent, totals, information=state.information)
 
 

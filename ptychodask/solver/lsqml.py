@@ -22,6 +22,7 @@ from .direction import Direction
 from .door import Kernels
 from .goodness import goodness
 from .problem import Problem
+from .unknowns.geometry import GeometrySums, carried_score
 from .unknowns.object import ObjectSums
 from .update import Sums, Update
 
@@ -39,6 +40,8 @@ class LsqMl:
     kernels: Kernels
     sharper: LsqMl | None = None
     """With the spectral prior, the same with a smaller epsilon: it serves from an iteration on."""
+    scorer: Kernels | None = None
+    """While the geometry is refined by electrons that the object does not learn from, what makes its sums of those."""
 
     @property
     def data_key(self) -> str:
@@ -74,11 +77,25 @@ class LsqMl:
             return self.sharper.partial(block, patterns, model, evaluate_only)
         roles = self._roles(patterns)
         update = self.kernels.partial(block, roles, model, evaluate_only)
-        if not evaluate_only:
-            its = self.problem.settings.information
-            measures = its is not None and model.iteration in its.at
-            return self._informed(block, roles, model, update) if measures else update
-        return update.put(update.sums + goodness(self.problem, self.kernels, block, roles, model))
+        if evaluate_only:
+            return update.put(update.sums + goodness(self.problem, self.kernels, block, roles, model))
+        its = self.problem.settings.information
+        if its is not None and model.iteration in its.at:
+            update = self._informed(block, roles, model, update)
+        if self.problem.refines(model.iteration) is not None:
+            update = self._scored(block, roles, model, update)
+        return update
+
+    def _scored(self, block: Block, patterns: Patterns, model: Model, update: Update) -> Update:
+        """The update with what its own electrons, or those that were held out, say of the geometry with the object
+        carried along."""
+        rules, scoring = self.problem.settings.refine, update
+        if self.scorer is not None:
+            assert patterns.held is not None, "cross-fitting holds electrons out"
+            scoring = self.scorer.partial(block, Patterns(patterns.held, None, None, patterns.pixels), model)
+        assert rules is not None
+        sums, along = scoring[GeometrySums], carried_score(rules, self.problem.likelihood, model, scoring[ObjectSums])
+        return update.put(replace(sums, score=sums.score + along))
 
     def _informed(self, block: Block, patterns: Patterns, model: Model, update: Update) -> Update:
         """The update with a map of its gradient's noise: that of twice a half of the electrons, less its own."""

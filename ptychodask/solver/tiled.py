@@ -252,7 +252,7 @@ class TiledLsqMl:
             return replace(move, information=measured(self.problem, shared, told))
         sums, model = self.collect(0, [update[ObjectSums]]), self.assemble(0, state, shared, [])
         brightest = self.highest([self.peak(0, sums)])
-        move = self.step([self.pool(0, state, shared, model, sums, brightest)], shared, update)
+        move = self.step([self.pool(0, state, shared, model, sums, brightest)], shared, self.totals(update))
         assert move.filter is not None
         return replace(move, object=self._spectral_move(0, model, sums, brightest, move.filter))
 

@@ -17,6 +17,7 @@ SIMULATE = {
     "best_image.py",
     "calibration.py",
     "geometry.py",
+    "geometry_plantings.py",
     "defects.py",
     "defects_model.py",
     "counting.py",

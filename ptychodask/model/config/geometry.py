@@ -12,6 +12,15 @@ from .section import Section
 
 Refinable = Literal["defocus", "c12", "c21", "c30", "rotation", "scale", "asymmetry", "shear"]
 """What of the geometry can be refined."""
+ELSEWHERE = {
+    "tilt": "slices that are free shift instead, and tied ones see little of it: object.tilt_mrad says it",
+    "thickness": "steps run away with it: 'ptychodask tune --over object.thickness=50:200' compares held-out electrons",
+    "angular_step": "it goes with the scale and the defocus: 'ptychodask calibrate' takes it from the disk",
+    "drift": "'ptychodask calibrate --write' finds that of the rows by the specimen's lattice",
+    "centre": "'ptychodask calibrate --write' finds it by the disk",
+}
+"""Why other numbers are not refined, and what finds them."""
+WORDS = ("calibrated", "none", "auto")
 AUTO: tuple[Refinable, ...] = ("defocus", "c12", "rotation", "asymmetry", "shear")
 """What is, where a job leaves it to us; the scale is as well known as the step, and mixes with the defocus."""
 
@@ -19,17 +28,18 @@ AUTO: tuple[Refinable, ...] = ("defocus", "c12", "rotation", "asymmetry", "shear
 class GeometryConfig(Section):
     """What of the geometry is found while the image forms."""
 
-    refine: Literal["none", "auto"] | tuple[Refinable, ...] = Field(
-        "none",
+    refine: Literal["calibrated", "none", "auto"] | tuple[Refinable, ...] = Field(
+        "calibrated",
         description="numbers that are refined from the patterns before the image is made: none, auto (those of defocus,"
-        ' c12, rotation, asymmetry and shear that the electrons can tell), or a list such as ["defocus", "c12"]',
+        ' c12, rotation, asymmetry and shear that the electrons can tell), a list such as ["defocus", "c12"], or'
+        " calibrated: auto where 'ptychodask calibrate --write' found the dataset's geometry, else none",
     )
 
     @field_validator("refine", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         """``defocus,c12`` from a command line; each name once."""
-        if isinstance(value, str) and value not in ("none", "auto"):
+        if isinstance(value, str) and value not in WORDS:
             value = [part.strip() for part in value.split(",")]
         if isinstance(value, str):
             return value
@@ -37,10 +47,14 @@ class GeometryConfig(Section):
             names = tuple(dict.fromkeys(value))
         except TypeError:
             names = ()
+        if held := [name for name in names if name in ELSEWHERE]:
+            raise ValueError(f"geometry.refine = {held[0]} is refused: {ELSEWHERE[held[0]]}")
         if wrong := [name for name in names if name not in get_args(Refinable)]:
             close = difflib.get_close_matches(str(wrong[0]), get_args(Refinable), n=1)
             hint = f": did you mean {close[0]}?" if close else f": known are {', '.join(get_args(Refinable))}"
             raise ValueError(f"geometry.refine = {shown(wrong[0])} is nothing that can be refined{hint}")
         if not names:
-            raise ValueError(f'geometry.refine = {shown(value)}: give none, auto, or a list such as ["defocus"]')
+            raise ValueError(
+                f'geometry.refine = {shown(value)}: give calibrated, none, auto, or a list such as ["defocus"]'
+            )
         return names

@@ -24,8 +24,9 @@ from ..._array import fft2, ifft2
 from ...model.refining import Refine, Refining
 from ...model.scan import Affine
 from ...model.state import Model, State
-from ...physics.derivative import derivative
+from ...physics.derivative import REACH, derivative
 from ...physics.likelihood import Likelihood, gradient_scale
+from .object import ObjectSums
 
 DAMPING = 0.02
 """Share of its own information that is added to that of every number before a step."""
@@ -35,7 +36,7 @@ GAIN, GROWS, SHRINKS, LEAST, MOST = 0.7, 1.3, 0.6, 0.2, 3.0
 """Factor on the step along an eigenvector: at first, where a step goes on, where it turns back, and its bounds."""
 REMEMBERED = 8
 """Passes whose information is averaged, and iterations whose values are kept."""
-KNOWN = 0.5
+KNOWN = 0.7
 """A number is held where its standard error is more than this share of the prior's."""
 
 
@@ -80,15 +81,25 @@ def score_of(
     return 2 / gradient_scale(likelihood) * np.array([*aberrations, *strains])
 
 
-def carried_score(rules: Refine, likelihood: Likelihood, object_: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """What the object adds to the descent by going along, from its gradient on the whole canvas, float64 [D]."""
-    from_centre = [np.arange(n) - c for n, c in zip(object_.shape[-2:], rules.centre, strict=True)]
-    arms = (from_centre[0][:, None], from_centre[1][None, :])
+def carried_score(rules: Refine, likelihood: Likelihood, model: Model, sums: ObjectSums) -> np.ndarray:
+    """What the object adds to the descent by going along, from its gradient on a window of the canvas, float64 [D]."""
+    (y, x), (height, width) = sums.corner, sums.gradient.shape[-2:]
+    arms = (np.arange(y, y + height)[:, None] - rules.centre[0], np.arange(x, x + width)[None, :] - rules.centre[1])
     found = [0.0] * len(rules.phases)
-    for axis in (-2, -1):
-        slope = (gradient.conj() * derivative(object_, axis)).real.sum(axis=0, dtype=np.float64)
+    for its in slopes(model, (slice(y, y + height), slice(x, x + width))):
+        slope = (sums.gradient.conj() * its).real.sum(axis=0, dtype=np.float64)
         found += [float((slope * arm).sum()) for arm in arms]
     return -2 / gradient_scale(likelihood) * np.array(found)
+
+
+def slopes(model: Model, view: tuple[slice, slice]) -> list[np.ndarray]:
+    """Derivatives of the object's phase in y and x on a window of the canvas, from what is around it."""
+    _, rows, columns = model.part(view)
+    height, width = model.object.shape[-2:]
+    y, x = max(rows.start - REACH, 0), max(columns.start - REACH, 0)
+    around = np.asarray(model.object[:, y : min(rows.stop + REACH, height), x : min(columns.stop + REACH, width)])
+    inside = (slice(None), slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x))
+    return [derivative(around, axis)[inside] for axis in (-2, -1)]
 
 
 def step(rules: Refine, before: Refining, sums: GeometrySums) -> Refining:
