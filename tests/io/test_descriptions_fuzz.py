@@ -13,7 +13,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,8 @@ def documents(folder: Path, kind: str) -> list[Path]:
 @pytest.mark.parametrize("kind", ["scan.zarr", "result.zarr", "stopped.zarr.run"])
 def test_any_edit_of_a_file_is_one_line_at_once(kind, sound, tmp_path, stopped_before_computing):
     read_everything(sound, kind)
+    with suppress(OSError):  # Linux: the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")
     longest["seconds"], peak = 0.0, peak_mib()
 
     @settings(
