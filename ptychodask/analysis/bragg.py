@@ -5,10 +5,10 @@ the real part of ``F1 conj(F2)`` is Gaussian of variance ``s^2 |F2|^2 / 2``, and
 Laplace, and ``P(Re F1 conj(F2) > t s^2) = exp(-2 t) / 2``. With s^2 estimated from m independent frequencies, of which
 the mean is Gamma distributed, the expectation of that is ``(1 + 2 t / m)^-m / 2``.
 
-The noise is read from the *difference* of the images, which no specimen is in: ``|F1 - F2|^2 / 2``. A filter that lets
-only some frequencies through passes noise there alone: the mean of the ring is weighted with the power of the sum, up
-to some powers of noise, and so is that of the noise at places where something passes. Of noise alone, sum and
-difference are independent.
+The noise is read from the *difference* of the images, which no specimen is in: ``|F1 - F2|^2 / 2``. A filter that
+lets only some frequencies through passes noise there alone: the mean of the ring is weighted with the squared power
+of the sum, up to some powers of noise, and so is that of the noise at places where something passes. Of noise alone,
+sum and difference are independent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAIN = 2.0
 _MOST = 2000
 _AROUND = 2
 """Rings on either side whose noise counts as that of a ring, unless its own is more."""
-_CAP, _ROUNDS = 20.0, 10
+_CAP, _ROUNDS = 6.0, 10
 """Powers of noise up to which the power at a frequency counts as a weight, and how often the two are found anew."""
 _TINY = 1e-300
 
@@ -111,7 +111,7 @@ def _noise(
     mean = ring_sum(power) / np.maximum(ring_sum(np.ones(power.shape)), 1)
     for _ in range(_ROUNDS):
         # a peak of the specimen shows where noise passes, and not by its height how much
-        weight = np.minimum(summed, _CAP * mean[ring])
+        weight = np.minimum(summed, _CAP * mean[ring]) ** 2
         weighted, total, squares = (_pooled(ring_sum(v)) for v in (power * weight, weight, weight**2))
         mean = np.maximum(mean, weighted / np.maximum(total, _TINY))
     # Friedel pairs repeat each other; and as much again for places through which unlike shares of the noise pass

@@ -17,6 +17,7 @@ of all in the ring.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
@@ -30,6 +31,7 @@ from .frc import remove_plane, ring_index, threshold_curve, tukey_window
 from .spectrum import pixel_size
 
 Floats = NDArray[np.floating]
+Area = TypeVar("Area", xr.DataArray, xr.Dataset)
 
 SEVENTH = 1 / 7
 CHANCE = 0.05
@@ -229,16 +231,27 @@ def _dataset(
     )
 
 
-def agreement_of(stored: xr.Dataset, margin: float = 3.3) -> xr.Dataset:
-    """:func:`agreement` of what a result holds, less a margin in angstrom at every edge: few patterns saw it."""
-    low_y, low_x = (float(stored[a][0]) + margin for a in ("y", "x"))
-    high_y, high_x = (float(stored[a][-1]) - margin for a in ("y", "x"))
-    inner = stored.sel(y=slice(low_y, high_y), x=slice(low_x, high_x))
+def compared(area: Area, margin: float = 3.3) -> Area:
+    """What halves are compared on: the scanned area less a margin in angstrom at every edge, which few patterns saw.
+
+    Raises
+    ------
+    InputError
+        If that is too small to tell anything.
+    """
+    inside = {a: slice(float(area[a][0]) + margin, float(area[a][-1]) - margin) for a in ("y", "x")}
+    inner = area.sel(inside)
     if min(inner.sizes["y"], inner.sizes["x"]) < LEAST_PIXELS:
         raise InputError(
             f"the scan less a margin of {margin:g} A has {inner.sizes['y']} x {inner.sizes['x']} pixels: halves can be"
             f" compared from {LEAST_PIXELS} along each axis on; scan a larger area"
         )
+    return inner
+
+
+def agreement_of(stored: xr.Dataset) -> xr.Dataset:
+    """:func:`agreement` of the images that a result holds, less a margin."""
+    inner = compared(stored)
     vacuum = (inner["vacuum_first"], inner["vacuum_second"]) if "vacuum_first" in inner else None
     return agreement(inner["first"], inner["second"], vacuum)
 
@@ -255,7 +268,8 @@ def told(found: xr.Dataset) -> list[str]:
     if np.isfinite(peak):
         count, on = found.sizes["peak"], bool(found.peak_on_lattice.any())
         where = "outermost of a lattice" if on else "no lattice could be told"
-        lines.append(f"{count} peaks are in both, the last at {peak:.2f} Å ({where}; by noise alone 0.01 in an image)")
+        many = "1 peak is in both, at" if count == 1 else f"{count} peaks are in both, the last at"
+        lines.append(f"{many} {peak:.2f} Å ({where}; by noise alone 0.01 in an image)")
     if found.attrs["vacuum_known"]:
         lines.append("below what halves of vacuum share, where that is more than chance, nothing is claimed")
     return lines

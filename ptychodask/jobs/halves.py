@@ -16,6 +16,7 @@ from .._errors import InputError
 from .._warnings import warn
 from ..analysis.compare import on_grid
 from ..analysis.frc import find_shift, shift_image
+from ..analysis.halves import compared
 from ..analysis.spectrum import crop_to_scan, pixel_size
 from ..distributed.cluster import Client, connect
 from ..io.address import is_address
@@ -69,6 +70,7 @@ def make_halves(
     target = Path(result.path)
     job = _job(result, engine)
     info = _dataset(result, dataset, job)
+    compared(crop_to_scan(result.phase, result.positions.values))  # refuses an area that would tell nothing
     folder = folder_of(target)
     check_folder(target.parent)
     with locked(folder.with_name(folder.name + ".held"), f"halves of {target}") as note:

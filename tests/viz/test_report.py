@@ -13,8 +13,10 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.patches import Circle
 
 from ptychodask._errors import InputError
+from ptychodask.analysis.halves import agreement
 from ptychodask.viz import report as report_module
 from ptychodask.viz.draw import extent, rounded_length, wave_rgb
 from ptychodask.viz.figures import ReportData, analyse
@@ -105,16 +107,48 @@ def test_without_truth_and_without_validation(data: ReportData, tmp_path: Path) 
     assert (tmp_path / "a.png").stat().st_size > 50_000
     assert figures["validation"] is None
     assert "nrmse" not in figures
-    assert figures["resolution_angstrom"] == figures["peak_limit_angstrom"]
-    assert "4 lattice peaks" in figures["resolution_by"]
+    # an image's own spectrum tells how regular it is, and no resolution
+    assert figures["resolution_angstrom"] is None and "ptychodask halves" in figures["resolution_by"]
+    assert figures["peak_limit_angstrom"] is not None and figures["lattice_peaks"] == 4
 
 
 def test_a_filtered_image_has_no_resolution_from_its_own_spectrum(data: ReportData, tmp_path: Path) -> None:
     """The prior decides what is left in it."""
     t = xr.DataArray(np.linspace(0.6, 0.1, 20), {"frequency": np.arange(20) * 0.03}, ("frequency",))
     figures = draw_report(replace(data, truth=None, information=t, filtered=True, sharper=4), str(tmp_path / "a.png"))
-    assert figures["resolution_angstrom"] is None and "ring_correlation of two halves" in figures["resolution_by"]
-    assert figures["peak_limit_angstrom"] is not None
+    assert figures["resolution_angstrom"] is None and "ptychodask halves" in figures["resolution_by"]
+    assert figures["information_limit_angstrom"] is None
+    shown = replace(data, truth=None, information=t, filtered=True, sharper=4)
+    page = _Page(shown, analyse(shown))
+    power = next(axes for axes in page.figure.axes if axes.get_title(loc="left") == "Power spectrum")
+    assert [patch for patch in power.patches if isinstance(patch, Circle)] == []
+    assert any("no limit is read from it" in text.get_text() for text in page.figure.texts)
+    assert not any("above the noise" in text.get_text() for text in page.figure.texts)
+
+
+def test_halves_give_the_resolution_and_their_panel(data: ReportData) -> None:
+    rng = np.random.default_rng(5)
+    halves = [_on(data.truth.values + rng.normal(scale=0.1, size=data.truth.shape)) for _ in range(2)]
+    found = agreement(*halves)
+    shown = replace(data, truth=None, halves=found)
+    figures, page = report_figures(shown), _Page(shown, analyse(shown))
+    assert figures["resolution_angstrom"] == figures["halves_resolution_angstrom"]
+    assert "two halves of the electrons agree" in figures["resolution_by"]
+    assert page.attempt.remarks == {}
+    assert any(axes.get_title(loc="left") == "Halves of the electrons" for axes in page.figure.axes)
+    assert any("halves agree" in line for line in figures["told"])
+    with_truth = replace(data, halves=found, dose=100.0)
+    assert _Page(with_truth, analyse(with_truth)).attempt.remarks == {}
+    assert report_figures(with_truth)["dose_efficiency_2.5A"] > 0
+
+
+def test_a_misfit_shows_where_it_is(data: ReportData) -> None:
+    maps = xr.Dataset({"detector": (("ky", "kx"), np.eye(32)), "scan": (("scan_y", "scan_x"), 5 * np.eye(12))})
+    page = _Page(replace(data, misfit=maps), analyse(data))
+    assert page.attempt.remarks == {}
+    labels = [axes.get_xlabel() for axes in page.figure.axes]
+    assert any(label.startswith("over the detector") for label in labels)
+    assert any(label.startswith("over the scan") for label in labels)
 
 
 NAN = np.full((120, 130), np.nan)
