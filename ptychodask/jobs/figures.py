@@ -8,6 +8,7 @@ import numpy as np
 
 from .._errors import InputError
 from .._text import printable
+from ..analysis.transfer import SPOTS
 from ..io.address import is_address
 from ..io.content import content_digest
 from ..io.dataset import DatasetInfo, dataset_info, read_truth
@@ -16,6 +17,7 @@ from ..model.prior import sharper_from
 from ..viz.figures import ReportData
 from ..viz.optional import Optional
 from .excess import excess_figures
+from .kept import transfer_of_result
 
 
 def report_data(result: Result) -> ReportData:
@@ -40,6 +42,7 @@ def report_data(result: Result) -> ReportData:
     for name, values in (("object", result.object.load()), ("probe", probe), ("positions", positions)):
         if not np.isfinite(np.asarray(values)).all():
             raise InputError(f"{result.path}: {name} holds values that are not finite: reconstruct again")
+    transfer = attempt("contrast_kept", transfer_of_result, result)
     return ReportData(
         title=f"{printable(specimen, 60)}, {said.dose_per_square_angstrom:.4g} e/Å²",
         phase=result.phase,
@@ -59,6 +62,7 @@ def report_data(result: Result) -> ReportData:
         fit=excess_figures(said.model_dump()),
         remarks={**attempt.remarks, **({"truth": remark} if remark else {})},
         information=result.information,
+        kept={} if transfer is None else {s: transfer.kept_of_spot(s) for s in SPOTS},
         geometry=result.geometry,
         finish=finish,
         sharper=sharper,
