@@ -32,6 +32,7 @@ from .physics.constraints import phase_of
 from .physics.probe import probe_diameter
 from .viz import atoms as drawn
 from .viz import draw, panels
+from .viz import structure as local
 
 if TYPE_CHECKING:
     import ase
@@ -40,16 +41,19 @@ Limits = tuple[float, float]
 Image = Result | xr.DataArray | str | Path
 
 __all__ = [
+    "columns",
     "compare",
     "defects",
     "halves",
     "history",
     "information",
+    "motifs",
     "phase",
     "probe",
     "ring_correlation",
     "slices",
     "spectrum",
+    "strain",
     "structure",
 ]
 
@@ -366,6 +370,76 @@ def defects(found: xr.Dataset, ax: Axes | None = None, *, kind: str = "missing",
     draw.panel_title(ax, kind, note)
     _bar(ax, artist, "σ")
     return ax
+
+
+def motifs(found: xr.Dataset, ax: Axes | None = None) -> Axes:
+    """Clusters, linkers and channels by their significance; those that stand out are ringed, and named with it.
+
+    Parameters
+    ----------
+    found : Dataset
+        Of :func:`ptychodask.local_structure`.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = _axes(ax)
+    _bar(ax, local.motif_panel(ax, _local(found, "site_z")), "σ")
+    return ax
+
+
+def strain(found: xr.Dataset, ax: Axes | None = None, *, component: str = "xx", limit: float | None = None) -> Axes:
+    """Strain in percent, or the rotation in degrees, with what noise makes of it.
+
+    Parameters
+    ----------
+    found : Dataset
+        Of :func:`ptychodask.local_structure`.
+    ax : Axes, optional
+    component : {"xx", "yy", "xy", "rotation"}
+    limit : float, optional
+        End of the colours, in percent or degrees.
+
+    Returns
+    -------
+    Axes
+    """
+    its = _local(found, "strain")
+    if component not in local.COMPONENTS:
+        raise InputError(f"component = {arguments.shown(component)}: use {', '.join(local.COMPONENTS)}")
+    top = None if limit is None else arguments.number(limit, "limit", "percent or degrees", above=0, high=1e3)
+    ax = _axes(ax)
+    _bar(ax, local.strain_panel(ax, its, component, top), "°" if component == "rotation" else "%")
+    draw.scale_bar(ax)
+    return ax
+
+
+def columns(found: xr.Dataset, ax: Axes | None = None) -> Axes:
+    """Columns by their height, with arrows from where the crystal has them.
+
+    Parameters
+    ----------
+    found : Dataset
+        Of :func:`ptychodask.local_structure`.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = _axes(ax)
+    _bar(ax, local.column_panel(ax, _local(found, "column_y")), "rad")
+    return ax
+
+
+def _local(found: Any, name: str) -> xr.Dataset:
+    if not isinstance(found, xr.Dataset) or "site_z" not in found:
+        raise InputError(f"found = {arguments.shown(found)}: give what ptychodask.local_structure(result) returns")
+    if name not in found:
+        raise InputError(f"found has no {name.partition('_')[0]}: {'; '.join(found.attrs.get('notes', []))}")
+    return found
 
 
 def _axes(ax: Axes | None) -> Axes:

@@ -9,8 +9,8 @@ may stand there is one of them. A change c of a site is seen as c H m with noise
 
 are what the weighted least squares need (``stepwise``). c is free of what the prior takes away: -1 is a motif that is
 not there, +1 a channel with a whole cluster, counted from the level at which most of its translates stand. Its standard
-error is widened where all sites scatter more than noise does; p is two-sided; ``stands out`` keeps the share of false
-ones among those named below 5 % (Benjamini & Hochberg, J. R. Stat. Soc. B 57, 289 (1995)).
+error is widened where the sites of its kind scatter more than noise does; p is two-sided; ``stands out`` keeps the
+share of false ones among those named below 5 % (Benjamini & Hochberg, J. R. Stat. Soc. B 57, 289 (1995)).
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ _SOFT = 0.8
 """Angstrom: softness of the border of a template."""
 _SIDE = 6.0
 """Angstrom by which a template's box is larger than its motif."""
+_MANY = 8
+"""Sites of a kind that have a scatter of their own."""
 _FULLEST = 0.9
 """Quantile of what sites of a kind have that stands for the fullest."""
 _ALIKE = 1.0
@@ -132,7 +134,7 @@ def score_sites(
     reference = templates @ _without_transfer(mean.on(image).values * taper, noise, steps)
     offset, full = _against_structure(reference, gram, told, own, kinds, guest, empty)
     change = told.change / full + offset
-    sigma = told.sigma * max(told.scatter, 1.0) / full
+    sigma = told.sigma * _widened(told, kinds) / full
     z = np.nan_to_num(change / sigma)
     p = erfc(np.abs(z) / math.sqrt(2))
     names = list(dict.fromkeys(kinds.tolist()))
@@ -156,6 +158,17 @@ def score_sites(
     for name in ("site_y", "site_x"):
         found[name].attrs["units"] = "angstrom"
     return found
+
+
+def _widened(told: Differences, kinds: NDArray[np.str_]) -> Floats:
+    """By what the error of every site is larger than noise makes it: the scatter of its kind, or of all, at least 1."""
+    wider = np.full(len(kinds), max(told.scatter, 1.0))
+    for kind in np.unique(kinds):
+        its = (kinds == kind) & told.plain
+        if its.sum() >= _MANY:
+            scatter = 1.4826 * float(np.median(np.abs(told.change[its] / told.sigma[its])))
+            wider[kinds == kind] = np.maximum(wider[kinds == kind], scatter)
+    return wider
 
 
 def _without_transfer(values: Floats, noise: Conditions, steps: tuple[float, float]) -> Floats:

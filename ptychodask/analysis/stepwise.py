@@ -40,12 +40,15 @@ class Differences:
         Of those that do not differ, over what noise gives them; ``sigma`` does not contain it.
     levels : array (kinds,)
         From which changes are counted.
+    plain : bool array (n,)
+        Those that were not found to differ.
     """
 
     change: Floats
     sigma: Floats
     scatter: float
     levels: Floats
+    plain: NDArray[np.bool_]
 
     @property
     def z(self) -> Floats:
@@ -102,7 +105,7 @@ def _solved(raw: Floats, gram: Floats, chosen: Floats, kinds: int, found: list[i
         plain[index] = False
     plain &= told
     scatter = 1.4826 * float(np.median(np.abs(change[plain] / sigma[plain]))) if plain.any() else 1.0
-    return Differences(change, sigma, scatter, fit[:kinds])
+    return Differences(change, sigma, scatter, fit[:kinds], plain)
 
 
 def stands_out(p: Floats, share: float = FALSE_SHARE) -> NDArray[np.bool_]:

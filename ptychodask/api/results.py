@@ -37,7 +37,8 @@ def report(result: Result | str | Path, output: str | Path | None = None, *, ove
     dict
         ``resolution_angstrom`` and ``resolution_by``, how it was got; loss, validation, how the loss compares with that
         of Poisson noise around the model (``fit``, ``loss_excess`` in nats per pattern with its standard error), probe
-        diameters and, where the dataset holds a truth, correlation, NRMSE, SSIM, slope and ring correlation with it.
+        diameters, what a spectral prior keeps of the contrast of a lone spot (``contrast_kept``, by its sigma in
+        angstrom), and, where the dataset holds a truth, correlation, NRMSE, SSIM, slope and ring correlation with it.
         Numbers that do not exist are None, and ``remarks`` says why.
 
     Raises

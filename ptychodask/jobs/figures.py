@@ -10,6 +10,7 @@ import xarray as xr
 from .._errors import InputError
 from .._text import printable
 from ..analysis.halves import agreement_of
+from ..analysis.transfer import SPOTS
 from ..io.address import is_address
 from ..io.content import content_digest
 from ..io.dataset import DatasetInfo, dataset_info, read_truth
@@ -18,6 +19,7 @@ from ..model.prior import sharper_from
 from ..viz.figures import ReportData
 from ..viz.optional import Optional
 from .excess import excess_figures, is_misfit
+from .kept import transfer_of_result
 from .misfit import misfit_of
 
 
@@ -43,6 +45,7 @@ def report_data(result: Result) -> ReportData:
     for name, values in (("object", result.object.load()), ("probe", probe), ("positions", positions)):
         if not np.isfinite(np.asarray(values)).all():
             raise InputError(f"{result.path}: {name} holds values that are not finite: reconstruct again")
+    transfer = attempt("contrast_kept", transfer_of_result, result)
     return ReportData(
         title=f"{printable(specimen, 60)}, {said.dose_per_square_angstrom:.4g} e/Å²",
         phase=result.phase,
@@ -67,6 +70,7 @@ def report_data(result: Result) -> ReportData:
         dose=said.dose_per_square_angstrom,
         path=printable(result.path, 60),
         filtered=bool(result.described.prior),
+        kept={} if transfer is None else {s: transfer.kept_of_spot(s) for s in SPOTS},
         geometry=result.geometry,
         finish=finish,
         sharper=sharper,

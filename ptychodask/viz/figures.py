@@ -37,6 +37,7 @@ class ReportData:
     remarks: Mapping[str, str] = field(default_factory=dict)  # why something was left out, by its name
     information: xr.DataArray | None = None  # (frequency,) share of the quantum limit
     filtered: bool = False  # by a spectral prior: its power spectrum is what the filter lets through
+    kept: Mapping[float, float] = field(default_factory=dict)  # what it keeps of a lone spot by its sigma in angstrom
     geometry: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what was found of it, see Result.geometry
     finish: int | None = None  # first iteration that fits the held-out electrons too
     halves: xr.Dataset | None = None  # what two halves of the electrons agree on, see analysis.halves.agreement
@@ -139,6 +140,7 @@ def figures_of(data: ReportData, analysis: Analysis) -> dict[str, Any]:
         "loss": curve("loss"),
         "validation": curve("validation"),
         **data.fit,
+        **({"contrast_kept": {f"{s:g}": float(k) for s, k in data.kept.items()}} if data.kept else {}),
         **({"geometry": {name: dict(its) for name, its in data.geometry.items()}} if data.geometry else {}),
         "mode_powers": None if analysis.powers is None else [number(p) for p in analysis.powers],
         "probe_d50_angstrom": number(d50),

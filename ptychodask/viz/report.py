@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -79,7 +79,9 @@ class _Page:
         )
         if data.finish is not None:
             told = f"shown: the state of iteration {data.best_iteration}, after the finish"
-            self._text(1.0, 0.18, told, draw.SMALL)
+            self._text(1.0, 0.22, told, draw.SMALL)
+        if data.kept:
+            self._text(1.0, 0.07, _kept(data.kept), draw.SMALL)
         if (misfit := data.misfit) is not None:
             for left, name in ((3.75, "detector"), (5.45, "scan")):
                 values, words = np.asarray(misfit[name].values), f"over the {name}"
@@ -225,6 +227,12 @@ def _grey(image: xr.DataArray) -> tuple[float, float]:
     values = np.asarray(image.values, dtype=float)
     low, high = (float(v) for v in np.nanpercentile(values, [0.5, 99.7]))
     return (low, high) if high > low else (low - 1.0, high + 1.0)
+
+
+def _kept(kept: Mapping[float, float]) -> str:
+    """What a lattice-aware prior does to what is there once."""
+    sizes, shares = ", ".join(f"{s:g}" for s in kept), ", ".join(f"{100 * k:.0f}" for k in kept.values())
+    return f"contrast kept of a lone spot of sigma {sizes} Å: {shares} %"
 
 
 def _scalar(value: Any) -> str:

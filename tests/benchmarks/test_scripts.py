@@ -25,6 +25,7 @@ SIMULATE = {
     "first_look.py",
     "gpu_loop.py",
     "live_page.py",
+    "local_structure.py",
     "low_dose.py",
     "infinite_dose.py",
     "raw_to_image.py",

@@ -39,7 +39,7 @@ VERBS = [
     "resume",
     "report",
 ]
-VERBS += ["export", "doctor", "advise", "study", "tune"]
+VERBS += ["export", "doctor", "advise", "study", "tune", "structure"]
 GEOMETRY = {"--defocus": 150, "--detector": 48, "--angular-step": 0.8, "--step": 3, "--thickness": 17, "--seed": 3}
 SIMULATE = ["--material", "zif-8", "--scan", "8", "8", *(str(word) for pair in GEOMETRY.items() for word in pair)]
 
@@ -423,6 +423,10 @@ BAD = {
     "nothing to resume": (["resume", "{tmp}/new.zarr"], "nothing to resume"),
     "report of a dataset": (["report", "scan.zarr"], "schema"),
     "report of nothing": (["report", "absent.zarr", "--json"], "does not exist"),
+    "structure of a missing result": (["structure", "absent.zarr"], "does not exist"),
+    "structure's ending": (["structure", "result.zarr", "-o", "{tmp}/a.docx"], "no picture ends"),
+    "structure without a lattice": (["structure", "result.zarr", "-o", "{tmp}/a.png"], "no lattice found|at least"),
+    "structure's crystal": (["structure", "result.zarr", "-o", "{tmp}/a.png", "--structure", "zif8"], "'zif-8'"),
     "report over a folder": (["report", "result.zarr", "-o", "thesis", "--overwrite"], "thesis"),
     "export of a dataset": (["export", "scan.zarr", "-o", "{tmp}/new.tif"], "schema"),
     "export's ending": (["export", "result.zarr", "-o", "{tmp}/new.bmp"], r"use \.tif, \.mrc, \.zarr or \.h5"),
