@@ -13,7 +13,8 @@ from ..io.dataset import DatasetInfo
 from ..io.selected import mask_of, off_centre, ramped_off
 from ..kernels import kernels_for
 from ..kernels.plain import Plain
-from ..kernels.ramped import Ramped, ramp_of
+from ..kernels.ramped import ramped
+from ..kernels.ramps import ramp_of
 from ..model.optics import Microscope
 from ..model.refining import Refining
 from ..model.state import Model, State
@@ -63,15 +64,10 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
 
 
 def _kernels(problem: Problem, recipe: Recipe) -> Kernels:
-    kernels = _unramped(problem, recipe)
-    return kernels if problem.off is None else Ramped(problem, kernels)
-
-
-def _unramped(problem: Problem, recipe: Recipe) -> Kernels:
     if (
         recipe.refines and recipe.decided.backend == "cupy"
     ):  # the compiled ones for a device make no sums of the geometry
-        return Plain(problem, "cupy")
+        return ramped(problem, Plain(problem, "cupy"))
     decided = recipe.decided
     return kernels_for(problem, decided.backend, decided.chains, decided.device_batch)
 

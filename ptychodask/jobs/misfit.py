@@ -14,7 +14,7 @@ from ..io.dataset import dataset_info
 from ..io.result import Result
 from ..io.source import source_of
 from ..kernels.plain import Plain, batches, localise
-from ..kernels.ramped import ramp_of
+from ..kernels.ramps import ramps_in
 from ..model.state import Model
 from ..physics.expected_loss import expected_loss
 from ..physics.likelihood import loss
@@ -77,14 +77,12 @@ def misfit_of(result: Result) -> xr.Dataset:
             continue
         counts = dense(reunited(algorithm.prepare(block, source.read(block))).fitted, 0, block.size, problem.pixels, np,
                        np.float32)[chosen]  # fmt: skip
-        local = localise(kernels, block, model)
+        local, (which, tilts) = localise(kernels, block, model), ramps_in(problem, block)
         for part in batches(len(chosen), problem.settings.batch):
             its = chosen[part]
             probes, _ = shifted_probes(local.spectra, local.fractions[its])
-            if problem.off is not None:
-                probes = (
-                    probes * np.stack([ramp_of((a, b), problem.pixels) for a, b in problem.off[flat[its]]])[:, None]
-                )
+            if tilts is not None:
+                probes = probes * tilts[which[its]][:, None]
             _, psi = forward(gather(local.transmission, local.corners[its], problem.pixels), probes, local.propagators)
             predicted = intensity(psi)
             more += (counts[part] - predicted).sum(axis=0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..solver.door import Kernels
 from ..solver.problem import Problem
+from .ramped import ramped
 
 
 def kernels_for(problem: Problem, backend: str, chains: bool = False, batch: int = 0) -> Kernels:
@@ -16,11 +17,11 @@ def kernels_for(problem: Problem, backend: str, chains: bool = False, batch: int
     if backend == "cupy":
         from .gpu import Gpu
 
-        return Gpu(problem, chains, batch or problem.settings.batch)
+        return ramped(problem, Gpu(problem, chains, batch or problem.settings.batch))
     if backend == "cpu":
         from .cpu import Cpu
 
         return Cpu(problem)
     from .plain import Plain
 
-    return Plain(problem)
+    return ramped(problem, Plain(problem))

@@ -11,8 +11,13 @@ from helpers import small_problem
 from ptychodask.counts.patterns import Patterns, to_events
 from ptychodask.counts.subset import taken
 from ptychodask.kernels import kernels_for
-from ptychodask.kernels.ramped import LEVELS, Ramped, ramp_of
+from ptychodask.kernels.ramped import Ramped
+from ptychodask.kernels.ramps import LEVELS, ramp_of
 from ptychodask.model.blocks import Block
+from ptychodask.model.geometry import Geometry
+from ptychodask.model.refining import Refine
+from ptychodask.solver.problem import probe_spectra
+from ptychodask.solver.unknowns.geometry import GeometrySums, score_of
 from ptychodask.solver.unknowns.object import ObjectSums, place
 from ptychodask.solver.unknowns.probe import ProbeSums
 from ptychodask.solver.update import Update
@@ -27,7 +32,10 @@ def case_of(backend, **options):
 
 
 def ramped(case):
-    return Ramped(case.problem, kernels_for(case.problem, case.backend))
+    """The compiled kernels take ramps themselves, the plain ones do not."""
+    kernels = kernels_for(case.problem, case.backend)
+    assert isinstance(kernels, Ramped) == (case.backend == "numpy")
+    return kernels
 
 
 def alone(case, j):
@@ -37,7 +45,7 @@ def alone(case, j):
     whole = case.patterns[0]
     its = [None if c is None else taken(c, np.array([j])) for c in (whole.fitted, whole.train, whole.held)]
     model = replace(case.model, probe=(case.model.probe * ramp).astype(case.model.probe.dtype))
-    return kernels_for(case.problem, case.backend), block, Patterns(*its, whole.pixels), model, ramp
+    return kernels_for(replace(case.problem, off=None), case.backend), block, Patterns(*its, whole.pixels), model, ramp
 
 
 def turned(sums, ramp):
@@ -122,6 +130,20 @@ def test_the_gradient_is_that_of_the_loss():
     scale = (ends[0].sums.loss - ends[1].sums.loss) / (2 * step)
     scale /= (bare.partial(block, patterns, case.model)[ProbeSums].gradient.conj() * along).real.sum()
     assert slope == pytest.approx(scale * (gradient.conj() * along).real.sum(), rel=1e-5)
+
+
+def test_a_score_of_aberrations_is_that_of_the_probe_before_its_ramps():
+    n, rng = 16, np.random.default_rng(4)
+    known = {"units": np.ones(2), "prior": np.ones(2), "limits": np.full(2, np.inf), "centre": (8.0, 8.0)}
+    rules = Refine(("defocus", "rotation"), Geometry(0.1), rng.standard_normal((1, n, n)), begins=0, stride=1, **known)
+    case = case_of("cpu", M=2, S=2)
+    case = replace(case, problem=replace(case.problem, settings=replace(case.problem.settings, refine=rules)))
+    update = kernels_for(case.problem, "cpu").partial(case.blocks[0], case.patterns[0], case.model)
+    moments = np.zeros((3, 2, n, n), complex)
+    moments[0] = probe_spectra(update[ProbeSums].gradient)
+    spectra = probe_spectra(case.model.probe)
+    wanted = score_of(rules, case.problem.likelihood, spectra, moments, np.zeros(2))[0]
+    assert update[GeometrySums].score[0] == pytest.approx(wanted, rel=1e-3) and abs(wanted) > 1
 
 
 def test_a_ramp_moves_a_pattern_by_a_fraction_of_a_pixel():

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..._array import fft2, ifft2
 from ...counts.patterns import Patterns
 from ...model.blocks import Block
 from ...model.state import Model, is_pure_phase, on_phase, transmission
@@ -21,6 +22,7 @@ from ...solver.unknowns.object import ObjectSums
 from ...solver.unknowns.probe import ProbeSums
 from ...solver.update import Sums, Update
 from ..plain import Plain, about_middle, information
+from ..ramps import ramps_in, upright
 from ..terms import DETECTOR, LOSS
 from . import chain, fused
 from .detector import counted, measure, own_entropy, parts_of, rules_of
@@ -30,13 +32,15 @@ from .workspace import RUN, ProblemPanels, from_panels, groups_of, planes, to_pa
 
 class Window(NamedTuple):
     """What the patterns of a block see: the object's window [S, 2, H, W + 8], corners [B] of the views in it, ramps
-    [B, 2, 2, 8 L] of their sub-pixel shifts over y and x, and the probe's spectra [M, L, 2, 64 L]."""
+    [B, 2, 2, 8 L] of their sub-pixel shifts over y and x, the probe's spectra [F, M, L, 2, 64 L] with each of some
+    ramps (see ``..ramps``), and which of these each sees [B]."""
 
     objects: np.ndarray
     rows: np.ndarray
     columns: np.ndarray
     ramps: np.ndarray
     spectra: np.ndarray
+    which: np.ndarray
 
 
 class Totals(NamedTuple):
@@ -49,7 +53,7 @@ class Totals(NamedTuple):
     probe_light: np.ndarray
     sums: np.ndarray
     moments: np.ndarray
-    """Gradients of the probe [3, M, L, 2, 64 L] while the geometry is refined: plain, weighted with the positions."""
+    """Gradients of the probe [F, 3, M, L, 2, 64 L] while the geometry is refined: plain, times the positions."""
     away: np.ndarray
     """Positions [B, 2] that they are weighted with."""
     of_one: np.ndarray
@@ -68,9 +72,11 @@ def see(
     corner = (int(view[0].start), int(view[1].start))
     rows, columns = np.ascontiguousarray((corners[places] - np.array(corner)).T.astype(np.int64))
     views = transmission(model.object[model.part(view)])
-    spectra = to_panels(probe_spectra(model.probe) / np.float32(n))
+    which, tilts = ramps_in(problem, block)
+    probes = model.probe[None] if tilts is None else (model.probe * tilts[:, None]).astype(model.probe.dtype)
+    spectra = to_panels(probe_spectra(probes) / np.float32(n))
     objects = planes(views, views.shape[2] + LANES)
-    seen = Window(objects, rows, columns, ramps_of(fractions[places], n), spectra)
+    seen = Window(objects, rows, columns, ramps_of(fractions[places], n), spectra, which[places])
     return seen, corner, None if is_pure_phase(model.object) else views
 
 
@@ -89,10 +95,11 @@ def partial(
         np.zeros((slices, 1 if pure else 2, height, width + LANES), np.float32),
         np.zeros((slices, height, width + LANES), np.float32),
         np.zeros_like(spectra), np.zeros((n, n), np.float32), np.zeros(len(DETECTOR)),
-        np.zeros((3 if refines else 0, *spectra.shape), np.float32), away.astype(np.float32), np.zeros_like(spectra),
+        np.zeros((len(spectra), 3 if refines else 0, *spectra.shape[1:]), np.float32), away.astype(np.float32),
+        np.zeros_like(spectra[0]),
     )  # fmt: skip
     moves = problem.probe_moves(model.iteration) and not evaluate_only
-    rules, space = rules_of(problem, patterns), workspace(slices, len(spectra), n, pure)
+    rules, space = rules_of(problem, patterns), workspace(slices, len(model.probe), n, pure)
     background = np.float32(model.background)
     for low in range(0, block.size, RUN):
         high = min(low + RUN, block.size)
@@ -110,7 +117,8 @@ def partial(
     probe = None
     if moves:
         # the residual's spectrum is unnormalised; ifft2 brings 1/N^2
-        probe = ProbeSums(np.fft.ifft2(from_panels(total.probe_gradient, n)).astype(np.complex64), total.probe_light)
+        gradient = np.fft.ifft2(from_panels(total.probe_gradient, n))
+        probe = ProbeSums(upright(problem, block, gradient).astype(np.complex64), total.probe_light)
     gradient, light = total.gradient[..., :width], np.ascontiguousarray(total.light[..., :width])
     if views is None:
         on_object = np.ascontiguousarray(gradient[:, 0])
@@ -119,6 +127,7 @@ def partial(
     geometry = None
     if refines is not None:
         moments = from_panels(total.moments, n) / np.float32(n)
+        moments = moments[0] if problem.off is None else fft2(upright(problem, block, ifft2(moments)))
         score = score_of(refines, problem.likelihood, probe_spectra(model.probe), moments, middle)
         geometry = GeometrySums(score, information(Plain(problem), refines, block, model))
     return Update(sums, ObjectSums(corner, on_object, light), probe, geometry)
@@ -142,9 +151,9 @@ def _run(
     """Patterns low to high of a block one by one; ``counts`` are theirs."""
     scale = np.float32(1 / rules.pixels**2)
     for b in range(low, high):
-        row, column, ramp = seen.rows[b], seen.columns[b], seen.ramps[b]
+        row, column, ramp, its = seen.rows[b], seen.columns[b], seen.ramps[b], seen.which[b]
         chain.forward(
-            space.transforms, seen.spectra, ramp[0], ramp[1], seen.objects, row, column, tables.propagators,
+            space.transforms, seen.spectra[its], ramp[0], ramp[1], seen.objects, row, column, tables.propagators,
             tables.following, space.panels, space.waves, space.chi, space.psi, space.ahead,
         )  # fmt: skip
         fused.predict(space.psi, scale, background, space.intensity)
@@ -157,13 +166,15 @@ def _run(
             space.ahead,
         )  # fmt: skip
         if moves:
-            for m in range(seen.spectra.shape[0]):
-                chain.leave(space.transforms, space.chi[m], ramp[0], ramp[1], space.panels, total.probe_gradient[m])
+            for m in range(seen.spectra.shape[1]):
+                chain.leave(
+                    space.transforms, space.chi[m], ramp[0], ramp[1], space.panels, total.probe_gradient[its, m]
+                )
             fused.add_intensity(seen.objects[0], row, column, total.probe_light)
         if refines:
-            for m in range(seen.spectra.shape[0]):
+            for m in range(seen.spectra.shape[1]):
                 chain.leave(space.transforms, space.chi[m], ramp[0], ramp[1], space.panels, total.of_one[m])
-            fused.add_moments(total.of_one.ravel(), total.away[b, 0], total.away[b, 1], total.moments)
+            fused.add_moments(total.of_one.ravel(), total.away[b, 0], total.away[b, 1], total.moments[its])
 
 
 def ramps_of(fractions: np.ndarray, n: int) -> np.ndarray:

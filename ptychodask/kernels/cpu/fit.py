@@ -27,7 +27,7 @@ def compare(
     seen, _, views = see(problem, block, model, chosen)
     n, likelihood = problem.pixels, problem.likelihood
     poisson, epsilon = likelihood.residual == "poisson", np.float32(likelihood.epsilon)
-    space, patterns = workspace(problem.slices, len(seen.spectra), n, views is None), Patterns(counts, None, None, n)
+    space, patterns = workspace(problem.slices, len(model.probe), n, views is None), Patterns(counts, None, None, n)
     found = np.zeros(len(FIT))
     for part in batches(len(chosen), RUN):
         with counted(parts_of(patterns, part.start, part.stop), part.stop - part.start, n, space) as laid:
@@ -55,9 +55,9 @@ def _compare(
     sums: Any,
 ) -> None:
     for b in range(low, high):
-        row, column, ramp = seen.rows[b], seen.columns[b], seen.ramps[b]
+        row, column, ramp, spectra = seen.rows[b], seen.columns[b], seen.ramps[b], seen.spectra[seen.which[b]]
         chain.forward(
-            space.transforms, seen.spectra, ramp[0], ramp[1], seen.objects, row, column, tables.propagators,
+            space.transforms, spectra, ramp[0], ramp[1], seen.objects, row, column, tables.propagators,
             tables.following, space.panels, space.waves, space.chi, space.psi, space.ahead,
         )  # fmt: skip
         fused.predict(space.psi, scale, background, space.intensity)

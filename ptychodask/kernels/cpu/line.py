@@ -67,9 +67,9 @@ def _line(
     for b in range(low, high):
         for its in range(3):
             window = seen[its]
-            ramp = window.ramps[b]
+            ramp, spectra = window.ramps[b], window.spectra[window.which[b]]
             chain.forward(
-                space.transforms, window.spectra, ramp[0], ramp[1], window.objects, window.rows[b], window.columns[b],
+                space.transforms, spectra, ramp[0], ramp[1], window.objects, window.rows[b], window.columns[b],
                 tables.propagators, tables.following, space.panels, space.waves, space.chi, space.psi, space.ahead,
             )  # fmt: skip
             fused.predict(space.psi, scale, background, maps[its])

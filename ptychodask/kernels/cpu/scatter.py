@@ -37,7 +37,8 @@ def diffract(transmission: np.ndarray, positions: np.ndarray, spectra: np.ndarra
     views = np.ascontiguousarray(transmission[:, y, x])
     rows, columns = np.ascontiguousarray((corners - np.array([y.start, x.start])).T.astype(np.int64))
     objects = planes(views, views.shape[2] + LANES)
-    seen = Window(objects, rows, columns, ramps_of(fractions, n), to_panels(spectra / np.float32(n)))
+    panels = to_panels(spectra / np.float32(n))[None]
+    seen = Window(objects, rows, columns, ramps_of(fractions, n), panels, np.zeros(len(rows), np.int64))
     tables = problem_panels(propagators, np.ones((n, n), np.float32))
     space = workspace(1, len(spectra), n, pure_phase=False)._replace(ahead=objects.nbytes > FAR)
     out = np.empty((len(positions), *space.intensity.shape), np.float32)
@@ -50,7 +51,7 @@ def _scatter(space: Any, tables: Any, seen: Any, scale: Any, out: Any) -> None:
     for b in range(out.shape[0]):
         ramp = seen.ramps[b]
         chain.forward(
-            space.transforms, seen.spectra, ramp[0], ramp[1], seen.objects, seen.rows[b], seen.columns[b],
+            space.transforms, seen.spectra[0], ramp[0], ramp[1], seen.objects, seen.rows[b], seen.columns[b],
             tables.propagators, tables.following, space.panels, space.waves, space.chi, space.psi, space.ahead,
         )  # fmt: skip
         fused.predict(space.psi, scale, np.float32(0), out[b])
