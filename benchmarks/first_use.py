@@ -36,9 +36,9 @@ def one_kernel() -> Callable[[], Any]:
     """All that a tiny run compiles: the update's kernels take 20 s."""
     import numpy as np
 
-    from ptychodask.kernels.cpu.fused import add_intensity
+    from ptychodask.kernels.cpu.fused import arrange
 
-    return lambda: add_intensity(np.ones((2, 8, 8), np.float32), 0, 0, np.zeros((8, 8), np.float32))
+    return lambda: arrange(np.ones((1, 8, 8), np.uint8), np.zeros((1, 1, 64), np.float32))
 
 
 def measure(prepared: Callable[[], Callable[[], Any]]) -> None:

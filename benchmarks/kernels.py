@@ -16,6 +16,7 @@ from record import arguments, save
 
 from ptychodask.kernels.cpu import chain, fused
 from ptychodask.kernels.cpu.detector import counted, measure, parts_of, rules_of
+from ptychodask.kernels.cpu.vectors import compiled, compiled_loops
 from ptychodask.kernels.cpu.workspace import aligned, groups_of, workspace
 
 QUESTION = "microseconds of every step of a pattern on one thread, and their shares"
@@ -45,17 +46,22 @@ def steps(slices: int, modes: int, n: int) -> list[tuple[str, int, Callable[[], 
     counts = counted(parts_of(patterns, 0, 1), 1, n, space).__enter__()  # they stay in the buffers
     sums = np.zeros(6)
     between = 2 * (slices - 1) * modes
+    enter, transmit, propagate, detect, emit, adjoint = (
+        compiled(its.py_func)  # with a door for Python
+        for its in (chain.enter, chain.transmit, chain.propagate, chain.detect, chain.emit, chain.adjoint)
+    )
+    predict = compiled_loops(fused.predict.py_func)
     return [
-        ("probe", modes, lambda: chain.enter(length, table, ramp, ramp, panels, waves[0, 0])),
-        ("transmit, all modes", slices, lambda: chain.transmit(length, waves[0], window, 3, 5, panels, waves[-1])),
-        ("propagate", between, lambda: chain.propagate(length, waves[-1, 0], table, panels)),
-        ("detect", modes, lambda: chain.detect(length, chi[0], panels, space.psi[0])),
-        ("intensity", 1, lambda: fused.predict(space.psi, np.float32(1), np.float32(0), space.intensity)),
+        ("probe", modes, lambda: enter(length, table, ramp, ramp, panels, waves[0, 0])),
+        ("transmit, all modes", slices, lambda: transmit(length, waves[0], window, 3, 5, panels, waves[-1])),
+        ("propagate", between, lambda: propagate(length, waves[-1, 0], table, panels)),
+        ("detect", modes, lambda: detect(length, chi[0], panels, space.psi[0])),
+        ("intensity", 1, lambda: predict(space.psi, np.float32(1), np.float32(0), space.intensity)),
         ("measure", 1, lambda: measure(rules, counts, 0, weights, space.intensity, space.rho, sums)),
-        ("emit", modes, lambda: chain.emit(length, space.psi[0], space.rho, panels, chi[0])),
+        ("emit", modes, lambda: emit(length, space.psi[0], space.rho, panels, chi[0])),
         (
             "adjoint, all modes", slices,
-            lambda: chain.adjoint(length, waves[0], chi, window, 3, 5, gradient, light, panels, True),
+            lambda: adjoint(length, waves[0], chi, window, 3, 5, gradient, light, panels, True),
         ),
     ]  # fmt: skip
 

@@ -53,7 +53,7 @@ class Totals(NamedTuple):
     away: np.ndarray
     """Positions [B, 2] that they are weighted with."""
     of_one: np.ndarray
-    """Gradient of a pattern [M, L, 2, 64 L]."""
+    """Gradient of a pattern [M, L, 2, 64 L], zeros between patterns."""
 
 
 def see(
@@ -161,7 +161,6 @@ def _run(
                 chain.leave(space.transforms, space.chi[m], ramp[0], ramp[1], space.panels, total.probe_gradient[m])
             fused.add_intensity(seen.objects[0], row, column, total.probe_light)
         if refines:
-            total.of_one[:] = 0
             for m in range(seen.spectra.shape[0]):
                 chain.leave(space.transforms, space.chi[m], ramp[0], ramp[1], space.panels, total.of_one[m])
             fused.add_moments(total.of_one.ravel(), total.away[b, 0], total.away[b, 1], total.moments)

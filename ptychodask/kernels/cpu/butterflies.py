@@ -15,7 +15,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from .vectors import LANES, compiled, load, load_splat, splat, store
+from .vectors import LANES, inner, load, load_splat, splat, store
 
 _HALF = np.float32(np.sqrt(0.5))
 _HEIGHT = np.float32(math.sqrt(0.75))
@@ -26,14 +26,14 @@ To = tuple[int, int, int, int]
 Others = tuple[int, int, int, int, int, int, int, int]
 
 
-@compiled
+@inner
 def plain(row: int, a: Any, b: Any, to: Any, others: Any) -> None:
     """A pair of numbers as it is."""
     store(to[0], row * to[2], a)
     store(to[1], row * to[2], b)
 
 
-@compiled
+@inner
 def _times(row: int, a: Any, b: Any, to: To, others: Others) -> None:
     """Times the numbers in panels at ``others[0]`` and ``others[1]``."""
     i = row * LANES
@@ -42,7 +42,7 @@ def _times(row: int, a: Any, b: Any, to: To, others: Others) -> None:
     store(to[1], row * to[2], a * d + b * c)
 
 
-@compiled
+@inner
 def _transmitted(row: int, a: Any, b: Any, to: To, others: Others) -> None:
     """Of an inverse transform: the wave u itself goes to ``others[3]`` and ``others[4]``, ``O u`` goes on.
 
@@ -55,7 +55,7 @@ def _transmitted(row: int, a: Any, b: Any, to: To, others: Others) -> None:
     store(to[1], row * to[2], b * d + a * c)
 
 
-@compiled
+@inner
 def _returned_phase(row: int, a: Any, b: Any, to: To, others: Others) -> None:
     """Of an inverse transform, chi: ``gradient += Im(conj(O u) chi)``, ``light += |u|^2``, and ``conj(O) chi`` goes on.
 
@@ -70,7 +70,7 @@ def _returned_phase(row: int, a: Any, b: Any, to: To, others: Others) -> None:
     store(others[7], view, load(others[7], view) + (x * x + y * y))
 
 
-@compiled
+@inner
 def _returned_complex(row: int, a: Any, b: Any, to: To, others: Others) -> None:
     """As :func:`_returned_phase` for a complex object: ``gradient += conj(u) chi``."""
     view, at = row * others[2], row * to[3]
@@ -86,14 +86,14 @@ WAYS = (plain, _times, _transmitted, _returned_phase, _returned_complex)
 PLAIN, TIMES, TRANSMITTED, RETURNED_PHASE, RETURNED_COMPLEX = range(len(WAYS))
 
 
-@compiled
+@inner
 def _turned(row: int, a: Any, b: Any, to: Any, twiddles: int, t: int) -> None:
     c, d = load_splat(twiddles, t), load_splat(twiddles, t + 1)
     store(to[0], row * to[2], a * c - b * d)
     store(to[1], row * to[2], a * d + b * c)
 
 
-@compiled
+@inner
 def _four(re: int, im: int, index: int, step: int) -> Any:
     """Transform of four numbers, as (re, im) pairs."""
     ar, ai = load(re, index), load(im, index)
@@ -105,7 +105,7 @@ def _four(re: int, im: int, index: int, step: int) -> Any:
     return sr + ur, si + ui, tr + vi, ti - vr, sr - ur, si - ui, tr - vi, ti + vr
 
 
-@compiled
+@inner
 def _eight(re: int, im: int, index: int, step: int) -> Any:
     """Transform of eight numbers, as (re, im) pairs."""
     half = splat(_HALF)
@@ -119,7 +119,7 @@ def _eight(re: int, im: int, index: int, step: int) -> Any:
     )  # fmt: skip
 
 
-@compiled
+@inner
 def four(re: int, im: int, step: int, to: Any, m: int, s: int, twiddles: int) -> None:
     """A pass of radix 4."""
     for p in range(m):
@@ -132,7 +132,7 @@ def four(re: int, im: int, step: int, to: Any, m: int, s: int, twiddles: int) ->
             _turned(o + 3 * s, dr, di, to, twiddles, t + 4)
 
 
-@compiled
+@inner
 def eight(re: int, im: int, step: int, to: Any, m: int, s: int, twiddles: int) -> None:
     """A pass of radix 8."""
     for p in range(m):
@@ -219,7 +219,7 @@ def _last_none(n: Any, re: Any, im: Any, to: Any, others: Any, way: Any) -> Any:
     return run
 
 
-@compiled
+@inner
 def two(re: int, im: int, to: Any, m: int, s: int, twiddles: int) -> None:
     """A pass of radix 2 from panels."""
     for p in range(m):
@@ -230,7 +230,7 @@ def two(re: int, im: int, to: Any, m: int, s: int, twiddles: int) -> None:
             _turned(q + s * 2 * p + s, ar - br, ai - bi, to, twiddles, 2 * p)
 
 
-@compiled
+@inner
 def three(re: int, im: int, step: int, to: Any, m: int, s: int, twiddles: int) -> None:
     """A pass of radix 3; its table begins with the roots, as that of any odd radix."""
     half, height = splat(np.float32(0.5)), splat(_HEIGHT)
@@ -247,7 +247,7 @@ def three(re: int, im: int, step: int, to: Any, m: int, s: int, twiddles: int) -
             _turned(o + 2 * s, tr - di, ti + dr, to, twiddles, t + 2)
 
 
-@compiled
+@inner
 def odd(re: int, im: int, to: Any, m: int, s: int, twiddles: int, r: int) -> None:
     """A pass of any radix from panels, by the definition; the table begins with the roots exp(-2 pi i j / r)."""
     for p in range(m):

@@ -25,7 +25,7 @@ import numpy as np
 
 from .butterflies import PLAIN, RETURNED_COMPLEX, RETURNED_PHASE, TIMES, TRANSMITTED, Others
 from .fft import fft, tables, transform
-from .vectors import LANES, compiled, inlined, load, load_splat, prefetch, store, transpose
+from .vectors import LANES, inlined, inner, load, load_splat, prefetch, store, transpose
 
 Pair = tuple[int, int]
 """Addresses of real and imaginary numbers."""
@@ -84,7 +84,7 @@ def _swapped(pair: Pair) -> Pair:
     return pair[1], pair[0]
 
 
-@compiled
+@inner
 def _rows(t: Transforms, function: int, pair: Pair, free: Pair, inverse: bool, others: Others) -> tuple[Pair, Pair]:
     """Transform between panels; where the result is, and the free pair."""
     to = pair if t.in_place else free
@@ -103,7 +103,7 @@ def _column(wave: Any, group: int) -> Pair:
     return start, start + 4 * LANES
 
 
-@compiled
+@inner
 def _columns(t: Transforms, function: int, wave: Any, group: int, space: Any, others: Others) -> tuple[Pair, Pair]:
     """Inverse transform from a wave's columns to panels."""
     pair, free = _pairs(space)
@@ -112,13 +112,13 @@ def _columns(t: Transforms, function: int, wave: Any, group: int, space: Any, ot
     return to, other
 
 
-@compiled
+@inner
 def _to_columns(t: Transforms, function: int, pair: Pair, free: Pair, wave: Any, group: int) -> None:
     """Transform panels to a wave's columns."""
     fft(t, function, pair, free[0], pair[0], pair[1] - pair[0], _column(wave, group), NOTHING)
 
 
-@compiled
+@inner
 def _turn(source: int, i: int, step: int, target: int, o: int, out_step: int) -> None:
     """Transpose a block of 8 x 8 numbers."""
     a, b, c, d, e, f, g, h = transpose(
@@ -135,7 +135,7 @@ def _turn(source: int, i: int, step: int, target: int, o: int, out_step: int) ->
     store(target, o + 7 * out_step, h)
 
 
-@compiled
+@inner
 def _take_rows(wave: Any, group: int, pair: Pair) -> None:
     start, step = wave.ctypes.data, 2 * LANES
     for x in range(wave.shape[0]):
@@ -144,7 +144,7 @@ def _take_rows(wave: Any, group: int, pair: Pair) -> None:
         _turn(start, i + LANES, step, pair[1], LANES * LANES * x, LANES)
 
 
-@compiled
+@inner
 def _put_rows(wave: Any, group: int, pair: Pair) -> None:
     start, step = wave.ctypes.data, 2 * LANES
     for x in range(wave.shape[0]):
@@ -153,7 +153,7 @@ def _put_rows(wave: Any, group: int, pair: Pair) -> None:
         _turn(pair[1], LANES * LANES * x, LANES, start, i + LANES, step)
 
 
-@compiled
+@inner
 def enter(t: Transforms, spectrum: Any, ramp_y: Any, ramp_x: Any, space: Any, wave: Any) -> None:
     """``wave``: the shifted probe, whose transform over columns is left to :func:`transmit`.
 
@@ -173,7 +173,7 @@ def enter(t: Transforms, spectrum: Any, ramp_y: Any, ramp_x: Any, space: Any, wa
         _put_rows(wave, group, _rows(t, t.rows, pair, free, True, NOTHING)[0])
 
 
-@compiled
+@inner
 def leave(t: Transforms, wave: Any, ramp_y: Any, ramp_x: Any, space: Any, total: Any) -> None:
     """Adjoint of :func:`enter`: ``total`` [L, 2, 8 L, 8] += spectrum of the wave times the conjugate ramp."""
     at_y, at_x = ramp_y.ctypes.data, ramp_x.ctypes.data
@@ -191,7 +191,7 @@ def leave(t: Transforms, wave: Any, ramp_y: Any, ramp_x: Any, space: Any, total:
             store(im, LANES * x, load(im, LANES * x) + (b * c - a * d))
 
 
-@compiled
+@inner
 def transmit(t: Transforms, waves: Any, window: Any, row: int, column: int, space: Any, out: Any) -> None:
     """Finish the waves over their columns; ``out = waves * O[view]``, transformed over columns, for all modes."""
     pitch = window.shape[2]
@@ -205,7 +205,7 @@ def transmit(t: Transforms, waves: Any, window: Any, row: int, column: int, spac
             _to_columns(t, t.to_columns, pair, free, out[m], group)
 
 
-@compiled
+@inner
 def propagate(t: Transforms, wave: Any, table: Any, space: Any) -> None:
     """All rows: transform, times the propagator [L, 2, 8 L, 8], inverse transform."""
     for group in range(table.shape[0]):
@@ -216,7 +216,7 @@ def propagate(t: Transforms, wave: Any, table: Any, space: Any) -> None:
         _put_rows(wave, group, _rows(t, t.rows, pair, free, True, NOTHING)[0])
 
 
-@compiled
+@inner
 def detect(t: Transforms, wave: Any, space: Any, psi: Any) -> None:
     """``psi`` [L, 2, 8 L, 8]: the wave on the detector."""
     for group in range(psi.shape[0]):
@@ -226,7 +226,7 @@ def detect(t: Transforms, wave: Any, space: Any, psi: Any) -> None:
         fft(t, t.rows, pair, free[0], pair[0], pair[1] - pair[0], to, NOTHING)
 
 
-@compiled
+@inner
 def emit(t: Transforms, psi: Any, rho: Any, space: Any, wave: Any) -> None:
     """``wave``: inverse transform over rows of ``rho psi``, with rho [L, 8 L, 8] as rows of 64 L numbers."""
     for group in range(psi.shape[0]):
@@ -239,7 +239,7 @@ def emit(t: Transforms, psi: Any, rho: Any, space: Any, wave: Any) -> None:
         _put_rows(wave, group, _rows(t, t.rows, pair, free, True, NOTHING)[0])
 
 
-@compiled
+@inner
 def adjoint(
     t: Transforms,
     waves: Any,
@@ -270,7 +270,7 @@ def adjoint(
                 _to_columns(t, t.to_columns, pair, free, chi[m], group)
 
 
-@compiled
+@inner
 def fetch(plane: Any, row: int, column: int, n: int) -> None:
     """Ask for a view of a plane [H, W] row by row, as memory likes it; transforms read it eight columns at a time."""
     start = _address(plane) + 4 * (row * plane.shape[1] + column)

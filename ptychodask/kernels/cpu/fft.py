@@ -26,7 +26,7 @@ from numba.core.ccallback import CFunc
 
 from ..._numba import keep
 from .butterflies import PLAIN, Others, eight, four, last_eight, last_four, last_none, odd, plain, three, two
-from .vectors import LANES, call, compiled, load, load_integer, of_these_sources
+from .vectors import LANES, call, inner, load, load_integer, of_these_sources
 
 _SIGNATURE = types.void(*[types.intp] * 17)
 _OPTIONS = {"error_model": "numpy"}
@@ -185,7 +185,7 @@ def _of_any(step: int, out: int, way: int) -> Any:
 _LENGTHS = {64: _of_64, 96: _of_96, 128: _of_128, 192: _of_192, 256: _of_256}
 
 
-@compiled
+@inner
 def fft(
     tables: Tables,
     function: int,

@@ -15,16 +15,17 @@ from ...physics.expected_loss import FAINTEST, TOP
 from ..terms import EXPECTED_LOSS, EXPECTED_VARIANCE, LINE_DENOMINATOR, LINE_NUMERATOR, TESTED_LOSS
 from .vectors import LANES
 from .vectors import compiled_loops as compiled
+from .vectors import inner_loops as inner
 
 
-@compiled
+@inner
 def place(pixel: Any, n: int) -> Any:
     """Where the pixel with a flat index in the pattern [N, N] is found in the panels."""
     y, x = np.int64(pixel) // n, np.int64(pixel) % n
     return y // LANES, LANES * x + y % LANES
 
 
-@compiled
+@inner
 def add_intensity(window: Any, row: int, column: int, total: Any) -> None:
     """``total [N, N] += |O[view]|^2``: the light on the first slice, by which a probe's gradient is weighted."""
     n = total.shape[0]
@@ -34,17 +35,18 @@ def add_intensity(window: Any, row: int, column: int, total: Any) -> None:
             total[y, x] += a * a + b * b
 
 
-@compiled
+@inner
 def add_moments(values: Any, y: Any, x: Any, moments: Any) -> None:
-    """Add numbers to the first of three sums, and weighted with y and x to the others."""
+    """Add numbers to the first of three sums, and weighted with y and x to the others; they are 0 behind it."""
     plain, on_y, on_x = moments[0].ravel(), moments[1].ravel(), moments[2].ravel()
     for i in range(values.size):
         plain[i] += values[i]
         on_y[i] += y * values[i]
         on_x[i] += x * values[i]
+        values[i] = 0
 
 
-@compiled
+@inner
 def predict(psi: Any, scale: Any, background: Any, intensity: Any) -> None:
     """``intensity = scale sum_m |psi_m|^2 + background``; psi [M, L, 2, 64 L]."""
     for g in range(intensity.shape[0]):
@@ -59,7 +61,7 @@ def predict(psi: Any, scale: Any, background: Any, intensity: Any) -> None:
             intensity[g, x] = intensity[g, x] * scale + background
 
 
-@compiled
+@inner
 def _log(value: Any) -> Any:
     """Natural logarithm of a positive float32 to its rounding, in steps that are vectorised, as ``math.log`` is not.
 
@@ -77,7 +79,7 @@ def _log(value: Any) -> Any:
     return exponent * np.float32(0.6931471805599453) + np.float32(2) * s * (np.float32(1) + t * series)
 
 
-@compiled
+@inner
 def poisson(
     counts: Any,
     measured: Any,
@@ -141,7 +143,7 @@ def self_entropy(pixels: Any, electrons: Any, weights: Any, n: int, epsilon: flo
     return value
 
 
-@compiled
+@inner
 def amplitude(
     counts: Any, measured: Any, intensity: Any, weights: Any, share: Any, floor: Any, factor: Any, rho: Any
 ) -> tuple[float, float, float]:
@@ -172,7 +174,7 @@ def amplitude(
     return electrons, expected, 2 * loss
 
 
-@compiled
+@inner
 def compare(counts: Any, intensity: Any, weights: Any, table: Any, poisson: bool, epsilon: Any, sums: Any) -> None:
     """Add ``sum w l`` and the mean and variance that Poisson noise around the intensity gives it to ``sums`` [3].
 
@@ -203,7 +205,7 @@ def compare(counts: Any, intensity: Any, weights: Any, table: Any, poisson: bool
         sums[EXPECTED_VARIANCE] += row_v
 
 
-@compiled
+@inner
 def line(counts: Any, here: Any, ahead: Any, behind: Any, weights: Any, epsilon: Any, scale: Any, sums: Any) -> None:
     """Add ``sum f (n - I) dI`` and ``sum f dI^2`` to ``sums``; f = w / (I + epsilon), dI = scale (ahead - behind)."""
     for y in range(counts.shape[0]):
@@ -219,7 +221,7 @@ def line(counts: Any, here: Any, ahead: Any, behind: Any, weights: Any, epsilon:
         sums[LINE_DENOMINATOR] += row_d
 
 
-@compiled
+@inner
 def loss_held(
     pixels: Any, electrons: Any, intensity: Any, n: int, ratio: float, expected: float, floor: float
 ) -> float:
@@ -231,7 +233,7 @@ def loss_held(
     return value
 
 
-@compiled
+@inner
 def background_sums(counts: Any, intensity: Any, weights: Any, epsilon: float) -> tuple[float, float]:
     """Numerator and denominator of the Fisher step for a uniform background."""
     numerator = 0.0

@@ -75,6 +75,31 @@ def compiled_loops(function: Callable[..., Any]) -> Callable[..., Any]:
     return of_these_sources(njit(**_options, fastmath={"contract", "reassoc", "nsz", "arcp"})(function))
 
 
+def inner(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As :func:`compiled`, for functions that only compiled code calls: it takes less time to compile them.
+
+    They have no doors for Python, no machine code of their own and no files: they are in those of their callers.
+    """
+    return _without_doors({"contract", "nsz"}, function)
+
+
+def inner_loops(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As :func:`compiled_loops`, for functions that only compiled code calls."""
+    return _without_doors({"contract", "reassoc", "nsz", "arcp"}, function)
+
+
+def _without_doors(fastmath: set[str], function: Callable[..., Any]) -> Callable[..., Any]:
+    doors: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    kernel: Any = numba.njit(**_options, **doors, fastmath=fastmath)(function)
+
+    def refuse(*args: Any, **named: Any) -> None:
+        raise TypeError(f"{function.__name__} is for compiled code: compile its py_func for Python")
+
+    # what Python calls would be looked up among what is inserted: an address of nothing
+    kernel._insert, kernel._compile_for_args = (lambda *args, **named: None), refuse
+    return kernel  # type: ignore[no-any-return]
+
+
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator of functions that become part of those that call them, which is compiled faster than a call."""
     return numba.njit(nogil=True, error_model="numpy", inline="always", fastmath={"contract", "nsz"})(function)
