@@ -262,8 +262,8 @@ def told(found: xr.Dataset) -> list[str]:
     lines = ["the halves agree on nothing: no resolution can be claimed"]
     if np.isfinite(limit):
         lines = [
-            f"the halves agree to {limit:.2f} Å, each with half of the electrons (ring correlation 1/7, or 0.5 with the"
-            " truth for all of them)"
+            f"the halves agree to {limit:.2f} Å (ring correlation 1/7), each with half of the electrons; by the usual"
+            " formula all of them have 0.5 with the truth there"
         ]
     if np.isfinite(peak):
         count, on = found.sizes["peak"], bool(found.peak_on_lattice.any())

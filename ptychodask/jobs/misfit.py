@@ -17,7 +17,7 @@ from ..kernels.plain import Plain, batches, localise
 from ..kernels.ramps import ramps_in
 from ..model.state import Model
 from ..physics.expected_loss import expected_loss
-from ..physics.likelihood import loss
+from ..physics.likelihood import Likelihood, loss
 from ..physics.multislice import forward, intensity
 from ..physics.views import gather
 from ..solver.problem import shifted_probes
@@ -39,7 +39,9 @@ def misfit_of(result: Result) -> xr.Dataset:
     xarray.Dataset
         ``detector (ky, kx)``: ``sum (n - I) / sqrt(sum I)`` over the patterns, zero angle in the centre; nan where no
         electron is expected, or the mask uses no pixel. ``scan (scan_y, scan_x)``: the loss of each pattern less that
-        of Poisson noise around the model, over its standard deviation. Sound data give values of about 1 in both, but
+        of Poisson noise around the model, over its standard deviation. ``fourier_error``, the root of the mean of ``4
+        (sqrt n - sqrt I)^2``, and what Poisson noise gives of it, which is 1 above some five electrons per pixel and
+        less below (Odstrcil et al. 2018). Sound data give values of about 1 in the first two, but
         for what the model has taken up of the noise.
 
     Raises
@@ -67,7 +69,8 @@ def misfit_of(result: Result) -> xr.Dataset:
     kernels, model = Plain(problem), Model(np.asarray(result.object.values), np.asarray(result.probe.values))
     step = max(1, math.ceil(math.sqrt(math.prod(info.scan_shape) / COMPARED)))
     height, width = info.scan_shape
-    scan = np.full((-(-height // step), -(-width // step)), np.nan)
+    scan, error, usual = np.full((3, -(-height // step), -(-width // step)), np.nan)
+    used, amplitude = problem.weights > 0, Likelihood("amplitude", problem.likelihood.epsilon)
     more, whole = np.zeros((2, problem.pixels, problem.pixels))
     for block in experiment.blocks:
         flat = block.flat(info.scan_shape)
@@ -89,16 +92,24 @@ def misfit_of(result: Result) -> xr.Dataset:
             whole += predicted.sum(axis=0)
             for b, j in enumerate(its):
                 expected, variance = expected_loss(problem.likelihood, predicted[b])
-                used = problem.weights > 0
                 found = loss(problem.likelihood, counts[part][b : b + 1], predicted[b : b + 1], problem.weights)
                 spread = math.sqrt(max(float(variance[used].sum()), 1e-300))
-                scan[y[j] // step, x[j] // step] = (found - float(expected[used].sum())) / spread
+                at = y[j] // step, x[j] // step
+                scan[at] = (found - float(expected[used].sum())) / spread
+                # that loss is 2 (sqrt n - sqrt I)^2, and the Fourier error is in units of the variance 1/4 of sqrt n
+                error[at] = math.sqrt(2 * np.mean(2 * (np.sqrt(counts[part][b]) - np.sqrt(predicted[b]))[used] ** 2))
+                usual[at] = math.sqrt(2 * np.mean(expected_loss(amplitude, predicted[b])[0][used]))
     with np.errstate(invalid="ignore", divide="ignore"):
         detector = np.where((problem.weights > 0) & (whole > 0.5), more / np.sqrt(whole), np.nan)
     angle = (np.arange(problem.pixels) - problem.pixels // 2) * experiment.detector.angular_step_mrad
     sigma = {"units": "standard deviations"}
     return xr.Dataset(
-        {"detector": (("ky", "kx"), np.fft.fftshift(detector), sigma), "scan": (("scan_y", "scan_x"), scan, sigma)},
+        {
+            "detector": (("ky", "kx"), np.fft.fftshift(detector), sigma),
+            "scan": (("scan_y", "scan_x"), scan, sigma),
+            "fourier_error": (("scan_y", "scan_x"), error, {"units": "1"}),
+            "fourier_error_expected": (("scan_y", "scan_x"), usual, {"units": "1"}),
+        },
         {
             "ky": ("ky", angle, {"units": "mrad"}),
             "kx": ("kx", angle, {"units": "mrad"}),

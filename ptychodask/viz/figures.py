@@ -70,7 +70,7 @@ class Analysis:
         if self.halves is not None:
             limit = float(self.halves.resolution_angstrom)
             if np.isfinite(limit):
-                return limit, "two halves of the electrons agree, 1/7; all have 0.5 with the truth"
+                return limit, "two halves of the electrons agree, each at half of the dose (1/7)"
             return None, "two halves of the electrons agree on nothing"
         seen = "no agreement with the truth" if self.comparison is not None else "no truth, and no halves yet"
         return None, f"{seen}: 'ptychodask halves' tells one"

@@ -83,9 +83,9 @@ class _Page:
         if data.kept:
             self._text(1.0, 0.07, _kept(data.kept), draw.SMALL)
         if (misfit := data.misfit) is not None:
-            for left, name in ((3.75, "detector"), (5.45, "scan")):
+            for left, name in ((3.75, "detector"), (5.35, "scan")):
                 values, words = np.asarray(misfit[name].values), f"over the {name}"
-                self._panel("Where it does not fit" if name == "detector" else "", (left, 0.85, 1.5, 1.5),
+                self._panel("Where it does not fit" if name == "detector" else "", (left, 0.85, 1.45, 1.45),
                             partial(panels.misfit_panel, values=values, title=words))  # fmt: skip
         elif (known := data.information) is not None:
             where = (4.15, 0.75, 2.0, 1.6)
@@ -188,7 +188,7 @@ class _Page:
             "Ring correlation",
             where,
             lambda ax: panels.ring_panel(ax, comparison.frc, self.analysis.halves),
-            "bars: signal" if self.analysis.halves is None else "bars: signal; green: by halves",
+            "bars: signal" if self.analysis.halves is None else "green: by halves",
         )
         return detail
 

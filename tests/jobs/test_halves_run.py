@@ -100,12 +100,16 @@ def test_where_the_model_is_right_the_misfit_is_noise_and_elsewhere_not(scan: Pa
     found = ptychodask.misfit(result)
     assert found.scan.shape == SCAN and found.detector.attrs["units"] == "standard deviations"
     assert 0.6 < float(found.scan.std()) < 1.5 and abs(float(found.scan.mean())) < 1.5
+    ratio = float((found.fourier_error / found.fourier_error_expected).mean())
+    assert ratio == pytest.approx(1, abs=0.05)
     # patterns of some rows that moved on the detector
     counts = ptychodask.open_dataset(scan).counts.values
     counts[:4] = np.roll(counts[:4], 4, axis=-1)
     moved = ptychodask.create_dataset(tmp_path / "moved.zarr", counts, scan_step_angstrom=1.0, **OPTICS)
     off = ptychodask.misfit(ptychodask.reconstruct(moved, JOB, progress=False))
     assert float(off.scan[:4].mean()) > float(off.scan[6:].mean()) + 3
+    over = off.fourier_error / off.fourier_error_expected
+    assert float(over[:4].mean()) > float(over[6:].mean()) + 0.05
     assert float(off.detector.std()) > 1.5 * float(found.detector.std())
 
 
