@@ -25,7 +25,7 @@ SMALL = {
     "raw_file": "scan_shape = (16, 16); job = {'object': {'regularisation': 'blur'}, 'solver': {'iterations': 4}}",
     "optics": "material, thickness = 'zif-8', 17; angles, defoci, doses = (7.5, 10), (0, 600), (1, 100)",
     "believe": "scan_shape, detector_pixels, thickness = (16, 16), 64, 17",
-    "local_structure": "scan_shape, detector_pixels = (24, 24), 64; cells, layers = 5, 1",
+    "local_structure": "scan_shape, detector_pixels = (46, 46), 64; cells = 5",
 }
 
 

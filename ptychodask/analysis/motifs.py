@@ -45,6 +45,8 @@ _SIDE = 6.0
 """Angstrom by which a template's box is larger than its motif."""
 _MANY = 8
 """Sites of a kind that have a scatter of their own."""
+_CLEARLY, _SURE = 0.25, 0.1
+"""Of a motif: a level below it is that of places without, where its standard error is less than that."""
 _FULLEST = 0.9
 """Quantile of what sites of a kind have that stands for the fullest."""
 _ALIKE = 1.0
@@ -186,7 +188,7 @@ def _against_structure(
     What the mean of the cells has at a site, and the level there, add up to what most of its translates have, and with
     its change to what it has itself. A whole motif is the median of those of its kind that have at least half of the
     fullest: the mean has less, where some are missing. Where most translates lack their motif, or most channels are
-    filled, the level is that of what should not be.
+    filled, the level is clearly that of what should not be.
     """
     columns = np.equal.outer(own, np.arange(len(told.levels))).astype(float)
     has = linalg.pinvh(columns.T @ gram @ columns) @ (columns.T @ raw) + told.levels
@@ -201,8 +203,10 @@ def _against_structure(
             continue
         whole = float(np.median(known[known > high / 2]))
         full[its] = whole
-        state = has[own[its]] > whole / 2
-        offset[its] = np.where(state, 1.0, 0.0) if channel else np.where(state, 0.0, -1.0)
+        state = has[own[its]] / whole
+        sure = told.sigma[its] / whole / np.sqrt(np.bincount(own)[own[its]]) < _SURE
+        wrong = sure & ((state > 1 - _CLEARLY) if channel else (state < _CLEARLY))
+        offset[its] = np.where(wrong, 1.0 if channel else -1.0, 0.0)
     return offset, full
 
 
