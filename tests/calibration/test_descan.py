@@ -143,6 +143,22 @@ def test_a_probe_starts_where_the_disk_is(tmp_path):
     np.testing.assert_allclose(slope, 2 * np.pi * 0.3 / scans.N)
 
 
+def test_a_centre_of_mass_is_that_of_patterns_without_descan(tmp_path):
+    from ptychodask.io.geometry import write_geometry
+
+    data = scans.write(tmp_path / "scan.zarr", scans.counts())
+    before, step = ptychodask.view(data, progress=False), dataset_info(data).detector.angular_step_mrad
+    plane = np.array([[17.3, 0.01, 0], [16, 0, -0.02]])
+    write_geometry(data, np.eye(2, 3), {"C10": -600.0}, {}, centre=plane)
+    after = ptychodask.view(data, progress=False)
+    rows, columns = np.arange(Y), np.arange(X)
+    moved = Centre(tuple(map(tuple, plane)), scans.N).at(rows, columns) - 16
+    for axis, name in enumerate(("com_y", "com_x")):  # every pattern by its own place, and not by whole pixels
+        found = (before[name] - after[name]).values / step
+        np.testing.assert_allclose(found, moved[..., axis], atol=0.15)
+        assert np.abs(found - moved[..., axis]).mean() < 0.03
+
+
 @pytest.mark.parametrize("wrong", [[[1, 2], [3, 4]], [[1e9, 0, 0], [0, 0, 0]], "middle"])
 def test_a_stored_centre_is_read_with_care(moving, tmp_path, wrong):
     data = tmp_path / "scan.zarr"
