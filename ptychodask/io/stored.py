@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from importlib import metadata
 from typing import Any
 
@@ -10,6 +9,7 @@ import xarray as xr
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from .._errors import InputError
+from .._warnings import warn
 from ..model.config import JobConfig, known_options
 from .documents import Damage, parse_json
 
@@ -52,9 +52,8 @@ def stored_config(text: str, path: str, writer: str) -> JobConfig:
     except InputError as error:
         raise InputError(f"{path}: its configuration, of version {writer}, cannot be used here: {error}") from None
     if unknown:
-        warnings.warn(
+        warn(
             f"{path} was written by ptychodask {writer} with options that {metadata.version('ptychodask')}"
-            f" does not know, and they are left out: {', '.join(unknown[:20])}",
-            stacklevel=3,
+            f" does not know, and they are left out: {', '.join(unknown[:20])}"
         )
     return job

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 
-from ptychodask import InputError, JobConfig, open_result
+from ptychodask import InputError, JobConfig, PtychodaskWarning, open_result
 from ptychodask.io.checkpoint import RunFolder
 from ptychodask.io.result import Entry, History, Result, write_result
 from ptychodask.model.scan import Canvas
@@ -244,7 +244,7 @@ def test_options_of_a_later_version_are_left_out_with_a_warning_that_names_both(
     versions = json.dumps({"ptychodask": "9.8.7"})
     path = edited(write(tmp_path / "r.zarr"), config=json.dumps(later), versions=versions)
     here = metadata.version("ptychodask")
-    with pytest.warns(UserWarning, match=rf"ptychodask 9\.8\.7 .* {here} .*left out: solver\.cooling, annealing"):
+    with pytest.warns(PtychodaskWarning, match=rf"ptychodask 9\.8\.7 .* {here} .*left out: solver\.cooling, annealing"):
         config = open_result(path).config
     assert config == JobConfig.parse({"solver": {"iterations": 7}})
     with pytest.raises(InputError, match=r"unknown option solver\.cooling"):
