@@ -161,7 +161,7 @@ def of_seed(
             wrong, _ = run(*where, at, truth, "none", iterations) if PLANTED[planting] else (exact, None)
             refined, result = run(*where, at, truth, "auto", iterations)
             away, sigma = errors(case, thickness, result.geometry)
-            held = [name for name, its in result.geometry.items() if "held" in its["how"]]
+            held = [name for name, its in result.geometry.items() if its["how"].startswith("held:")]
             rows.append({
                 "commit": COMMIT, "case": case.name, "planted": planting, "seed": seed, "exact": exact, "wrong": wrong,
                 "refined": refined, "errors": away, "sigma": sigma, "held": held,

@@ -253,23 +253,23 @@ def test_it_is_kept_only_where_it_is_farther_than_its_errors_and_better(away, ga
     assert len(told) == warnings
 
 
-def test_a_calibration_is_refined_where_the_job_does_not_say_otherwise(tmp_path):
-    path = write_scan(tmp_path / "s.zarr")
-    assert JobConfig().geometry.refine == "calibrated" and wanted(JobConfig()) == ()
+def test_a_calibration_is_refined_where_the_job_leaves_it_to_the_data(tmp_path):
+    path, left = write_scan(tmp_path / "s.zarr"), {"geometry": {"refine": "calibrated"}}
+    assert wanted(JobConfig.parse(left)) == ()
 
     def settled(**job):
         return experiment_of(dataset_info(path), JobConfig.parse(job)).config.geometry.refine
 
-    assert settled() == "none"
+    assert settled() == settled(**left) == "none"
     affine = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     write_geometry(path, affine, {"C10": -90.0}, {"values": {"rotation_degrees": {"value": 0.0, "sigma": 0.3}}})
-    assert settled() == "auto" and settled(engine={"tile_pixels": 40}) == "auto"
-    assert settled(geometry={"refine": "none"}) == "none"
-    assert held_still(JobConfig()).geometry.refine == "none"  # trials are compared at one geometry
-    assert held_still(JobConfig.parse(JOB)).geometry.refine == "auto"
-    assert settled(geometry={"refine": ["defocus"]}) == ("defocus",)
-    write_geometry(path, affine, {"C10": -90.0}, {"values": {}, "from": "a result"})  # it was refined already
+    assert settled(**left) == "auto" and settled(**left, engine={"tile_pixels": 40}) == "auto"
     assert settled() == "none"
+    assert settled(geometry={"refine": ["defocus"]}) == ("defocus",)
+    assert held_still(JobConfig.parse(left)).geometry.refine == "none"  # trials are compared at one geometry
+    assert held_still(JobConfig.parse(JOB)).geometry.refine == "auto"
+    write_geometry(path, affine, {"C10": -90.0}, {"values": {}, "from": "a result"})  # it was refined already
+    assert settled(**left) == "none"
 
 
 def test_tiles_take_the_geometry_of_the_middle_of_the_scan(tmp_path, monkeypatch):
