@@ -95,12 +95,11 @@ class Model:
     def rule(self, window: float) -> Spectral:
         """The prior with windows of so many boxes."""
         side = 4 * round(window * self.result.probe.shape[-1] / 4)
-        cutoff = 0.6 * 10 / 19.687  # semi-angle in mrad over the wavelength at 300 kV in mA
-        return Spectral(side, self.pixel, cutoff, 0.0, 6, 0.01, ITERATIONS)
+        return Spectral(side, self.pixel, 0.0, 6, 0.01, ITERATIONS)
 
     def maps(self, image: np.ndarray, gradient: np.ndarray) -> spectral.Maps:
         """What the package's filters take."""
-        return spectral.Maps(image, gradient - self.pull(image), self.light, None, float(self.light.max()))
+        return spectral.Maps(image, gradient - self.pull(image), self.light, float(self.light.max()))
 
 
 def prior(
