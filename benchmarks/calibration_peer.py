@@ -24,7 +24,7 @@ from record import arguments, save
 import ptychodask
 
 QUESTION = "errors of rotation and defocus, by this package and by py4DSTEM"
-PEER = Path(__file__).parent / "peers" / "py4dstem_geometry.py"
+PEER = Path(__file__).parent / "peers" / "geometry_py4dstem.py"
 SEEDS = 2
 
 
