@@ -1,6 +1,6 @@
 """py4DSTEM's solves of the geometry, in its own environment: rotation by the centre of mass, and parallax.
 
-Run by ``calibration_peer.py``: ``python py4dstem_geometry.py PARAMETERS.json`` prints one JSON line. Each is called as
+Run by ``calibration_peer.py``: ``python geometry_py4dstem.py PARAMETERS.json`` prints one JSON line. Each is called as
 its documentation shows, with what an operator knows: energy, angular step, scan step. Angles are as py4DSTEM says them.
 """
 
