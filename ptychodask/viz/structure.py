@@ -219,7 +219,7 @@ def figure_of(found: xr.Dataset) -> Figure:
     if "strain" in found:
         for n, component in enumerate(COMPONENTS):
             y, x = divmod(n, 2)
-            ax = place(columns[1] + x * 2.6, rows[1] + (1 - y) * 2.6, 2.1, 2.1)
+            ax = place(columns[1] + x * 2.7, rows[1] + (1 - y) * 2.6, 1.9, 1.9)
             bar(strain_panel(ax, found, component), ax, "°" if component == "rotation" else "%")
     if "column_y" in found:
         ax = place(columns[2], rows[1], side, side)
