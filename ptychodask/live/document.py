@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .tab import Tab
 
 EVERY_MS = 500
-SHARE = 0.01
+SHARE = 0.004
 """Of a thread of the scheduler that an open page may take: one that takes long to draw is drawn the more seldom."""
 WIDE, SQUARE, LOG = 596, 268, 150
 """Pixels of the screen: the phase, the other images, the messages."""
