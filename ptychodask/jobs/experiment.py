@@ -15,7 +15,7 @@ from ..io.selected import positions_of
 from ..model.blocks import Block, Box, boxes_of, joined_shards, make_blocks
 from ..model.config import AUTO_OBJECT_GIB, LARGEST_TILE, JobConfig
 from ..model.optics import Microscope, defocus_of
-from ..model.prior import Information, Spectral, sharper_from
+from ..model.prior import Information, Spectral, sharper_from, window_side
 from ..model.refining import Refine, Refined
 from ..model.scan import Canvas, Detector, make_canvas
 from ..model.tiles import Rect, Tile, make_tiles
@@ -214,11 +214,8 @@ class Experiment:
     @cached_property
     def _window(self) -> int:
         """Side in pixels of the windows in which spectra are measured."""
-        # a window that is larger than the scan sees one place: there is no average to tell a lattice from what is not
-        n, wanted = self.detector.pixels, self.config.object.spectral_window
-        field = max(n / 2, float(np.ptp(self.centres, axis=0).min()))
-        side = 4 * max(2, min(round(wanted * n / 4), int(field / 4)))
-        return min(side, 4 * (min(self.canvas.shape) // 4))
+        field = float(np.ptp(self.centres, axis=0).min())
+        return window_side(self.detector.pixels, self.config.object.spectral_window, field, self.canvas.shape)
 
     def information(self, begins_finish: int | None) -> Information | None:
         """How it is measured what the electrons carry: at the start of each stage of the spectral prior, or with a blur

@@ -8,11 +8,12 @@ from ..analysis.defects import Noise
 from ..analysis.spectrum import pixel_size
 from ..analysis.transfer import Transfer, transfer_of
 from ..io.result import Result
+from ..model.prior import window_side
 from ..solver.spectral import FINEST
 
 
 def noise_of(result: Result) -> Noise | None:
-    """The noise of what a result says of its electrons; None without the spectral prior."""
+    """The noise of what a result says of its electrons; None where that was not measured."""
     information = result.information
     if information is None:
         return None
@@ -28,9 +29,7 @@ def transfer_of_result(result: Result) -> Transfer | None:
     if noise is None or lattice is None or noise.electrons_per_square_angstrom <= 0:
         return None
     positions = result.positions.values
-    # the windows of the run: a box, or more by the job's word, or the scan where that is less
-    n, pixel = result.probe.sizes["probe_y"], min(pixel_size(lattice))
-    field = max(n / 2, float(np.ptp(positions.reshape(-1, 2), axis=0).min()) / pixel)
-    side = 4 * max(2, min(round(result.config.object.spectral_window * n / 4), int(field / 4)))
-    side = min(side, 4 * (min(lattice.shape) // 4))
+    field = float(np.ptp(positions.reshape(-1, 2), axis=0).min()) / min(pixel_size(lattice))
+    shape = (lattice.sizes["y"], lattice.sizes["x"])
+    side = window_side(result.probe.sizes["probe_y"], result.config.object.spectral_window, field, shape)
     return transfer_of(lattice, positions, noise, side, single=noise.residual == 0)

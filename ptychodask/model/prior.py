@@ -15,6 +15,16 @@ def sharper_from(fit: int) -> int:
     return max(1, round(0.6 * fit))
 
 
+def window_side(pixels: int, wanted: float, field: float, canvas: tuple[int, int]) -> int:
+    """Side in pixels of the windows in which spectra are measured.
+
+    ``wanted`` boxes of ``pixels``, but no larger than the ``field`` in pixels that is scanned: a larger window sees one
+    place, and no average tells a lattice from what is not.
+    """
+    side = 4 * max(2, min(round(wanted * pixels / 4), int(max(pixels / 2, field) / 4)))
+    return min(side, 4 * (min(canvas) // 4))
+
+
 def frequencies(side: int, pixel: float) -> np.ndarray:
     """|k| of the coefficients of a window of ``side`` pixels [L, L // 2 + 1], 1/angstrom."""
     return np.hypot(np.fft.fftfreq(side, pixel)[:, None], np.fft.rfftfreq(side, pixel)[None])

@@ -42,16 +42,21 @@ def lattice_panel(ax: Axes, found: xr.Dataset) -> Any:
     return artist
 
 
-def motif_panel(ax: Axes, found: xr.Dataset) -> Any:
-    """Every site by its significance; those that stand out are named with it. Returns the artist for a colour bar."""
-    image = found.phase
+def _dimmed(ax: Axes, image: xr.DataArray, by: float) -> None:
+    """The phase behind marks: white is ``by`` of its range above its brightest."""
     low, high = _grey(image)
     ax.imshow(
-        image.values, extent=draw.extent(image), cmap="gray", vmin=low, vmax=high + 0.8 * (high - low), origin="upper",
+        image.values, extent=draw.extent(image), cmap="gray", vmin=low, vmax=high + by * (high - low), origin="upper",
         interpolation="bicubic",
     )  # fmt: skip
     draw.bare(ax)
     draw.scale_bar(ax)
+
+
+def motif_panel(ax: Axes, found: xr.Dataset) -> Any:
+    """Every site by its significance; those that stand out are named with it. Returns the artist for a colour bar."""
+    image = found.phase
+    _dimmed(ax, image, 0.8)
     top = float(max(5.0, min(np.nanmax(np.abs(found.site_z)), 12.0)))
     artist: Any = None
     count = max(found.sizes["site"], 1)
@@ -108,13 +113,7 @@ def strain_panel(ax: Axes, found: xr.Dataset, component: str, top: float | None 
 def column_panel(ax: Axes, found: xr.Dataset) -> Any:
     """Columns by their height, arrows from where they were expected; returns the artist for a colour bar."""
     image = found.phase
-    low, high = _grey(image)
-    ax.imshow(
-        image.values, extent=draw.extent(image), cmap="gray", vmin=low, vmax=high + 0.5 * (high - low), origin="upper",
-        interpolation="bicubic",
-    )  # fmt: skip
-    draw.bare(ax)
-    draw.scale_bar(ax)
+    _dimmed(ax, image, 0.5)
     clear = np.isfinite(found.column_y.values)
     its = found.isel(column=clear)
     moved = np.hypot(its.column_moved_y.values, its.column_moved_x.values)
