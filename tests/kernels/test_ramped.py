@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from helpers import small_problem
 
+from ptychodask._array import cupy_available
 from ptychodask.counts.patterns import Patterns, to_events
 from ptychodask.counts.subset import taken
 from ptychodask.kernels import kernels_for
@@ -22,6 +23,7 @@ from ptychodask.solver.unknowns.object import ObjectSums, place
 from ptychodask.solver.unknowns.probe import ProbeSums
 from ptychodask.solver.update import Update
 
+DEVICE = [pytest.mark.gpu, pytest.mark.skipif(not cupy_available(), reason="no CUDA device with CuPy")]
 OFF = np.array([[0, 0], [1, 0], [1, -2], [0, 0], [3, 3], [-3, 1], [1, 0], [-1, -1], [3, 3]]) / LEVELS
 """Of 3 x 3 patterns, some alike."""
 
@@ -34,7 +36,7 @@ def case_of(backend, **options):
 def ramped(case):
     """The compiled kernels take ramps themselves, the plain ones do not."""
     kernels = kernels_for(case.problem, case.backend)
-    assert isinstance(kernels, Ramped) == (case.backend == "numpy")
+    assert isinstance(kernels, Ramped) == (case.backend != "cpu")
     return kernels
 
 
@@ -59,7 +61,8 @@ def close(found, wanted, rtol):
 @pytest.mark.parametrize(
     ("backend", "options"),
     [("numpy", {"S": 2, "M": 2, "train_fraction": 0.8}), ("numpy", {"kind": "complex"}), ("cpu", {"M": 2}),
-     ("cpu", {"S": 2, "train_fraction": 0.9})],
+     ("cpu", {"S": 2, "train_fraction": 0.9}),
+     pytest.param("cupy", {"S": 2, "M": 2, "train_fraction": 0.9}, marks=DEVICE)],
 )  # fmt: skip
 def test_sums_are_those_of_patterns_one_by_one(backend, options):
     case, rtol = case_of(backend, **options), 1e-9 if backend == "numpy" else 2e-4
@@ -82,7 +85,7 @@ def test_sums_are_those_of_patterns_one_by_one(backend, options):
     assert only.find(ObjectSums) is None and only.sums.loss == pytest.approx(found.sums.loss, rel=1e-6)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "cpu"])
+@pytest.mark.parametrize("backend", ["numpy", "cpu", pytest.param("cupy", marks=DEVICE)])
 def test_tangents_and_losses_too(backend):
     case = case_of(backend, tangent_stride=2)
     rng, rtol = np.random.default_rng(5), 1e-9 if backend == "numpy" else 1e-4
