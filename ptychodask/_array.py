@@ -69,6 +69,24 @@ def ifft2(array: Array, *, overwrite: bool = False) -> Array:
     return namespace(array).fft.ifft2(array, norm="ortho")
 
 
+def rfft2(array: Array) -> Array:
+    """Unitary transform of real numbers over the last two axes, half of its coefficients."""
+    if isinstance(array, np.ndarray):
+        from scipy import fft
+
+        return fft.rfft2(array, norm="ortho", workers=1)
+    return namespace(array).fft.rfft2(array, norm="ortho")
+
+
+def irfft2(array: Array, shape: tuple[int, int]) -> Array:
+    """Inverse of :func:`rfft2`."""
+    if isinstance(array, np.ndarray):
+        from scipy import fft
+
+        return fft.irfft2(array, s=shape, norm="ortho", workers=1)
+    return namespace(array).fft.irfft2(array, s=shape, norm="ortho")
+
+
 def held_bytes(value: Any) -> int:
     """Bytes of the arrays in a value, however deep in dataclasses and sequences.
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dask
 from dask.system import cpu_count
-from distributed import Client
+from distributed import Client, get_worker
 from distributed.system import memory_limit
 
-__all__ = ["Device", "cores", "cuda_devices", "memory_limit", "spill_folder", "worker_versions"]
+__all__ = ["Device", "all_threads", "cores", "cuda_devices", "memory_limit", "spill_folder", "worker_versions"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,19 @@ class Device:
 def cores() -> int:
     """Cores that this process may use: its affinity and the limit of its control group."""
     return cpu_count()
+
+
+@contextmanager
+def all_threads() -> Iterator[None]:
+    """For a task that runs while its worker has nothing else to do: its transforms may take all of its threads."""
+    from scipy import fft  # loaded with the first transform: many verbs make none
+
+    try:
+        threads = get_worker().state.nthreads
+    except ValueError:  # in line, where there is no worker
+        threads = 1
+    with fft.set_workers(threads):
+        yield
 
 
 def spill_folder() -> Path:

@@ -22,6 +22,7 @@ from distributed import Future
 from ..model.blocks import Block
 from ..model.tiles import Tile, deal
 from .iterate import Job, Parcel, Pass, merge_tree, passes, scalars_of, share
+from .machine import all_threads
 from .rounds import Round, metrics_of, places_of, totals_of
 from .together import Together
 
@@ -114,7 +115,7 @@ def _submit_alone(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool
         return merged, None, None
     line = None
     if run.job.searches_line:
-        decided = run.call("decide", "direction", tile, shared, merged)
+        decided = run.task(_decide, "direction", tile, shared, merged)
         (parts,) = run.on_blocks("line_search_alone", "-line", lambda t: (model, decided), True)
         line = merge_tree(run.job, f"{run.label}-line", parts)
         both = run.call("go_on", "state", tile, shared, decided, line)
@@ -125,7 +126,12 @@ def _submit_alone(run: Round, state: InTiles, evaluate_only: bool, goes_on: bool
 
 
 def _decide_and_go_on(algorithm: Algorithm, state: Any, shared: Any, merged: Parcel) -> Any:
-    return algorithm.go_on(state, shared, algorithm.decide(state, shared, merged.update), None)
+    return algorithm.go_on(state, shared, _decide(algorithm, state, shared, merged), None)
+
+
+def _decide(algorithm: Algorithm, state: Any, shared: Any, merged: Parcel) -> Any:
+    with all_threads():  # nothing else is to be done meanwhile
+        return algorithm.decide(state, shared, merged.update)
 
 
 def _part_of(algorithm: Algorithm, both: Any, name: str) -> Any:

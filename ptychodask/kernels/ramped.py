@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .._array import Array
 from ..counts.patterns import Counts, Patterns
 from ..counts.subset import taken
 from ..model.blocks import Block
@@ -74,6 +75,10 @@ class Ramped:
             found += self.kernels.compare(block, taken(counts, places), _seen_by(model, ramp), chosen[places])
         loss, mean, variance = found.tolist()
         return loss, mean, variance
+
+    def lend(self, values: np.ndarray) -> Array:
+        """See :class:`ptychodask.solver.door.Kernels`."""
+        return self.kernels.lend(values)
 
     def _parts(self, block: Block) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         return self._by(levels_of(self.problem, block))

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from .._array import Array
 from ..counts.patterns import Counts, Patterns
 from ..model.blocks import Block
 from ..model.state import Model
@@ -32,4 +33,8 @@ class Kernels(Protocol):
 
     def compare(self, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> tuple[float, float, float]:
         """Loss of chosen patterns, whose counts are given, and its mean and variance under Poisson noise."""
+        ...
+
+    def lend(self, values: np.ndarray) -> Array:
+        """Values where these kernels compute, for what is made of whole maps: as they are, or on the device."""
         ...

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from .._array import held_bytes
+from .._array import Array, held_bytes, to_host
 from ..model.prior import Information
-from .windows import Windows
+from .windows import Group, Lend, Windows, at_home, in_order, summed
 
 RING = 0.03
 """1/angstrom: width of the rings of t."""
@@ -42,18 +42,26 @@ class InformationSums:
         return InformationSums(self.noise + other.noise, self.lit + other.lit)
 
 
-def information_sums(windows: Windows, noise: np.ndarray, light: np.ndarray, brightest: float) -> InformationSums:
-    """Sums over the windows of a core, from ``g' - g`` and W [h, w] on the work area, averaged over slices."""
+def information_sums(
+    windows: Windows, noise: np.ndarray, light: np.ndarray, brightest: float, lend: Lend = at_home
+) -> InformationSums:
+    """Sums over the windows of a core, from ``g' - g`` and W [h, w] on the work area, averaged over slices; computed
+    where ``lend`` brings the maps."""
     seen = light > LIT * brightest
     root = np.sqrt(np.where(seen, light, 1))
-    z, lit = windows.padded(np.where(seen, noise / root, 0)), windows.padded(seen.astype(np.float32))
-    total, area = np.zeros((windows.side, windows.side // 2 + 1)), 0.0
-    for window in windows:
-        if window.own:
-            f = windows.spectrum(z, window)
-            total += f.real**2 + f.imag**2
-            area += windows.energy * windows.mean(lit, window)
-    return InformationSums(total, area)
+    z = lend(windows.padded(np.where(seen, noise / root, 0)))
+    lit = lend(windows.padded(seen.astype(np.float32)))
+
+    def of(group: Group) -> tuple[Array, ...]:
+        f = windows.spectra(z, group, group.own)
+        power = (f.real**2 + f.imag**2).sum(axis=0, dtype=np.float64)
+        return power, windows.energy * windows.means(lit, group, group.own).sum()
+
+    owners = windows.owners
+    if not owners:
+        return InformationSums(np.zeros((windows.side, windows.side // 2 + 1)), 0.0)
+    total, area = summed(in_order(of, owners, z))
+    return InformationSums(to_host(total), float(area))
 
 
 def information(rule: Information, sums: InformationSums) -> np.ndarray:

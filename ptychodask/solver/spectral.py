@@ -37,10 +37,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from .._array import held_bytes
+from .._array import Array, held_bytes, namespace, to_host
 from ..model.prior import Spectral
 from .information import RING, ring_means, times
-from .windows import Windows
+from .windows import Group, Lend, Windows, at_home, in_order, summed
 
 RATE = 0.9
 """eta: of the Newton step."""
@@ -93,25 +93,25 @@ def maps_of(object_: np.ndarray, gradient: np.ndarray, light: np.ndarray, bright
     return Maps(object_.sum(axis=0), gradient.mean(axis=0), light.mean(axis=0), float(brightest.mean()))
 
 
-def spectrum_sums(windows: Windows, maps: Maps, delta: float) -> SpectrumSums:
-    """Sums over the windows of a core."""
+def spectrum_sums(windows: Windows, maps: Maps, delta: float, lend: Lend = at_home) -> SpectrumSums:
+    """Sums over the windows of a core, computed where ``lend`` brings the maps."""
     damping = maps.damping(delta)
-    phase, step = windows.padded(maps.phase), windows.padded(maps.gradient / damping)
-    damping = windows.padded(damping)
-    inverse = 0.25 / damping
-    own, cross, second = np.zeros((3, windows.side, windows.side // 2 + 1))
-    light = level = 0.0
-    for window in windows:
-        if not window.own:
-            continue
-        weight, nu = windows.mean(damping, window) ** 2, windows.mean(inverse, window)
-        a, b = windows.spectrum(phase, window), windows.spectrum(step, window)
-        share = weight / nu
-        own += share * (a.real**2 + a.imag**2)
-        cross += share * (a.real * b.real + a.imag * b.imag)
-        second += share * (b.real**2 + b.imag**2)
-        light, level = light + weight, level + weight * nu
-    return SpectrumSums(light, level, own, cross, second)
+    phase, step = lend(windows.padded(maps.phase)), lend(windows.padded(maps.gradient / damping))
+    damping, inverse = lend(windows.padded(damping)), lend(windows.padded(0.25 / damping))
+
+    def of(group: Group) -> tuple[Array, ...]:
+        weight = windows.means(damping, group, group.own) ** 2
+        nu = windows.means(inverse, group, group.own)
+        a, b = windows.spectra(phase, group, group.own), windows.spectra(step, group, group.own)
+        share = (weight / nu)[:, None, None]
+        powers = (a.real**2 + a.imag**2, a.real * b.real + a.imag * b.imag, b.real**2 + b.imag**2)
+        return weight.sum(), (weight * nu).sum(), *((share * power).sum(axis=0) for power in powers)
+
+    owners = windows.owners
+    if not owners:
+        return SpectrumSums(0.0, 0.0, *np.zeros((3, windows.side, windows.side // 2 + 1)))
+    light, level, *powers = summed(in_order(of, owners, phase))
+    return SpectrumSums(float(light), float(level), *map(to_host, powers))
 
 
 @dataclass(frozen=True)
@@ -151,25 +151,32 @@ def residual_filter(spectral: Spectral, t: np.ndarray) -> Filter:
     return Filter(boost.astype(np.float32), (prior / boost).astype(np.float32), adds=True)
 
 
-def move_of(windows: Windows, maps: Maps, delta: float, its: Filter) -> np.ndarray:
-    """What the step adds to the projected phase on the core [h, w]."""
+def move_of(windows: Windows, maps: Maps, delta: float, its: Filter, lend: Lend = at_home) -> np.ndarray:
+    """What the step adds to the projected phase on the core [h, w], computed where ``lend`` brings the maps."""
     damping = maps.damping(delta)
-    phase, step = windows.padded(maps.phase), windows.padded(maps.gradient / damping)
+    phase, step = lend(windows.padded(maps.phase)), lend(windows.padded(maps.gradient / damping))
     if its.adds:
         seen = (maps.light / damping) ** 2
         noise, per = windows.padded(seen), windows.padded(4 * maps.light * seen)
     else:
         noise, per = windows.padded(0.25 / damping), np.ones(phase.shape, np.float32)
-    total = np.zeros(phase.shape, np.float32)
-    for window in windows:
-        level = windows.mean(noise, window) / max(windows.mean(per, window), 1e-12)
-        c = its.boost * windows.spectrum(step, window)
-        shrink = its.prior / (its.prior + np.float32(level))
+    noise, per, boost, prior = (lend(values) for values in (noise, per, its.boost, its.prior))
+    xp = namespace(phase)
+
+    def of(group: Group) -> Array:
+        level = windows.means(noise, group) / xp.maximum(windows.means(per, group), 1e-12)
+        c = boost * windows.spectra(step, group)
+        shrink = prior / (prior + level.astype(np.float32)[:, None, None])
         if not its.adds:
-            c += windows.spectrum(phase, window)
-            shrink[0, 0] = 1
-        total[window.rows, window.columns] += windows.back(c * shrink)
+            c += windows.spectra(phase, group)
+            shrink[:, 0, 0] = 1
+        return windows.back(c * shrink)
+
+    total = xp.zeros(phase.shape, np.float32)
+    for group, strip in zip(windows.groups, in_order(of, windows.groups, phase), strict=True):
+        total[group.rows, group.columns] += strip
+    moved = windows.cut(to_host(total))
     if its.adds:
-        return windows.cut(total)
+        return moved
     rows, columns = windows.core.inside(windows.work.corner)
-    return windows.cut(total) - maps.phase[rows, columns]
+    return moved - maps.phase[rows, columns]

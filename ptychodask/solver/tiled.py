@@ -166,7 +166,7 @@ class TiledLsqMl:
         if self.problem.settings.spectral is not None:
             windows, maps = self._windows(index), self._maps(index, model, sums, brightest)
             nothing = np.zeros(self.problem.slices)
-            spectrum = spectrum_sums(windows, maps, self.problem.settings.precondition)
+            spectrum = spectrum_sums(windows, maps, self.problem.settings.precondition, self.solver.kernels.lend)
             return Pooled(nothing, nothing, 0.0, spectrum, told)
         gradient, light = self._on_core(index, sums.gradient), self._on_core(index, sums.illumination)
         move = precondition(self.problem, gradient, light, brightest)
@@ -295,7 +295,8 @@ class TiledLsqMl:
         if core is None:
             return None
         noise, light = sums.noise.real.mean(axis=0), sums.illumination.mean(axis=0)
-        return information_sums(Windows(core, tile.work, shape, rule.side), noise, light, float(brightest.mean()))
+        windows, lend = Windows(core, tile.work, shape, rule.side), self.solver.kernels.lend
+        return information_sums(windows, noise, light, float(brightest.mean()), lend)
 
     def _maps(self, index: int, model: Model, sums: ObjectSums, brightest: np.ndarray) -> Maps:
         rows, columns = self.tiles[index].work.inside(model.corner)
@@ -305,8 +306,8 @@ class TiledLsqMl:
         self, index: int, model: Model, sums: ObjectSums, brightest: np.ndarray, its: Filter
     ) -> np.ndarray:
         """The spectral prior's move of every slice on a core [S, h, w]; they share that of their sum."""
-        maps = self._maps(index, model, sums, brightest)
-        move = move_of(self._windows(index), maps, self.problem.settings.precondition, its) / self.problem.slices
+        maps, damping = self._maps(index, model, sums, brightest), self.problem.settings.precondition
+        move = move_of(self._windows(index), maps, damping, its, self.solver.kernels.lend) / self.problem.slices
         return np.broadcast_to(move, (self.problem.slices, *move.shape))
 
     def _on_core(self, index: int, maps: np.ndarray) -> np.ndarray:

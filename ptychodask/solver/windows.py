@@ -4,21 +4,38 @@ Side L, every L/4 pixels in y and x, on a raster that is fixed to the canvas; be
 tapers' squares add up to the same number everywhere inside, so that ``sum_w taper F^-1 F taper`` divided by it is the
 identity. A tile computes the windows that touch its core, for which it needs L pixels around it; what is summed over
 windows takes each where its centre is, so that it counts once.
+
+Neighbours in a row are transformed together. Their groups are made and added up in one order, by however many threads
+they are computed; padded maps may be on a device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from typing import TypeVar
 
 import numpy as np
 from scipy import fft
 
+from .._array import Array, irfft2, namespace, rfft2
 from ..model.tiles import Rect
+
+T = TypeVar("T")
+Lend = Callable[[np.ndarray], Array]
+"""Brings a map to where it is computed with."""
 
 HOPS = 4
 """Windows per side."""
+TOGETHER = 16
+"""Windows of a group: 10 MB of work at L = 128."""
+
+
+def at_home(values: np.ndarray) -> Array:
+    """Computes here."""
+    return values
 
 
 def known_core(core: Rect, work: Rect, canvas: tuple[int, int], side: int) -> Rect | None:
@@ -29,12 +46,14 @@ def known_core(core: Rect, work: Rect, canvas: tuple[int, int], side: int) -> Re
 
 
 @dataclass(frozen=True)
-class Window:
-    """One of them: where it is in the padded maps, and whether its centre is in the core."""
+class Group:
+    """Neighbours in a row: what they cover of the padded maps, how many they are, and which have their centre in the
+    core."""
 
     rows: slice
     columns: slice
-    own: bool
+    count: int
+    own: slice
 
 
 @dataclass(frozen=True)
@@ -61,14 +80,14 @@ class Windows:
         return self.side // HOPS
 
     @cached_property
-    def taper(self) -> np.ndarray:
-        """Sine in y and x [L, L]."""
-        wave = np.sin(np.pi * (np.arange(self.side) + 0.5) / self.side)
-        return np.outer(wave, wave).astype(np.float32)
+    def wave(self) -> np.ndarray:
+        """The taper along an axis [L]."""
+        return np.sin(np.pi * (np.arange(self.side) + 0.5) / self.side)
 
     @cached_property
-    def _weight(self) -> np.ndarray:
-        return self.taper**2
+    def taper(self) -> np.ndarray:
+        """Sine in y and x [L, L]."""
+        return np.outer(self.wave, self.wave).astype(np.float32)
 
     @property
     def energy(self) -> float:
@@ -98,32 +117,58 @@ class Windows:
         rows, columns = self._index
         return values[rows[:, None], columns[None, :]]
 
-    def __iter__(self) -> Iterator[Window]:
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
         """Row by row of the canvas, whatever the core."""
-        (above, left), side = self._spans, self.side
-        for y in above:
-            for x in left:
-                rows, columns = slice(y - above[0], y - above[0] + side), slice(x - left[0], x - left[0] + side)
-                yield Window(rows, columns, self._is_own(y, x))
+        (above, left), side, hop = self._spans, self.side, self.hop
+        owns = [[i for i, at in enumerate(span) if self._is_own(axis, at)] for axis, span in enumerate((above, left))]
+        made = []
+        for row in range(len(above)):
+            for first in range(0, len(left), TOGETHER):
+                count = min(TOGETHER, len(left) - first)
+                own = [i - first for i in owns[1] if first <= i < first + count] if row in owns[0] else []
+                columns = slice(first * hop, (first + count - 1) * hop + side)
+                between = slice(own[0], own[-1] + 1) if own else slice(0)
+                made.append(Group(slice(row * hop, row * hop + side), columns, count, between))
+        return tuple(made)
 
-    def _is_own(self, y: int, x: int) -> bool:
-        core, half = self.core, self.side // 2
-        at_y = min(max(y + half, 0), self.canvas[0] - 1)
-        at_x = min(max(x + half, 0), self.canvas[1] - 1)
-        return core.y0 <= at_y < core.y1 and core.x0 <= at_x < core.x1
+    @property
+    def owners(self) -> list[Group]:
+        """Those that have windows with their centre in the core."""
+        return [group for group in self.groups if group.own.stop]
 
-    def spectrum(self, padded: np.ndarray, window: Window) -> np.ndarray:
-        """Unitary Fourier coefficients of a window of a padded map [L, L // 2 + 1]."""
-        return fft.rfft2(padded[window.rows, window.columns] * self.taper, norm="ortho")
+    def _is_own(self, axis: int, first: int) -> bool:
+        low, high = ((self.core.y0, self.core.y1), (self.core.x0, self.core.x1))[axis]
+        return low <= min(max(first + self.side // 2, 0), self.canvas[axis] - 1) < high
 
-    def mean(self, padded: np.ndarray, window: Window) -> float:
-        """Mean of a padded map under the taper's square."""
-        total = (padded[window.rows, window.columns] * self._weight).sum(dtype=np.float64)
-        return float(total / (self.energy * self.side**2))
+    def spectra(self, padded: Array, group: Group, which: slice = slice(None)) -> Array:
+        """Unitary Fourier coefficients of a group's windows of a padded map [n, L, L // 2 + 1]."""
+        strip, xp = padded[group.rows, group.columns], namespace(padded)
+        down, along = strip.strides
+        views = xp.lib.stride_tricks.as_strided(
+            strip, (group.count, self.side, self.side), (self.hop * along, down, along)
+        )
+        return rfft2(views[which] * xp.asarray(self.taper))
 
-    def back(self, coefficients: np.ndarray) -> np.ndarray:
-        """What a window with these coefficients adds to the sum, taper included [L, L]."""
-        return fft.irfft2(coefficients, s=(self.side, self.side), norm="ortho") * self.taper
+    def means(self, padded: Array, group: Group, which: slice = slice(None)) -> Array:
+        """Means of a group's windows of a padded map under the taper's square; float64 [n]."""
+        xp = namespace(padded)
+        weight = xp.asarray(self.wave**2)
+        column = (padded[group.rows, group.columns] * weight[:, None]).sum(axis=0)
+        (step,) = column.strides
+        views = xp.lib.stride_tricks.as_strided(column, (group.count, self.side), (self.hop * step, step))
+        return (views[which] * weight).sum(axis=1) / (self.energy * self.side**2)
+
+    def back(self, coefficients: Array) -> Array:
+        """What a whole group with these coefficients adds to the sum over windows, tapers included: a strip of its
+        rows and columns."""
+        xp, count = namespace(coefficients), len(coefficients)
+        parts = irfft2(coefficients, (self.side, self.side)) * xp.asarray(self.taper)
+        strip = xp.zeros((self.side, (count - 1) * self.hop + self.side), parts.dtype)
+        for turn in range(min(HOPS, count)):  # those that stand side by side without an overlap
+            some = parts[turn::HOPS].transpose(1, 0, 2).reshape(self.side, -1)
+            strip[:, turn * self.hop : turn * self.hop + some.shape[1]] += some
+        return strip
 
     def cut(self, total: np.ndarray) -> np.ndarray:
         """The core of a padded sum over windows, divided by what the tapers add up to."""
@@ -131,3 +176,21 @@ class Windows:
         rows = slice(core.y0 - above[0], core.y1 - above[0])
         columns = slice(core.x0 - left[0], core.x1 - left[0])
         return total[rows, columns] / np.float32((HOPS / 2) ** 2)
+
+
+def in_order(function: Callable[[Group], T], groups: Sequence[Group], seen: Array) -> Iterator[T]:
+    """``function`` of every group that looks at a map, in their order.
+
+    By as many threads as the caller's transforms may take (``scipy.fft.set_workers``), or by a device.
+    """
+    threads = fft.get_workers() if isinstance(seen, np.ndarray) else 1
+    if threads == 1:
+        yield from map(function, groups)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(function, groups)
+
+
+def summed(parts: Iterable[tuple[Array, ...]]) -> tuple[Array, ...]:
+    """Sums of the first of each, of the second of each, and so on, in the order given."""
+    return reduce(lambda total, part: tuple(a + b for a, b in zip(total, part, strict=True)), parts)

@@ -14,7 +14,7 @@ from helpers import small_problem
 from test_partial_gpu import bits, partial_gpu
 
 from ptychodask._errors import InputError
-from ptychodask.kernels.gpu import device
+from ptychodask.kernels.gpu import device, staging
 from ptychodask.kernels.gpu import workspace as workspace_gpu
 from ptychodask.kernels.gpu.device import CupyDevice
 from ptychodask.kernels.gpu.fit import compare as compare_gpu
@@ -134,3 +134,32 @@ def test_a_device_is_tried_out(monkeypatch):
 
     monkeypatch.setattr(fake_cupy.RawModule, "get_function", absent)
     assert device.device_trouble() == "ImportError: libnvrtc.so.12: cannot open"
+
+
+@pytest.mark.parametrize("largest", [staging.LARGEST, 4096], ids=["roomy", "tight"])
+def test_many_arrays_pass_at_once(monkeypatch, largest):
+    """Those under way keep their place while the buffer grows, and a full one is waited for."""
+    monkeypatch.setattr(staging, "SMALLEST", 1024)
+    monkeypatch.setattr(staging, "LARGEST", largest)
+    rng = np.random.default_rng(0)
+    sizes = [1, 130, 0, 700, 3000, 5, 300, 1000, 129]
+    with CupyDevice(16, False) as queue:
+        for _ in range(3):
+            arrays = [rng.normal(size=n).astype(np.float32) for n in sizes]
+            sent = []
+            for array in arrays:
+                changed = array.copy()
+                sent.append(queue.upload(changed))
+                changed[:] = 7.0  # the caller may
+            for found, array in zip(queue.download(*sent), arrays, strict=True):
+                np.testing.assert_array_equal(found, array)
+        once = len(queue._staging._buffer)
+        queue.download(*[queue.upload(array) for array in arrays])
+        assert len(queue._staging._buffer) == once
+
+
+def test_arrays_that_are_not_contiguous_pass():
+    values = np.arange(24, dtype=np.int32).reshape(4, 6)
+    with CupyDevice(16, False) as queue:
+        (found,) = queue.download(queue.upload(values.T[1:]))
+    np.testing.assert_array_equal(found, values.T[1:])

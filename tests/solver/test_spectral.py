@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 from helpers import small_problem
+from scipy import fft
 
+from ptychodask._array import cupy_available
 from ptychodask.counts.events import Events
 from ptychodask.counts.patterns import dense, doubled_half, prepare
 from ptychodask.model.prior import Information, Spectral
@@ -18,7 +21,7 @@ from ptychodask.solver import spectral
 from ptychodask.solver.information import information, information_sums
 from ptychodask.solver.problem import probe_spectra, shifted_probes
 from ptychodask.solver.unknowns.object import ObjectSums, place
-from ptychodask.solver.windows import Windows, known_core
+from ptychodask.solver.windows import TOGETHER, Windows, at_home, known_core
 
 CANVAS = (70, 61)
 
@@ -43,17 +46,21 @@ def test_windows_put_together_are_the_map(core):
     rows, columns = windows.work.inside((0, 0))
     padded = windows.padded(image[rows, columns])
     total = np.zeros_like(padded)
-    for window in windows:
-        total[window.rows, window.columns] += windows.back(windows.spectrum(padded, window))
+    for group in windows.groups:
+        total[group.rows, group.columns] += windows.back(windows.spectra(padded, group))
     rows, columns = windows.core.inside((0, 0))
     np.testing.assert_allclose(windows.cut(total), image[rows, columns], atol=2e-6)
+
+
+def owned(windows):
+    return sum(g.own.stop - (g.own.start or 0) for g in windows.groups)
 
 
 def test_every_window_has_one_owner_among_tiles():
     tiles = make_tiles(CANVAS, 24, [], 16)
     assert len(tiles) == 9
-    own = [sum(w.own for w in Windows(t.core, t.work, CANVAS, 16)) for t in tiles]
-    assert min(own) > 0 and sum(own) == sum(w.own for w in windows_of()) == len(list(windows_of()))
+    own = [owned(Windows(t.core, t.work, CANVAS, 16)) for t in tiles]
+    assert min(own) > 0 and sum(own) == owned(windows_of()) == sum(g.count for g in windows_of().groups)
 
 
 def test_a_tile_sees_the_same_windows_as_the_whole():
@@ -63,7 +70,7 @@ def test_a_tile_sees_the_same_windows_as_the_whole():
         windows = windows_of(core)
         rows, columns = windows.work.inside((0, 0))
         padded = windows.padded(image[rows, columns])
-        return [windows.spectrum(padded, w) for w in windows if w.own]
+        return [f for g in windows.groups for f in windows.spectra(padded, g, g.own)]
 
     parts = [p for t in make_tiles(CANVAS, 24, [], 16) for p in powers(t.core)]
     whole = powers(None)
@@ -79,7 +86,7 @@ def test_without_a_rim_of_windows_a_tile_sees_fewer_of_the_same(tile):
     def powers(core, work):
         windows = Windows(core, work, CANVAS, 16)
         padded = windows.padded(image[work.inside((0, 0))])
-        return {windows.spectrum(padded, w).tobytes() for w in windows if w.own}
+        return {f.tobytes() for g in windows.groups for f in windows.spectra(padded, g, g.own)}
 
     seen = powers(core, tile.work)
     assert seen and seen <= powers(Rect(0, CANVAS[0], 0, CANVAS[1]), Rect(0, CANVAS[0], 0, CANVAS[1]))
@@ -194,16 +201,55 @@ def test_the_spectrum_follows_of_sums_that_know_no_t():
     t = np.linspace(0.1, 0.9, 80)
     its = spectral.make_filter(RULE, sums, t, eta)
     damping = maps.damping(0.1)
-    phase, step = windows.padded(maps.phase), windows.padded(maps.gradient / damping)
+    padded = [windows.padded(m) for m in (maps.phase, maps.gradient / damping, damping, 0.25 / damping)]
     at_k = np.interp(RULE.frequencies, np.arange(80) * spectral.RING, t)
     total, weights, level = 0.0, 0.0, 0.0
-    for w in windows:
-        light, nu = windows.mean(windows.padded(damping), w) ** 2, windows.mean(windows.padded(0.25 / damping), w)
-        c = windows.spectrum(phase, w) + eta / at_k * windows.spectrum(step, w)
+    for y, x in product(*(range(0, size - 15, 4) for size in padded[0].shape)):  # one by one
+        phase, step, dark, inverse = (m[y : y + 16, x : x + 16] for m in padded)
+        light, nu = (float((m * windows.taper**2).mean() / 0.25) for m in (dark, inverse))
+        light = light**2
+        c = np.fft.rfft2(windows.taper * phase, norm="ortho")
+        c = c + eta / at_k * np.fft.rfft2(windows.taper * step, norm="ortho")
         noise = eta * 0.25 * nu / at_k
         total, weights, level = total + light * abs(c) ** 2 / noise, weights + light, level + light * nu
     expected = np.maximum(total / weights - 1, 0) * level / weights
     np.testing.assert_allclose(its.prior, expected, rtol=2e-3, atol=1e-5 * expected.max())
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_change_no_bit(threads):
+    windows, maps = windows_of(side=8), some_maps(4, CANVAS, 0.3)
+    rule = replace(RULE, side=8)
+
+    def found():
+        sums = spectral.spectrum_sums(windows, maps, 0.1)
+        move = spectral.move_of(windows, maps, 0.1, spectral.make_filter(rule, sums, T, 0.9))
+        told = information_sums(windows, maps.gradient, maps.light, maps.brightest)
+        return [np.asarray(a).tobytes() for a in (sums.light, sums.level, sums.own, sums.cross, move, told.noise)]
+
+    alone = found()
+    assert max(group.count for group in windows.groups) == TOGETHER < len(windows.groups)
+    with fft.set_workers(threads):
+        assert found() == alone
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not cupy_available(), reason="no CUDA device with CuPy")
+def test_on_a_device_the_sums_are_the_same():
+    import cupy
+
+    windows, maps = windows_of(side=8), some_maps(4, CANVAS, 0.3)
+    rule = replace(RULE, side=8)
+    here, there = (spectral.spectrum_sums(windows, maps, 0.1, lend) for lend in (at_home, cupy.asarray))
+    for name in ("light", "level", "own", "cross", "step"):
+        wanted = np.asarray(getattr(here, name))
+        np.testing.assert_allclose(getattr(there, name), wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
+    for its in (spectral.make_filter(rule, here, T, 0.9), spectral.residual_filter(rule, T)):
+        wanted, found = (spectral.move_of(windows, maps, 0.1, its, lend) for lend in (at_home, cupy.asarray))
+        np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+    told, found = (information_sums(windows, maps.gradient, maps.light, 45.0, lend) for lend in (at_home, cupy.asarray))
+    np.testing.assert_allclose(found.noise, told.noise, rtol=1e-4)
+    assert found.lit == pytest.approx(told.lit)
 
 
 def test_noise_alone_is_removed_and_a_lattice_is_kept():

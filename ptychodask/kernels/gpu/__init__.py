@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..._array import Array, backend_module
 from ...counts.patterns import Counts, Patterns
 from ...model.blocks import Block
 from ...model.state import Model
@@ -53,6 +54,10 @@ class Gpu:
     def compare(self, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> tuple[float, float, float]:
         """See :func:`ptychodask.kernels.plain.compare`."""
         return compare(self.problem, self._space(model), block, counts, model, chosen)
+
+    def lend(self, values: np.ndarray) -> Array:
+        """See :class:`ptychodask.solver.door.Kernels`."""
+        return backend_module("cupy").asarray(values)
 
     def _space(self, model: Model) -> GpuWorkspace:
         """This thread's."""

@@ -15,6 +15,7 @@ import numpy as np
 from ..._array import Array, backend_module
 from ..._errors import InputError
 from . import cuda
+from .staging import Staging
 
 Grid = tuple[int, ...]
 
@@ -81,6 +82,7 @@ class CupyDevice:
     def __init__(self, pixels: int, chains: bool) -> None:
         self._cupy = backend_module("cupy")
         self._stream = self._cupy.cuda.Stream(non_blocking=True)
+        self._staging = Staging(self._pinned, self._stream.synchronize)
         self._plans: dict[int, Any] = {}
         module = _module(pixels)
         names = cuda.KERNELS + (cuda.CHAINS if chains else ())
@@ -126,19 +128,29 @@ class CupyDevice:
         return out
 
     def upload(self, array: np.ndarray) -> Array:
-        """See :class:`Device`; CuPy goes through pinned memory and does not wait."""
-        with self._room_for(array.nbytes):
-            return self._cupy.asarray(np.ascontiguousarray(array))
+        """See :class:`Device`; it passes through pinned memory, and nobody waits."""
+        out = self.empty(array.shape, array.dtype)
+        if array.size:
+            (staged,) = self._staging.take_for([array])
+            staged[...] = array
+            out.data.copy_from_host_async(staged.ctypes.data, staged.nbytes, self._stream)
+        return out
 
     def download(self, *arrays: Array) -> list[np.ndarray]:
         """See :class:`Device`; pinned memory is only passed through, results may be kept long."""
-        import cupyx
-
-        pinned = [cupyx.empty_pinned(a.shape, a.dtype) for a in arrays]
+        pinned = self._staging.take_for(arrays)
         for source, target in zip(arrays, pinned, strict=True):
             source.get(stream=self._stream, out=target, blocking=False)
         self._stream.synchronize()
-        return [p.copy() for p in pinned]
+        found = [p.copy() for p in pinned]
+        self._staging.waited()
+        return found
+
+    @staticmethod
+    def _pinned(size: int) -> np.ndarray:
+        import cupyx
+
+        return cupyx.empty_pinned(size, np.uint8)
 
     def launch(self, kernel: str, grid: Grid, block: Grid, shared: int, *arguments: Any) -> None:
         """See :class:`Device`."""
