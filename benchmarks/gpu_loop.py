@@ -54,7 +54,7 @@ if __name__ == "__main__":
     options = arguments(QUESTION, keeps_data=True)
     name = device()
     backend = "cpu" if name is None else "cupy"
-    sides, blocks, threads, iterations = (96, 256), (16, 32, 64), (1, 2, 4), 9
+    sides, blocks, threads, iterations = (96, 256), (32, 64), (1, 2, 4), 9
     if options.tiny:
         sides, blocks, threads, iterations = (12,), (6,), (1,), 4
     rows = []

@@ -9,6 +9,7 @@ import psutil
 from distributed import Client
 from distributed.system import MEMORY_LIMIT
 
+from ..model.place import Place
 from .machine import cores
 
 
@@ -49,16 +50,16 @@ def site_of(client: Client) -> Site:
     return Site(len(workers), threads, _usable(min(limits)) if limits else None, here, inside)
 
 
-def site_here(workers: int | None, threads: int | None, gpus: int | None = None) -> Site:
-    """The site that :func:`ptychodask.distributed.cluster.connect` starts without a scheduler, on so many GPUs."""
-    if gpus is not None:
-        return Site(gpus, threads or 1, _usable(MEMORY_LIMIT // gpus), True, False)  # what dask-cuda gives its workers
-    available = cores()
-    threads = threads or max(1, available // (workers or 1))
-    if workers is None:
+def site_here(place: Place, devices: int) -> Site:
+    """The site that :func:`ptychodask.distributed.cluster.connect` starts at a place without a scheduler, where so many
+    devices are found."""
+    available, workers = cores(), max(1, place.count(devices))
+    threads = place.threads_each(available)
+    if place.kind == "threads":
         return Site(1, threads, None, True, True)
-    # what a LocalCluster gives its workers
-    return Site(workers, threads, _usable(int(MEMORY_LIMIT * min(1, threads / available))), True, False)
+    # what dask-cuda and a LocalCluster give their workers
+    share = 1 / workers if place.kind == "devices" else min(1, threads / available)
+    return Site(workers, threads, _usable(int(MEMORY_LIMIT * share)), True, False)
 
 
 def _usable(limit: int) -> int:

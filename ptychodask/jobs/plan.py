@@ -240,8 +240,8 @@ def plan_of(experiment: Experiment, client: Any, calibrate: bool) -> Plan:
     check(experiment)
     engine = experiment.config.engine
     if client is None and engine.scheduler is None:
-        gpus = len(cuda_devices()[0]) or 1 if engine.gpus == "all" else len(engine.gpus or ()) or None
-        return make_plan(experiment, site_here(engine.workers, engine.threads, gpus), calibrate=calibrate)
+        devices = len(cuda_devices()[0]) if engine.gpus == "all" else 0
+        return make_plan(experiment, site_here(engine.place, devices), calibrate=calibrate)
     with connect(client, place=engine.place) as connected:
         site = site_of(connected)
     return make_plan(experiment, site, calibrate=calibrate)

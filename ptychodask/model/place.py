@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+DEVICE_THREADS = 2
+"""Threads of this process that share a device: one prepares what the other computes. More of them, sampled with 16,
+mostly wait for Python's lock."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -26,6 +30,8 @@ class Place:
         Between workers of our own.
     tls : (str, str, str), optional
         Files of the certificate authority, of our certificate and of its key.
+    device : bool
+        Do threads of this process compute on a CUDA device?
     """
 
     workers: int | None = None
@@ -35,6 +41,7 @@ class Place:
     host: str = "127.0.0.1"
     protocol: Literal["tcp", "ucx"] | None = None
     tls: tuple[str, str, str] | None = None
+    device: bool = False
 
     @property
     def kind(self) -> Literal["threads", "processes", "devices", "scheduler"]:
@@ -52,13 +59,16 @@ class Place:
         return self.workers or 1
 
     def threads_each(self, cores: int) -> int:
-        """Threads of a worker on a machine with so many cores, which workers share; a device wants one."""
+        """Threads of a worker on a machine with so many cores, which workers share; one that has a device to itself
+        wants one."""
         if self.threads is not None:
             return self.threads
+        if self.kind == "threads" and self.device:
+            return min(DEVICE_THREADS, cores)
         return 1 if self.gpus is not None else max(1, cores // (self.workers or 1))
 
     def threads_per_device(self, cores: int) -> int:
         """Threads that may share a device: those of its own worker, or of all workers."""
-        if self.gpus is not None or self.threads is not None:
+        if self.gpus is not None or self.threads is not None or self.kind == "threads":
             return self.threads_each(cores) * (1 if self.gpus is not None else self.workers or 1)
         return cores

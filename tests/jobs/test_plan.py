@@ -27,6 +27,7 @@ from ptychodask.jobs.calibrate import Speed
 from ptychodask.jobs.experiment import Experiment
 from ptychodask.jobs.plan import _problems, make_plan, plan_of, refuse, size
 from ptychodask.kernels.gpu.workspace import bytes_per_pattern
+from ptychodask.model.place import DEVICE_THREADS, Place
 
 HERE = Site(1, 2, None, True, True)
 JOB = {**BLUR, "solver": {"iterations": 5, "finish": 0, "patience": 100}}
@@ -196,8 +197,18 @@ def test_reconstruct_refuses_before_it_computes(scan, tmp_path):
     assert not target.exists() and not RunFolder.of(target).path.exists()
 
 
+def test_a_device_is_given_few_threads():
+    of = {name: Place(**options).threads_each(16) for name, options in {
+        "processor": {}, "device": {"device": True}, "asked": {"device": True, "threads": 5},
+        "its own": {"gpus": "all", "device": True}, "processes": {"workers": 2, "device": True},
+    }.items()}  # fmt: skip
+    assert of == {"processor": 16, "device": DEVICE_THREADS, "asked": 5, "its own": 1, "processes": 8}
+    assert Place(device=True).threads_per_device(16) == DEVICE_THREADS and Place().threads_per_device(16) == 16
+    assert Place(workers=2, device=True).threads_per_device(16) == 16
+
+
 def test_where_it_would_run(scan):
-    alone, two = site_here(None, 3), site_here(2, None)
+    alone, two = site_here(Place(threads=3), 0), site_here(Place(workers=2), 0)
     assert (alone.workers, alone.threads, alone.limit, alone.in_process) == (1, 3, None, True)
     assert two.workers == 2 and not two.in_process and two.limit > 0
     plan = plan_of(

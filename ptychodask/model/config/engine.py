@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ..._array import cupy_available
 from ..place import Place
 from .section import Section
 
@@ -22,7 +23,9 @@ class EngineConfig(Section):
     """Where and how it runs. Options that are marked so change bits of the result; all others do not."""
 
     workers: int | None = Field(None, ge=1, le=10_000, description="worker processes; unset: threads in this process")
-    threads: int | None = Field(None, ge=1, le=4096, description="threads per worker; unset: all cores shared out")
+    threads: int | None = Field(
+        None, ge=1, le=4096, description="threads per worker; unset: all cores shared out, for a device one or two"
+    )
     gpus: Literal["all"] | tuple[int, ...] | None = Field(
         None, description='one worker per CUDA device: "all", or device numbers such as [0, 1]'
     )
@@ -72,7 +75,8 @@ class EngineConfig(Section):
         """Where to run."""
         files = (self.tls_ca_file, self.tls_cert, self.tls_key)
         tls = None if None in files else (str(files[0]), str(files[1]), str(files[2]))
-        return Place(self.workers, self.threads, self.gpus, self.scheduler, self.host, self.protocol, tls)
+        device = self.backend == "cupy" or (self.backend == "auto" and cupy_available())
+        return Place(self.workers, self.threads, self.gpus, self.scheduler, self.host, self.protocol, tls, device)
 
     @classmethod
     def changing_bits(cls) -> frozenset[str]:
