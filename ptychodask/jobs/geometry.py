@@ -82,8 +82,11 @@ def crosses(job: JobConfig, info: DatasetInfo) -> bool:
 
 
 def calibrated(info: DatasetInfo) -> bool:
-    """Does the dataset's geometry come from its counts, by ``calibrate --write``, and not yet from a refinement?"""
+    """Does the dataset's geometry come from its counts, by ``calibrate --write``: neither from a refinement yet, nor
+    from positions of a selection?"""
     said = info.attributes.get("calibration")
+    if info.selection is not None and info.selection.positions:
+        return False
     return isinstance(said, dict) and isinstance(said.get("values"), dict) and "from" not in said
 
 

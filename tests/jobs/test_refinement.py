@@ -22,7 +22,7 @@ from ptychodask.io.source import source_of
 from ptychodask.jobs import geometry, refine
 from ptychodask.jobs.build import build_algorithm, initial_state
 from ptychodask.jobs.found import found
-from ptychodask.jobs.geometry import BEGINS, CHI, MOVES, crosses, part_of, pixels_of_stage, wanted
+from ptychodask.jobs.geometry import BEGINS, CHI, MOVES, calibrated, crosses, part_of, pixels_of_stage, wanted
 from ptychodask.jobs.recipe import Decisions, Recipe
 from ptychodask.jobs.refine import recipe_of_stage
 from ptychodask.jobs.settled import experiment_of, held_still
@@ -259,7 +259,7 @@ def test_it_is_kept_only_where_it_is_farther_than_its_errors_and_better(away, ga
 
 def test_a_calibration_is_refined_where_the_job_leaves_it_to_the_data(tmp_path):
     path, left = write_scan(tmp_path / "s.zarr"), {"geometry": {"refine": "calibrated"}}
-    assert wanted(JobConfig.parse(left)) == ()
+    assert wanted(JobConfig()) == () and JobConfig() == JobConfig.parse(left)
 
     def settled(**job):
         return experiment_of(dataset_info(path), JobConfig.parse(job)).config.geometry.refine
@@ -268,8 +268,10 @@ def test_a_calibration_is_refined_where_the_job_leaves_it_to_the_data(tmp_path):
     affine = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     write_geometry(path, affine, {"C10": -90.0}, {"values": {"rotation_degrees": {"value": 0.0, "sigma": 0.3}}})
     assert settled(**left) == "auto" and settled(**left, engine={"tile_pixels": 40}) == "auto"
-    assert settled() == "none"
+    assert settled() == "auto" and settled(geometry={"refine": "none"}) == "none"
     assert settled(geometry={"refine": ["defocus"]}) == ("defocus",)
+    for positions, its in (("", True), ("p.npy", False)):  # positions of its own are no calibration's
+        assert calibrated(replace(dataset_info(path), selection=Selection((0, 1), (0, 1), "", positions))) == its
     assert held_still(JobConfig.parse(left)).geometry.refine == "none"  # trials are compared at one geometry
     assert held_still(JobConfig.parse(JOB)).geometry.refine == "auto"
     write_geometry(path, affine, {"C10": -90.0}, {"values": {}, "from": "a result"})  # it was refined already

@@ -29,7 +29,7 @@ class GeometryConfig(Section):
     """What of the geometry is found while the image forms."""
 
     refine: Literal["calibrated", "none", "auto"] | tuple[Refinable, ...] = Field(
-        "none",
+        "calibrated",
         description="numbers that are refined from the patterns before the image is made: none, auto (those of defocus,"
         ' c12, rotation, asymmetry and shear that the electrons can tell), a list such as ["defocus", "c12"], or'
         " calibrated: auto where 'ptychodask calibrate --write' found the dataset's geometry, else none",
