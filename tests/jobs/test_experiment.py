@@ -248,7 +248,7 @@ def test_the_devices_choices_travel_with_the_recipe(info, monkeypatch):
     [
         ({"gpus": "all"}, 1),
         ({"gpus": "0,1", "threads": 3}, 3),
-        ({"backend": "cupy"}, 5),
+        ({"backend": "cupy"}, 2),
         ({"backend": "cupy", "workers": 2}, 5),
         ({"scheduler": "tcp://a:1", "threads": 2}, 2),
     ],
