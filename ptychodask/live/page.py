@@ -23,8 +23,10 @@ from . import tab
 from .board import Message
 from .picture import Frame, picture, piece
 
-SHARE = 0.005
+SHARE = 0.004
 """Of the workers' time that pictures may take."""
+TOLD_SECONDS = 1.0
+"""Between two messages to an open page: the scheduler takes some 10 ms for each."""
 LEAST_SECONDS = 0.5
 """Between two pictures."""
 PICTURE_SECONDS = 60.0
@@ -143,20 +145,28 @@ class Page:
         """Send what is told, all that waits at once; then get a picture, if one is looked at and it is time."""
         goes_on, watched = True, False
         wait: float | None = None
+        last = -TOLD_SECONDS
         while goes_on:
-            messages: list[Message | None] = []
-            with suppress(queue.Empty):
-                messages.append(self._queue.get(timeout=wait))
-                while True:
-                    messages.append(self._queue.get_nowait())
+            messages = self._waiting(wait, last + TOLD_SECONDS if watched else 0.0)
             goes_on = None not in messages
             told = [message for message in messages if message is not None and message["kind"] != "look"]
             try:
                 if messages and self._tells:
                     watched = tab.tell(self._client, self._run, told)
+                    last = time.monotonic()
                 wait = self._look() if (watched or self._takers) and goes_on else None
             except Exception:  # a lost scheduler is the run's affair, which says so
                 return
+
+    def _waiting(self, wait: float | None, until: float) -> list[Message | None]:
+        """All that is told, once something is or after so many seconds; what is told until then goes with it, but the
+        end, which does not wait."""
+        messages: list[Message | None] = []
+        with suppress(queue.Empty):
+            messages.append(self._queue.get(timeout=wait))
+            while None not in messages:
+                messages.append(self._queue.get(timeout=max(0.0, until - time.monotonic())))
+        return messages
 
     def _look(self) -> float | None:
         """Get a picture of the newest state, unless there is one; seconds after which to try again."""
