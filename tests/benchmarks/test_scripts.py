@@ -149,16 +149,7 @@ def test_an_answer_that_nobody_waited_for_is_not_that_of_the_next(shared, tmp_pa
     assert shared(str(good)) == ""
 
 
-OLD = pytest.mark.xfail(strict=True, reason="from before this rule: its seconds have to be measured on a quiet machine")
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=[OLD] if path.name == "first_use.json" else [], id=path.name)
-        for path in sorted((FOLDER / "results").glob("*.json"))
-    ],
-)
+@pytest.mark.parametrize("path", sorted((FOLDER / "results").glob("*.json")), ids=lambda path: path.name)
 def test_committed_results_are_real_runs(path):
     record = json.loads(path.read_text())
     assert not record["tiny"] and record["machine"]["commit"]
