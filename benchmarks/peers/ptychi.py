@@ -12,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from operators import declare
 from stopwatch import Stopwatch
 
 sys.path.pop(0)  # this folder: a file here has the name of the package
@@ -19,14 +20,7 @@ sys.path.pop(0)  # this folder: a file here has the name of the package
 import numpy as np
 import torch
 
-REPAIRS = []
-try:
-    import torchvision  # noqa: F401
-except RuntimeError:  # PyPI's torchvision cannot load its operators beside a CPU build of torch
-    OPERATORS = torch.library.Library("torchvision", "DEF")
-    for operator in ("nms", "qnms"):
-        OPERATORS.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    REPAIRS = ["torchvision's operators, of which pty-chi uses none, did not load: two are declared so that it imports"]
+REPAIRS = declare()
 
 import ptychi.api as api  # noqa: E402  after the repair, without which it does not import
 from ptychi.api.task import PtychographyTask  # noqa: E402

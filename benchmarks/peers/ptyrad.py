@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from operators import declare
 from stopwatch import Stopwatch
 
 sys.path.pop(0)  # this folder: a file here has the name of the package
@@ -24,8 +25,11 @@ matplotlib.use("Agg")
 
 import numpy as np
 import torch
-from ptyrad.params import PtyRADParams
-from ptyrad.solver import PtyRADSolver
+
+REPAIRS = declare()
+
+from ptyrad.params import PtyRADParams  # noqa: E402  after the repair, without which it does not import
+from ptyrad.solver import PtyRADSolver  # noqa: E402
 
 STEP, BLUR = 0.005, 0.2  # of the images: rad and angstrom, tuned (see NOTES of against_peers.py)
 
@@ -107,6 +111,7 @@ def main(p: dict[str, Any]) -> dict[str, Any]:
         float(model.dx),
         version=metadata.version("ptyrad"),
         torch=torch.__version__,
+        repairs=REPAIRS,
         loss_first_last=[loss[0], loss[-1]],
     )
 
