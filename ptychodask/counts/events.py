@@ -143,7 +143,9 @@ def write_dense(events: Events, out: np.ndarray) -> None:
 
 
 @njit(nogil=True)
-def _collect(counts: Any, words: Any, step: int, start: Any, pixel: Any, count: Any) -> bool:
+def _collect(
+    counts: np.ndarray, words: np.ndarray, step: int, start: np.ndarray, pixel: np.ndarray, count: np.ndarray
+) -> bool:
     """Write events and their ends per pattern; gives up, and says so, where they do not fit.
 
     ``words`` hold ``step`` counts each and are looked at in lines of eight; with step 1 they are the counts.
@@ -172,7 +174,9 @@ def _collect(counts: Any, words: Any, step: int, start: Any, pixel: Any, count: 
 
 
 @njit(nogil=True)
-def _gather(first: Any, end: Any, pixel: Any, count: Any, pixels: Any, numbers: Any) -> None:
+def _gather(
+    first: np.ndarray, end: np.ndarray, pixel: np.ndarray, count: np.ndarray, pixels: np.ndarray, numbers: np.ndarray
+) -> None:
     to = 0
     for b in range(len(first)):
         for e in range(first[b], end[b]):
@@ -181,7 +185,14 @@ def _gather(first: Any, end: Any, pixel: Any, count: Any, pixels: Any, numbers: 
 
 
 @njit(nogil=True)
-def _pick(start: Any, pixel: Any, count: Any, new_start: Any, new_pixel: Any, new_count: Any) -> None:
+def _pick(
+    start: np.ndarray,
+    pixel: np.ndarray,
+    count: np.ndarray,
+    new_start: np.ndarray,
+    new_pixel: np.ndarray,
+    new_count: np.ndarray,
+) -> None:
     to = 0
     for b in range(len(start) - 1):
         for e in range(start[b], start[b + 1]):
@@ -193,8 +204,9 @@ def _pick(start: Any, pixel: Any, count: Any, new_start: Any, new_pixel: Any, ne
 
 @njit(nogil=True)
 def _add(
-    first_start: Any, first_pixel: Any, first_count: Any, second_start: Any, second_pixel: Any, second_count: Any,
-    start: Any, pixel: Any, count: Any,
+    first_start: np.ndarray, first_pixel: np.ndarray, first_count: np.ndarray,
+    second_start: np.ndarray, second_pixel: np.ndarray, second_count: np.ndarray,
+    start: np.ndarray, pixel: np.ndarray, count: np.ndarray,
 ) -> None:  # fmt: skip
     """Merge the events of two sets, pattern by pattern in the order of pixels."""
     to = 0

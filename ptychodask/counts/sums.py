@@ -7,7 +7,6 @@ laid down where they passed through the specimen.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -83,7 +82,15 @@ def lay_down(events: Events, used: np.ndarray, rays: Rays, places: np.ndarray, c
 
 
 @njit(nogil=True)
-def _sum(start: Any, pixel: Any, count: Any, used: Any, weights: Any, pattern: Any, sums: Any) -> None:
+def _sum(
+    start: np.ndarray,
+    pixel: np.ndarray,
+    count: np.ndarray,
+    used: np.ndarray,
+    weights: np.ndarray,
+    pattern: np.ndarray,
+    sums: np.ndarray,
+) -> None:
     for b in range(len(sums)):
         for e in range(start[b], start[b + 1]):
             p = np.int64(pixel[e])
@@ -95,7 +102,16 @@ def _sum(start: Any, pixel: Any, count: Any, used: Any, weights: Any, pattern: A
 
 
 @njit(nogil=True)
-def _lay(start: Any, pixel: Any, count: Any, number: Any, first: Any, share: Any, places: Any, canvas: Any) -> None:
+def _lay(
+    start: np.ndarray,
+    pixel: np.ndarray,
+    count: np.ndarray,
+    number: np.ndarray,
+    first: np.ndarray,
+    share: np.ndarray,
+    places: np.ndarray,
+    canvas: np.ndarray,
+) -> None:
     for b in range(len(places)):
         for e in range(start[b], start[b + 1]):
             k = number[np.int64(pixel[e])]

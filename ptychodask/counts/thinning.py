@@ -51,7 +51,9 @@ def _mix(z: Any) -> Any:
 
 
 @njit(nogil=True)
-def _keep(counts: Any, start: Any, patterns: Any, threshold: Any, seed: Any, kept: Any) -> None:
+def _keep(
+    counts: np.ndarray, start: np.ndarray, patterns: np.ndarray, threshold: int, seed: int, kept: np.ndarray
+) -> None:
     """An electron is kept where the 53 upper bits of its number are below ``threshold``."""
     step = np.uint64(0x9E3779B97F4A7C15)
     for b in range(len(patterns)):

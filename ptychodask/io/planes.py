@@ -112,7 +112,7 @@ def events_in(
 
 
 @njit(nogil=True)
-def _merge_planes(words: Any, stride: int, bits: int, found: Any) -> None:
+def _merge_planes(words: np.ndarray, stride: int, bits: int, found: np.ndarray) -> None:
     """Which numbers are not zero: the planes of every block (``stride`` words each, fewer in the last) in one."""
     for low in range(0, len(found), stride):
         width = min(stride, len(found) - low)
@@ -127,8 +127,9 @@ def _merge_planes(words: Any, stride: int, bits: int, found: Any) -> None:
 
 @njit(nogil=True)
 def _collect(
-    words: Any, found: Any, stride: int, bits: int, n: int, within: Any, places: Any, place_of: Any, event: int,
-    first: Any, end: Any, pixel: Any, count: Any,
+    words: np.ndarray, found: np.ndarray, stride: int, bits: int, n: int,
+    within: np.ndarray, places: np.ndarray, place_of: np.ndarray, event: int,
+    first: np.ndarray, end: np.ndarray, pixel: np.ndarray, count: np.ndarray,
 ) -> int:  # fmt: skip
     """Write the events of patterns in the order of corner-centred pixels; returns their new number, -1 without room."""
     one, sequence, top = np.uint64(1), np.uint64(_SEQUENCE), np.uint64(58)

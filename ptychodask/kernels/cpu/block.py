@@ -25,9 +25,9 @@ from ..plain import Plain, about_middle, information
 from ..ramps import ramps_in, upright
 from ..terms import DETECTOR, LOSS
 from . import chain, fused
-from .detector import counted, measure, own_entropy, parts_of, rules_of
+from .detector import Counted, Rules, counted, measure, own_entropy, parts_of, rules_of
 from .vectors import LANES, compiled
-from .workspace import RUN, ProblemPanels, from_panels, groups_of, planes, to_panels, workspace
+from .workspace import RUN, ProblemPanels, Workspace, from_panels, groups_of, planes, to_panels, workspace
 
 
 class Window(NamedTuple):
@@ -135,18 +135,18 @@ def partial(
 
 @compiled
 def _run(
-    space: Any,
-    tables: Any,
-    seen: Any,
+    space: Workspace,
+    tables: ProblemPanels,
+    seen: Window,
     low: int,
     high: int,
-    rules: Any,
-    counts: Any,
-    background: Any,
+    rules: Rules,
+    counts: Counted,
+    background: float,
     moves: bool,
     refines: bool,
     evaluate_only: bool,
-    total: Any,
+    total: Totals,
 ) -> None:
     """Patterns low to high of a block one by one; ``counts`` are theirs."""
     scale = np.float32(1 / rules.pixels**2)

@@ -66,13 +66,13 @@ def transforms(n: int, pure_phase: bool) -> Transforms:
 
 
 @inlined
-def _address(array: Any) -> int:
+def _address(array: np.ndarray) -> int:
     """Signed: numba would add a signed and an unsigned number as floats."""
     return np.intp(array.ctypes.data)  # type: ignore[return-value]
 
 
 @inlined
-def _pairs(space: Any) -> tuple[Pair, Pair]:
+def _pairs(space: np.ndarray) -> tuple[Pair, Pair]:
     """Two pairs of panels."""
     start, step = _address(space), 4 * space.shape[1]
     return (start, start + step), (start + 2 * step, start + 3 * step)
@@ -97,14 +97,16 @@ def _rows(t: Transforms, function: int, pair: Pair, free: Pair, inverse: bool, o
 
 
 @inlined
-def _column(wave: Any, group: int) -> Pair:
+def _column(wave: np.ndarray, group: int) -> Pair:
     """Addresses of a group of columns of a wave."""
     start = _address(wave) + 8 * LANES * wave.shape[1] * group
     return start, start + 4 * LANES
 
 
 @compiled
-def _columns(t: Transforms, function: int, wave: Any, group: int, space: Any, others: Others) -> tuple[Pair, Pair]:
+def _columns(
+    t: Transforms, function: int, wave: np.ndarray, group: int, space: np.ndarray, others: Others
+) -> tuple[Pair, Pair]:
     """Inverse transform from a wave's columns to panels."""
     pair, free = _pairs(space)
     to, other = (free, pair) if t.in_place else (pair, free)
@@ -113,7 +115,7 @@ def _columns(t: Transforms, function: int, wave: Any, group: int, space: Any, ot
 
 
 @compiled
-def _to_columns(t: Transforms, function: int, pair: Pair, free: Pair, wave: Any, group: int) -> None:
+def _to_columns(t: Transforms, function: int, pair: Pair, free: Pair, wave: np.ndarray, group: int) -> None:
     """Transform panels to a wave's columns."""
     fft(t, function, pair, free[0], pair[0], pair[1] - pair[0], _column(wave, group), NOTHING)
 
@@ -136,7 +138,7 @@ def _turn(source: int, i: int, step: int, target: int, o: int, out_step: int) ->
 
 
 @compiled
-def _take_rows(wave: Any, group: int, pair: Pair) -> None:
+def _take_rows(wave: np.ndarray, group: int, pair: Pair) -> None:
     start, step = wave.ctypes.data, 2 * LANES
     for x in range(wave.shape[0]):
         i = (wave.shape[1] * x + LANES * group) * step
@@ -145,7 +147,7 @@ def _take_rows(wave: Any, group: int, pair: Pair) -> None:
 
 
 @compiled
-def _put_rows(wave: Any, group: int, pair: Pair) -> None:
+def _put_rows(wave: np.ndarray, group: int, pair: Pair) -> None:
     start, step = wave.ctypes.data, 2 * LANES
     for x in range(wave.shape[0]):
         i = (wave.shape[1] * x + LANES * group) * step
@@ -154,7 +156,9 @@ def _put_rows(wave: Any, group: int, pair: Pair) -> None:
 
 
 @compiled
-def enter(t: Transforms, spectrum: Any, ramp_y: Any, ramp_x: Any, space: Any, wave: Any) -> None:
+def enter(
+    t: Transforms, spectrum: np.ndarray, ramp_y: np.ndarray, ramp_x: np.ndarray, space: np.ndarray, wave: np.ndarray
+) -> None:
     """``wave``: the shifted probe, whose transform over columns is left to :func:`transmit`.
 
     ``spectrum`` [L, 2, 8 L, 8]; ``ramp_y`` [2, 8 L] and ``ramp_x`` [2, N] are the separable ramp of a sub-pixel shift.
@@ -174,7 +178,9 @@ def enter(t: Transforms, spectrum: Any, ramp_y: Any, ramp_x: Any, space: Any, wa
 
 
 @compiled
-def leave(t: Transforms, wave: Any, ramp_y: Any, ramp_x: Any, space: Any, total: Any) -> None:
+def leave(
+    t: Transforms, wave: np.ndarray, ramp_y: np.ndarray, ramp_x: np.ndarray, space: np.ndarray, total: np.ndarray
+) -> None:
     """Adjoint of :func:`enter`: ``total`` [L, 2, 8 L, 8] += spectrum of the wave times the conjugate ramp."""
     at_y, at_x = ramp_y.ctypes.data, ramp_x.ctypes.data
     for group in range(total.shape[0]):
@@ -192,7 +198,9 @@ def leave(t: Transforms, wave: Any, ramp_y: Any, ramp_x: Any, space: Any, total:
 
 
 @compiled
-def transmit(t: Transforms, waves: Any, window: Any, row: int, column: int, space: Any, out: Any) -> None:
+def transmit(
+    t: Transforms, waves: np.ndarray, window: np.ndarray, row: int, column: int, space: np.ndarray, out: np.ndarray
+) -> None:
     """Finish the waves over their columns; ``out = waves * O[view]``, transformed over columns, for all modes."""
     pitch = window.shape[2]
     imaginary = 4 * window.shape[1] * pitch
@@ -206,7 +214,7 @@ def transmit(t: Transforms, waves: Any, window: Any, row: int, column: int, spac
 
 
 @compiled
-def propagate(t: Transforms, wave: Any, table: Any, space: Any) -> None:
+def propagate(t: Transforms, wave: np.ndarray, table: np.ndarray, space: np.ndarray) -> None:
     """All rows: transform, times the propagator [L, 2, 8 L, 8], inverse transform."""
     for group in range(table.shape[0]):
         pair, free = _pairs(space)
@@ -217,7 +225,7 @@ def propagate(t: Transforms, wave: Any, table: Any, space: Any) -> None:
 
 
 @compiled
-def detect(t: Transforms, wave: Any, space: Any, psi: Any) -> None:
+def detect(t: Transforms, wave: np.ndarray, space: np.ndarray, psi: np.ndarray) -> None:
     """``psi`` [L, 2, 8 L, 8]: the wave on the detector."""
     for group in range(psi.shape[0]):
         pair, free = _pairs(space)
@@ -227,7 +235,7 @@ def detect(t: Transforms, wave: Any, space: Any, psi: Any) -> None:
 
 
 @compiled
-def emit(t: Transforms, psi: Any, rho: Any, space: Any, wave: Any) -> None:
+def emit(t: Transforms, psi: np.ndarray, rho: np.ndarray, space: np.ndarray, wave: np.ndarray) -> None:
     """``wave``: inverse transform over rows of ``rho psi``, with rho [L, 8 L, 8] as rows of 64 L numbers."""
     for group in range(psi.shape[0]):
         pair, free = _pairs(space)
@@ -242,14 +250,14 @@ def emit(t: Transforms, psi: Any, rho: Any, space: Any, wave: Any) -> None:
 @compiled
 def adjoint(
     t: Transforms,
-    waves: Any,
-    chi: Any,
-    window: Any,
+    waves: np.ndarray,
+    chi: np.ndarray,
+    window: np.ndarray,
     row: int,
     column: int,
-    gradient: Any,
-    light: Any,
-    space: Any,
+    gradient: np.ndarray,
+    light: np.ndarray,
+    space: np.ndarray,
     goes_on: bool,
 ) -> None:
     """One slice of the back-propagation for all modes, adding to the slice's sums on the window.
@@ -271,7 +279,7 @@ def adjoint(
 
 
 @compiled
-def fetch(plane: Any, row: int, column: int, n: int) -> None:
+def fetch(plane: np.ndarray, row: int, column: int, n: int) -> None:
     """Ask for a view of a plane [H, W] row by row, as memory likes it; transforms read it eight columns at a time."""
     start = _address(plane) + 4 * (row * plane.shape[1] + column)
     for y in range(n):
@@ -282,18 +290,18 @@ def fetch(plane: Any, row: int, column: int, n: int) -> None:
 @inlined
 def forward(
     t: Transforms,
-    spectra: Any,
-    ramp_y: Any,
-    ramp_x: Any,
-    objects: Any,
+    spectra: np.ndarray,
+    ramp_y: np.ndarray,
+    ramp_x: np.ndarray,
+    objects: np.ndarray,
     row: int,
     column: int,
     tables: Any,
-    table_of: Any,
-    space: Any,
-    waves: Any,
-    chi: Any,
-    psi: Any,
+    table_of: np.ndarray,
+    space: np.ndarray,
+    waves: np.ndarray,
+    chi: np.ndarray,
+    psi: np.ndarray,
     ahead: bool,
 ) -> None:
     """All modes from the probe to the detector: ``waves[s, m]`` in front of every slice, ``psi[m]`` on the detector.
@@ -320,18 +328,18 @@ def forward(
 @inlined
 def backward(
     t: Transforms,
-    rho: Any,
-    psi: Any,
-    objects: Any,
+    rho: np.ndarray,
+    psi: np.ndarray,
+    objects: np.ndarray,
     row: int,
     column: int,
-    conjugates: Any,
-    table_of: Any,
-    space: Any,
-    waves: Any,
-    chi: Any,
-    gradient: Any,
-    light: Any,
+    conjugates: np.ndarray,
+    table_of: np.ndarray,
+    space: np.ndarray,
+    waves: np.ndarray,
+    chi: np.ndarray,
+    gradient: np.ndarray,
+    light: np.ndarray,
     to_probe: bool,
     ahead: bool,
 ) -> None:

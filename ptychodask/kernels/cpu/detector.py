@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -120,7 +120,15 @@ def own_entropy(problem: Problem, weights: np.ndarray, rules: Rules, part: Part,
 
 
 @inlined
-def measure(rules: Any, counted: Any, b: int, weights: Any, intensity: Any, rho: Any, sums: Any) -> None:
+def measure(
+    rules: Rules,
+    counted: Counted,
+    b: int,
+    weights: np.ndarray,
+    intensity: np.ndarray,
+    rho: np.ndarray,
+    sums: np.ndarray,
+) -> None:
     """Add a pattern's losses (without :func:`own_entropy`) and totals to ``sums`` (see ``terms``), and
     set its residual factor."""
     share, scale = np.float32(rules.share), np.float32(1 / rules.pixels**2)

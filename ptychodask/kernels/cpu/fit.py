@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ...counts.patterns import Counts, Patterns
@@ -14,10 +12,10 @@ from ...solver.problem import Problem
 from ..plain import batches
 from ..terms import FIT
 from . import chain, fused
-from .block import see
+from .block import Window, see
 from .detector import counted, parts_of
 from .vectors import compiled
-from .workspace import RUN, ProblemPanels, workspace
+from .workspace import RUN, ProblemPanels, Workspace, workspace
 
 
 def compare(
@@ -41,18 +39,18 @@ def compare(
 
 @compiled
 def _compare(
-    space: Any,
-    tables: Any,
-    seen: Any,
+    space: Workspace,
+    tables: ProblemPanels,
+    seen: Window,
     low: int,
     high: int,
-    counts: Any,
-    scale: Any,
-    background: Any,
-    expected: Any,
+    counts: np.ndarray,
+    scale: float,
+    background: float,
+    expected: np.ndarray,
     poisson: bool,
     epsilon: float,
-    sums: Any,
+    sums: np.ndarray,
 ) -> None:
     for b in range(low, high):
         row, column, ramp, spectra = seen.rows[b], seen.columns[b], seen.ramps[b], seen.spectra[seen.which[b]]

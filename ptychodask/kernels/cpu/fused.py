@@ -18,14 +18,14 @@ from .vectors import compiled_loops as compiled
 
 
 @compiled
-def place(pixel: Any, n: int) -> Any:
+def place(pixel: int, n: int) -> Any:
     """Where the pixel with a flat index in the pattern [N, N] is found in the panels."""
     y, x = np.int64(pixel) // n, np.int64(pixel) % n
     return y // LANES, LANES * x + y % LANES
 
 
 @compiled
-def add_intensity(window: Any, row: int, column: int, total: Any) -> None:
+def add_intensity(window: np.ndarray, row: int, column: int, total: np.ndarray) -> None:
     """``total [N, N] += |O[view]|^2``: the light on the first slice, by which a probe's gradient is weighted."""
     n = total.shape[0]
     for y in range(n):
@@ -35,7 +35,7 @@ def add_intensity(window: Any, row: int, column: int, total: Any) -> None:
 
 
 @compiled
-def add_moments(values: Any, y: Any, x: Any, moments: Any) -> None:
+def add_moments(values: np.ndarray, y: float, x: float, moments: np.ndarray) -> None:
     """Add numbers to the first of three sums, and weighted with y and x to the others."""
     plain, on_y, on_x = moments[0].ravel(), moments[1].ravel(), moments[2].ravel()
     for i in range(values.size):
@@ -45,7 +45,7 @@ def add_moments(values: Any, y: Any, x: Any, moments: Any) -> None:
 
 
 @compiled
-def predict(psi: Any, scale: Any, background: Any, intensity: Any) -> None:
+def predict(psi: np.ndarray, scale: float, background: float, intensity: np.ndarray) -> None:
     """``intensity = scale sum_m |psi_m|^2 + background``; psi [M, L, 2, 64 L]."""
     for g in range(intensity.shape[0]):
         for x in range(intensity.shape[1]):
@@ -60,7 +60,7 @@ def predict(psi: Any, scale: Any, background: Any, intensity: Any) -> None:
 
 
 @compiled
-def _log(value: Any) -> Any:
+def _log(value: float) -> Any:
     """Natural logarithm of a positive float32 to its rounding, in steps that are vectorised, as ``math.log`` is not.
 
     Exponent and mantissa m in [sqrt(1/2), sqrt(2)) are taken apart as integers, and ``log m = 2 artanh(s)``,
@@ -79,15 +79,15 @@ def _log(value: Any) -> Any:
 
 @compiled
 def poisson(
-    counts: Any,
-    measured: Any,
-    intensity: Any,
-    weights: Any,
-    share: Any,
-    small: Any,
-    epsilon: Any,
-    factor: Any,
-    rho: Any,
+    counts: np.ndarray,
+    measured: np.ndarray,
+    intensity: np.ndarray,
+    weights: np.ndarray,
+    share: float,
+    small: float,
+    epsilon: float,
+    factor: np.ndarray,
+    rho: np.ndarray,
 ) -> tuple[float, float, float, float]:
     """All that a pattern says of the shifted Poisson likelihood, in one sweep.
 
@@ -118,7 +118,7 @@ def poisson(
 
 
 @compiled
-def dense_entropy(counts: Any, weights: Any, epsilon: Any) -> float:
+def dense_entropy(counts: np.ndarray, weights: np.ndarray, epsilon: float) -> float:
     """``sum w (n + epsilon) log(n + epsilon)`` in float64, of counts that are not events."""
     value = 0.0
     for y in range(counts.shape[0]):
@@ -131,7 +131,9 @@ def dense_entropy(counts: Any, weights: Any, epsilon: Any) -> float:
 
 
 @compiled
-def self_entropy(pixels: Any, electrons: Any, weights: Any, n: int, epsilon: float, used: float) -> float:
+def self_entropy(
+    pixels: np.ndarray, electrons: np.ndarray, weights: np.ndarray, n: int, epsilon: float, used: float
+) -> float:
     """``sum w (n + epsilon) log(n + epsilon)`` of events in patterns of side n; ``used`` is ``sum w`` over all."""
     nothing = epsilon * math.log(epsilon)
     value = used * nothing
@@ -143,7 +145,14 @@ def self_entropy(pixels: Any, electrons: Any, weights: Any, n: int, epsilon: flo
 
 @compiled
 def amplitude(
-    counts: Any, measured: Any, intensity: Any, weights: Any, share: Any, floor: Any, factor: Any, rho: Any
+    counts: np.ndarray,
+    measured: np.ndarray,
+    intensity: np.ndarray,
+    weights: np.ndarray,
+    share: float,
+    floor: float,
+    factor: np.ndarray,
+    rho: np.ndarray,
 ) -> tuple[float, float, float]:
     """All that a pattern says of the amplitudes, in one sweep.
 
@@ -173,7 +182,15 @@ def amplitude(
 
 
 @compiled
-def compare(counts: Any, intensity: Any, weights: Any, table: Any, poisson: bool, epsilon: Any, sums: Any) -> None:
+def compare(
+    counts: np.ndarray,
+    intensity: np.ndarray,
+    weights: np.ndarray,
+    table: np.ndarray,
+    poisson: bool,
+    epsilon: float,
+    sums: np.ndarray,
+) -> None:
     """Add ``sum w l`` and the mean and variance that Poisson noise around the intensity gives it to ``sums`` [3].
 
     ``table`` is :func:`ptychodask.physics.expected_loss.table` of the likelihood, whose ``epsilon`` is given.
@@ -204,7 +221,16 @@ def compare(counts: Any, intensity: Any, weights: Any, table: Any, poisson: bool
 
 
 @compiled
-def line(counts: Any, here: Any, ahead: Any, behind: Any, weights: Any, epsilon: Any, scale: Any, sums: Any) -> None:
+def line(
+    counts: np.ndarray,
+    here: np.ndarray,
+    ahead: np.ndarray,
+    behind: np.ndarray,
+    weights: np.ndarray,
+    epsilon: float,
+    scale: float,
+    sums: np.ndarray,
+) -> None:
     """Add ``sum f (n - I) dI`` and ``sum f dI^2`` to ``sums``; f = w / (I + epsilon), dI = scale (ahead - behind)."""
     for y in range(counts.shape[0]):
         row_n: Any = np.float32(0)  # float32 within a row, so that the loop is vectorised
@@ -221,7 +247,13 @@ def line(counts: Any, here: Any, ahead: Any, behind: Any, weights: Any, epsilon:
 
 @compiled
 def loss_held(
-    pixels: Any, electrons: Any, intensity: Any, n: int, ratio: float, expected: float, floor: float
+    pixels: np.ndarray,
+    electrons: np.ndarray,
+    intensity: np.ndarray,
+    n: int,
+    ratio: float,
+    expected: float,
+    floor: float,
 ) -> float:
     """Loss of held-out electrons at flat ``pixels``; see ``likelihood.held_out_loss``."""
     value = ratio * expected
@@ -232,7 +264,9 @@ def loss_held(
 
 
 @compiled
-def background_sums(counts: Any, intensity: Any, weights: Any, epsilon: float) -> tuple[float, float]:
+def background_sums(
+    counts: np.ndarray, intensity: np.ndarray, weights: np.ndarray, epsilon: float
+) -> tuple[float, float]:
     """Numerator and denominator of the Fisher step for a uniform background."""
     numerator = 0.0
     denominator = 0.0
@@ -245,7 +279,7 @@ def background_sums(counts: Any, intensity: Any, weights: Any, epsilon: float) -
 
 
 @compiled
-def spread(start: Any, pixels: Any, electrons: Any, n: int, counts: Any) -> None:
+def spread(start: np.ndarray, pixels: np.ndarray, electrons: np.ndarray, n: int, counts: np.ndarray) -> None:
     """Write events of patterns into panels of zeros [B, L, 64 L]."""
     for b in range(len(start) - 1):
         for e in range(start[b], start[b + 1]):
@@ -254,7 +288,7 @@ def spread(start: Any, pixels: Any, electrons: Any, n: int, counts: Any) -> None
 
 
 @compiled
-def clear(start: Any, pixels: Any, n: int, counts: Any) -> None:
+def clear(start: np.ndarray, pixels: np.ndarray, n: int, counts: np.ndarray) -> None:
     """Undo :func:`spread`."""
     for b in range(len(start) - 1):
         for e in range(start[b], start[b + 1]):
@@ -263,7 +297,7 @@ def clear(start: Any, pixels: Any, n: int, counts: Any) -> None:
 
 
 @compiled
-def arrange(patterns: Any, panels: Any) -> None:
+def arrange(patterns: np.ndarray, panels: np.ndarray) -> None:
     """Write dense patterns [B, N, N] into panels [B or more, L, 64 L]."""
     for b in range(patterns.shape[0]):
         for y in range(patterns.shape[1]):

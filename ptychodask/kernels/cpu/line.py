@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ...counts.patterns import Patterns
@@ -15,10 +13,10 @@ from ..along import STEP, line_of, three
 from ..plain import batches
 from ..terms import LINE
 from . import chain, fused
-from .block import see
+from .block import Window, see
 from .detector import counted, parts_of
 from .vectors import compiled
-from .workspace import RUN, ProblemPanels, aligned, workspace
+from .workspace import RUN, ProblemPanels, Workspace, aligned, workspace
 
 
 def line_search(
@@ -51,18 +49,18 @@ def line_search(
 
 @compiled
 def _line(
-    space: Any,
-    tables: Any,
-    seen: Any,
+    space: Workspace,
+    tables: ProblemPanels,
+    seen: tuple[Window, Window, Window],
     low: int,
     high: int,
-    counts: Any,
-    scale: Any,
-    background: Any,
-    epsilon: Any,
-    slope: Any,
-    maps: Any,
-    sums: Any,
+    counts: np.ndarray,
+    scale: float,
+    background: float,
+    epsilon: float,
+    slope: float,
+    maps: np.ndarray,
+    sums: np.ndarray,
 ) -> None:
     for b in range(low, high):
         for its in range(3):

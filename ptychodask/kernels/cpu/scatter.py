@@ -10,7 +10,7 @@ from ...physics.views import split_positions, window
 from . import chain, fused
 from .block import Window, ramps_of
 from .vectors import LANES, compiled
-from .workspace import FAR, maps_from_panels, planes, problem_panels, to_panels, workspace
+from .workspace import FAR, ProblemPanels, Workspace, maps_from_panels, planes, problem_panels, to_panels, workspace
 
 
 def diffract(transmission: np.ndarray, positions: np.ndarray, spectra: np.ndarray, propagators: np.ndarray) -> Any:
@@ -47,7 +47,7 @@ def diffract(transmission: np.ndarray, positions: np.ndarray, spectra: np.ndarra
 
 
 @compiled
-def _scatter(space: Any, tables: Any, seen: Any, scale: Any, out: Any) -> None:
+def _scatter(space: Workspace, tables: ProblemPanels, seen: Window, scale: float, out: np.ndarray) -> None:
     for b in range(out.shape[0]):
         ramp = seen.ramps[b]
         chain.forward(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,10 @@ import numba
 from llvmlite import ir
 from numba import extending, types
 from numba.core import cgutils
+from numba.core.base import BaseContext
 from numba.core.caching import IndexDataCacheFile
+from numba.core.typing.context import BaseContext as TypingContext
+from numba.core.typing.templates import Signature
 from numba.extending import models, overload, register_model
 
 from ..._numba import njit
@@ -26,6 +29,7 @@ LANES = 8
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 _INDEX = ir.IntType(32)
+Values = Sequence[ir.Value]
 _FLAGS = ("contract", "nsz")
 
 
@@ -100,16 +104,16 @@ def _indices(values: Iterable[int]) -> ir.Constant:
     return ir.Constant(ir.VectorType(_INDEX, LANES), list(values))
 
 
-def _at(builder: Any, address: Any, index: Any, kind: Any) -> Any:
+def _at(builder: ir.IRBuilder, address: Any, index: Any, kind: Any) -> Any:
     base = builder.inttoptr(address, _FLOAT.as_pointer())
     return builder.bitcast(builder.gep(base, [index]), kind.as_pointer())
 
 
 @intrinsic
-def load(typingctx: Any, address: Any, index: Any) -> Any:
+def load(typingctx: TypingContext, address: types.Type, index: types.Type) -> Any:
     """Eight numbers from ``index`` on."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Values) -> Any:
         value = builder.load(_at(builder, arguments[0], arguments[1], _VECTOR))
         value.align = 4
         return value
@@ -118,10 +122,10 @@ def load(typingctx: Any, address: Any, index: Any) -> Any:
 
 
 @intrinsic
-def load_splat(typingctx: Any, address: Any, index: Any) -> Any:
+def load_splat(typingctx: TypingContext, address: types.Type, index: types.Type) -> Any:
     """One number in all lanes."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Values) -> Any:
         value = builder.load(_at(builder, arguments[0], arguments[1], _FLOAT))
         value.align = 4
         return _splat(builder, value)
@@ -130,20 +134,20 @@ def load_splat(typingctx: Any, address: Any, index: Any) -> Any:
 
 
 @intrinsic
-def splat(typingctx: Any, value: Any) -> Any:
+def splat(typingctx: TypingContext, value: types.Type) -> Any:
     """A float32 in all lanes."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Values) -> Any:
         return _splat(builder, arguments[0])
 
     return vector(types.float32), generate
 
 
 @intrinsic
-def prefetch(typingctx: Any, address: Any) -> Any:
+def prefetch(typingctx: TypingContext, address: types.Type) -> Any:
     """Ask for the cache line at an address, into the second-level cache."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Values) -> Any:
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
@@ -155,10 +159,10 @@ def prefetch(typingctx: Any, address: Any) -> Any:
 
 
 @intrinsic
-def load_integer(typingctx: Any, address: Any, index: Any) -> Any:
+def load_integer(typingctx: TypingContext, address: types.Type, index: types.Type) -> Any:
     """The int64 at an index."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Values) -> Any:
         integer = ir.IntType(64)
         return builder.load(builder.gep(builder.inttoptr(arguments[0], integer.as_pointer()), [arguments[1]]))
 
@@ -166,10 +170,10 @@ def load_integer(typingctx: Any, address: Any, index: Any) -> Any:
 
 
 @intrinsic
-def call(typingctx: Any, function: Any, arguments: Any) -> Any:
+def call(typingctx: TypingContext, function: types.Type, arguments: types.BaseTuple) -> Any:
     """Call a compiled function of integers by its address."""
 
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+    def generate(context: BaseContext, builder: ir.IRBuilder, signature: Signature, values: Values) -> Any:
         integer = ir.IntType(64)
         kind = ir.FunctionType(ir.VoidType(), [integer] * len(arguments))
         builder.call(builder.inttoptr(values[0], kind.as_pointer()), cgutils.unpack_tuple(builder, values[1]))
@@ -178,16 +182,16 @@ def call(typingctx: Any, function: Any, arguments: Any) -> Any:
     return types.void(types.intp, arguments), generate
 
 
-def _splat(builder: Any, value: Any) -> Any:
+def _splat(builder: ir.IRBuilder, value: Any) -> Any:
     first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.Constant(_INDEX, 0))
     return builder.shuffle_vector(first, first, _indices([0] * LANES))
 
 
 @intrinsic
-def store(typingctx: Any, address: Any, index: Any, value: Any) -> Any:
+def store(typingctx: TypingContext, address: types.Type, index: types.Type, value: types.Type) -> Any:
     """Write eight numbers from ``index`` on."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Values) -> Any:
         builder.store(arguments[2], _at(builder, arguments[0], arguments[1], _VECTOR)).align = 4
         return context.get_dummy_value()
 
@@ -198,14 +202,14 @@ def _arithmetic(symbol: Any, instruction: str) -> None:
     """Lane by lane, with products and sums fused where the processor can."""
 
     @intrinsic
-    def operate(typingctx: Any, a: Any, b: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def operate(typingctx: TypingContext, a: types.Type, b: types.Type) -> Any:
+        def generate(context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Values) -> Any:
             return getattr(builder, instruction)(*arguments, flags=_FLAGS)
 
         return vector(vector, vector), generate
 
     @overload(symbol, strict=False)
-    def defined(a: Any, b: Any) -> Any:
+    def defined(a: types.Type, b: types.Type) -> Any:
         return (lambda a, b: operate(a, b)) if isinstance(a, Vector) and isinstance(b, Vector) else None
 
 
@@ -215,10 +219,20 @@ _arithmetic(operator.mul, "fmul")
 
 
 @intrinsic
-def transpose(typingctx: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
+def transpose(
+    typingctx: TypingContext,
+    a: types.Type,
+    b: types.Type,
+    c: types.Type,
+    d: types.Type,
+    e: types.Type,
+    f: types.Type,
+    g: types.Type,
+    h: types.Type,
+) -> Any:
     """Columns of the 8 x 8 block whose rows are given: blocks of 1, 2 and 4 lanes change places."""
 
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    def generate(context: BaseContext, builder: ir.IRBuilder, signature: Signature, arguments: Values) -> Any:
         rows = list(arguments)
         for width in (1, 2, 4):
             keep = _indices(j if not j & width else LANES + j - width for j in range(LANES))
