@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,18 @@ class Optics:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two scans of one area, with half of the dose each, that differ in defocus (angstrom), and what is expected."""
+
+    semi_angle_mrad: float
+    defoci_angstrom: tuple[float, float]
+    angular_step_mrad: float
+    correlation: float
+    resolution_angstrom: float | None
+    lost: float
+
+
+@dataclass(frozen=True)
 class Task:
     """What is wanted: dose in electrons per square angstrom, resolution in angstrom, detector, frames per second."""
 
@@ -119,11 +132,20 @@ def spectrum(phase: NDArray[np.floating], pixel_angstrom: float) -> Spectrum:
     return Spectrum(q[used], power[used], float(np.sum(taper**2)) * pixel_angstrom**2)
 
 
-def expected(microscope: Microscope, specimen: Spectrum, task: Task) -> tuple[float, float | None, float]:
-    """Correlation up to the wanted resolution, resolution in angstrom or None, and the part of signal that is lost."""
+def information(microscope: Microscope, task: Task) -> NDArray[np.float64]:
+    """t at :data:`SAMPLES` frequencies up to twice the wanted resolution."""
+    return weak_phase_information(
+        microscope, np.linspace(0, 2 / task.resolution_angstrom, SAMPLES), task.thickness_angstrom
+    )
+
+
+def expected(told: NDArray[np.float64], specimen: Spectrum, task: Task) -> tuple[float, float | None, float]:
+    """Correlation up to the wanted resolution, resolution in angstrom or None, and the part of signal that is lost.
+
+    ``told`` is the information; that of several scans is its mean over their electrons.
+    """
     limit, q = 1 / task.resolution_angstrom, specimen.frequency
-    sampled = np.linspace(0, 2 * limit, SAMPLES)
-    t = np.interp(q, sampled, weak_phase_information(microscope, sampled, task.thickness_angstrom))
+    t = np.interp(q, np.linspace(0, 2 * limit, SAMPLES), told)
     snr = 4 * task.dose * t * specimen.power / specimen.area
     kept = specimen.power * snr / (1 + snr)
     inside = q <= limit
@@ -138,9 +160,19 @@ def expected(microscope: Microscope, specimen: Spectrum, task: Task) -> tuple[fl
     return correlation, (1 / end if end > 0 else None), lost
 
 
-def rank(candidates: Sequence[Microscope], specimen: Spectrum, task: Task) -> tuple[list[Optics], list[str]]:
-    """Candidates whose probe a detector's box holds, best first; and a line for each that is left out."""
-    found, refused = [], []
+@dataclass(frozen=True)
+class Candidate:
+    """Optics whose probe a detector holds: the smallest such box in angstrom, and the information (see
+    :func:`information`)."""
+
+    microscope: Microscope
+    box: float
+    told: NDArray[np.float64]
+
+
+def recordable(candidates: Sequence[Microscope], task: Task) -> tuple[list[Candidate], list[str]]:
+    """Those whose probe a detector's box holds, and a line for each that is left out."""
+    held, refused = [], []
     for microscope in candidates:
         name = f"{microscope.semi_angle_mrad:g} mrad at {microscope.defocus_angstrom:g} angstrom"
         box = _box(microscope, task)
@@ -149,8 +181,17 @@ def rank(candidates: Sequence[Microscope], specimen: Spectrum, task: Task) -> tu
                 f"{name}: the probe does not fit {task.detector_pixels} pixels that resolve"
                 f" {task.resolution_angstrom:g} angstrom"
             )
-            continue
-        correlation, resolution, lost = expected(microscope, specimen, task)
+        else:
+            held.append(Candidate(microscope, box, information(microscope, task)))
+    return held, refused
+
+
+def rank(candidates: Sequence[Candidate], specimen: Spectrum, task: Task) -> list[Optics]:
+    """Best first."""
+    found = []
+    for its in candidates:
+        microscope, box = its.microscope, its.box
+        correlation, resolution, lost = expected(its.told, specimen, task)
         intensity, pixel = probe_window(microscope, 2 * box)
         diameter = probe_diameter(intensity, pixel, 0.9, whole=1.0)
         # half the resolution: then even the image of a single detector pixel is sampled without aliasing
@@ -172,7 +213,23 @@ def rank(candidates: Sequence[Microscope], specimen: Spectrum, task: Task) -> tu
                 lost=lost,
             )
         )
-    return sorted(found, key=lambda o: -o.correlation), refused
+    return sorted(found, key=lambda o: -o.correlation)
+
+
+def best_pair(candidates: Sequence[Candidate], specimen: Spectrum, task: Task) -> Pair | None:
+    """The two defoci at one semi-angle that together carry most; None where there are no two.
+
+    The zeros of the one are where the other carries, and the electrons are shared out: the information of the pair is
+    the mean of both.
+    """
+    found = []
+    for a, b in combinations(candidates, 2):
+        one, other = a.microscope, b.microscope
+        if one.semi_angle == other.semi_angle:
+            figures = expected((a.told + b.told) / 2, specimen, task)
+            defoci = (one.defocus_angstrom, other.defocus_angstrom)
+            found.append(Pair(one.semi_angle_mrad, defoci, 1e3 * one.wavelength / max(a.box, b.box), *figures))
+    return max(found, key=lambda pair: pair.correlation, default=None)
 
 
 def recommended(ranked: Sequence[Optics]) -> Optics:

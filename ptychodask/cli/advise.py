@@ -111,6 +111,8 @@ def _show(made: Advice, top: int) -> None:
     if made.remark:
         show.warning(made.remark)
     show.console.print(made.in_words(), soft_wrap=True)
+    if pairs := made.about_pairs():
+        show.console.print(pairs, soft_wrap=True)
 
 
 def _numbers(option: str, text: str | None) -> list[float] | None:

@@ -12,7 +12,18 @@ import numpy as np
 from .. import _arguments as arguments
 from .._arguments import number
 from .._errors import InputError
-from ..analysis.advice import WINDOW_ANGSTROM, Optics, Task, rank, recommended, spectrum
+from ..analysis.advice import (
+    AS_GOOD,
+    WINDOW_ANGSTROM,
+    Optics,
+    Pair,
+    Task,
+    best_pair,
+    rank,
+    recommended,
+    recordable,
+    spectrum,
+)
 from ..distributed.cluster import Client
 from ..model.config import JobConfig
 from ..model.optics import Microscope
@@ -49,6 +60,8 @@ class Advice:
         Correlation of a simulated reconstruction with the truth for the first of ``optics``, where that was asked for.
     phase_rms_rad : float
         RMS of the specimen's projected phase.
+    pair : Pair, optional
+        The best two scans of half the dose.
     """
 
     material: str
@@ -58,6 +71,7 @@ class Advice:
     refused: tuple[str, ...] = ()
     checked: tuple[float, ...] = ()
     phase_rms_rad: float = 0.0
+    pair: Pair | None = None
 
     @property
     def remark(self) -> str:
@@ -87,6 +101,17 @@ class Advice:
             f" {self.task.detector_pixels}, {o.current_pa:.2g} pA at {self.task.frames_per_second:g} frames/s: the"
             " smallest probe among the optics that are as good as the best"
         )
+
+    def about_pairs(self) -> str:
+        """Do two scans with half of the dose each pay? In one line."""
+        best, pair = self.optics[0].correlation, self.pair
+        if pair is None:
+            return ""
+        first, second = pair.defoci_angstrom
+        what = f"two scans of half the dose, {pair.semi_angle_mrad:g} mrad at {first:g} and {second:g} angstrom,"
+        if pair.correlation > best + AS_GOOD:
+            return f"{what} reach {pair.correlation:.3f} where the best single scan has {best:.3f}: a pair pays"
+        return f"{what} reach {pair.correlation:.3f}, the best single scan {best:.3f}: a pair does not pay"
 
     def columns(self) -> list[tuple[str, list[str]]]:
         """Title and texts of every column."""
@@ -199,7 +224,9 @@ def advise(
     candidates = [Microscope.of(energy_ev, angle, defocus, aberrations) for angle in angles for defocus in foci]
     phase, pixel, repeats = specimen_phase(material, thickness, energy_ev, PIECE_WINDOWS * WINDOW_ANGSTROM)
     task = replace(task, thickness_angstrom=repeats)
-    found, refused = rank(candidates, spectrum(phase, pixel), task)
+    seen = spectrum(phase, pixel)
+    held, refused = recordable(candidates, task)
+    found = rank(held, seen, task)
     if not found:
         raise InputError(f"no candidate can be recorded: {refused[0]}, and so for all {len(refused)}")
     if found[0].correlation < BLIND:
@@ -215,7 +242,8 @@ def advise(
         checked.append(_simulated(material, optics, task, candidates[0], client))
     if progress is not None and checked:
         progress("simulated reconstructions", len(checked), len(checked))
-    return Advice(material, repeats, task, tuple(found), tuple(refused), tuple(checked), float(np.std(phase)))
+    pair = best_pair(held, seen, task)
+    return Advice(material, repeats, task, tuple(found), tuple(refused), tuple(checked), float(np.std(phase)), pair)
 
 
 def _simulated(material: str, optics: Optics, task: Task, microscope: Microscope, client: Client | None) -> float:
