@@ -59,6 +59,8 @@ def parts(side: int, slices: int, tiny: bool) -> dict[str, dict[str, Any]]:
         common, angles, doses, fine, materials = common | TINY, [10.0], [100.0], {}, MATERIALS[:1]
         ours = {**ours, "solver": {"iterations": 4}}
         theirs = {**theirs, "solver": {**FASHION["solver"], "iterations": 2}}
+    piece = common["scan_shape"][0] // 3  # nine blocks, for eight mini-batches
+    theirs = {**theirs, "engine": {"block": [piece, piece]}}
     zr_btb = {**common, "material": "zr-btb", "thickness_angstrom": 45.75}
     specimens = [
         {"material": name, "thickness": thick, "dose": dose, "object.slices": slices * (1 if thick < 100 else 3)}
@@ -84,7 +86,8 @@ def parts(side: int, slices: int, tiny: bool) -> dict[str, dict[str, Any]]:
 def rows_of(found: xr.Dataset) -> list[dict[str, Any]]:
     """One for every condition, with its figures."""
     made: list[dict[str, Any]] = []
-    stacked = found[[*FIGURES]].stack(run=[d for d in found["status"].dims])
+    remarks = list(found.attrs["remarks"])
+    stacked = found[[*FIGURES]].load().stack(run=[d for d in found["status"].dims])
     for i in range(stacked.sizes["run"]):
         one = stacked.isel(run=i)
         row = {str(n): one[n].item() for n in one.coords if n not in ("resolution", "run") and one[n].ndim == 0}
@@ -94,6 +97,8 @@ def rows_of(found: xr.Dataset) -> list[dict[str, Any]]:
             else:
                 row[name] = float(one[name])
         row["status"] = STATUS[int(row["status"])]
+        if row["status"] == "refused":
+            row["why"] = remarks.pop(0)
         made.append({n: None if isinstance(v, float) and math.isnan(v) else v for n, v in row.items() if n != "run"})
     return made
 
