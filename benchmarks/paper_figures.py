@@ -86,7 +86,6 @@ def parts(side: int, slices: int, tiny: bool) -> dict[str, dict[str, Any]]:
 def rows_of(found: xr.Dataset) -> list[dict[str, Any]]:
     """One for every condition, with its figures."""
     made: list[dict[str, Any]] = []
-    remarks = list(found.attrs["remarks"])
     stacked = found[[*FIGURES]].load().stack(run=[d for d in found["status"].dims])
     for i in range(stacked.sizes["run"]):
         one = stacked.isel(run=i)
@@ -97,8 +96,8 @@ def rows_of(found: xr.Dataset) -> list[dict[str, Any]]:
             else:
                 row[name] = float(one[name])
         row["status"] = STATUS[int(row["status"])]
-        if row["status"] == "refused":
-            row["why"] = remarks.pop(0)
+        if row["status"] != "done":
+            row["why"] = found.attrs["remarks"][i]
         made.append({n: None if isinstance(v, float) and math.isnan(v) else v for n, v in row.items() if n != "run"})
     return made
 
