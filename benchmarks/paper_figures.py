@@ -67,7 +67,11 @@ def parts(side: int, slices: int, tiny: bool) -> dict[str, dict[str, Any]]:
         for name, thick, dose in materials
     ]
     return {
-        "angles": {"simulate": zr_btb, "reconstruct": ours, "axes": {"semi_angle": angles, "dose": doses}},
+        "angles": {
+            "simulate": zr_btb, "reconstruct": ours, "axes": {"semi_angle": angles},
+            # the prior is one of counted electrons: without noise nothing is held back
+            "conditions": [{"dose": d, **({} if math.isfinite(d) else {"object.blur_angstrom": 0.0})} for d in doses],
+        },
         "fashion": {
             "simulate": zr_btb, "reconstruct": theirs,
             "axes": {"defocus_error": [0.0, 50.0], "semi_angle": angles, "dose": doses},
