@@ -36,9 +36,10 @@ from .places import check_places, other_processors
 from .plan import check_fits
 from .recipe import Recipe
 from .refine import refined
-from .run import Run, history, start_in, survey
+from .run import Run, history, start_in
 from .settled import experiment_of
 from .showing import showing
+from .survey import survey
 from .told import attributes, opening
 
 
@@ -195,7 +196,7 @@ def _recipe(launch: Launch, client: Client, begin: Path | None = None) -> Recipe
         with replacing(start_in(launch.folder), None) as part:
             shutil.copytree(begin, part)
     with _explained(launch):
-        recipe = survey(client, launch.experiment, launch.report)
+        recipe = survey(client, launch.experiment)
     # a run that was killed before it had decided has the copy all the same
     recipe = recipe.with_decided(begun=Path(start_in(launch.folder)).exists())
     launch.folder.write_json("decisions.json", asdict(recipe.decided))

@@ -42,7 +42,7 @@ class Plan:
     sample : Sample
         A few patterns in their container.
     stored_bytes : float
-        Bytes of a pattern on disk.
+        Bytes of a pattern on disk; NaN where nobody is shown them, because every shard has to be looked at.
     memory : dict
         Bytes per worker, by what for.
     available : int or None
@@ -205,34 +205,40 @@ def size(count: float) -> str:
 def make_plan(experiment: Experiment, site: Site, *, calibrate: bool) -> Plan:
     """What a job will take at a site; ``calibrate`` runs a few patterns to measure its speed, unless it cannot fit."""
     info, config = experiment.info, experiment.config
-    recipe = Recipe(info.path, config.model_dump_json(), selection=info.selection)
-    backend: str = config.engine.backend
-    if backend == "auto":  # workers elsewhere may have devices that this machine lacks: nothing is refused for that
-        backend = "cupy" if config.engine.gpus is not None or cupy_available() else "cpu"
-    taken = sample(experiment, build_algorithm(recipe))
-    shapes = Footprint(experiment, backend, taken.pattern_bytes)
-    memory = memory_of(shapes, site)
-    device = shapes.device_bytes() if backend == "cupy" else None
-    device_available = _device_bytes() if backend == "cupy" and cupy_available() else None
-    stored = stored_bytes(info.path)
-    plan = Plan(
-        shapes,
-        site,
-        taken,
-        stored / math.prod(dataset_info(info.path, whole=False).scan_shape),
-        memory,
-        available_bytes() if site.here else None,
-        device,
-        device_available,
-        None,
-        (),
-    )
-    plan = replace(plan, problems=tuple(_problems(plan)))
+    patterns = math.prod(dataset_info(info.path, whole=False).scan_shape)
+    plan = replace(_needs(experiment, site), stored_bytes=stored_bytes(info.path) / patterns)
     if not calibrate or plan.problems:
         return plan
     threads = min(site.threads * (site.workers // _alike(config, site)), cores())
-    ready = choose_kernels(recipe.with_decided(mean_counts=taken.mean_counts))
-    return replace(plan, speed=measure(experiment, ready, taken, threads, shapes.tiles))
+    ready = choose_kernels(_recipe(experiment).with_decided(mean_counts=plan.sample.mean_counts))
+    return replace(plan, speed=measure(experiment, ready, plan.sample, threads, plan.footprint.tiles))
+
+
+def _recipe(experiment: Experiment) -> Recipe:
+    """What nothing was decided about yet."""
+    return Recipe(experiment.info.path, experiment.config.model_dump_json(), selection=experiment.info.selection)
+
+
+def _needs(experiment: Experiment, site: Site) -> Plan:
+    """The plan without what only a reader wants to know."""
+    backend: str = experiment.config.engine.backend
+    if backend == "auto":  # workers elsewhere may have devices that this machine lacks: nothing is refused for that
+        backend = "cupy" if experiment.config.engine.gpus is not None or cupy_available() else "cpu"
+    taken = sample(experiment, build_algorithm(_recipe(experiment)))
+    shapes = Footprint(experiment, backend, taken.pattern_bytes)
+    plan = Plan(
+        footprint=shapes,
+        site=site,
+        sample=taken,
+        stored_bytes=math.nan,
+        memory=memory_of(shapes, site),
+        available=available_bytes() if site.here else None,
+        device_memory=shapes.device_bytes() if backend == "cupy" else None,
+        device_available=_device_bytes() if backend == "cupy" and cupy_available() else None,
+        speed=None,
+        problems=(),
+    )
+    return replace(plan, problems=tuple(_problems(plan)))
 
 
 def plan_of(experiment: Experiment, client: Any, calibrate: bool) -> Plan:
@@ -249,7 +255,7 @@ def plan_of(experiment: Experiment, client: Any, calibrate: bool) -> Plan:
 
 def check_fits(experiment: Experiment, client: Any) -> None:
     """Refuse a job that cannot fit where it is to run; takes a fraction of a second."""
-    refuse(make_plan(experiment, site_of(client), calibrate=False))
+    refuse(_needs(experiment, site_of(client)))
 
 
 def refuse(plan: Plan) -> None:

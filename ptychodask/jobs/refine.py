@@ -33,6 +33,7 @@ from . import tasks
 from .experiment import Experiment
 from .found import MOVED, found
 from .geometry import BEGINS, HALF, MOVES, SETTLED, crosses, part_of, pixels_of_stage, wanted
+from .job import job_of
 from .log import Log
 from .observers import Report
 from .recipe import Recipe
@@ -79,7 +80,7 @@ class _Stage:
     def run(self, recipe: Recipe, label: str) -> tuple[Run, Any]:
         """What iterates a recipe, and its job."""
         run = Run(self.client, recipe.experiment, self.folder, recipe, Log(), self.report)
-        return run, run._job(label, recipe)
+        return run, job_of(self.client, recipe.experiment, recipe, f"{run.name}-{label}")
 
     def tell(self, seen: Pass, seconds: float, of: int) -> None:
         """An iteration."""
@@ -151,7 +152,7 @@ def _move(stage: _Stage) -> tuple[Refining, dict[int, float], str]:
     last, stored = BEGINS + MOVES, stage.folder.checkpoints()
     first = max((i for i in stored if i <= last), default=0)
     name = f"{run.name}-geometry-start"
-    state = run.states.load(stage.folder.checkpoint(first), name) if first else run._initial(job)
+    state = run.states.load(stage.folder.checkpoint(first), name) if first else run.initial(job)
     losses, records = dict[int, float](), list[Record]()
     experiment = recipe.experiment
 
@@ -237,7 +238,7 @@ def _no_gain(stage: _Stage, its: Refine, settled: Refining, gained: float) -> st
 def _trial(stage: _Stage, recipe: Recipe, label: str) -> float:
     """Nats of held-out electrons after the first iterations at a geometry that does not move."""
     run, job = stage.run(replace(recipe, refines=True), label)  # on a canvas as large as the other's: windows as there
-    with closing(run.states.passes(job, run._initial(job), 0, BEGINS)) as looked_at:
+    with closing(run.states.passes(job, run.initial(job), 0, BEGINS)) as looked_at:
         for seen in looked_at:
             last = seen
     return _judged(last)

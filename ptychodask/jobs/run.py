@@ -1,4 +1,4 @@
-"""Run a job to its end: survey, fit with validation, finish with all electrons, result; checkpoints on the way."""
+"""Run a job to its end: fit with validation, finish with all electrons; checkpoints on the way."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
-from .._errors import DivergenceError, InputError
-from ..distributed.iterate import FAN_IN, Job, Pass, map_blocks, new_name
+from .._errors import DivergenceError
+from ..distributed.iterate import Job, Pass, new_name
 from ..events import Iterated, Restarted, Stored, Warned
 from ..io.checkpoint import RunFolder
 from ..io.result import Entry
-from ..io.source import source_of
-from ..model.blocks import Block, boxes_of
+from ..model.blocks import Block
 from ..solver.stopping import chosen, divergence, stop_reason
 from . import tasks
 from .criteria import lens_of
-from .damage import misfired_warning
 from .excess import Excess
 from .experiment import Experiment
+from .job import job_of
 from .log import MOST_STATES, Log
 from .observers import Report
-from .recipe import Decisions, Recipe, choose_kernels
+from .recipe import Recipe
 from .states import States, states_of
 
 MOST_RESTARTS = 3
@@ -78,7 +76,7 @@ class Run:
         if self.log.chosen in self.folder.checkpoints():
             return self._load(self.log.chosen)  # interrupted after the fit
         self.log.fit_again()
-        job = self._job("fit", self.recipe)
+        job = job_of(self.client, self.experiment, self.recipe, f"{self.name}-fit")
         last, _ = self.experiment.split_iterations
         first, state = self._start(job)
         while True:
@@ -99,7 +97,7 @@ class Run:
         _, count = self.experiment.split_iterations
         assert self.log.chosen is not None
         if count == 0:
-            job = self._job("look", self.recipe)
+            job = job_of(self.client, self.experiment, self.recipe, f"{self.name}-look")
             for seen in self.states.passes(job, state, self.log.chosen, self.log.chosen):
                 self.excess = self._excess(seen)
             return state, self.recipe
@@ -107,7 +105,7 @@ class Run:
         assert share is not None
         fitted = self.recipe.decided.mean_counts / share
         recipe = replace(self.recipe.with_decided(mean_counts=fitted), begins_finish=self.log.chosen)
-        job = self._job("finish", recipe)
+        job = job_of(self.client, self.experiment, recipe, f"{self.name}-finish")
         first, state = self._start_of_finish(state)
         # where the fit's state is not on disk, a resumed run does the fit again, and must not meet states of the finish
         stored = self.log.chosen in self.folder.checkpoints()
@@ -124,6 +122,12 @@ class Run:
         self._latest = None
         return state, recipe
 
+    def initial(self, job: Job) -> Any:
+        """The state that a job begins with: vacuum, or what the run folder says."""
+        if self.recipe.decided.begun:
+            return self.states.load(start_in(self.folder), f"{self.name}-start")
+        return self.states.initial(self.recipe, job.algorithm, f"{self.name}-start")
+
     def some(self, job: Job, state: Any, first: int, last: int) -> Generator[Pass, None, None]:
         """Iterations without checkpoints and a rule that stops them, which the log keeps nowhere else."""
         with closing(self.states.passes(job, state, first, last)) as looked_at:
@@ -138,18 +142,10 @@ class Run:
         radius = lens_of(self.experiment).radius
         return Excess.of(seen.metrics, self.recipe.decided.mean_counts / (math.pi * radius**2))
 
-    def _job(self, label: str, recipe: Recipe) -> Job:
-        algorithm = self.states.algorithm(recipe, f"{self.name}-{label}-algorithm")
-        budget = int(self.config.engine.cache_gib * 2**30)
-        return Job(
-            self.client, algorithm, self.experiment.searches_line, source_of(self.info), self.blocks, budget,
-            f"{self.name}-{label}", self.config.solver.rounds_per_iteration,
-        )  # fmt: skip
-
     def _start(self, job: Job) -> tuple[int, Any]:
         """The newest checkpoint, or the start."""
         first = self.log.newest(self.folder.checkpoints())
-        state = self._initial(job) if first is None else self._load(first)
+        state = self.initial(job) if first is None else self._load(first)
         self.log.back_to(first or 0)
         return first or 0, state
 
@@ -165,13 +161,9 @@ class Run:
         self.log.back_to(first)
         if first > self.log.chosen:
             return first, self._load(first)
-        fitted = self.states.algorithm(self.recipe, f"{self.name}-fit-algorithm")
+        key = f"{self.name}-fit-algorithm"
+        fitted = self.client.submit(tasks.build_tiled, self.recipe, key=key, pure=False)
         return first, self.states.finish_from(fitted, state, f"{self.name}-finish-start")
-
-    def _initial(self, job: Job) -> Any:
-        if self.recipe.decided.begun:
-            return self.states.load(start_in(self.folder), f"{self.name}-start")
-        return self.states.initial(self.recipe, job.algorithm, f"{self.name}-start")
 
     def _load(self, iteration: int) -> Any:
         return self.states.load(self.folder.checkpoint(iteration), f"{self.name}-start-{self.log.restarts}-{iteration}")
@@ -209,7 +201,7 @@ class Run:
         first = self.log.before(iteration, {*on_disk, *self._kept})
         if first is None:
             assert self.log.restarts == 0, "the state that a restart goes on from is stored or kept"
-            first, state = 0, self._initial(job)
+            first, state = 0, self.initial(job)
         else:
             state = self._kept[first] if first in self._kept else self._load(first)
         if first == iteration:
@@ -328,50 +320,6 @@ class Run:
 def start_in(folder: RunFolder) -> str:
     """Path of the checkpoint that a run begins from, where it does not begin from vacuum."""
     return replace(folder, stage="start").checkpoint(0)
-
-
-def survey(client: Any, experiment: Experiment, report: Report) -> Recipe:
-    """The recipe of a job, with kernels that a worker chose and the mean electrons per pattern that are trained on.
-
-    Reads all counts once, which fills the workers' caches, finds the chunks that are damaged, and shows what is
-    suspicious. Where misfired frames are to be left out and there are some, what is left is surveyed again.
-    """
-    info, config = experiment.info, experiment.config
-    bare = Recipe(info.path, config.model_dump_json(), Decisions(excluded=experiment.excluded), info.selection)
-    recipe = client.submit(choose_kernels, bare, pure=False).result()
-    recipe, seen = _surveyed(client, experiment, recipe, report)
-    warnings, odd = list(seen.suspicions), seen.misfired
-    if config.data.exclude == "misfired" and odd:
-        stored = odd if info.selection is None else info.selection.stored(odd)
-        warnings.insert(0, misfired_warning(info.path, math.prod(info.scan_shape), stored))
-        recipe, _ = _surveyed(client, experiment, recipe.with_decided(excluded=boxes_of(odd)), report)
-    return recipe.with_decided(suspicions=tuple(warnings))
-
-
-def _surveyed(client: Any, experiment: Experiment, recipe: Recipe, report: Report) -> tuple[Recipe, tasks.Judged]:
-    """The recipe with what is known of the counts but those excluded, and what a worker thinks of them."""
-    run = Run(client, experiment, RunFolder(Path()), recipe, Log(), report)
-    job, looks_for = run._job("survey", recipe), (experiment.config.data.on_damage == "mask", lens_of(experiment))
-    parts = map_blocks(job, "survey", tasks.survey_block, lambda b: looks_for, run.states.places.blocks)
-    while True:
-        groups = [parts[i : i + FAN_IN] for i in range(0, len(parts), FAN_IN)]
-        parts = [client.submit(tasks.merge_surveyed, group, pure=False) for group in groups]
-        if len(parts) == 1:
-            break
-    found = client.submit(tasks.judge, recipe, parts[0], pure=False).result()
-    electrons = math.fsum(p.electrons for p in found.parts)
-    if electrons <= 0:
-        raise InputError(
-            f"{experiment.info.path}: no electrons in the pixels that the mask uses, or in what can be read"
-        )
-    patterns = sum(p.patterns for p in found.parts)
-    made = recipe.with_decided(
-        mean_counts=electrons / patterns,
-        damaged=tuple(box for p in found.parts for box in p.damaged),
-        container=", ".join(sorted({p.container for p in found.parts if p.patterns})),
-        pattern_bytes=sum(p.bytes for p in found.parts) / patterns,
-    )
-    return made, found
 
 
 def history(log: Log) -> list[Entry]:

@@ -44,9 +44,6 @@ class States:
         """Where tiles and blocks live now."""
         return places_of(self.client, self.plan.tiles, self.blocks)
 
-    def algorithm(self, recipe: Recipe, key: str) -> Any:
-        return self.client.submit(tasks.build_tiled, recipe, key=key, pure=False)
-
     def initial(self, recipe: Recipe, algorithm: Any, key: str) -> Any:
         shared = self.client.submit(tasks.initial_shared, recipe, algorithm, key=key, pure=False)
         return InTiles(self._each(tasks.initial_tile, key, lambda t: (algorithm, t)), shared)

@@ -25,7 +25,7 @@ def window_side(pixels: int, wanted: float, field: float, canvas: tuple[int, int
     return min(side, 4 * (min(canvas) // 4))
 
 
-def frequencies(side: int, pixel: float) -> np.ndarray:
+def radial_frequencies(side: int, pixel: float) -> np.ndarray:
     """|k| of the coefficients of a window of ``side`` pixels [L, L // 2 + 1], 1/angstrom."""
     return np.hypot(np.fft.fftfreq(side, pixel)[:, None], np.fft.rfftfreq(side, pixel)[None])
 
@@ -54,7 +54,7 @@ class Information:
     @property
     def frequencies(self) -> np.ndarray:
         """|k| of a window's coefficients."""
-        return frequencies(self.side, self.pixel)
+        return radial_frequencies(self.side, self.pixel)
 
 
 @dataclass(frozen=True)
@@ -91,4 +91,4 @@ class Spectral:
     @property
     def frequencies(self) -> np.ndarray:
         """|k| of a window's coefficients."""
-        return frequencies(self.side, self.pixel)
+        return radial_frequencies(self.side, self.pixel)

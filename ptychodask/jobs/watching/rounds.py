@@ -20,6 +20,7 @@ from ...model.config import JobConfig, ObjectConfig
 from ...solver.stopping import divergence
 from ...viz.growing import draw_growing
 from ..experiment import Experiment
+from ..job import job_of
 from ..log import Log
 from ..observers import Report
 from ..recipe import Decisions, Recipe, choose_kernels
@@ -96,8 +97,8 @@ class Rounds:
         passes = ROUND_SECONDS / (self._pace * rows) if self._pace else FIRST + 1
         last = first + max(1, min(MOST, int(passes) - 1))
         self.run = run = self._run(rows)
-        job = run._job(f"rows{rows}", run.recipe)
-        state = run.states.load(self.folder.checkpoint(first), f"{run.name}-start") if first else run._initial(job)
+        job = job_of(self._grown.client, self._experiment, run.recipe, f"{run.name}-rows{rows}")
+        state = run.states.load(self.folder.checkpoint(first), f"{run.name}-start") if first else run.initial(job)
         for its in run.some(job, state, first, last):
             seen = its
             if trouble := divergence(run.log.records):
