@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from .._errors import InputError
 from .._numba import unusual_places
 from .._processor import cuda_version, processor
-from .._tables import table
+from .._tables import counted, table
 from ..distributed.cluster import Client, connect, describe, has_dask_cuda, has_ucx
 from ..distributed.machine import cores, cuda_devices, memory_limit, spill_folder, worker_versions
 from ..kernels.gpu.device import device_trouble
@@ -166,12 +166,18 @@ def _use_here(engine: EngineConfig) -> tuple[str, str]:
     threads, count = place.threads_each(cores()), place.count(len(cuda_devices()[0]) if place.gpus == "all" else 0)
     if place.kind == "threads":
         return (
-            f"backend {backend}, this process with {threads} thread(s), in memory, listening on 127.0.0.1"
+            f"backend {backend}, this process with {counted(threads, 'thread')}, in memory, listening on 127.0.0.1"
             " (dashboard only)"
         ), ""
-    workers = f"{count} worker(s), one per GPU" if place.kind == "devices" else f"{count} worker process(es)"
+    if place.kind == "devices":
+        workers = f"{counted(count, 'worker')}, one per GPU"
+    else:
+        workers = counted(count, "worker process", "worker processes")
     protocol = "tls" if place.tls is not None else place.protocol or "tcp"
-    return f"backend {backend}, {workers}, each with {threads} thread(s), {protocol}, listening on {place.host}", ""
+    return (
+        f"backend {backend}, {workers}, each with {counted(threads, 'thread')}, {protocol}, listening on {place.host}",
+        "",
+    )
 
 
 def _cluster(engine: EngineConfig) -> tuple[list[Check], str, str]:
@@ -189,7 +195,7 @@ def _cluster(engine: EngineConfig) -> tuple[list[Check], str, str]:
     except InputError as error:
         return [], "nothing", str(error)
     kinds = sorted({f"backend {backend}" for backend in found.values()})
-    value = f"{about['workers']} worker(s), {about['threads']} thread(s)"
+    value = f"{counted(about['workers'], 'worker')}, {counted(about['threads'], 'thread')}"
     alike = len(kinds) == 1
     remark = "" if alike else "workers differ: set engine.backend, or start only one kind"
     checks.append(Check("cluster", str(engine.scheduler), value, alike, remark))

@@ -180,7 +180,7 @@ def test_the_line_search_is_a_second_map(make, client):
     assert [value(p.state) for p in seen] == pytest.approx([1.0, 1.018, 1.018**2])
 
 
-def test_rounds_advance_from_every_so_manyth_block(make, client):
+def test_rounds_deal_out_the_blocks_one_by_one(make, client):
     seen = list(passes(make(blocks=5, rounds=2), start(client, 1.0), 0, 2))
     # blocks 0, 2, 4 weigh 1 + 3 + 5 and blocks 1, 3 weigh 2 + 4: every pass multiplies by 10 and then by 7
     assert [value(p.state) for p in seen] == [1.0, 70.0, 4900.0]

@@ -23,12 +23,13 @@ def test_a_sound_machine():
     found = diagnose(EngineConfig(threads=2))
     assert found.ok, [check for check in found.checks if check.ok is False]
     assert named(found, "zarr").ok and named(found, "cores").value.startswith(f"{machine.cores()} of")
-    assert "this process with 2 thread(s), in memory" in found.use and "127.0.0.1" in found.use
+    assert "this process with 2 threads, in memory" in found.use and "127.0.0.1" in found.use
 
 
 def test_workers_and_where_they_listen():
     found = diagnose(EngineConfig(workers=3, threads=2, host="10.1.2.3"))
-    assert "3 worker process(es), each with 2 thread(s), tcp, listening on 10.1.2.3" in found.use
+    assert "3 worker processes, each with 2 threads, tcp, listening on 10.1.2.3" in found.use
+    assert "1 worker process, each with 1 thread, " in diagnose(EngineConfig(workers=1, threads=1)).use
 
 
 def test_a_library_that_is_too_old(monkeypatch):
@@ -64,7 +65,7 @@ def test_gpus_that_are_there(monkeypatch):
     monkeypatch.setattr(doctor, "kernels", lambda engine: "cupy")
     monkeypatch.setattr(doctor, "device_trouble", lambda: "")
     found = diagnose(EngineConfig(gpus="all"))
-    assert found.ok and "backend cupy, 2 worker(s), one per GPU" in found.use
+    assert found.ok and "backend cupy, 2 workers, one per GPU" in found.use
     assert named(found, "GPU 1").remark == "1.0 of 40.0 GiB free; driver for CUDA 12.4, runtime 12.2"
     assert not diagnose(EngineConfig(gpus=(0, 2))).ok
     monkeypatch.setattr(doctor, "device_trouble", lambda: "RuntimeError: libnvrtc.so.12 is absent")
@@ -107,7 +108,7 @@ def test_a_cluster_and_a_version_that_differs(monkeypatch):
         engine = EngineConfig(scheduler=cluster.scheduler_address)
         found = diagnose(engine)
         assert found.ok, [check for check in found.checks if check.ok is False]
-        assert f"1 worker(s), 2 thread(s) at {cluster.scheduler_address}" in found.use
+        assert f"1 worker, 2 threads at {cluster.scheduler_address}" in found.use
         versions = doctor.worker_versions
 
         def other(client, packages):

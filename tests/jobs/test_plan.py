@@ -130,6 +130,28 @@ def test_a_calibrated_plan_says_how_long(scan):
     assert math.isnan(planned(scan, {}).seconds_per_iteration)
 
 
+def test_shards_are_looked_at_only_for_who_reads_the_plan(scan, monkeypatch):
+    """Each is a file, and a store may have millions: a run need not know what they hold in all."""
+
+    def fails(path):
+        raise OSError("a shard was looked at")
+
+    for module in ("jobs.plan", "io.source"):
+        monkeypatch.setattr(f"ptychodask.{module}.stored_bytes", fails)
+    assert len(ptychodask.reconstruct(scan, {**BLUR, "solver": {"iterations": 1, "finish": 0}}).history) == 1
+    with pytest.raises(OSError, match="a shard was looked at"):
+        ptychodask.plan(scan, {}, calibrate=False)
+
+
+@pytest.mark.parametrize("problems", [(), ("memory is short",), ("memory is short", "and so is the device's")])
+@pytest.mark.parametrize("speed", [None, Speed(2, 1000.0, 0.0, 0.0, 0.0)])
+def test_a_repr_is_one_short_line(scan, speed, problems):
+    text = repr(replace(planned(scan, {}), speed=speed, problems=problems))
+    assert text.startswith("Plan(110 patterns, 1 worker of ") and "\n" not in text and len(text) < 150
+    assert ("s per iteration" in text) == (speed is not None)
+    assert {0: "it fits)", 1: "1 problem)", 2: "2 problems)"}[len(problems)] in text
+
+
 def test_the_tangent_step_is_measured_too(scan):
     job = {"object": {"slices": 2, "thickness_angstrom": 20}, "solver": {"step_rule": "tangent"}}
     assert planned(scan, job, calibrate=True).speed.line_seconds > 0

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import re
 import sys
+from types import ModuleType
 
 import pytest
 from tiny_scan import BLUR, write_scan
 
 import ptychodask
 from ptychodask import PtychodaskWarning
+from ptychodask.api.progress import wants_bar
 from ptychodask.events import Arrived, Checkpointed, Event, Iterated, Restarted, Warned
 from ptychodask.jobs.observers import Reporter
 from ptychodask.viz import live
@@ -83,6 +85,15 @@ def test_python_shows_a_bar_where_somebody_looks_on(scan, attached, terminal, pr
     ptychodask.reconstruct(scan, SHORT, progress=progress)
     text = stream.getvalue()
     assert "64 patterns of" in text and shown in text if shown else text == ""
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+def test_a_bar_is_wanted_in_a_notebook_whose_output_is_no_terminal(attached, monkeypatch, kernel):
+    attached(False)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
+    if kernel:
+        monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    assert wants_bar(None) is kernel
 
 
 def test_a_terminal_that_cannot_move_back_gets_lines(attached, monkeypatch):
