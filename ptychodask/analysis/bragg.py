@@ -39,14 +39,27 @@ _TINY = 1e-300
 
 @dataclass(frozen=True)
 class Peaks:
-    """Peaks of both images, strongest first, one of each Friedel pair."""
+    """Peaks of both images, strongest first, one of each Friedel pair.
 
-    y: Floats  # (peaks,) 1/angstrom
-    x: Floats  # (peaks,) 1/angstrom
-    false: Floats  # (peaks,) expected number of false peaks as significant, in the whole image
-    on_lattice: NDArray[np.bool_]  # (peaks,)
-    accepted: float  # false peaks in all of the image that this list may hold
-    mirrored: int  # peaks that would be accepted if one image had the other sign: as many are false, as the data say
+    Parameters
+    ----------
+    y, x : array (peaks,)
+        1/angstrom.
+    false : array (peaks,)
+        Expected number of false peaks as significant, in the whole image.
+    on_lattice : bool array (peaks,)
+    accepted : float
+        False peaks in all of the image that this list may hold.
+    mirrored : int
+        Peaks that would be accepted if one image had the other sign: as many are false, as the data say.
+    """
+
+    y: Floats
+    x: Floats
+    false: Floats
+    on_lattice: NDArray[np.bool_]
+    accepted: float
+    mirrored: int
 
     @property
     def limit(self) -> float:

@@ -24,18 +24,42 @@ _PICTURE = 2.0  # angstrom: resolution of SSIM, NRMSE and the images, where it w
 
 @dataclass(frozen=True)
 class Comparison:
-    """How near a reconstruction is to the truth, after all that it cannot know is fitted."""
+    """How near a reconstruction is to the truth, after all that it cannot know is fitted.
 
-    correlation: dict[float, float]  # Pearson correlation at each resolution in angstrom
-    nrmse: float  # rms(a x + b - y) / std(y) at `resolution`
-    ssim: float  # structural similarity at `resolution`
-    resolution: float  # angstrom, of nrmse, ssim and the two images
-    scale: float  # factor on the reconstruction at `resolution`, by which the images are drawn
-    slope: float  # of the reconstruction against the truth, both at `resolution`; its noise does not bias it
-    shift_angstrom: tuple[float, float]  # (y, x) by which the truth was moved onto the reconstruction
-    frc: FRC  # ring correlation with the truth, threshold 0.5
-    image: xr.DataArray  # (y, x) rad, low-passed reconstruction, fitted to the truth
-    truth: xr.DataArray  # (y, x) rad, low-passed truth on the same pixels
+    Parameters
+    ----------
+    correlation : dict of float to float
+        Pearson correlation by the resolution in angstrom.
+    nrmse : float
+        rms(a x + b - y) / std(y) at ``resolution``.
+    ssim : float
+        Structural similarity at ``resolution``.
+    resolution : float
+        Angstrom, of ``nrmse``, ``ssim``, ``scale``, ``slope`` and the two images.
+    scale : float
+        Factor on the reconstruction that fits it to the truth, by which the images are drawn.
+    slope : float
+        Of the reconstruction against the truth. SLOPE
+    shift_angstrom : (float, float)
+        By which the truth was moved onto the reconstruction, (y, x).
+    frc : FRC
+        Ring correlation with the truth, threshold 0.5.
+    image : DataArray (y, x)
+        Low-passed reconstruction in rad, fitted to the truth.
+    truth : DataArray (y, x)
+        Low-passed truth in rad on the same pixels.
+    """
+
+    correlation: dict[float, float]
+    nrmse: float
+    ssim: float
+    resolution: float
+    scale: float
+    slope: float
+    shift_angstrom: tuple[float, float]
+    frc: FRC
+    image: xr.DataArray
+    truth: xr.DataArray
 
     def as_dict(self) -> dict[str, Any]:
         """The figures without the arrays, ready for JSON (nan becomes None)."""
@@ -62,16 +86,20 @@ def compare_with_truth(
 ) -> Comparison:
     """Compare a reconstructed phase with the true one inside the scan.
 
-    The truth goes onto the pixels of the phase (`on_grid`) and is moved by at most 2 angstrom to the highest
+    The truth goes onto the pixels of the phase (:func:`on_grid`) and is moved by at most 2 angstrom to the highest
     cross-correlation; both lose their plane (global phase and ramp are ambiguities) and pass the same filter
-    (`low_pass`) in a frame that is wider than the compared region, so that no filter edge is compared.
+    (:func:`low_pass`) in a frame that is wider than the compared region, so that no filter edge is compared.
 
     Parameters
     ----------
-    phase, truth : DataArray (y, x), rad, coordinates in angstrom in one frame.
-    positions : array (..., 2), angstrom, (y, x); the compared region is their rectangle less `margin`.
-    resolution : angstrom, cut-offs at which the correlation is given.
-    margin : angstrom.
+    phase, truth : DataArray (y, x)
+        Rad, coordinates in angstrom in one frame.
+    positions : array (..., 2)
+        Angstrom, (y, x); the compared region is their rectangle less ``margin``.
+    resolution : sequence of float
+        Cut-offs at which the correlation is given, angstrom.
+    margin : float
+        Angstrom.
 
     Raises
     ------
@@ -128,7 +156,7 @@ def compare_with_truth(
 
 
 def low_pass(image: Floats, spacing: tuple[float, float], resolution: float) -> Floats:
-    """`image` (ny, nx) without detail finer than `resolution` angstrom.
+    """``image`` (ny, nx) without detail finer than ``resolution`` angstrom.
 
     A disk in Fourier space: 1 up to 0.95/d, 0 from 1.05/d, a half cosine between (half height at 1/d). Edges
     continue by reflection over four resolutions.
@@ -142,9 +170,9 @@ def low_pass(image: Floats, spacing: tuple[float, float], resolution: float) -> 
 
 
 def on_grid(truth: xr.DataArray, frame: xr.DataArray) -> Floats:
-    """`truth` at the pixels of `frame` (ny, nx), with nothing above the Nyquist frequency of `frame`.
+    """``truth`` at the pixels of ``frame`` (ny, nx), with nothing above the Nyquist frequency of ``frame``.
 
-    A Fourier shift where both have one pixel size, else low-pass and cubic spline. `truth` must cover `frame`
+    A Fourier shift where both have one pixel size, else low-pass and cubic spline. ``truth`` must cover ``frame``
     to within a pixel.
     """
     fine, step = pixel_size(truth), pixel_size(frame)
@@ -162,9 +190,9 @@ def on_grid(truth: xr.DataArray, frame: xr.DataArray) -> Floats:
 
 
 def structural_similarity(image: Floats, reference: Floats, sigma: float = 1.5) -> float:
-    """Mean structural similarity (Wang et al. 2004), Gaussian window of `sigma` pixels cut at 3.5 sigma.
+    """Mean structural similarity (Wang et al. 2004), Gaussian window of ``sigma`` pixels cut at 3.5 sigma.
 
-    The data range is the 1 to 99 percentile of `reference`; K1 = 0.01, K2 = 0.03.
+    The data range is the 1 to 99 percentile of ``reference``; K1 = 0.01, K2 = 0.03.
     """
     low, high = np.percentile(reference, [1, 99])
     c1, c2 = (0.01 * (high - low)) ** 2, (0.03 * (high - low)) ** 2
@@ -181,7 +209,7 @@ def structural_similarity(image: Floats, reference: Floats, sigma: float = 1.5) 
 def _frames(
     phase: xr.DataArray, truth: xr.DataArray, positions: Floats, region: xr.DataArray, margin: float
 ) -> tuple[Floats, Floats, tuple[slice, slice]]:
-    """Phase and truth on one wider frame, and where `region` lies in it."""
+    """Phase and truth on one wider frame, and where ``region`` lies in it."""
     pixel_size(truth)
     edges = {a: (float(truth[a][0]), float(truth[a][-1])) for a in ("y", "x")}
     for a, (low, high) in edges.items():

@@ -28,17 +28,36 @@ class FRC:
 
     Against a truth, only rings with signal are judged: what a ring holds between the reflections of a crystal, or
     beyond all of them, is noise, and its correlation says nothing.
+
+    Parameters
+    ----------
+    q : array (rings,)
+        1/angstrom.
+    frc : array (rings,)
+        -1 to 1; NaN where a ring is empty.
+    threshold : array (rings,)
+    pixels : int array (rings,)
+        In each ring.
+    criterion : str
+    resolution_angstrom : float
+        1/q of the first fall of the judged rings below the threshold; NaN if never above it.
+    shift_pixels : (float, float)
+        By which the second image was moved, (y, x).
+    share : array (rings,)
+        Of the second image's power, ring 0 left out; sums to 1.
+    judged : bool array (rings,)
+        Rings with signal; all of them where the second image is no truth.
     """
 
-    q: Floats  # (rings,) 1/angstrom
-    frc: Floats  # (rings,) in -1 .. 1; nan where a ring is empty
-    threshold: Floats  # (rings,)
-    pixels: NDArray[np.integer]  # (rings,) pixels in each ring
+    q: Floats
+    frc: Floats
+    threshold: Floats
+    pixels: NDArray[np.integer]
     criterion: str
-    resolution_angstrom: float  # 1/q of the first fall of the judged rings below the threshold; nan if never above it
-    shift_pixels: tuple[float, float]  # (y, x) by which the second image was moved
-    share: Floats  # (rings,) share of the second image's power, ring 0 left out; sums to 1
-    judged: NDArray[np.bool_]  # (rings,) rings with signal; all of them where the second image is no truth
+    resolution_angstrom: float
+    shift_pixels: tuple[float, float]
+    share: Floats
+    judged: NDArray[np.bool_]
 
     @property
     def signal_beyond(self) -> float:
@@ -67,11 +86,24 @@ def ring_correlation(
 
     Parameters
     ----------
-    first, second : arrays (ny, nx) of equal shape and sampling.
-    spacing : pixel size in angstrom, one or (y, x).
-    ring_width : 1/angstrom, by default one Fourier pixel. For a crystal take about one reciprocal lattice
-        vector: the rings between its reflections hold noise only and would end the curve early.
-    align : move `second` onto `first` first, by at most `max_shift_pixels`.
+    first, second : array (ny, nx)
+        Of equal shape and sampling.
+    spacing : float or (float, float)
+        Pixel size in angstrom, one or (y, x).
+    criterion : str
+        ``half-bit``, ``1/7`` or ``truth``.
+    ring_width : float, optional
+        1/angstrom, by default one Fourier pixel. For a crystal take about one reciprocal lattice vector: the rings
+        between its reflections hold noise only and would end the curve early.
+    align : bool
+        Move ``second`` onto ``first`` first, by at most ``max_shift_pixels``.
+    tukey_alpha : float
+        Tapered fraction of each axis.
+
+    Raises
+    ------
+    InputError
+        Shapes that differ, a pixel that is not above 0, or an unknown criterion.
 
     Notes
     -----
@@ -119,7 +151,7 @@ def with_signal(share: Floats) -> NDArray[np.bool_]:
 
 
 def threshold_curve(pixels: NDArray[np.integer], criterion: Criterion) -> Floats:
-    """Threshold (rings,) of the criterion for rings of `pixels` pixels."""
+    """Threshold (rings,) of the criterion for rings of ``pixels`` pixels."""
     if criterion == "half-bit":
         root = np.sqrt(np.maximum(pixels, 1))
         return (0.2071 + 1.9102 / root) / (1.2071 + 0.9102 / root)
@@ -130,7 +162,7 @@ def threshold_curve(pixels: NDArray[np.integer], criterion: Criterion) -> Floats
 
 
 def remove_plane(image: Floats) -> Floats:
-    """`image` (ny, nx) less its least-squares plane: global phase and ramp are ambiguities, not specimen."""
+    """``image`` (ny, nx) less its least-squares plane: global phase and ramp are ambiguities, not specimen."""
     y, x = (np.arange(n) - (n - 1) / 2 for n in image.shape)
     # on a full grid the three columns of the fit are orthogonal
     slope_y = (y @ image).sum() / (image.shape[1] * (y @ y))
@@ -139,7 +171,7 @@ def remove_plane(image: Floats) -> Floats:
 
 
 def tukey_window(shape: tuple[int, ...], alpha: float = 0.2) -> Floats:
-    """Separable Tukey window (ny, nx); `alpha` is the tapered fraction of each axis."""
+    """Separable Tukey window (ny, nx); ``alpha`` is the tapered fraction of each axis."""
     return np.outer(tukey(shape[0], alpha), tukey(shape[1], alpha))
 
 
@@ -148,7 +180,7 @@ def ring_index(
 ) -> tuple[NDArray[np.integer], Floats]:
     """Ring of every pixel of an unshifted FFT, and the ring centres in 1/angstrom up to Nyquist.
 
-    `width` is the ring width in 1/angstrom, by default one pixel of the coarser axis. Pixels beyond the last
+    ``width`` is the ring width in 1/angstrom, by default one pixel of the coarser axis. Pixels beyond the last
     ring carry an index >= the number of rings.
     """
     qy, qx = (np.fft.fftfreq(n, d) for n, d in zip(shape, spacing, strict=True))
@@ -159,7 +191,7 @@ def ring_index(
 
 
 def shift_image(image: Floats, shift: tuple[float, float]) -> Floats:
-    """`image` (ny, nx) with its content moved by `shift` (y, x) pixels, by a Fourier phase ramp.
+    """``image`` (ny, nx) with its content moved by ``shift`` (y, x) pixels, by a Fourier phase ramp.
 
     Edges continue by reflection, so nothing wraps in from the far side.
     """
@@ -173,7 +205,7 @@ def shift_image(image: Floats, shift: tuple[float, float]) -> Floats:
 
 
 def find_shift(reference: Floats, moving: Floats, limit: tuple[float, float]) -> tuple[float, float]:
-    """Shift (y, x) in pixels that moves `moving` onto `reference`, inside the ellipse of half axes `limit`.
+    """Shift (y, x) in pixels that moves ``moving`` onto ``reference``, inside the ellipse of half axes ``limit``.
 
     Peak of the cross-correlation by an upsampled DFT (Guizar-Sicairos et al. 2008), repeated on the moved
     image because the fixed window pulls the first estimate towards zero.
@@ -192,7 +224,7 @@ def find_shift(reference: Floats, moving: Floats, limit: tuple[float, float]) ->
 
 
 def _peak(cross: NDArray[np.complexfloating], start: Floats, limit: tuple[float, float]) -> Floats:
-    """Shift (2,) of the highest correlation with `start` + shift inside the limit, to about 1e-3 pixels."""
+    """Shift (2,) of the highest correlation with ``start`` + shift inside the limit, to about 1e-3 pixels."""
     ky, kx = (np.fft.fftfreq(n) for n in cross.shape)
     coarse = np.fft.ifft2(cross).real
     sy, sx = (k * n for k, n in zip((ky, kx), cross.shape, strict=True))

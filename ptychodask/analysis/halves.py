@@ -46,14 +46,28 @@ _TINY = 1e-300
 
 @dataclass(frozen=True)
 class Spectra:
-    """Fourier transforms of two images under one Hann window, and their rings."""
+    """Fourier transforms of two images under one Hann window, and their rings.
 
-    first: NDArray[np.complexfloating]  # (ny, nx) corner-centred
+    Parameters
+    ----------
+    first, second : complex array (ny, nx)
+        Corner-centred.
+    index : int array (ny, nx)
+        Ring of every pixel.
+    q : array (rings,)
+        1/angstrom.
+    spacing : (float, float)
+        Angstrom, (y, x).
+    independent : float
+        Share of independent pixels: a window correlates neighbours.
+    """
+
+    first: NDArray[np.complexfloating]
     second: NDArray[np.complexfloating]
-    index: NDArray[np.integer]  # (ny, nx) ring of every pixel
-    q: Floats  # (rings,) 1/angstrom
-    spacing: tuple[float, float]  # angstrom
-    independent: float  # share of independent pixels: a window correlates neighbours
+    index: NDArray[np.integer]
+    q: Floats
+    spacing: tuple[float, float]
+    independent: float
 
     def ring_sum(self, values: Floats) -> Floats:
         """Sum in every ring (rings,)."""

@@ -95,7 +95,7 @@ def _nodes(peaks: Floats, basis: Floats) -> tuple[Floats, NDArray[np.bool_]]:
 
 
 def reduced(basis: NDArray[Any], closest: float = 0.0) -> NDArray[Any] | None:
-    """The two shortest vectors of the lattice (Gauss), None where one is shorter than `closest`, or it is a line."""
+    """The two shortest vectors of the lattice (Gauss), None where one is shorter than ``closest``, or it is a line."""
     a, b = basis
     for _ in range(50):
         if a @ a > b @ b:

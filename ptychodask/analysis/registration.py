@@ -24,13 +24,25 @@ class Registration:
     """Where and how the moving image lies on the reference: ``reference(x) = scale moving(A x + t) + plane``.
 
     Places x are in angstrom from the middle of the images, (y, x).
+
+    Parameters
+    ----------
+    shift_angstrom : (float, float)
+        t.
+    matrix : array (2, 2)
+        A; the unit matrix without ``affine``.
+    scale : float
+    image : DataArray (y, x)
+        The moving image on the reference, with its scale and plane.
+    correlation : float
+        Of the two there.
     """
 
-    shift_angstrom: tuple[float, float]  # t
-    matrix: Floats  # (2, 2), A; the unit matrix without ``affine``
+    shift_angstrom: tuple[float, float]
+    matrix: Floats
     scale: float
-    image: xr.DataArray  # (y, x) the moving image on the reference, with its scale and plane
-    correlation: float  # of the two there
+    image: xr.DataArray
+    correlation: float
 
 
 def register(

@@ -33,35 +33,81 @@ DETAIL_ANGSTROM = 2.0
 
 @dataclass(frozen=True, repr=False)
 class SamplingReport:
-    """Numbers of one experiment: lengths in angstrom, angles in mrad, the rest as said."""
+    """Numbers of one experiment: lengths in angstrom, angles in mrad, the rest as said.
+
+    Parameters
+    ----------
+    wavelength : float
+    pixel : float
+        dx = lambda / (N dtheta).
+    box : float
+        N dx = lambda / dtheta.
+    angular_step_mrad : float
+        dtheta.
+    max_angle_mrad : float
+        N / 2 dtheta.
+    semi_angle_mrad : float
+    bright_field_px : float
+        Radius alpha / dtheta.
+    d50, d90, d99 : float
+        Diameters about the centre of mass that hold 50, 90 and 99 % of the probe; infinite beyond 8 boxes.
+    box_holds_d99 : bool
+    power_outside_box : float
+        Part of the probe outside the box, which is square.
+    nyquist_mrad : float
+        lambda / (2 D99): the dtheta that samples the intensity itself without aliasing.
+    frame_entrance : float
+        Part of the power outside the inner 80 % of the box.
+    frame_exit : float or None
+        The same after free propagation through the thickness.
+    linear_overlap : float
+        1 - step / D90, for the longer of the two steps.
+    areal_oversampling : float
+        Patterns per probe area, pi D90^2 / (4 step_y step_x).
+    box_to_step : float
+        (N dx)^2 / (step_y step_x).
+    redundancy : float
+        Measured numbers over unknown ones.
+    electrons_per_pattern, electrons_per_bright_field_px : float
+    dose : float
+        Electrons per angstrom^2.
+    phase_bound : float
+        1 / (2 sqrt(D d^2)) in rad at d = 2 angstrom.
+    depth_of_field : float
+        lambda / alpha^2.
+    slice_thickness : float or None
+    warnings : tuple of str
+    facts : tuple of Row
+        Rows about the dataset itself, shown first.
+    """
 
     wavelength: float
-    pixel: float  # dx = lambda / (N dtheta)
-    box: float  # N dx = lambda / dtheta
-    angular_step_mrad: float  # dtheta
-    max_angle_mrad: float  # N / 2 dtheta
+    pixel: float
+    box: float
+    angular_step_mrad: float
+    max_angle_mrad: float
     semi_angle_mrad: float
-    bright_field_px: float  # radius alpha / dtheta
-    d50: float  # diameters about the centre of mass that hold 50, 90 and 99 % of the probe; inf beyond 8 boxes
+    bright_field_px: float
+    d50: float
     d90: float
     d99: float
     box_holds_d99: bool
-    power_outside_box: float  # part of the probe outside the box, which is square
-    nyquist_mrad: float  # lambda / (2 D99): the dtheta that samples the intensity itself without aliasing
-    frame_entrance: float  # part of the power outside the inner 80 % of the box
-    frame_exit: float | None  # the same after free propagation through the thickness
-    linear_overlap: float  # 1 - step / D90, for the longer of the two steps
-    areal_oversampling: float  # patterns per probe area, pi D90^2 / (4 step_y step_x)
-    box_to_step: float  # (N dx)^2 / (step_y step_x)
-    redundancy: float  # measured numbers over unknown ones
+    power_outside_box: float
+    nyquist_mrad: float
+    frame_entrance: float
+    frame_exit: float | None
+    linear_overlap: float
+    areal_oversampling: float
+    box_to_step: float
+    redundancy: float
     electrons_per_pattern: float
     electrons_per_bright_field_px: float
-    dose: float  # electrons per angstrom^2
-    phase_bound: float  # 1 / (2 sqrt(D d^2)) in rad at d = 2 angstrom
-    depth_of_field: float  # lambda / alpha^2
+    dose: float
+    phase_bound: float
+    depth_of_field: float
     slice_thickness: float | None
     warnings: tuple[str, ...] = ()
-    facts: tuple[Row, ...] = ()  # rows about the dataset itself, shown first
+    facts: tuple[Row, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -159,6 +205,7 @@ def sampling_report(
 
     Parameters
     ----------
+    microscope : Microscope
     n_detector, angular_step_mrad : int, float
         Side N of the pattern in pixels, and the angle per pixel.
     step_angstrom, scan_shape : (y, x)
@@ -171,8 +218,8 @@ def sampling_report(
         Pixels of the object; the scanned field plus one box if absent.
     used_pixels : int, optional
         Detector pixels that carry electrons; the bright-field disk if absent.
-    positions : array (scan_y, scan_x, 2), angstrom, optional
-        As recorded; compared with the scan step where they are given.
+    positions : array (scan_y, scan_x, 2), optional
+        As recorded, angstrom; compared with the scan step where they are given.
 
     Raises
     ------

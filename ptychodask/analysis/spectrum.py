@@ -29,18 +29,40 @@ _TINY = 1e-300
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Power spectrum of a phase image, and how far information reaches in it."""
+    """Power spectrum of a phase image, and how far information reaches in it.
 
-    image: Floats  # (ny, nx) rad^2, |FFT|^2 / n with zero frequency in the centre
-    qy: Floats  # (ny,) 1/angstrom, increasing
-    qx: Floats  # (nx,) 1/angstrom, increasing
-    q: Floats  # (rings,) 1/angstrom, ring centres
-    radial: Floats  # (rings,) rad^2, mean power in each ring
-    floor: Floats  # (rings,) rad^2, smooth noise floor
-    pixels: NDArray[np.integer]  # (rings,) pixels in each ring
-    limit_angstrom: float  # 1/q of the last ring of three above the floor; nan if there is none
-    peak_limit_angstrom: float  # 1/|g| of the outermost peak of a lattice; nan if there is no lattice
-    lattice_peaks: int  # Friedel pairs of peaks on that lattice, up to there
+    Parameters
+    ----------
+    image : array (ny, nx)
+        rad^2, ``|FFT|^2 / n`` with zero frequency in the centre.
+    qy, qx : array (ny,) and (nx,)
+        1/angstrom, increasing.
+    q : array (rings,)
+        1/angstrom, centres of the rings.
+    radial : array (rings,)
+        rad^2, mean power in each ring.
+    floor : array (rings,)
+        rad^2, smooth noise floor.
+    pixels : int array (rings,)
+        In each ring.
+    limit_angstrom : float
+        1/q of the last ring of three above the floor; NaN if there is none.
+    peak_limit_angstrom : float
+        ``1/|g|`` of the outermost peak of a lattice; NaN if there is no lattice.
+    lattice_peaks : int
+        Friedel pairs of peaks on that lattice, up to there.
+    """
+
+    image: Floats
+    qy: Floats
+    qx: Floats
+    q: Floats
+    radial: Floats
+    floor: Floats
+    pixels: NDArray[np.integer]
+    limit_angstrom: float
+    peak_limit_angstrom: float
+    lattice_peaks: int
 
 
 def power_spectrum(
@@ -51,19 +73,26 @@ def power_spectrum(
     Plane removed, Tukey window, ``|FFT|^2``. ``limit_angstrom``: the largest q at which the ring mean lies
     above ``floor + 3 sqrt(sd^2 / n + misfit^2)`` in three consecutive rings, where sd = floor (speckle) and n
     counts independent pixels. ``peak_limit_angstrom``: the largest ``|g|`` of the peaks that lie on one 2D lattice
-    (:func:`on_lattice`); a peak is `peak_ratio` times its background, or more where noise alone would reach that
-    ratio once in a hundred images. What is not periodic has no such limit.
+    (:func:`~ptychodask.analysis.lattice.on_lattice`); a peak is ``peak_ratio`` times its background, or more where
+    noise alone would reach that ratio once in a hundred images. What is not periodic has no such limit.
 
     The floor is ``A q^b exp(-c q^2)``, fitted to low quantiles of the rings in the outer annulus and then to
     every ring that agrees, so that a Gaussian blur bends it and does not pass for signal. Positivity bends it
     otherwise, and no single image tells shaped noise from an amorphous specimen: the floor is therefore
     raised to a smooth curve through the low quantiles of all rings, and only Bragg peaks count. With
-    `amorphous` it is not; then confirm the limit by a ring correlation. Rings where the window's leakage
+    ``amorphous`` it is not; then confirm the limit by a ring correlation. Rings where the window's leakage
     covers the noise (a blurred image far out) are not judged.
 
     Parameters
     ----------
-    phase : DataArray (y, x), rad, coordinates in angstrom, already cropped to the region of interest.
+    phase : DataArray (y, x)
+        rad, coordinates in angstrom, already cropped to the region of interest.
+    amorphous : bool
+        Is there signal that is not periodic?
+    tukey_alpha : float
+        Tapered fraction of each axis.
+    peak_ratio : float
+        Least height of a peak over its background.
 
     Raises
     ------
@@ -120,7 +149,7 @@ def power_spectrum(
 
 
 def pixel_size(image: xr.DataArray) -> tuple[float, float]:
-    """Spacing (y, x) in angstrom of an evenly sampled image; `InputError` where it is none."""
+    """Spacing (y, x) in angstrom of an evenly sampled image; :class:`InputError` where it is none."""
     if image.dims != ("y", "x"):
         raise InputError(f"the image has dimensions {image.dims}: it needs ('y', 'x'); transpose or sum it")
     steps = []
@@ -134,11 +163,15 @@ def pixel_size(image: xr.DataArray) -> tuple[float, float]:
 
 
 def crop_to_scan(image: xr.DataArray, positions: Floats, margin: float = 0.0) -> xr.DataArray:
-    """The part of `image` inside the rectangle of the scan, less `margin` angstrom (negative: and more).
+    """The part of ``image`` inside the rectangle of the scan, less ``margin`` angstrom (negative: and more).
 
     Parameters
     ----------
-    positions : array (..., 2), angstrom, (y, x) in the frame of the image's coordinates.
+    image : DataArray (y, x)
+    positions : array (..., 2)
+        Angstrom, (y, x) in the frame of the image's coordinates.
+    margin : float
+        Angstrom.
     """
     flat = np.asarray(positions, dtype=float).reshape(-1, 2)
     low, high = flat.min(axis=0) + margin, flat.max(axis=0) - margin

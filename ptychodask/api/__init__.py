@@ -1,4 +1,9 @@
-"""The public functions. Everything that people call from Python is here; the command line calls nothing else.
+"""The public functions: what people call from Python, and all that computes for the command line.
+
+Besides them, the command line takes the configuration (``model.config``), checks of paths before a call and of a run
+that was interrupted (``io``), and what puts into words, tables and pictures, or refuses, what a function returned
+(``analysis``, ``viz``, ``jobs.plan.refuse``): who calls from Python has the values themselves. ``calibrate --from``
+copies numbers from a result to its dataset (``jobs.taken_back``), which looks at no counts.
 
 Each function loads what it needs: numba, Dask and xarray take a second or two, and ``info`` needs none of them.
 """

@@ -85,7 +85,7 @@ def export_tiff(phase: xr.DataArray, path: str | os.PathLike[str], *, overwrite:
 
 
 def real_image(phase: xr.DataArray) -> tuple[xr.DataArray, np.ndarray]:
-    """An image [y, x] or a stack of them, rows and columns last, and its values; `InputError` for all else."""
+    """An image [y, x] or a stack of them, rows and columns last, and its values; :class:`InputError` for all else."""
     if not {"y", "x"} <= set(phase.dims) or phase.ndim not in (2, 3) or phase.size == 0:
         raise InputError(f"an array with dimensions {tuple(phase.dims)} is no image: use (y, x) or (slice, y, x)")
     if np.iscomplexobj(phase):

@@ -58,6 +58,9 @@ class History(Sequence[Entry]):
     ``validation`` in nats per pattern (NaN without held-out electrons), ``seconds`` since the entry before.
     ``seconds_computing``, ``seconds_reading`` and ``seconds_waiting`` (for blocks that were read ahead) are added up
     over the threads of all workers; results of early versions have no such columns.
+
+    A list of rows, because that is what a run is told in and asked for, in plain numbers: of an xarray table the last
+    loss would be ``history["loss"][-1].item()``. :meth:`to_xarray` makes that table.
     """
 
     def __init__(self, entries: Sequence[Mapping[str, Any]]) -> None:
@@ -87,6 +90,15 @@ class History(Sequence[Entry]):
     def columns(self) -> list[str]:
         """Names of the columns."""
         return list(self._entries[0]) if self._entries else []
+
+    def to_xarray(self) -> xr.Dataset:
+        """The columns as variables over ``iteration``.
+
+        Examples
+        --------
+        >>> result.history.to_xarray().to_dataframe()
+        """
+        return xr.Dataset({name: ("iteration", self[name]) for name in self.columns})
 
 
 class RowsDown(xr.DataArray.plot):  # type: ignore[name-defined,misc,valid-type]

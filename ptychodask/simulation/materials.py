@@ -26,12 +26,12 @@ _REACH = 4
 
 
 def materials() -> tuple[Material, ...]:
-    """List the materials that `build_crystal` knows, with their sources."""
+    """List the materials that ``build_crystal`` knows, with their sources."""
     return tuple(crystal.about for crystal in CRYSTALS.values())
 
 
 def material_names() -> tuple[str, ...]:
-    """List the names that `build_crystal` takes."""
+    """List the names that ``build_crystal`` takes."""
     return tuple(CRYSTALS)
 
 
@@ -41,7 +41,7 @@ def build_crystal(name: str) -> ase.Atoms:
     Parameters
     ----------
     name : str
-        One of `material_names()`.
+        One of ``material_names()``.
 
     Returns
     -------

@@ -20,7 +20,7 @@ _SIZE = (14.0, 8.75)
 
 
 def draw_calibration(made: Calibration, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-    """Draw a calibration at `path`, as what its ending names.
+    """Draw a calibration at ``path``, as what its ending names.
 
     Raises
     ------

@@ -65,7 +65,7 @@ def plain(ax: Axes, xlabel: str, ylabel: str, color: str = INK) -> None:
 
 
 def rounded_length(width: float, share: float = 0.25) -> float:
-    """The largest of 1, 2, 5, 10, 20, 50 ... angstrom (or a tenth of them) within `share` of `width`."""
+    """The largest of 1, 2, 5, 10, 20, 50 ... angstrom (or a tenth of them) within ``share`` of ``width``."""
     wanted = width * share
     decade = 10.0 ** np.floor(np.log10(wanted))
     return float(max(m * decade for m in (1, 2, 5) if m * decade <= wanted * (1 + 1e-9)))
@@ -110,7 +110,7 @@ def phase_panel(ax: Axes, image: xr.DataArray, limits: tuple[float, float], shar
 
 
 def box(ax: Axes, image: xr.DataArray, color: str = YELLOW, style: Any = "-", width: float = 1.4) -> None:
-    """Outline of `image` on axes in angstrom."""
+    """Outline of ``image`` on axes in angstrom."""
     left, right, bottom, top = extent(image)
     frame = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=color, linewidth=width)
     frame.set_linestyle(style)

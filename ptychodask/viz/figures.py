@@ -23,42 +23,101 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class ReportData:
-    """What a report shows, as plain arrays."""
+    """What a report shows, as plain arrays.
+
+    Parameters
+    ----------
+    title : str
+    phase : DataArray (y, x)
+        rad, summed over the slices, coordinates in angstrom.
+    probe : complex DataArray (mode, y, x)
+        Centred, coordinates in angstrom.
+    positions : array (..., 2)
+        Angstrom, (y, x) in the frame of ``phase``.
+    history : mapping of str to array (iterations,)
+        ``iteration``, ``loss``, ``validation`` (may be NaN) and ``seconds``.
+    best_iteration : int
+    truth : DataArray (y, x), optional
+        Projected phase in rad in the frame of ``phase``.
+    summary : mapping
+        Scalars, shown as one line.
+    fit : mapping
+        How the loss compares with that of Poisson noise, if known.
+    remarks : mapping of str to str
+        Why something was left out, by its name.
+    information : DataArray (frequency,), optional
+        Share of the quantum limit.
+    filtered : bool
+        By a spectral prior: its power spectrum is what the filter lets through.
+    kept : mapping of float to float
+        What the filter keeps of a lone spot, by the spot's sigma in angstrom.
+    geometry : mapping
+        What was found of it, see ``Result.geometry``.
+    finish : int, optional
+        First iteration that fits the held-out electrons too.
+    halves : Dataset, optional
+        What two halves of the electrons agree on, see :func:`ptychodask.analysis.halves.agreement`.
+    misfit : Dataset, optional
+        Where the data do not fit; only where they do not.
+    dose : float, optional
+        Electrons per square angstrom.
+    path : str
+        Of the result.
+    sharper : int, optional
+        First iteration with a smaller epsilon, in which losses are measured anew.
+    """
 
     title: str
-    phase: xr.DataArray  # (y, x) rad, summed over the slices, coordinates in angstrom
-    probe: xr.DataArray  # (mode, y, x) complex, centred, coordinates in angstrom
-    positions: Floats  # (..., 2) angstrom, (y, x) in the frame of `phase`
-    history: Mapping[str, Floats]  # iteration, loss, validation (may be nan), seconds: (iterations,) each
+    phase: xr.DataArray
+    probe: xr.DataArray
+    positions: Floats
+    history: Mapping[str, Floats]
     best_iteration: int
-    truth: xr.DataArray | None = None  # (y, x) rad, projected phase in the frame of `phase`
-    summary: Mapping[str, Any] = field(default_factory=dict)  # scalars, shown as one line
-    fit: Mapping[str, Any] = field(default_factory=dict)  # how the loss compares with that of Poisson noise, if known
-    remarks: Mapping[str, str] = field(default_factory=dict)  # why something was left out, by its name
-    information: xr.DataArray | None = None  # (frequency,) share of the quantum limit
-    filtered: bool = False  # by a spectral prior: its power spectrum is what the filter lets through
-    kept: Mapping[float, float] = field(default_factory=dict)  # what it keeps of a lone spot by its sigma in angstrom
-    geometry: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what was found of it, see Result.geometry
-    finish: int | None = None  # first iteration that fits the held-out electrons too
-    halves: xr.Dataset | None = None  # what two halves of the electrons agree on, see analysis.halves.agreement
-    misfit: xr.Dataset | None = None  # where the data do not fit, see analysis.misfit; only where they do not
-    dose: float | None = None  # electrons per square angstrom
-    path: str = ""  # of the result
-    sharper: int | None = None  # first iteration with a smaller epsilon, in which losses are measured anew
+    truth: xr.DataArray | None = None
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    fit: Mapping[str, Any] = field(default_factory=dict)
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    information: xr.DataArray | None = None
+    filtered: bool = False
+    kept: Mapping[float, float] = field(default_factory=dict)
+    geometry: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    finish: int | None = None
+    halves: xr.Dataset | None = None
+    misfit: xr.Dataset | None = None
+    dose: float | None = None
+    path: str = ""
+    sharper: int | None = None
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything computed once, for the figures and for the drawing."""
+    """Everything computed once, for the figures and for the drawing.
+
+    Parameters
+    ----------
+    spectrum, comparison : Spectrum and Comparison, or None
+    powers : array (mode,) or None
+        Share of each mode.
+    diameters : (float, float) or None
+        D50 and D90 of the probe in angstrom.
+    remarks : mapping of str to str
+        Why a figure is None.
+    halves : Dataset, optional
+        As in :class:`ReportData`.
+    efficiency : Dataset, optional
+        Of the dose, see :func:`ptychodask.analysis.efficiency.dose_efficiency`.
+    filtered : bool
+        By a prior that was measured from the power spectrum, which then tells nothing of its own.
+    """
 
     spectrum: Spectrum | None
     comparison: Comparison | None
-    powers: Floats | None  # (mode,) share of each mode
-    diameters: tuple[float, ...] | None  # angstrom, D50 and D90
-    remarks: Mapping[str, str]  # why a figure is None
+    powers: Floats | None
+    diameters: tuple[float, ...] | None
+    remarks: Mapping[str, str]
     halves: xr.Dataset | None = None
-    efficiency: xr.Dataset | None = None  # of the dose, see analysis.efficiency
-    filtered: bool = False  # by a prior that was measured from the power spectrum, which then tells nothing of its own
+    efficiency: xr.Dataset | None = None
+    filtered: bool = False
 
     @property
     def resolution(self) -> tuple[float | None, str]:

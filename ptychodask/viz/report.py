@@ -37,7 +37,7 @@ def report_figures(data: ReportData) -> dict[str, Any]:
 
 
 def draw_report(data: ReportData, path: str | os.PathLike[str], *, overwrite: bool = False) -> dict[str, Any]:
-    """Draw the report at `path`, as what its ending names, and return its figures.
+    """Draw the report at ``path``, as what its ending names, and return its figures.
 
     Drawn under a temporary name in the same folder, then renamed: a reader never meets half a picture. What cannot be
     computed or drawn leaves its panel empty, with the reason in it.
@@ -240,7 +240,7 @@ def _scalar(value: Any) -> str:
 
 
 def less_plane(image: xr.DataArray, fitted: xr.DataArray) -> xr.DataArray:
-    """`image` less the plane of `fitted`, a part of it, whose mean stays: a ramp would eat the grey scale."""
+    """``image`` less the plane of ``fitted``, a part of it, whose mean stays: a ramp would eat the grey scale."""
     values = np.asarray(fitted.values, dtype=float)
     plane = xr.DataArray(values - remove_plane(values), dims=("y", "x"), coords={"y": fitted.y, "x": fitted.x})
     slope = [
@@ -251,7 +251,7 @@ def less_plane(image: xr.DataArray, fitted: xr.DataArray) -> xr.DataArray:
 
 
 def strongest(image: xr.DataArray, share: float = 0.5) -> dict[str, slice]:
-    """Square of `share` of the longer side (at least 8 pixels) centred on the strongest feature that it can hold.
+    """Square of ``share`` of the longer side (at least 8 pixels) centred on the strongest feature that it can hold.
 
     The feature is the maximum of the image after a Gaussian of an eighth of the square: a cluster, not one noisy pixel.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,8 @@ SIMULATE = {
 }
 WORKERS = {"faults.py", "out_of_core.py", "scaling_model.py"}
 """These start worker processes."""
+OTHER_KEYS: dict[str, set[str]] = {}
+"""What only the tiny result of a script has, or only the one that is committed."""
 
 # reads one JSON list per line: a script and its arguments; answers with a JSON string: empty, or what went wrong
 ONE_AFTER_ANOTHER = """
@@ -125,6 +128,32 @@ def test_smoke(script, tmp_path, shared, kept):
     assert record["benchmark"] == Path(script).stem
     assert record["tiny"] and record["result"]
     assert record["machine"]["versions"]["ptychodask"] != "absent"
+    assert not (bad := not_finite(record["result"])), f"write None where there is no number: {bad}"
+    committed = FOLDER / "results" / f"{Path(script).stem}.json"
+    if committed.exists():
+        expected = keys(json.loads(committed.read_text())["result"])
+        assert keys(record["result"]) ^ expected == OTHER_KEYS.get(script, set())
+
+
+def keys(result: dict | list) -> set[str]:
+    """Names at the top of a result: of its parts, or of the columns of its rows."""
+    return set(result) if isinstance(result, dict) else set().union(*result)
+
+
+def not_finite(value: object, at: str = "result") -> list[str]:
+    """Where numbers are NaN or infinite."""
+    if isinstance(value, dict):
+        return [bad for name, its in value.items() for bad in not_finite(its, f"{at}.{name}")]
+    if isinstance(value, list):
+        return [bad for number, its in enumerate(value) for bad in not_finite(its, f"{at}[{number}]")]
+    return [f"{at} = {value}"] if isinstance(value, float) and not math.isfinite(value) else []
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_numbers_that_are_none_are_found(bad):
+    result = {"rows": [{"seconds": 1.0, "speed": None}, {"seconds": bad}], "note": "nan"}
+    assert not_finite(json.loads(json.dumps(result))) == [f"result.rows[1].seconds = {bad}"]
+    assert keys(result) == {"rows", "note"} and keys(result["rows"]) == {"seconds", "speed"}
 
 
 def test_a_script_that_fails_is_noticed(shared, tmp_path):

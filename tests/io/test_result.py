@@ -108,6 +108,14 @@ def test_history_is_read_by_number_name_and_attribute(result):
     assert isinstance(history[0].iteration, int) and isinstance(history[0].loss, float)
 
 
+def test_a_history_is_a_table_of_xarray_for_who_wants_one(result):
+    table = result.history.to_xarray()
+    assert table.sizes == {"iteration": 3} and set(table.variables) == set(result.history.columns)
+    assert table.loss.sel(iteration=2).item() == 2.0 and table.stage.values.tolist() == ["fit", "fit", "finish"]
+    for name in result.history.columns:
+        np.testing.assert_array_equal(table[name], result.history[name])
+
+
 def test_what_a_history_lacks_is_an_ordinary_error(result):
     with pytest.raises(AttributeError, match="speed"):
         _ = result.history[0].speed
@@ -120,7 +128,7 @@ def test_what_a_history_lacks_is_an_ordinary_error(result):
 def test_an_empty_history(tmp_path):
     empty = open_result(write(tmp_path / "r.zarr", entries=[]))
     assert len(empty.history) == 0 and empty.history.columns == []
-    assert list(History([])) == []
+    assert list(History([])) == [] and not empty.history.to_xarray()
 
 
 def test_entries_are_copies():

@@ -1,4 +1,4 @@
-"""The crystals that `ptychodask.simulation.materials` builds, one module each."""
+"""The crystals that ``ptychodask.simulation.materials`` builds, one module each."""
 
 from __future__ import annotations
 

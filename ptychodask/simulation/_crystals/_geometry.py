@@ -14,16 +14,16 @@ def cap(base: ArrayLike, outward: ArrayLike, reference: ArrayLike, bond: float) 
     base : (3,) array_like
         Cartesian position of the carbon or nitrogen, in angstrom.
     outward : (3,) array_like
-        Direction from its one heavy neighbour to `base`.
+        Direction from its one heavy neighbour to ``base``.
     reference : (3,) array_like
-        The first hydrogen lies in the half plane of `outward` and this direction.
+        The first hydrogen lies in the half plane of ``outward`` and this direction.
     bond : float
         Bond length in angstrom.
 
     Returns
     -------
     (3, 3) ndarray
-        Cartesian positions in angstrom; all angles at `base` are tetrahedral.
+        Cartesian positions in angstrom; all angles at ``base`` are tetrahedral.
     """
     axis = np.asarray(outward, float) / np.linalg.norm(outward)
     u = np.asarray(reference, float) - np.dot(reference, axis) * axis

@@ -16,7 +16,7 @@ class Material:
     Attributes
     ----------
     name : str
-        The name that `build_crystal` takes, such as 'zif-8'.
+        The name that ``build_crystal`` takes, such as 'zif-8'.
     title : str
         The name and formula in words.
     status : str
@@ -25,7 +25,7 @@ class Material:
     source : str
         The publication, or how the model was made.
     zone_axis : str
-        The zone axis that `build_crystal` lays along the beam (+z).
+        The zone axis that ``build_crystal`` lays along the beam (+z).
     """
 
     name: str

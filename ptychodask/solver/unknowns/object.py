@@ -14,6 +14,9 @@ from ...physics.constraints import Constraint
 from ..problem import Problem
 from .products import inner, power
 
+DIM = 0.1
+"""Of max W, see :func:`lit_weight`; that of the weight W / (W + 0.1 max W) of fold_slice's momentum, and not tuned."""
+
 
 @dataclass(frozen=True)
 class ObjectSums:
@@ -78,8 +81,12 @@ def precondition(problem: Problem, gradient: np.ndarray, light: np.ndarray, brig
 
 
 def lit_weight(light: np.ndarray, brightest: np.ndarray) -> np.ndarray:
-    """Weight of the extrapolation, ``W^2 / (W^2 + 0.1 max W^2)``."""
-    return light**2 / (light**2 + np.float32(0.1) * brightest**2)
+    """Weight of the extrapolation, ``W^2 / (W^2 + 0.1 max W^2)``.
+
+    It guards the edge of the scan: where few electrons were, the last move is mostly noise, and to repeat it adds that
+    up. One half at W = 0.32 max W.
+    """
+    return light**2 / (light**2 + np.float32(DIM) * brightest**2)
 
 
 def pooled_sums(move: np.ndarray, gradient: np.ndarray, light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
