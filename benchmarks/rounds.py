@@ -36,7 +36,7 @@ def row(data: Path, rounds: int, accelerated: bool, iterations: int, job: dict[s
         "correlation_2.5A": figures["correlation_2.5A"],
         "seconds": np.cumsum(history["seconds"]).tolist(),
         "loss": list(history["loss"]),
-        "validation": list(history["validation"]),
+        "validation": [v if np.isfinite(v) else None for v in history["validation"]],
     }
 
 

@@ -39,7 +39,11 @@ class Comparison:
     scale : float
         Factor on the reconstruction that fits it to the truth, by which the images are drawn.
     slope : float
-        Of the reconstruction against the truth. SLOPE
+        Of the reconstruction against the truth, both at ``resolution``; its noise does not bias it. Where it is less
+        than 1, the image was smoothed: without a blur and without noise it is 1. A blur in every iteration keeps
+        ``a B / (1 - B + a B)`` of a frequency of which a single blur keeps B, where a is the part of what is missing
+        that a step adds, below 1/2 as what electrons carry. That is much less than B, so a truth that is blurred once
+        has a steeper phase too. The filter of the spectral prior takes what electrons do not carry.
     shift_angstrom : (float, float)
         By which the truth was moved onto the reconstruction, (y, x).
     frc : FRC
