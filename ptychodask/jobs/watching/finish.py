@@ -25,6 +25,7 @@ from ..importing.prepare import Options, Prepared, prepare
 from ..importing.run import write
 from ..launch import start, take_up
 from ..observers import Report
+from ..settled import experiment_of
 from .follow import End
 from .grown import Grown
 
@@ -116,5 +117,7 @@ def _stands(target: Path, data: Path, job: JobConfig) -> bool:
         made = open_result(target)
     except InputError:
         return False
-    same = made.attributes.get("data_fingerprint") == identified(dataset_info(data)).fingerprint
-    return same and made.config.model_copy(update={"engine": job.engine}) == job
+    info = identified(dataset_info(data))
+    settled = experiment_of(info, job).config  # what the job left to the data is in the result
+    same = made.attributes.get("data_fingerprint") == info.fingerprint
+    return same and made.config.model_copy(update={"engine": settled.engine}) == settled
