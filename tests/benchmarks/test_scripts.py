@@ -39,8 +39,17 @@ SIMULATE = {
 }
 WORKERS = {"faults.py", "out_of_core.py", "scaling_model.py"}
 """These start worker processes."""
-OTHER_KEYS: dict[str, set[str]] = {}
-"""What only the tiny result of a script has, or only the one that is committed."""
+OTHER_KEYS = {
+    "defects.py": {"false_lattice", "vacuum_over_crystal_rms", "vacuum_rms"},
+    "gpu_loop.py": {"note"},  # written into it by hand
+    "gpu_per_pattern.py": {"copy_gigabytes_per_second", "counted", "cupy", "rows"},  # with a device or without
+    "infinite_dose.py": {"kind"},  # younger than the result that is committed
+    "local_structure.py": {"zif-8"},
+    "resolution.py": {"vacuum"},
+    "scaling.py": {"two_processes_speed_up"},
+    "tiles.py": {"memory", "whole_over_tiles"},
+}
+"""What only the tiny result of a script may have, or only the one that is committed: a tiny run leaves parts out."""
 
 # reads one JSON list per line: a script and its arguments; answers with a JSON string: empty, or what went wrong
 ONE_AFTER_ANOTHER = """
@@ -132,7 +141,7 @@ def test_smoke(script, tmp_path, shared, kept):
     committed = FOLDER / "results" / f"{Path(script).stem}.json"
     if committed.exists():
         expected = keys(json.loads(committed.read_text())["result"])
-        assert keys(record["result"]) ^ expected == OTHER_KEYS.get(script, set())
+        assert keys(record["result"]) ^ expected <= OTHER_KEYS.get(script, set())
 
 
 def keys(result: dict | list) -> set[str]:
