@@ -15,7 +15,7 @@ from ..problem import Problem
 from .products import inner, power
 
 DIM = 0.1
-"""Of max W, see :func:`lit_weight`; that of the weight W / (W + 0.1 max W) of fold_slice's momentum, and not tuned."""
+"""Of max W, see :func:`lit_weight`; a customary value, not tuned."""
 
 
 @dataclass(frozen=True)
