@@ -275,9 +275,11 @@ def told(found: xr.Dataset) -> list[str]:
     limit, peak = float(found.resolution_angstrom), float(found.peak_angstrom)
     lines = ["the halves agree on nothing: no resolution can be claimed"]
     if np.isfinite(limit):
+        between = int((~found.judged.values[1:] & (found.frequency.values[1:] < 1 / limit)).sum())
+        rings = "" if not between else f"; {between} ring{'s'[: between > 1]} between reflections left out"
         lines = [
-            f"the halves agree to {limit:.2f} Å (ring correlation 1/7), each with half of the electrons; by the usual"
-            " formula all of them have 0.5 with the truth there"
+            f"the halves agree to {limit:.2f} Å (ring correlation above 1/7 and above chance{rings}), each with half of"
+            " the electrons; by the usual formula all of them have 0.5 with the truth there"
         ]
     if np.isfinite(peak):
         count, on = found.sizes["peak"], bool(found.peak_on_lattice.any())

@@ -188,7 +188,7 @@ def _candidates(grid: Grid, start: Geometry) -> list[Geometry]:
 
 def _nothing(seen: str) -> str:
     return (
-        f"the counts tell no geometry: {seen} needed. Is there a specimen, and some defocus? More positions, more"
-        " electrons or a defocus of some depths of field help, and so does what is known: --rotation, --defocus,"
-        " --transpose"
+        f"the counts tell no geometry: {seen} needed. Is there a specimen, some defocus, and the right scan step?"
+        " More positions, more electrons or a defocus of some depths of field help, and so does what is known:"
+        " --rotation, --defocus, --transpose"
     )

@@ -125,6 +125,7 @@ def calibrate(
             target, affine, aberrations, how,
             drift=None if drift is None or not drift.certain else drift.placed(at),
             centre=centring.plane, angular_step_mrad=None if angle == info.detector.angular_step_mrad else angle,
+            thickness_angstrom=None if thickness_angstrom is None else depth,
         )  # fmt: skip
     return made
 

@@ -11,6 +11,7 @@ import typer
 from .._errors import InputError
 from . import show
 from .data import coefficients
+from .files import in_kev
 
 if TYPE_CHECKING:
     from ..jobs.advising import Advice
@@ -26,7 +27,7 @@ def advise(
     thickness: Annotated[float, typer.Option(help="Specimen thickness, angstrom.")] = 50.0,
     dose: Annotated[float, typer.Option(help="Electrons per square angstrom.")] = 100.0,
     resolution: Annotated[float, typer.Option(help="Wanted resolution, angstrom.")] = 2.0,
-    energy: Annotated[float, typer.Option(help="Beam energy, keV.")] = 300.0,
+    energy: Annotated[float, typer.Option(help="Beam energy, keV.", callback=in_kev)] = 300.0,
     detector: Annotated[int, typer.Option(help="Detector pixels along a side, after binning.")] = 128,
     semi_angles: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Semi-angles to compare, mrad; 5 to 25 by default.")

@@ -11,6 +11,7 @@ import typer
 
 from .._errors import InputError
 from . import show
+from .files import in_kev
 
 
 def simulate(
@@ -19,7 +20,7 @@ def simulate(
         str, typer.Option(help="zif-8, nu-1000, nu-901, zr-btb, mapbi3, sod-zmof, or a structure file.")
     ] = "nu-1000",
     thickness: Annotated[float, typer.Option(help="Specimen thickness, angstrom.")] = 50.0,
-    energy: Annotated[float, typer.Option(help="Beam energy, keV.")] = 300.0,
+    energy: Annotated[float, typer.Option(help="Beam energy, keV.", callback=in_kev)] = 300.0,
     semi_angle: Annotated[float, typer.Option(help="Convergence semi-angle, mrad.")] = 10.0,
     defocus: Annotated[float, typer.Option(help="Defocus, angstrom; positive is underfocus.")] = 600.0,
     aberration: Annotated[

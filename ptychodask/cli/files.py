@@ -10,13 +10,22 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from .._errors import InputError
+
+
+def in_kev(energy: float | None) -> float | None:
+    """A beam energy as the command line has it."""
+    if energy is not None and not 1 <= energy <= 5000:
+        raise InputError(f"--energy {energy:g}: give the beam energy in keV, 1 to 5000 (300 for 300 kV)")
+    return energy
+
 
 def of_file(
     format: Annotated[
         str | None, typer.Option(help="Name of the format, if it is not what the file looks like.")
     ] = None,
     scan: Annotated[tuple[int, int] | None, typer.Option(help="Scan positions y and x.")] = None,
-    energy: Annotated[float | None, typer.Option(help="Beam energy, keV.")] = None,
+    energy: Annotated[float | None, typer.Option(help="Beam energy, keV.", callback=in_kev)] = None,
     semi_angle: Annotated[float | None, typer.Option(help="Convergence semi-angle, mrad.")] = None,
     step: Annotated[float | None, typer.Option(help="Scan step, angstrom.")] = None,
     angular_step: Annotated[float | None, typer.Option(help="Angle per detector pixel, mrad; by the disk.")] = None,

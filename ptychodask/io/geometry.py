@@ -64,6 +64,7 @@ def write_geometry(
     drift: np.ndarray | None = None,
     centre: np.ndarray | None = None,
     angular_step_mrad: float | None = None,
+    thickness_angstrom: float | None = None,
 ) -> None:
     """Write a geometry into a dataset.
 
@@ -83,6 +84,8 @@ def write_geometry(
         Plane of the disk's centre, see :class:`ptychodask.io.centre.Centre`.
     angular_step_mrad : float, optional
         Of a detector pixel, if another one was found.
+    thickness_angstrom : float, optional
+        Of the specimen, if another one was given: the defocus is that of its entrance.
 
     Raises
     ------
@@ -105,6 +108,8 @@ def write_geometry(
         said[NAME] = np.asarray(centre, float).tolist()
     if angular_step_mrad is not None:
         said["angular_step_mrad"] = float(angular_step_mrad)
+    if thickness_angstrom is not None:
+        said["thickness_angstrom"] = float(thickness_angstrom)
     before = (attributes.get("calibration") or {}).get("before")
     recorded = {name: attributes[name] for name in KEPT if name in said and name in attributes}
     before = {**recorded, **(before if isinstance(before, dict) else {})}

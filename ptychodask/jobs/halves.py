@@ -144,7 +144,7 @@ def _one(
     if not target.exists():
         run = RunFolder.of(target)
         if run.identity() is not None:
-            take_up(target, None, {}, client, observers)
+            take_up(target, info.path, {}, client, observers)  # it may have been moved since
         else:
             its = job.model_copy(update={"data": job.data.model_copy(update={"half": half})})
             start(info, its, target, False, client, observers)

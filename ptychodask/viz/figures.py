@@ -125,7 +125,9 @@ class Analysis:
         if self.comparison is not None and np.isfinite(self.comparison.frc.resolution_angstrom):
             frc = self.comparison.frc
             beyond = f"{100 * frc.signal_beyond:.0f} % of the signal beyond"
-            return frc.resolution_angstrom, f"ring correlation with the truth 0.5, {beyond}"
+            halves = np.nan if self.halves is None else float(self.halves.resolution_angstrom)
+            claimed = f"; two halves of the electrons claim {halves:.2f} Å" if np.isfinite(halves) else ""
+            return frc.resolution_angstrom, f"ring correlation with the truth 0.5, {beyond}{claimed}"
         if self.halves is not None:
             limit = float(self.halves.resolution_angstrom)
             if np.isfinite(limit):

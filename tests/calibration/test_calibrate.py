@@ -57,7 +57,8 @@ def test_written_geometry_is_used(exchanged, found, tmp_path):
     before = {p: p.read_bytes() for p in data.rglob("*") if p.is_file() and p != data / "zarr.json"}
     recorded, fingerprint = read_positions(data), dataset_info(data).fingerprint
     known = {"transpose": True, "rotation_degrees": 25, "asymmetry": 0.02, "shear": -0.01, "defocus_angstrom": 600}
-    made = ptychodask.calibrate(data, write=True, progress=False, **known)
+    made = ptychodask.calibrate(data, write=True, thickness_angstrom=40, progress=False, **known)
+    assert dataset_info(data).attributes["thickness_angstrom"] == 40  # which the defocus is the entrance of
     assert {p: p.read_bytes() for p in data.rglob("*") if p.is_file() and p != data / "zarr.json"} == before
     assert made.values["rotation_degrees"].sigma is None and made["rotation_degrees"] == pytest.approx(25)
     positions = read_positions(data)

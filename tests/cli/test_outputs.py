@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 from tiny_scan import BLUR, bits, write_scan
+from typer.testing import CliRunner
 
 import ptychodask
+from ptychodask import InputError
 from ptychodask.cli import main
+from ptychodask.cli.app import app
 
 SHORT = {**BLUR, "solver": {"iterations": 2, "finish": 0}}
 SET = ["--set", "solver.iterations=2", "--set", "solver.finish=0", "--set", "object.regularisation=blur"]
@@ -191,3 +194,10 @@ def test_other_trouble_of_a_disk_is_one_line_too(run, work, monkeypatch):
 
     monkeypatch.setattr("ptychodask.api.export", broken)
     assert run("export", "result.zarr", "-o", "a.tif") == (1, "error: [Errno 5] Input/output error: 'r.zarr'\n")
+
+
+@pytest.mark.parametrize("verb", [["import", "a.raw", "-o", "a.zarr"], ["simulate", "a.zarr"], ["advise", "zif-8"]])
+def test_an_energy_in_ev_is_told_the_unit(verb):
+    with pytest.raises(InputError) as error:
+        CliRunner().invoke(app, [*verb, "--energy", "300000"], catch_exceptions=False)
+    assert str(error.value) == "--energy 300000: give the beam energy in keV, 1 to 5000 (300 for 300 kV)"

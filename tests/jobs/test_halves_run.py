@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,19 @@ def test_what_is_interrupted_goes_on_to_the_same_bits(scan: Path, result) -> Non
     silent = Recorder()
     ptychodask.halves(other, progress=silent)
     assert silent.events == []
+
+
+def test_what_is_interrupted_goes_on_where_the_dataset_was_moved(scan: Path, result, tmp_path: Path) -> None:
+    first, moved = tmp_path / "first.zarr", tmp_path / "moved.zarr"
+    shutil.copytree(scan, first)
+    other = ptychodask.reconstruct(first, JOB, output=tmp_path / "other.zarr", progress=False)
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.halves(other, progress=Recorder(stop_at=2))
+    first.rename(moved)
+    with pytest.raises(InputError, match="say where it is with --data"):
+        ptychodask.halves(other, progress=False)
+    ptychodask.halves(other, moved, progress=False)
+    assert other.halves["first"].equals(result.halves["first"])
 
 
 def test_vacuum_is_a_scan_of_the_same_probe(result) -> None:

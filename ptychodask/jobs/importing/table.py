@@ -101,7 +101,7 @@ def rows_of(
         text = " x ".join(f"{value * scale:.6g}" for value in values)
         source, known = fact.source, None
         if source == "missing":
-            source = f"missing, 0 is taken: give --defocus; `ptychodask reconstruct {target.name}` says which would fit"
+            source = f"missing, 0 is taken: give --defocus; `ptychodask calibrate {target.name}` finds it"
             known = False
         rows.append((label, f"{text} {unit}", source, known))
     return rows
