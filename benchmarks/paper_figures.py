@@ -88,7 +88,7 @@ def parts(side: int, slices: int, tiny: bool) -> dict[str, dict[str, Any]]:
 
 
 def rows_of(found: xr.Dataset) -> list[dict[str, Any]]:
-    """One for every condition, with its figures."""
+    """One for every condition, with its figures; a dose of None is without noise."""
     made: list[dict[str, Any]] = []
     stacked = found[[*FIGURES]].load().stack(run=[d for d in found["status"].dims])
     for i in range(stacked.sizes["run"]):
@@ -102,7 +102,8 @@ def rows_of(found: xr.Dataset) -> list[dict[str, Any]]:
         row["status"] = STATUS[int(row["status"])]
         if row["status"] != "done":
             row["why"] = found.attrs["remarks"][i]
-        made.append({n: None if isinstance(v, float) and math.isnan(v) else v for n, v in row.items() if n != "run"})
+        known = {n: v if not isinstance(v, float) or math.isfinite(v) else None for n, v in row.items()}
+        made.append({n: v for n, v in known.items() if n != "run"})
     return made
 
 

@@ -303,7 +303,7 @@ def test_doctor(run):
     assert (code, err) == (0, "")
     text = plain(out)
     assert re.search(r"ptychodask \d+\.\d+\.\d+", text) and "memory limit" in text
-    assert re.search(r"would use: backend \w+, this process with 3 thread\(s\)", text)
+    assert re.search(r"would use: backend \w+, this process with 3 threads", text)
     code, out, err = run("doctor", "--json")
     found = json.loads(out)
     assert (code, err, found["ok"]) == (0, "", True)

@@ -338,7 +338,7 @@ def test_a_preset_that_cannot_have_the_prior_takes_the_blur_and_says_why(wide, t
     again = JobConfig.model_validate_json(blurred.config.model_dump_json())
     assert check(experiment_of(floats, again)) == check(blurred)
     said = JobConfig.parse({"object": {"regularisation": "spectral"}})
-    assert experiment_of(floats, said).config == said  # refused when it is asked for
+    assert experiment_of(floats, said).config.object == said.object  # refused when it is asked for
     free = experiment_of(wide, JobConfig.parse({"object": {"kind": "complex", "positivity": False}}))
     assert any("the spectral prior is for pure phase objects" in remark for remark in check(free))
     assert not any("blur" in remark for remark in check(Experiment(wide, job())))
