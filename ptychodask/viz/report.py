@@ -29,6 +29,7 @@ _BORDER = 2.0  # angstrom shown around the scanned area
 _ENOUGH = 64  # pixels of the scanned area that may set the grey scale; fewer show nothing of the specimen
 _SIZE = (16.0, 10.0)
 _LINE = 78  # characters at the right of the head, which has the summary at its left
+_GEOMETRY = 155  # characters of the geometry's line, below the summary
 
 
 def report_figures(data: ReportData) -> dict[str, Any]:
@@ -116,10 +117,12 @@ class _Page:
     def _head(self) -> None:
         data, (resolution, how) = self.data, self.analysis.resolution
         # a name may hold a dollar sign
-        self._text(0.35, 9.62, data.title, 18, draw.INK, fontweight="bold", parse_math=False)
-        self._text(0.35, 9.25, "    ".join(f"{k} {_scalar(v)}" for k, v in data.summary.items()), 10.5)
-        for row, line in enumerate(geometry_lines(data.geometry)):
-            self._text(0.35, 9.04 - 0.17 * row, f"geometry: {line}", draw.SMALL)
+        self._text(0.35, 9.66, data.title, 18, draw.INK, fontweight="bold", parse_math=False)
+        self._text(0.35, 9.33, "    ".join(f"{k} {_scalar(v)}" for k, v in data.summary.items()), 10.5)
+        told = "; ".join(geometry_lines(data.geometry))
+        lines = textwrap.wrap(f"geometry: {told}", _GEOMETRY, max_lines=2, placeholder=" ...") if told else []
+        for row, line in enumerate(lines):  # beside what is right-aligned, and above the panels' titles
+            self._text(0.35, 9.15 - 0.13 * row, line, draw.SMALL)
         figure = "no resolution figure" if resolution is None else f"resolution {resolution:.2f} Å"
         self._text(15.8, 9.72, figure, 13, draw.INK, fontweight="bold", ha="right")
         lines = [how, *told_of(data, self.analysis, brief=True)][:3]
