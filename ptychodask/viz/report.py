@@ -119,8 +119,9 @@ class _Page:
         # a name may hold a dollar sign
         self._text(0.35, 9.66, data.title, 18, draw.INK, fontweight="bold", parse_math=False)
         self._text(0.35, 9.33, "    ".join(f"{k} {_scalar(v)}" for k, v in data.summary.items()), 10.5)
-        told = "; ".join(geometry_lines(data.geometry))
-        lines = textwrap.wrap(f"geometry: {told}", _GEOMETRY, max_lines=2, placeholder=" ...") if told else []
+        lines = [f"geometry: {line}" for line in geometry_lines(data.geometry)]
+        if len(lines) > 2 or any(len(line) > _GEOMETRY for line in lines):
+            lines = textwrap.wrap("; ".join(lines), _GEOMETRY, max_lines=2, placeholder=" ...")
         for row, line in enumerate(lines):  # beside what is right-aligned, and above the panels' titles
             self._text(0.35, 9.15 - 0.13 * row, line, draw.SMALL)
         figure = "no resolution figure" if resolution is None else f"resolution {resolution:.2f} Å"
