@@ -26,7 +26,8 @@ about so many positions square, where at least so many blocks are left."""
 class Block:
     """A contiguous piece of the scan: rows ``y0 <= y < y1``, columns ``x0 <= x < x1``, less what is left out.
 
-    ``skip`` are the patterns that are left out, rising, counted row by row within it.
+    ``skip`` are the patterns that are left out, rising, counted row by row within it. Of several scans of one area,
+    ``scan`` is the number of its own.
     """
 
     index: int
@@ -35,6 +36,7 @@ class Block:
     x0: int
     x1: int
     skip: tuple[int, ...] = ()
+    scan: int = 0
 
     @property
     def size(self) -> int:
@@ -51,7 +53,7 @@ class Block:
         for a, b in pairwise(cuts):
             first, end = (a - self.y0) * width, (b - self.y0) * width
             skip = tuple(i - first for i in self.skip if first <= i < end)
-            strips.append(Block(self.index, a, b, self.x0, self.x1, skip))
+            strips.append(replace(self, y0=a, y1=b, skip=skip))
         return tuple(strip for strip in strips if strip.size)
 
     def flat(self, scan_shape: tuple[int, int]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .._array import Array, held_bytes, namespace
 from .refining import Refining
@@ -21,7 +21,8 @@ class Model:
         continuous wherever it passes pi. Slice 0 is the entrance.
     probe : complex array [M, N, N]
         Incoherent modes at the entrance surface, centred at N/2, by falling power.
-        ``sum |probe|^2`` is the mean number of electrons in a pattern.
+        ``sum |probe|^2`` is the mean number of electrons in a pattern. Where several scans see the object, those of the
+        first scan, those of the second, and so on.
     background : float
         Electrons per pixel that no wave explains.
     iteration : int
@@ -41,6 +42,10 @@ class Model:
     moved: Affine | None = None
 
     __sizeof__ = held_bytes
+
+    def of_scan(self, scan: int, scans: int) -> Model:
+        """What a block of one of ``scans`` scans sees: their object, and its own probe."""
+        return replace(self, probe=own_modes(self.probe, scan, scans))
 
     def part(self, view: tuple[slice, slice]) -> tuple[slice, slice, slice]:
         """Index of a window of the canvas in the object, all slices.
@@ -99,6 +104,12 @@ class TileState:
     anchor: Array
 
     __sizeof__ = held_bytes
+
+
+def own_modes(modes: Array, scan: int, scans: int) -> Array:
+    """Of the modes of all ``scans`` scans [K * M, N, N], those of one [M, N, N]."""
+    count = len(modes) // scans
+    return modes[scan * count : (scan + 1) * count]
 
 
 def is_pure_phase(object_: Array) -> bool:

@@ -25,7 +25,6 @@ from .unknowns.object import (
     precondition,
     stepped,
 )
-from .unknowns.probe import ProbeSums
 from .unknowns.products import inner
 from .update import Update
 
@@ -47,9 +46,9 @@ def direction(problem: Problem, state: State, update: Update) -> Direction:
     step_map = precondition(problem, gradient, light, brightest)
     steps = pooled_steps(*pooled_sums(step_map, gradient, light))
     ascent = inner(gradient, state.model.object - state.anchor) if state.momentum >= 0 else 0.0
-    probe_move, probe_step = probe.direction(problem, update.find(ProbeSums))
+    probe_move, probe_step = probe.direction(problem, update)
     lit = lit_weight(light, brightest)
-    totals = update.without(ObjectSums, ProbeSums)
+    totals = probe.less_maps(update.without(ObjectSums))
     return Direction(step_map, steps, probe_move, probe_step, lit, ascent, totals, information=state.information)
 
 
@@ -108,8 +107,10 @@ def advance_shared(problem: Problem, state: State, move: Direction, line: Update
     return replace(state, model=model, momentum=momentum, information=move.information)
 
 
-def lengths(problem: Problem, damping: float, move: Direction, line: Update | None) -> tuple[np.ndarray, float]:
-    """How far every slice [S] and the probe go along their directions.
+def lengths(
+    problem: Problem, damping: float, move: Direction, line: Update | None
+) -> tuple[np.ndarray, float | np.ndarray]:
+    """How far every slice [S] and the probe (of several scans, each probe [K]) go along their directions.
 
     Without ``line`` the pooled steps are used: ``a_s kappa / S`` for the object and ``a_P kappa`` for the probe, kappa
     = 1/2 where both move. With the sums of a tangent pass one step ``a`` serves both, clipped to [0.1 / S, 1.5]; where

@@ -19,7 +19,8 @@ class Direction:
     object_step: np.ndarray
     """Pooled least-squares step a_s of every slice [S]."""
     probe: np.ndarray | None
-    probe_step: float
+    probe_step: float | np.ndarray
+    """Pooled least-squares step; one for each probe [K] where several scans have theirs."""
     weight: np.ndarray
     """How well lit every pixel is, W^2 / (W^2 + 0.1 max W^2): the weight of the extrapolation [S, Oy, Ox]."""
     ascent: float

@@ -16,7 +16,7 @@ import numpy as np
 from ..counts.padding import padded
 from ..counts.patterns import Counts, Patterns, doubled_half, in_half, prepare, reunited
 from ..model.blocks import Block
-from ..model.state import Model, State
+from ..model.state import Model, State, own_modes
 from .apply import advance, direction, recover
 from .direction import Direction
 from .door import Kernels
@@ -24,6 +24,7 @@ from .goodness import goodness
 from .problem import Problem
 from .unknowns.geometry import GeometrySums, carried_score
 from .unknowns.object import ObjectSums
+from .unknowns.probe import kept_apart
 from .update import Sums, Update
 
 HALVES = 1 << 20
@@ -42,10 +43,14 @@ class LsqMl:
     """With the spectral prior, the same with a smaller epsilon: it serves from an iteration on."""
     scorer: Kernels | None = None
     """While the geometry is refined by electrons that the object does not learn from, what makes its sums of those."""
+    scans: tuple[LsqMl, ...] = ()
+    """Where several scans see the object, what looks at the blocks of each: positions, mask and probe are its own."""
 
     @property
     def data_key(self) -> str:
         """Names how counts are prepared: equal keys and equal counts give equal patterns."""
+        if self.scans:
+            return "+".join(its.data_key for its in self.scans)
         settings = self.problem.settings
         mask = zlib.crc32(self.problem.weights.tobytes())
         return f"{settings.half or 'all'}-{settings.train_fraction}-{settings.seed}-{mask}"
@@ -57,6 +62,8 @@ class LsqMl:
 
     def prepare(self, block: Block, counts: Counts | Iterable[Counts]) -> Patterns:
         """Counts of a block, whole or in runs of patterns, as the solver wants them."""
+        if self.scans:
+            return self.scans[block.scan].prepare(block, counts)
         settings = self.problem.settings
         indices = block.flat(self.problem.scan_shape)
         if stored := self.problem.stored_pixels:
@@ -72,6 +79,9 @@ class LsqMl:
 
     def partial(self, block: Block, patterns: Patterns, model: Model, evaluate_only: bool) -> Update:
         """Update of one block; of a state that is only looked at, how well it fits besides."""
+        if self.scans:
+            seen = model.of_scan(block.scan, len(self.scans))
+            return kept_apart(self.scans[block.scan].partial(block, patterns, seen, evaluate_only), block.scan)
         rule = self.problem.settings.spectral
         if rule is not None and self.sharper is not None and model.iteration >= rule.sharpen_at:
             return self.sharper.partial(block, patterns, model, evaluate_only)
@@ -118,6 +128,10 @@ class LsqMl:
 
     def line_search(self, block: Block, patterns: Patterns, model: Model, move: Direction) -> Update:
         """Tangent sums of one block along a direction."""
+        if scans := len(self.scans):
+            along = None if move.probe is None else own_modes(move.probe, block.scan, scans)
+            seen = model.of_scan(block.scan, scans)
+            return self.scans[block.scan].line_search(block, patterns, seen, replace(move, probe=along))
         return self.kernels.line_search(block, self._roles(patterns), model, move.object, move.probe)
 
     def advance(self, state: State, move: Direction, line: Update | None) -> State:

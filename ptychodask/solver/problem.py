@@ -14,7 +14,7 @@ from ..model.scan import Canvas
 from ..model.state import Model
 from ..physics.likelihood import Likelihood
 from ..physics.views import shift_ramps
-from .settings import Settings
+from .settings import ProbeRules, Settings
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class Problem:
     """Side of the patterns as they are stored, where they are padded; else 0."""
     off: np.ndarray | None = None
     """Distance [J, 2] (y, x) in pixels of the disk of every pattern from zero angle, where it differs between them."""
+    probes: tuple[ProbeRules, ...] = ()
+    """Where several scans see the object, the rules of the probe of each; all else here is the first one's."""
 
     def __post_init__(self) -> None:
         if len(self.centres) != self.scan_shape[0] * self.scan_shape[1]:

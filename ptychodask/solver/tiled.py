@@ -41,8 +41,8 @@ from .unknowns.object import (
     precondition,
     stepped,
 )
-from .unknowns.probe import ProbeSums
 from .unknowns.probe import direction as probe_direction
+from .unknowns.probe import less_maps
 from .unknowns.products import inner
 from .update import Sums, Update
 from .windows import Windows, known_core
@@ -178,11 +178,11 @@ class TiledLsqMl:
         numerators = np.sum([p.numerators for p in parts], axis=0)
         denominators = np.sum([p.denominators for p in parts], axis=0)
         empty = np.zeros((self.problem.slices, 0, 0), self.object_dtype)
-        probe, probe_step = probe_direction(self.problem, totals.find(ProbeSums))
+        probe, probe_step = probe_direction(self.problem, totals)
         steps, ascent = pooled_steps(numerators, denominators), sum(p.ascent for p in parts)
         told = [p.information for p in parts if p.information is not None]
         t = measured(self.problem, shared, reduce(add, told) if told else None)
-        totals = totals.without(ProbeSums)
+        totals = less_maps(totals)
         move = Direction(empty, steps, probe, probe_step, empty.real, ascent, totals, information=t)
         spectra = [p.spectrum for p in parts if p.spectrum is not None]
         if not spectra:

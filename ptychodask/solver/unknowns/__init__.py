@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from ...model.state import Model
 from ..direction import Direction
 from ..problem import Problem
@@ -19,7 +21,7 @@ from . import background, probe
 class Unknown(Protocol):
     """A module of this folder."""
 
-    def advanced(self, problem: Problem, model: Model, move: Direction, step: float, /) -> Model:
+    def advanced(self, problem: Problem, model: Model, move: Direction, step: float | np.ndarray, /) -> Model:
         """The model with this unknown a step on, from what the merged update says in ``move``."""
         ...
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from ...model.state import Model
 from ..direction import Direction
 from ..problem import Problem
 
 
-def advanced(problem: Problem, model: Model, move: Direction, step: float) -> Model:
+def advanced(problem: Problem, model: Model, move: Direction, step: float | np.ndarray) -> Model:
     """The model with its background a Fisher step further, not below 0; it has a step of its own."""
     sums = move.totals.sums
     if not problem.settings.background or sums.background_denominator <= 0:
