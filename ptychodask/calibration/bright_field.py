@@ -197,8 +197,13 @@ def coarser(spectrum: Spectrum, side: float) -> Spectrum:
 
 def hann(n: int) -> np.ndarray:
     """Window whose edges fall over a tenth of its length."""
-    edge = max(2, n // 10)
+    edge = taper_of(n)
     window = np.ones(n)
     window[:edge] = 0.5 - 0.5 * np.cos(math.pi * (np.arange(edge) + 0.5) / edge)
     window[-edge:] = window[:edge][::-1]
     return window
+
+
+def taper_of(n: int) -> int:
+    """Length of each edge of :func:`hann`."""
+    return max(2, n // 10)

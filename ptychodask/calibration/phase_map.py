@@ -32,12 +32,19 @@ def phase_map(
     """
     s, phi, _ = statistic(spectrum, geometry, optics)
     weight = np.where(s > visible, (s - 1) / np.maximum(s, 1), 0.0)
+    return image_of(spectrum, phi * weight, scan_shape, step)
+
+
+def image_of(
+    spectrum: Spectrum, coefficients: np.ndarray, scan_shape: tuple[int, int], step: tuple[float, float]
+) -> np.ndarray:
+    """Image [Y, X] on the nominal raster with these Fourier coefficients [Q] at the frequencies of a spectrum."""
     image = np.zeros(scan_shape, complex)
     y, x = (
         np.rint(spectrum.q[:, a] * n * d).astype(int) for a, (n, d) in enumerate(zip(scan_shape, step, strict=True))
     )
-    image[y, x] = phi * weight
-    image[-y, -x] = (phi * weight).conj()
+    image[y, x] = coefficients
+    image[-y, -x] = coefficients.conj()
     return np.fft.ifft2(image).real * math.sqrt(math.prod(scan_shape))
 
 

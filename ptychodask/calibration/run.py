@@ -28,7 +28,7 @@ from .estimate import estimate
 from .notes import doubts, drift_notes, notes_of
 from .read import Steps, read_bright_field, stored
 from .table import Calibration, values_of
-from .weak_phase import Optics
+from .weak_phase import Optics, Phase
 
 SMALLEST_SCAN = 16
 """Positions along each axis."""
@@ -228,7 +228,12 @@ def _higher(aberrations: Mapping[str, float], wavelength: float) -> Any:
     kept = {name: aberrations[name] for name in names if aberrations.get(name)}
     if not any(name in COEFFICIENTS for name in kept):
         return None
-    return partial(_phase, wavelength=wavelength, aberrations=kept)
+    return phase_of(wavelength, kept)
+
+
+def phase_of(wavelength: float, aberrations: Mapping[str, float]) -> Phase:
+    """Phase chi(ky, kx) of aberrations."""
+    return partial(_phase, wavelength=wavelength, aberrations=aberrations)
 
 
 def _phase(ky: np.ndarray, kx: np.ndarray, wavelength: float, aberrations: Mapping[str, float]) -> np.ndarray:
