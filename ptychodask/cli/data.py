@@ -22,7 +22,16 @@ def simulate(
     thickness: Annotated[float, typer.Option(help="Specimen thickness, angstrom.")] = 50.0,
     energy: Annotated[float, typer.Option(help="Beam energy, keV.", callback=in_kev)] = 300.0,
     semi_angle: Annotated[float, typer.Option(help="Convergence semi-angle, mrad.")] = 10.0,
-    defocus: Annotated[float, typer.Option(help="Defocus, angstrom; positive is underfocus.")] = 600.0,
+    defocus: Annotated[
+        str, typer.Option(help="Defocus, angstrom; positive is underfocus. 400,800 for two scans, OUTPUT-1 and -2.")
+    ] = "600",
+    split_dose: Annotated[
+        bool, typer.Option("--split-dose", help="Several scans: share the dose, instead of each having it.")
+    ] = False,
+    offset: Annotated[
+        tuple[float, float],
+        typer.Option(help="Several scans: unrecorded shift y and x of each against the one before, angstrom."),
+    ] = (0.0, 0.0),
     aberration: Annotated[
         list[str] | None,
         typer.Option(
@@ -59,42 +68,63 @@ def simulate(
         ptychodask simulate perovskite.zarr --material mapbi3 --thickness 204 --semi-angle 15 --dose 150
 
         ptychodask simulate mine.zarr --material crystal.cif --dose inf
+
+        ptychodask simulate pair.zarr --defocus 400,800 --split-dose --offset 3.2 -0.8
     """
     from .. import api
 
-    found = coefficients(aberration or [])
-    with show.steps("simulate") as progress:
-        api.simulate(
-            output,
-            material,
-            thickness_angstrom=thickness,
-            energy_ev=energy * 1e3,
-            semi_angle_mrad=semi_angle,
-            defocus_angstrom=defocus,
-            aberrations=found,
-            scan_shape=scan,
-            scan_step_angstrom=step,
-            detector_pixels=detector,
-            angular_step_mrad=angular_step,
-            dose_per_square_angstrom=dose,
-            seed=seed,
-            tilt_mrad=tilt,
-            position_error_angstrom=position_error,
-            phonons=phonons,
-            source_size_angstrom=source_size,
-            focal_spread_angstrom=focal_spread,
-            workers=workers,
-            overwrite=overwrite,
-            progress=progress,
+    found, foci = coefficients(aberration or []), _defoci(defocus)
+    if len(foci) == 1 and (split_dose or offset != (0.0, 0.0)):
+        raise InputError("--split-dose and --offset are for several scans: give several defoci, --defocus 400,800")
+    outputs = [output] if len(foci) == 1 else [_numbered(output, s) for s in range(1, len(foci) + 1)]
+    for scan_, (path, its) in enumerate(zip(outputs, foci, strict=True)):
+        with show.steps("simulate") as progress:
+            api.simulate(
+                path,
+                material,
+                thickness_angstrom=thickness,
+                energy_ev=energy * 1e3,
+                semi_angle_mrad=semi_angle,
+                defocus_angstrom=its,
+                aberrations=found,
+                scan_shape=scan,
+                scan_step_angstrom=step,
+                detector_pixels=detector,
+                angular_step_mrad=angular_step,
+                dose_per_square_angstrom=dose / len(foci) if split_dose else dose,
+                seed=seed + scan_,
+                tilt_mrad=tilt,
+                position_error_angstrom=position_error,
+                offset_angstrom=(scan_ * offset[0], scan_ * offset[1]),
+                phonons=phonons,
+                source_size_angstrom=source_size,
+                focal_spread_angstrom=focal_spread,
+                workers=workers,
+                overwrite=overwrite,
+                progress=progress,
+            )
+        attributes = api.open_dataset(path).attrs
+        dose_text = "without noise" if math.isinf(dose) else f"{attributes['dose_per_square_angstrom']:.4g} e/Å²"
+        show.console.print(
+            f"{path}: {material} ({attributes['specimen_status']}), {attributes['thickness_angstrom']:.4g} Å"
+            f" thick, {scan[0]} x {scan[1]}"
+            f" positions, {attributes['electrons_per_pattern']:.4g} electrons per pattern, {dose_text}",
+            soft_wrap=True,
         )
-    attributes = api.open_dataset(output).attrs
-    dose_text = "without noise" if math.isinf(dose) else f"{attributes['dose_per_square_angstrom']:.4g} e/Å²"
-    show.console.print(
-        f"{output}: {material} ({attributes['specimen_status']}), {attributes['thickness_angstrom']:.4g} Å"
-        f" thick, {scan[0]} x {scan[1]}"
-        f" positions, {attributes['electrons_per_pattern']:.4g} electrons per pattern, {dose_text}",
-        soft_wrap=True,
-    )
+
+
+def _defoci(text: str) -> list[float]:
+    """Defoci of one scan or of several."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"--defocus {text}: give a number in angstrom, or several with commas between, such as 400,800"
+        ) from None
+
+
+def _numbered(output: Path, number: int) -> Path:
+    return output.with_name(f"{output.stem}-{number}{output.suffix}")
 
 
 def coefficients(texts: list[str]) -> dict[str, float]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .. import _arguments as arguments
 from .._arguments import number
 from .._errors import InputError
@@ -73,6 +75,7 @@ def prepare(
     seed: Any = 0,
     tilt_mrad: Any = (0.0, 0.0),
     position_error_angstrom: Any = 0.0,
+    offset_angstrom: Any = (0.0, 0.0),
     phonons: Any = 0,
     phonon_sigma_angstrom: Any = 0.1,
     source_size_angstrom: Any = 0.0,
@@ -114,6 +117,7 @@ def prepare(
     phonons = arguments.whole(phonons, "phonons", "the number of configurations", 0, 10_000)
     sigma = number(phonon_sigma_angstrom, "phonon_sigma_angstrom", "an RMS displacement in angstrom", 0, 10)
     jitter = number(position_error_angstrom, "position_error_angstrom", "an RMS error in angstrom", 0)
+    shift = arguments.pair(offset_angstrom, "offset_angstrom", "a shift (y, x) of the scan in angstrom", -1e6, 1e6)
     source = number(source_size_angstrom, "source_size_angstrom", "a standard deviation in angstrom", 0)
     spread = number(focal_spread_angstrom, "focal_spread_angstrom", "a standard deviation in angstrom", 0)
     points(microscope, source, spread)
@@ -134,7 +138,7 @@ def prepare(
     electrons = NOISE_FREE_ELECTRONS if math.isinf(dose) else dose * step[0] * step[1]
     dtype = stored_type(dose, electrons, microscope, detector)
     recorded = raster(scan_shape, step)  # as the writer makes it
-    true = recorded + jitter * generator(seed, JITTER).normal(size=recorded.shape)
+    true = recorded + np.array(shift) + jitter * generator(seed, JITTER).normal(size=recorded.shape)
     tilt = (lean[0] * 1e-3, lean[1] * 1e-3)
     attributes = {
         "source": "ptychodask.simulate",

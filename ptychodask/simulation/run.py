@@ -48,6 +48,7 @@ def simulate(
     seed: int = 0,
     tilt_mrad: tuple[float, float] = (0.0, 0.0),
     position_error_angstrom: float = 0.0,
+    offset_angstrom: tuple[float, float] = (0.0, 0.0),
     phonons: int = 0,
     phonon_sigma_angstrom: float = 0.1,
     source_size_angstrom: float = 0.0,
@@ -87,6 +88,9 @@ def simulate(
         Lean (y, x) of the atomic columns.
     position_error_angstrom : float
         RMS error per axis of the recorded positions; the true ones go to the truth.
+    offset_angstrom : (float, float)
+        Shift (y, x) of the scan over the specimen, of which the recorded positions do not know: a second scan of the
+        same area, as a microscope records it. The truth is in the specimen's frame.
     phonons, phonon_sigma_angstrom : int, float
         Frozen-phonon configurations, and their RMS displacement per axis; 0 keeps atoms still.
     source_size_angstrom, focal_spread_angstrom : float
@@ -139,6 +143,7 @@ def simulate(
         seed=seed,
         tilt_mrad=tilt_mrad,
         position_error_angstrom=position_error_angstrom,
+        offset_angstrom=offset_angstrom,
         phonons=phonons,
         phonon_sigma_angstrom=phonon_sigma_angstrom,
         source_size_angstrom=source_size_angstrom,
