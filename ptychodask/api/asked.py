@@ -32,6 +32,17 @@ def asked_for(data: str | Path | xr.Dataset, whole: bool = True) -> Iterator[Dat
         yield dataset
 
 
+def as_scans(data: Any) -> tuple[Any, tuple[str, ...]]:
+    """The first of several scans, and the paths of the others; of one, none."""
+    if not isinstance(data, list | tuple):
+        return data, ()
+    if not data:
+        raise InputError("data = []: give the path of a dataset, or the paths of several scans of one area")
+    if wrong := next((its for its in data if len(data) > 1 and not isinstance(its, str | os.PathLike)), None):
+        raise InputError(f"several scans are given by their paths, not as {arguments.shown(type(wrong).__name__)}")
+    return data[0], tuple(map(as_path, data[1:]))
+
+
 def as_path(data: str | Path | xr.Dataset) -> str:
     if isinstance(data, str | os.PathLike):
         return located(arguments.path(data, "data"))

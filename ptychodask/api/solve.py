@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,7 +16,7 @@ from ..io.dataset import dataset_info
 from ..io.kinds import RESULT
 from ..io.kinds import picture as picture_kind
 from ..model.config import JobConfig
-from .asked import as_config, as_path, asked_for
+from .asked import as_config, as_path, as_scans, asked_for
 from .progress import observing
 from .scratch import scratch
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def reconstruct(
-    data: str | Path | xr.Dataset,
+    data: str | Path | xr.Dataset | Sequence[str | Path],
     config: JobConfig | dict[str, Any] | str | Path | None = None,
     client: Client | None = None,
     *,
@@ -44,6 +45,8 @@ def reconstruct(
     data : path or xarray.Dataset
         A dataset, or what :func:`open_dataset` returned for it. Of that, rows and columns that were selected are used
         (``isel``, ``sel``, strides), and the mask and positions that it has now; what else was changed is refused.
+        A list of paths are several scans of one area, each with a probe of its own, that see one object; where they
+        lie is found from the counts, or said by ``data.offsets``.
     config : JobConfig, dict or path of a TOML file, optional
         The job; the low-dose preset by default.
     client : distributed.Client, optional
@@ -82,6 +85,7 @@ def reconstruct(
     --------
     >>> result = ptychodask.reconstruct("scan.zarr", {"object": {"slices": 2, "thickness_angstrom": 50}})
     >>> result.phase.plot()
+    >>> pair = ptychodask.reconstruct(["near.zarr", "far.zarr"])
     """
     from ..distributed.cluster import a_place
     from ..io.result import open_result
@@ -93,8 +97,10 @@ def reconstruct(
     client, overwrite = a_place(client), arguments.switch(overwrite, "overwrite")
     wanted = arguments.path(output, "output") if output is not None else scratch() / "result.zarr"
     target = check_output(wanted, RESULT, overwrite)
-    with asked_for(data, whole=job.data.on_damage == "stop") as dataset, observing(progress) as observers:
-        start(dataset, job, target, overwrite, client, observers)
+    whole, (first, others) = job.data.on_damage == "stop", as_scans(data)
+    with asked_for(first, whole=whole) as dataset, observing(progress) as observers:
+        further = tuple(dataset_info(path, whole=whole) for path in others)
+        start(dataset, job, target, overwrite, client, observers, further=further)
         if job.analysis.halves:
             make_halves(open_result(target), dataset, vacuum=False, engine={}, client=client, observers=observers)
     return open_result(target)

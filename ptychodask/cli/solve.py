@@ -71,7 +71,9 @@ def load_job(
 
 
 def reconstruct(
-    data: Annotated[Path, typer.Argument(help="Dataset, a Zarr group.", show_default=False)],
+    data: Annotated[
+        list[Path], typer.Argument(help="Dataset, a Zarr group; or several scans of one area.", show_default=False)
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Result to write, a Zarr group.", show_default=False)],
     preset: Annotated[str | None, typer.Option(help="low-dose, medium or high-dose.")] = None,
     config: Annotated[Path | None, typer.Option(help="Job as TOML, see 'ptychodask config'.")] = None,
@@ -94,6 +96,8 @@ def reconstruct(
 
         ptychodask reconstruct scan.zarr -o result.zarr --gpus all
 
+        ptychodask reconstruct near.zarr far.zarr -o result.zarr
+
     Ctrl-C, SIGTERM (exit code 143) and a closed terminal (129) leave a checkpoint, as do the loss of the cluster and a
     full disk; go on with: ptychodask resume result.zarr
     """
@@ -101,7 +105,9 @@ def reconstruct(
     from .. import api
 
     _solve(
-        lambda progress: api.reconstruct(data, job, output=output, overwrite=overwrite, progress=progress),
+        lambda progress: api.reconstruct(
+            data if len(data) > 1 else data[0], job, output=output, overwrite=overwrite, progress=progress
+        ),
         output,
     )
 

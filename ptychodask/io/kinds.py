@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .._errors import InputError
+from ..model.scan import MOST_SCANS
 
 
 class Kind(Protocol):
@@ -108,7 +109,7 @@ RESULT = Store(
     "ptychodask-result/",
     frozenset({"object", "probe", "positions", "slice", "mode", "y", "x", "probe_y", "probe_x"})
     | {"lattice", "information", "frequency"},
-    frozenset({"history", "halves"}),
+    frozenset({"history", "halves", *(f"scan_{number}" for number in range(2, MOST_SCANS + 1))}),
 )
 PHASE = Store("an OME-Zarr image of ptychodask", "ptychodask-phase/", frozenset({"0"}), frozenset(), ".zarr")
 STUDY = Labelled("a ptychodask study", "ptychodask-study/", frozenset(), frozenset())

@@ -34,6 +34,7 @@ from .halves import read_halves
 from .kinds import RESULT
 from .lazy import lazy
 from .reading import array_at, arrays_in, check_files, check_size, group_at, open_group, read_values, root_of
+from .result_scans import NAMES, FurtherScan, read_scan, write_scans
 from .stored import checked_encoding, stored_config
 from .stores import writable
 
@@ -270,6 +271,17 @@ class Result:
         return self._array("positions")
 
     @cached_property
+    def scans(self) -> list[xr.Dataset]:
+        """Of every scan that saw the object ``probe`` and ``positions``, in the frame of the first; mostly of one.
+
+        Of several, ``attrs`` say which dataset each is (``data``), its ``offset_angstrom`` (y, x), dose and defocus.
+        """
+        first, said = xr.Dataset({name: getattr(self, name) for name in NAMES}), self.described.of_scans
+        store = self._documents.store
+        found = [first, *(read_scan(store, self.path, s, _REMEDY) for s in range(2, len(said) + 1))]
+        return [its.assign_attrs(about.model_dump()) for its, about in zip(found, said, strict=True)] or [first]
+
+    @cached_property
     def attributes(self) -> dict[str, Any]:
         """Versions, data path and fingerprint, chosen iteration, reason of the stop."""
         return dict(self._documents.root.attributes)
@@ -423,10 +435,14 @@ def write_result(
     attributes: Mapping[str, Any],
     overwrite: bool,
     besides: Besides | None = None,
+    further: Sequence[FurtherScan] = (),
 ) -> None:
-    """Write a result atomically; the model is in full-dose units, positions [J, 2] are in canvas pixels."""
+    """Write a result atomically; the model is in full-dose units, positions [J, 2] are in canvas pixels.
+
+    Of several scans they are those of the first, and ``further`` are the others.
+    """
     with replacing(path, RESULT, overwrite) as temporary:
-        _write(temporary, model, positions, canvas, scan_shape, config, history, attributes, besides)
+        _write(temporary, model, positions, canvas, scan_shape, config, history, attributes, besides, further)
 
 
 def create_result(
@@ -441,6 +457,7 @@ def create_result(
     history: Sequence[Mapping[str, Any]],
     attributes: Mapping[str, Any],
     besides: Besides | None = None,
+    further: Sequence[FurtherScan] = (),
 ) -> None:
     """Write a result but for its object, which tiles of ``chunk`` pixels then write with :func:`write_object`.
 
@@ -451,9 +468,8 @@ def create_result(
     nothing = da.zeros((slices, *canvas.shape), dtype=dtype, chunks=(1, *chunk))
     if besides is not None and besides.lattice is not None:
         besides = replace(besides, lattice=da.zeros(canvas.shape, dtype=dtype, chunks=chunk))
-    _write(
-        Path(path), replace(model, object=nothing), positions, canvas, scan_shape, config, history, attributes, besides
-    )
+    bare = replace(model, object=nothing)
+    _write(Path(path), bare, positions, canvas, scan_shape, config, history, attributes, besides, further)
 
 
 def write_object(path: str | Path, core: Rect, object_: np.ndarray, lattice: np.ndarray | None = None) -> None:
@@ -479,6 +495,7 @@ def _write(
     history: Sequence[Mapping[str, Any]],
     attributes: Mapping[str, Any],
     besides: Besides | None,
+    further: Sequence[FurtherScan],
 ) -> None:
     """The groups of a result; of an object that is lazy, only what it is, not its values."""
     n = model.probe.shape[-1]
@@ -523,3 +540,4 @@ def _write(
     with writable(path, new=True) as store:
         data.to_zarr(store, compute=False, encoding=checked_encoding(data), **how)
         steps.to_zarr(store, group="history", mode="a", encoding=checked_encoding(steps), **how)
+        write_scans(store, further, canvas)

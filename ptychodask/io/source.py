@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,38 @@ def source_of(info: DatasetInfo) -> ZarrBlocks:
     """The counts of what is used of a dataset, its patterns moved to where a calibration found their disk."""
     centre = centre_of(info.attributes, info.detector.pixels)
     return ZarrBlocks(info.path, info.fingerprint, info.selection, centre)
+
+
+def sources_of(scans: Sequence[DatasetInfo]) -> ZarrBlocks | ScanBlocks:
+    """The counts of all scans of one area, or of the only one."""
+    sources = tuple(map(source_of, scans))
+    return sources[0] if len(sources) == 1 else ScanBlocks(sources)
+
+
+@dataclass(frozen=True)
+class ScanBlocks:
+    """Block source over several datasets: a block is read from that of its own scan."""
+
+    sources: tuple[ZarrBlocks, ...]
+
+    @property
+    def key(self) -> str:
+        """Names the counts."""
+        return "+".join(source.key for source in self.sources)
+
+    @property
+    def rows(self) -> int:
+        """Scan rows at whose multiples chunks end in all datasets, or those of some."""
+        sides = [source.rows for source in self.sources]
+        return math.gcd(*(side for side in sides if isinstance(side, int)))
+
+    def read(self, block: Block) -> Events | np.ndarray:
+        """See :meth:`ZarrBlocks.read`."""
+        return self.sources[block.scan].read(block)
+
+    def nbytes(self, block: Block) -> int:
+        """See :meth:`ZarrBlocks.nbytes`."""
+        return self.sources[block.scan].nbytes(block)
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,28 @@ from .recipe import Recipe
 
 SHARPER = 0.3
 """Epsilon of the second stage over that of the first, with the spectral prior."""
+APART = 1 << 22
+"""Added to the seed for every further scan: their lots are their own."""
 
 
 def build_algorithm(recipe: Recipe) -> LsqMl:
-    """The solver with its problem."""
+    """The solver with its problem; of several scans, with that of each."""
     experiment = recipe.experiment
+    settings, propagators = _settings(experiment, recipe), _propagators(experiment)
+    if not experiment.further:
+        return _algorithm(experiment, recipe, settings, propagators, recipe.decided.mean_counts)
+    parts = []
+    for number, scan in enumerate(experiment.scans):
+        own = replace(settings, probe_rules=_probe_rules(scan), seed=settings.seed + number * APART)
+        parts.append(_algorithm(scan, recipe, own, propagators, recipe.counts_of(number)))
+    first, rules = parts[0].problem, tuple(part.problem.settings.probe_rules for part in parts)
+    return LsqMl(replace(first, probes=rules), parts[0].kernels, scans=tuple(parts))
+
+
+def _algorithm(
+    experiment: Experiment, recipe: Recipe, settings: Settings, propagators: np.ndarray, mean_counts: float
+) -> LsqMl:
+    """The solver of one scan."""
     weights, n = mask_of(experiment.info), experiment.detector.pixels
     stored = 0 if len(weights) == n else len(weights)
     if stored:
@@ -45,9 +62,9 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
         experiment.info.scan_shape,
         experiment.centres,
         weights,
-        _propagators(experiment),
-        recipe.decided.mean_counts,
-        _settings(experiment, recipe),
+        propagators,
+        mean_counts,
+        settings,
         stored,
         ramped_off(experiment.info),
     )
@@ -56,10 +73,9 @@ def build_algorithm(recipe: Recipe) -> LsqMl:
         still = replace(problem, settings=replace(problem.settings, refine=None))
         return LsqMl(problem, _kernels(still, recipe), scorer=_kernels(problem, recipe))
     solver = LsqMl(problem, _kernels(problem, recipe))
-    if experiment.spectral is None or rules is not None:  # epsilon stays while the geometry moves
+    if settings.spectral is None or rules is not None:  # epsilon stays while the geometry moves
         return solver
-    settings = replace(problem.settings, epsilon=SHARPER * problem.settings.epsilon)
-    sharper = replace(problem, settings=settings)
+    sharper = replace(problem, settings=replace(settings, epsilon=SHARPER * settings.epsilon))
     return replace(solver, sharper=LsqMl(sharper, _kernels(sharper, recipe)))
 
 
@@ -91,11 +107,15 @@ def _aperture(microscope: Microscope, n: int, pixel: float) -> np.ndarray:
     return (k[:, None] ** 2 + k[None, :] ** 2 <= radius**2).astype(np.float32)
 
 
+def _probe_rules(experiment: Experiment) -> ProbeRules:
+    probe, n, pixel = experiment.config.probe, experiment.detector.pixels, experiment.canvas.pixel
+    aperture = _aperture(experiment.microscope, n, pixel) if probe.keep_aperture else None
+    return ProbeRules(probe.update_start, probe.keep_power, aperture)
+
+
 def _settings(experiment: Experiment, recipe: Recipe) -> Settings:
-    config, pixel = experiment.config, experiment.canvas.pixel
-    solver, probe = config.solver, config.probe
-    aperture = _aperture(experiment.microscope, experiment.detector.pixels, pixel)
-    probe_rules = ProbeRules(probe.update_start, probe.keep_power, aperture if probe.keep_aperture else None)
+    config = experiment.config
+    solver = config.solver
     return Settings(
         residual=solver.residual,
         epsilon=solver.epsilon,
@@ -110,7 +130,7 @@ def _settings(experiment: Experiment, recipe: Recipe) -> Settings:
         seed=solver.seed,
         batch=solver.batch,
         constraints=experiment.constraints,
-        probe_rules=probe_rules,
+        probe_rules=_probe_rules(experiment),
         rounds=solver.rounds_per_iteration,
         spectral=experiment.spectral,
         half=config.data.half,
@@ -138,21 +158,25 @@ def initial_state(recipe: Recipe, algorithm: LsqMl) -> State:
 
 def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
     """The start but for its object, which has no pixels."""
-    experiment, n = recipe.experiment, algorithm.problem.pixels
-    config = experiment.config
+    experiment, solver = recipe.experiment, algorithm if isinstance(algorithm, LsqMl) else algorithm.solver
     object_ = np.zeros((algorithm.problem.slices, 0, 0), experiment.object_dtype)
+    scans = zip(experiment.scans, solver.scans or (solver,), strict=True)
+    modes = [_first_modes(scan, part.problem.weights, recipe.counts_of(s)) for s, (scan, part) in enumerate(scans)]
+    momentum = 0 if experiment.config.solver.acceleration else -1
+    model = Model(object_, np.concatenate(modes).astype(np.complex64))
+    refining = None if experiment.refine is None else Refining.begin(experiment.refine)
+    return State(model, object_, momentum, geometry=refining)
+
+
+def _first_modes(experiment: Experiment, weights: np.ndarray, mean_counts: float) -> np.ndarray:
+    """The probe of a scan [M, N, N] from the dataset's aberrations, with the counts' power."""
+    n, config = len(weights), experiment.config
     probe = make_probe(experiment.microscope, n, experiment.canvas.pixel, 1.0) * _off_centre(experiment.info, n)
     # electrons that the mask hides are in the probe but not in the mean counts
-    seen = float((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2 * algorithm.problem.weights).sum())
+    seen = float((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2 * weights).sum())
     if seen < 1e-3:
         raise InputError(
             f"the mask leaves {seen:.2g} of the bright-field disk: nothing scales the probe (mask is 1 for"
             " pixels to use)"
         )
-    modes = hermite_modes(
-        probe * math.sqrt(recipe.decided.mean_counts / seen), config.probe.modes, config.probe.mode_power
-    )
-    momentum = 0 if config.solver.acceleration else -1
-    model = Model(object_, modes.astype(np.complex64))
-    refining = None if experiment.refine is None else Refining.begin(experiment.refine)
-    return State(model, object_, momentum, geometry=refining)
+    return hermite_modes(probe * math.sqrt(mean_counts / seen), config.probe.modes, config.probe.mode_power)

@@ -10,7 +10,7 @@ from ..analysis.sampling import check_geometry
 from ..io.dataset import dataset_info
 from ..io.source import source_of
 from .experiment import Experiment
-from .geometry import BEGINS, MOVES, PART, check_refinement, crosses, part_of, pixels_of_stage, wanted
+from .geometry import BEGINS, MOVES, PART, calibrated, check_refinement, crosses, part_of, pixels_of_stage, wanted
 from .settled import why_blur
 
 
@@ -24,9 +24,11 @@ def check(experiment: Experiment) -> list[str]:
     """
     info, config = experiment.info, experiment.config
     slices = experiment.slices
-    check_geometry(
-        experiment.microscope, info.detector.pixels, info.detector.angular_step_mrad, step_angstrom=info.scan_step
-    )
+    for scan in experiment.scans:
+        its = scan.info
+        check_geometry(
+            scan.microscope, its.detector.pixels, its.detector.angular_step_mrad, step_angstrom=its.scan_step
+        )
     _ = experiment.canvas
     _check_excluded(experiment)
     if config.data.half is not None and not experiment.counts_are_whole:
@@ -48,7 +50,7 @@ def check(experiment: Experiment) -> list[str]:
             f" nothing to the first mode: use mode_power < {1 / (config.probe.modes - 1):.3g}"
         )
     remarks = []
-    if not source_of(info).as_we_write:
+    if not all(source_of(its).as_we_write for its in experiment.infos):
         remarks.append("counts are stored in another layout: Zarr decodes them, which takes longer")
     if side is not None:
         remarks.append(f"the object is kept in tiles of at most {side} x {side} pixels")
@@ -60,6 +62,8 @@ def check(experiment: Experiment) -> list[str]:
             _ = part_of(info)
         told += "; a half of the electrons scores it in a pass of its own" if crosses(config, info) else ""
         remarks.append(f"the geometry is refined in {BEGINS + MOVES} + {BEGINS} iterations before the image{told}")
+    if any(map(calibrated, experiment.further)):
+        remarks.append("geometries that were calibrated stay as they are: with several scans none is refined")
     if why := why_blur(experiment):
         remarks.append(why)
     if config.object.slices is None:

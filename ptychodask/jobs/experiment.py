@@ -57,6 +57,44 @@ class Experiment:
     """Is it being refined?"""
     padded: int = 0
     """Side to which patterns are padded with a rim that no detector saw; 0 for none."""
+    further: tuple[DatasetInfo, ...] = ()
+    """Further scans of the same area, each with a probe of its own; ``info`` is the first."""
+    offsets: tuple[tuple[float, float], ...] = ()
+    """Where the frames of their positions begin in that of the first (y, x), angstrom, once that was found."""
+    placed: tuple[Canvas, np.ndarray] | None = None
+    """Of one of several scans: the canvas of all, and its own positions on it."""
+
+    # -- several scans -----------------------------------------------------------------------------------------------
+
+    @property
+    def infos(self) -> tuple[DatasetInfo, ...]:
+        """All datasets."""
+        return (self.info, *self.further)
+
+    @cached_property
+    def scans(self) -> tuple[Experiment, ...]:
+        """Every scan as an experiment of its own, on the canvas of all."""
+        if not self.further:
+            return (self,)
+        ends = np.cumsum([math.prod(info.scan_shape) for info in self.infos])[:-1]
+        alone = replace(self, further=(), offsets=())
+        parts = zip(self.infos, np.split(self.centres, ends), strict=True)
+        return tuple(replace(alone, info=info, placed=(self.canvas, centres)) for info, centres in parts)
+
+    @property
+    def shifts(self) -> tuple[tuple[float, float], ...]:
+        """Of every further scan, its offset (y, x) in angstrom: found, or said by the job; else 0."""
+        return self.offsets or self.config.data.offsets or ((0.0, 0.0),) * len(self.further)
+
+    @property
+    def shifts_known(self) -> bool:
+        """Is it known where further scans lie?"""
+        return bool(self.offsets or self.config.data.offsets)
+
+    @property
+    def patterns(self) -> int:
+        """Positions of all scans."""
+        return sum(math.prod(info.scan_shape) for info in self.infos)
 
     # -- microscope and specimen -------------------------------------------------------------------------------------
 
@@ -134,10 +172,15 @@ class Experiment:
 
     @cached_property
     def _placed(self) -> tuple[Canvas, np.ndarray]:
+        if self.placed is not None:
+            return self.placed
         pixels, wavelength = self.detector.pixels, self.microscope.wavelength
         positions, pixel = positions_of(self.info), self.detector.pixel_angstrom(wavelength)
         if self.geometry is not None:
             positions = self.geometry.placed(positions)
+        if self.further:
+            others = [positions_of(info) + np.array(by) for info, by in zip(self.further, self.shifts, strict=True)]
+            positions = np.concatenate([positions, *others])
         if self.refines:
             return make_canvas(positions, pixels, pixel, 4 + room_to_move(self.config, positions, pixel))
         return make_canvas(positions, pixels, pixel)
@@ -149,7 +192,7 @@ class Experiment:
 
     @property
     def centres(self) -> np.ndarray:
-        """Positions [J, 2] in canvas pixels."""
+        """Positions [J, 2] in canvas pixels, one scan after the other."""
         return self._placed[1]
 
     @cached_property
@@ -277,12 +320,23 @@ class Experiment:
         """The scan's blocks, without what the job leaves out."""
         return self.blocks_without(())
 
-    def blocks_without(self, left_out: tuple[Box, ...], on_device: bool = False) -> tuple[Block, ...]:
+    def blocks_without(
+        self, left_out: tuple[Box, ...], on_device: bool = False, of_further: tuple[tuple[Box, ...], ...] = ()
+    ) -> tuple[Block, ...]:
         """The scan's blocks, the job's or else whole shards of the dataset, without what is left out by the job or
         besides; larger ones for a device.
 
         Of a selection, the job's are counted within it, and the shards in the store: a shard is read by one block.
+        Those of further scans follow, without what is left out ``of_further`` ones.
         """
+        if not self.further:
+            return self._blocks_without(left_out, on_device)
+        out = (left_out, *(of_further or ((),) * len(self.further)))
+        parts = [scan._blocks_without(boxes, on_device) for scan, boxes in zip(self.scans, out, strict=True)]
+        numbered = ((block, s) for s, part in enumerate(parts) for block in part)
+        return tuple(replace(block, index=i, scan=s) for i, (block, s) in enumerate(numbered))
+
+    def _blocks_without(self, left_out: tuple[Box, ...], on_device: bool) -> tuple[Block, ...]:
         info, left_out = self.info, self.excluded + left_out
         if self.config.engine.block is not None:
             return make_blocks(info.scan_shape, self.config.engine.block, left_out)
@@ -294,7 +348,9 @@ class Experiment:
 
     def windows(self, blocks: tuple[Block, ...]) -> list[Rect]:
         """Part of the canvas that every block touches."""
-        return windows_of(blocks, self.centres, self.info.scan_shape, self.detector.pixels)
+        scans, pixels = self.scans, self.detector.pixels
+        its = ((block, scans[block.scan]) for block in blocks)
+        return [windows_of([block], scan.centres, scan.info.scan_shape, pixels)[0] for block, scan in its]
 
     def tiles(self, blocks: tuple[Block, ...]) -> tuple[Tile, ...]:
         """The object's tiles for a scan in blocks; a whole object is one."""
@@ -312,12 +368,15 @@ class Experiment:
     def electrons_per_pattern(self) -> float:
         """Of the electrons that the job uses, in the mean."""
         whole = float(self.info.attributes["electrons_per_pattern"])
+        if self.further:
+            all_ = ((scan, math.prod(scan.scan_shape)) for scan in self.infos)
+            whole = sum(float(s.attributes["electrons_per_pattern"]) * n for s, n in all_) / self.patterns
         return whole if self.config.data.half is None else whole / 2
 
     @property
     def dose(self) -> float:
-        """Of the electrons that the job uses, per square angstrom."""
-        whole = float(self.info.attributes["dose_per_square_angstrom"])
+        """Of the electrons that the job uses, per square angstrom; of several scans, where all of them are."""
+        whole = sum(float(info.attributes["dose_per_square_angstrom"]) for info in self.infos)
         return whole if self.config.data.half is None else whole / 2
 
     @property

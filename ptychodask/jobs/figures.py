@@ -59,6 +59,7 @@ def report_data(result: Result) -> ReportData:
             "electrons per pattern": said.electrons_per_pattern,
             "semi-angle (mrad)": said.semi_angle_mrad,
             "defocus (Å)": said.defocus_angstrom,
+            **({"scans": f"{len(said.of_scans)}, with the probe of the first"} if said.of_scans else {}),
             "slices": said.slices,
             "modes": probe.sizes["mode"],
         },

@@ -74,7 +74,7 @@ class Footprint:
         """The same job with its object in tiles of at most ``side`` pixels."""
         engine = self.config.engine.model_copy(update={"tile_pixels": side})
         config = self.config.model_copy(update={"engine": engine})
-        return replace(self, experiment=Experiment(self.info, config))
+        return replace(self, experiment=replace(self.experiment, config=config))
 
     @property
     def canvas(self) -> tuple[int, int]:
@@ -84,7 +84,7 @@ class Footprint:
     @property
     def patterns(self) -> int:
         """J."""
-        return math.prod(self.info.scan_shape)
+        return self.experiment.patterns
 
     @property
     def slices(self) -> int:
@@ -103,6 +103,11 @@ class Footprint:
     @property
     def _wave(self) -> int:
         return self.config.probe.modes * self.info.detector.pixels**2 * COMPLEX
+
+    @property
+    def _probes(self) -> int:
+        """Bytes of the probes of all scans."""
+        return len(self.experiment.infos) * self._wave
 
     def maps_bytes(self, view: Rect) -> int:
         """Gradient and illumination on a window."""
@@ -190,7 +195,7 @@ class Footprint:
     @property
     def shared_bytes(self) -> int:
         """Of a state without its object: the probe."""
-        return self._wave
+        return self._probes
 
     @property
     def result_bytes(self) -> int:

@@ -110,6 +110,8 @@ def _job(result: Result, engine: dict[str, Any]) -> JobConfig:
 
 def _dataset(result: Result, dataset: DatasetInfo | None, job: JobConfig) -> DatasetInfo:
     said = result.described
+    if said.of_scans:
+        raise InputError(f"{result.path} is of {len(said.of_scans)} scans: halves are made of a result of one")
     if is_address(result.path):
         raise InputError(f"{result.path} is an address: halves are written into a result on a disk; copy it first")
     if dataset is None:

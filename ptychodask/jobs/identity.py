@@ -8,12 +8,13 @@ from typing import Any
 from .._errors import InputError
 from ..io.address import is_address
 from ..io.checkpoint import RunFolder
-from ..io.content import identified
+from ..io.content import identified, lost_shards
 from ..io.dataset import DatasetInfo, dataset_info
-from ..io.described.run import DecisionsFile, JobFile
+from ..io.described.run import DecisionsFile, JobFile, ScanOf
 from ..io.result import open_result
 from ..model.config import EngineConfig, JobConfig
 from ..model.selection import Selection
+from .experiment import Experiment
 from .recipe import Decisions, Recipe
 
 PLACES = {"workers", "gpus", "scheduler"}
@@ -28,7 +29,7 @@ def made_by(result: Path) -> str | None:
         return None
 
 
-def same_data(identity: JobFile, moved_to: str | None, job: JobConfig) -> DatasetInfo:
+def same_data(identity: JobFile | ScanOf, moved_to: str | None, job: JobConfig) -> DatasetInfo:
     """The dataset of an interrupted run, where it is now."""
     path = identity.data if moved_to is None else moved_to
     if moved_to is None and not is_address(path) and not Path(path).exists():
@@ -56,13 +57,31 @@ def chosen(folder: RunFolder, identity: JobFile, dataset: DatasetInfo) -> Select
     return its.in_folder(folder.path)
 
 
-def stored_recipe(folder: RunFolder, dataset: DatasetInfo, job: JobConfig) -> Recipe:
+def further_identities(further: tuple[DatasetInfo, ...], job: JobConfig) -> dict[str, Any]:
+    """What the job's file says of further scans; nothing where there are none."""
+    if not further:
+        return {}
+    lost = {its.path: lost_shards(its.path) if job.data.on_damage == "mask" else [] for its in further}
+    return {"further": [{"data": i.path, "fingerprint": i.fingerprint, "lost": lost[i.path]} for i in further]}
+
+
+def same_further(identity: JobFile, job: JobConfig) -> tuple[DatasetInfo, ...]:
+    """The further scans of an interrupted run."""
+    return tuple(same_data(scan, None, job) for scan in identity.further)
+
+
+def stored_recipe(folder: RunFolder, experiment: Experiment) -> Recipe:
     """What the survey found when the run was started."""
-    stored = folder.read("decisions.json", DecisionsFile)
-    (rows, columns), path = dataset.scan_shape, folder.path / "decisions.json"
-    if any(y1 > rows or x1 > columns for _, y1, _, x1 in (*stored.damaged, *stored.excluded)):
-        raise InputError(f"{path} leaves out positions beyond the scan of {rows} x {columns}: start the run anew")
-    return Recipe(dataset.path, job.model_dump_json(), Decisions.load(stored.content()), dataset.selection)
+    stored, path = folder.read("decisions.json", DecisionsFile), folder.path / "decisions.json"
+    if not len(stored.further) == len(stored.offsets) == len(experiment.further):
+        raise InputError(f"{path} is of {1 + len(stored.further)} scans, the run of another number: start it anew")
+    for info, its in zip(experiment.infos, (stored, *stored.further), strict=True):
+        rows, columns = info.scan_shape
+        if any(y1 > rows or x1 > columns for _, y1, _, x1 in (*its.damaged, *its.excluded)):
+            raise InputError(f"{path} leaves out positions beyond the scan of {rows} x {columns}: start the run anew")
+    dataset, others = experiment.info, tuple(info.path for info in experiment.further)
+    decided = Decisions.load(stored.content())
+    return Recipe(dataset.path, experiment.config.model_dump_json(), decided, dataset.selection, further=others)
 
 
 def elsewhere(job: JobConfig, engine: dict[str, Any]) -> JobConfig:

@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from ..distributed.iterate import Job
-from ..io.source import source_of
+from ..io.source import sources_of
 from . import tasks
 from .experiment import Experiment
-from .recipe import Recipe
+from .recipe import Recipe, blocks_of
 
 
 def job_of(client: Any, experiment: Experiment, recipe: Recipe, name: str) -> Job:
     """The job on the blocks of the recipe; keys of its tasks begin with ``name``."""
     algorithm = client.submit(tasks.build_tiled, recipe, key=f"{name}-algorithm", pure=False)
-    config, decided = experiment.config, recipe.decided
+    config = experiment.config
     return Job(
         client,
         algorithm,
         experiment.searches_line,
-        source_of(experiment.info),
-        experiment.blocks_without(decided.left_out, decided.backend == "cupy"),
+        sources_of(experiment.infos),
+        blocks_of(experiment, recipe.decided),
         int(config.engine.cache_gib * 2**30),
         name,
         config.solver.rounds_per_iteration,

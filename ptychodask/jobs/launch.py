@@ -29,7 +29,7 @@ from ..model.config import JobConfig
 from .checks import check, doubts
 from .damage import damage_warning
 from .experiment import Experiment
-from .identity import chosen, elsewhere, made_by, same_data, stored_recipe
+from .identity import chosen, elsewhere, further_identities, made_by, same_data, same_further, stored_recipe
 from .log import Log
 from .observers import Reporter
 from .places import check_places, other_processors
@@ -38,8 +38,8 @@ from .recipe import Recipe
 from .refine import refined
 from .run import Run, history, start_in
 from .settled import experiment_of
+from .several import of_scan, placed, survey_all, told_of
 from .showing import showing
-from .survey import survey
 from .told import attributes, opening
 
 
@@ -97,13 +97,16 @@ def start(
     client: Client | None,
     observers: Sequence[Any],
     begin: Path | None = None,
+    further: tuple[DatasetInfo, ...] = (),
 ) -> None:
     """Run a new job to its end, and write its result to ``target``.
 
+    ``further`` are further scans of the same area, which see the same object.
     ``begin`` is a checkpoint of the same canvas and object to begin from, vacuum by default; the run keeps a copy.
     """
     dataset = identified(dataset)
-    launch = _launch(target, experiment_of(dataset, job), overwrite, Reporter(observers))
+    further = tuple(map(identified, further))
+    launch = _launch(target, experiment_of(dataset, job, further), overwrite, Reporter(observers))
     folder, job = launch.folder, launch.job
     folder.check()
     with _held(folder, launch.report), launch.connect(client) as dask_client:
@@ -118,12 +121,13 @@ def start(
             "run": name,
             "selection": None if dataset.selection is None else asdict(dataset.selection),
             "lost": lost_shards(dataset.path) if job.data.on_damage == "mask" else [],
+            **further_identities(further, job),
         }
         folder.claim(identity, overwrite)
         try:
             _check_places(launch, dask_client)
             kept = replace(dataset, selection=keep(dataset.selection, folder.path))
-            launch = replace(launch, experiment=Experiment(kept, job))
+            launch = replace(launch, experiment=Experiment(kept, job, further=further))
             recipe = _recipe(launch, dask_client, begin)
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
@@ -159,16 +163,18 @@ def take_up(
         if identity is None:
             raise InputError(f"{folder.path} holds no run to resume: start it anew with reconstruct")
         job = elsewhere(stored_config(identity.config, str(folder.path / "job.json"), identity.version), engine)
+        if identity.further and data is not None:
+            raise InputError("--data names one dataset, and this run has several: put them back where they were")
         dataset = same_data(identity, data, job)
         if dataset.path != identity.data:
             folder.write_json("job.json", {**identity.content(), "data": dataset.path})
         dataset = select(dataset, chosen(folder, identity, dataset))
-        launch = _launch(target, Experiment(dataset, job), True, report)
+        launch = _launch(target, Experiment(dataset, job, further=same_further(identity, job)), True, report)
         log = Log(**folder.read("log.json", LogFile).content()) if (folder.path / "log.json").exists() else Log()
         with launch.connect(client) as dask_client:
             _check_places(launch, dask_client)
             if (folder.path / "decisions.json").exists():
-                recipe = stored_recipe(folder, dataset, job)
+                recipe = stored_recipe(folder, launch.experiment)
             else:
                 recipe = _recipe(launch, dask_client)
             _run(launch, dask_client, recipe, log, identity.run)
@@ -187,7 +193,8 @@ def _check_places(launch: Launch, client: Client) -> None:
     """Can the result be written here, and can workers read and write where they will have to?"""
     check_output(launch.target, RESULT, launch.overwrite)
     with _explained(launch):
-        check_places(client, launch.dataset, (launch.target, launch.folder.path / "log.json"))
+        for dataset in launch.experiment.infos:
+            check_places(client, dataset, (launch.target, launch.folder.path / "log.json"))
 
 
 def _recipe(launch: Launch, client: Client, begin: Path | None = None) -> Recipe:
@@ -196,7 +203,7 @@ def _recipe(launch: Launch, client: Client, begin: Path | None = None) -> Recipe
         with replacing(start_in(launch.folder), None) as part:
             shutil.copytree(begin, part)
     with _explained(launch):
-        recipe = survey(client, launch.experiment)
+        recipe = placed(client, launch.experiment, survey_all(client, launch.experiment), launch.report)
     # a run that was killed before it had decided has the copy all the same
     recipe = recipe.with_decided(begun=Path(start_in(launch.folder)).exists())
     launch.folder.write_json("decisions.json", asdict(recipe.decided))
@@ -205,6 +212,9 @@ def _recipe(launch: Launch, client: Client, begin: Path | None = None) -> Recipe
 
 def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) -> None:
     launch.report.go_on(log.warnings)
+    if launch.experiment.further:
+        its, remarks = replace(launch.experiment, offsets=recipe.decided.offsets), told_of(recipe.decided)
+        launch = replace(launch, experiment=its, remarks=(*launch.remarks, *remarks))
     runs = [Run(client, launch.experiment, launch.folder, recipe, log, launch.report)]
     with showing(client, lambda: runs[-1], launch.report) as shown:
         launch.report(opening(launch.experiment, launch.remarks, recipe, client, shown))
@@ -217,13 +227,15 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
 
 def _warn(launch: Launch, client: Client, recipe: Recipe) -> None:
     """Say what is doubtful about counts and workers."""
-    decided = recipe.decided
-    if decided.damaged:
-        patterns, selection = math.prod(launch.dataset.scan_shape), launch.dataset.selection
-        launch.report(Warned(damage_warning(launch.dataset.path, patterns, decided.damaged, selection)))
+    decided, scans = recipe.decided, launch.experiment.scans
+    for dataset, its in zip(launch.experiment.infos, (decided, *decided.further), strict=True):
+        if its.damaged:
+            patterns = math.prod(dataset.scan_shape)
+            launch.report(Warned(damage_warning(dataset.path, patterns, its.damaged, dataset.selection)))
     with _explained(launch):
         unlike = other_processors(client, decided.backend, decided.processor)
-    for text in (*filter(None, [unlike]), *launch.experiment.sampling.warnings, *decided.suspicions):
+    sampled = [of_scan(s, text, scans) for s, scan in enumerate(scans) for text in scan.sampling.warnings]
+    for text in (*filter(None, [unlike]), *sampled, *decided.suspicions):
         launch.report(Warned(text))
 
 

@@ -224,7 +224,8 @@ def _needs(experiment: Experiment, site: Site) -> Plan:
     backend: str = experiment.config.engine.backend
     if backend == "auto":  # workers elsewhere may have devices that this machine lacks: nothing is refused for that
         backend = "cupy" if experiment.config.engine.gpus is not None or cupy_available() else "cpu"
-    taken = sample(experiment, build_algorithm(_recipe(experiment)))
+    recipe = _recipe(experiment)
+    taken = sample(recipe.experiment if experiment.further else experiment, build_algorithm(recipe))
     shapes = Footprint(experiment, backend, taken.pattern_bytes)
     plan = Plan(
         footprint=shapes,

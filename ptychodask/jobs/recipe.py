@@ -30,7 +30,8 @@ class Decisions:
     because the job says so, or because they misfired; ``suspicions`` are warnings. ``container`` and ``pattern_bytes``
     say how the survey found counts to be cached: as ``events`` or in a dense type, in how many bytes per pattern.
     ``geometry`` is what was found of it, where it was refined. ``begun`` says that the first state
-    is the checkpoint ``start`` in the run folder instead of vacuum.
+    is the checkpoint ``start`` in the run folder instead of vacuum. Of several scans, ``further`` is what was found
+    out about the others, and ``offsets`` where they lie, with the ``offset_errors`` of those that were found.
     """
 
     mean_counts: float = math.nan
@@ -45,18 +46,28 @@ class Decisions:
     pattern_bytes: float = math.nan
     geometry: Refined | None = None
     begun: bool = False
+    further: tuple[Decisions, ...] = ()
+    offsets: tuple[tuple[float, float], ...] = ()
+    offset_errors: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def load(cls, values: dict[str, Any]) -> Decisions:
         """From the dictionary that JSON made of it, which keeps every bit of a float but knows no tuples."""
         boxes = {name: tuple(tuple(box) for box in values[name]) for name in ("damaged", "excluded")}
         texts, refined = tuple(values["suspicions"]), Refined.load(values["geometry"])
-        return cls(**{**values, **boxes, "suspicions": texts, "geometry": refined})
+        pairs = {name: tuple(map(tuple, values.get(name, ()))) for name in ("offsets", "offset_errors")}
+        further = tuple(map(cls.load, values.get("further", ())))
+        return cls(**{**values, **boxes, **pairs, "suspicions": texts, "geometry": refined, "further": further})
 
     @property
     def left_out(self) -> tuple[Box, ...]:
         """What no block holds."""
         return self.damaged + self.excluded
+
+    def at_full_dose(self, share: float) -> Decisions:
+        """With the mean counts of all electrons, from those of a share that is trained on."""
+        further = tuple(its.at_full_dose(share) for its in self.further)
+        return replace(self, mean_counts=self.mean_counts / share, further=further)
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ class Recipe:
 
     ``selection`` is what is used of the dataset, None for all of it; its files lie in the run folder. ``begins_finish``
     is the iteration from which on all electrons are used, in that stage; ``refines`` is on while the geometry moves,
-    with patterns padded to ``pixels`` if not 0.
+    with patterns padded to ``pixels`` if not 0. ``further`` are the datasets of further scans of the same area.
     """
 
     path: str
@@ -75,6 +86,7 @@ class Recipe:
     begins_finish: int | None = None
     refines: bool = False
     pixels: int = 0
+    further: tuple[str, ...] = ()
 
     def with_decided(self, **decisions: Any) -> Recipe:
         """The recipe with further decisions."""
@@ -93,13 +105,24 @@ class Recipe:
     @property
     def experiment(self) -> Experiment:
         """What is used of the dataset, and the job on it; read anew every time."""
-        info = select(dataset_info(self.path, whole=False), self.selection)
-        return Experiment(info, self.job, self.decided.geometry, self.refines, self.pixels)
+        info, its = select(dataset_info(self.path, whole=False), self.selection), self.decided
+        further = tuple(dataset_info(path, whole=False) for path in self.further)
+        return Experiment(info, self.job, its.geometry, self.refines, self.pixels, further, its.offsets)
+
+    def counts_of(self, scan: int) -> float:
+        """Mean electrons per pattern of a scan that are trained on."""
+        return (self.decided, *self.decided.further)[scan].mean_counts
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The blocks that its kernels compute."""
-        return self.experiment.blocks_without(self.decided.left_out, self.decided.backend == "cupy")
+        return blocks_of(self.experiment, self.decided)
+
+
+def blocks_of(experiment: Experiment, decided: Decisions) -> tuple[Block, ...]:
+    """The blocks of an experiment without what was decided to leave out."""
+    others = tuple(its.left_out for its in decided.further)
+    return experiment.blocks_without(decided.left_out, decided.backend == "cupy", others)
 
 
 def kernels(engine: EngineConfig) -> str:

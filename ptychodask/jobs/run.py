@@ -24,7 +24,7 @@ from .experiment import Experiment
 from .job import job_of
 from .log import MOST_STATES, Log
 from .observers import Report
-from .recipe import Recipe
+from .recipe import Recipe, blocks_of
 from .states import States, states_of
 
 MOST_RESTARTS = 3
@@ -67,7 +67,7 @@ class Run:
     @cached_property
     def blocks(self) -> tuple[Block, ...]:
         """The scan's blocks without what is left out."""
-        return self.experiment.blocks_without(self.recipe.decided.left_out, self.recipe.decided.backend == "cupy")
+        return blocks_of(self.experiment, self.recipe.decided)
 
     # -- the stages ----------------------------------------------------------------------------------------------
 
@@ -103,8 +103,7 @@ class Run:
             return state, self.recipe
         share = self.experiment.train_fraction
         assert share is not None
-        fitted = self.recipe.decided.mean_counts / share
-        recipe = replace(self.recipe.with_decided(mean_counts=fitted), begins_finish=self.log.chosen)
+        recipe = replace(self.recipe, decided=self.recipe.decided.at_full_dose(share), begins_finish=self.log.chosen)
         job = job_of(self.client, self.experiment, recipe, f"{self.name}-finish")
         first, state = self._start_of_finish(state)
         # where the fit's state is not on disk, a resumed run does the fit again, and must not meet states of the finish

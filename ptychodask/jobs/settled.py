@@ -9,15 +9,26 @@ from ..io.dataset import DatasetInfo
 from ..model.config import JobConfig
 from .experiment import Experiment
 from .geometry import calibrated
+from .several_checks import check_scans
 
 
-def experiment_of(info: DatasetInfo, job: JobConfig) -> Experiment:
-    """A dataset and a job, which has the blur where only its preset wants the spectral prior and that cannot be had:
-    for counts that are no whole electrons, and within ``engine.object_gib``, as tiles have a wider rim with it. A
-    geometry that a calibration found is refined, where the job leaves that to it."""
-    experiment = _regularised(info, job)
+def experiment_of(info: DatasetInfo, job: JobConfig, further: tuple[DatasetInfo, ...] = ()) -> Experiment:
+    """A dataset, or several of one area, and a job, which has the blur where only its preset wants the spectral prior
+    and that cannot be had: for counts that are no whole electrons, and within ``engine.object_gib``, as tiles have a
+    wider rim with it. A geometry that a calibration found is refined, where the job leaves that to it and there is one
+    scan.
+
+    Raises
+    ------
+    InputError
+        For scans that do not go together, or an option that is for one.
+    """
+    check_scans(Experiment(info, job, further=further))
+    experiment = _regularised(info, job, further)
     if job.geometry.refine != "calibrated":
         return experiment
+    if further:
+        return replace(experiment, config=_refining(experiment.config, "none"))
     return replace(experiment, config=_refining(experiment.config, "auto" if calibrated(info) else "none"))
 
 
@@ -30,11 +41,11 @@ def _refining(job: JobConfig, refine: str) -> JobConfig:
     return job.model_copy(update={"geometry": job.geometry.model_copy(update={"refine": refine})})
 
 
-def _regularised(info: DatasetInfo, job: JobConfig) -> Experiment:
-    experiment = Experiment(info, job)
+def _regularised(info: DatasetInfo, job: JobConfig, further: tuple[DatasetInfo, ...]) -> Experiment:
+    experiment = Experiment(info, job, further=further)
     if job.says_regularisation or job.object.regularisation != "spectral":
         return experiment
-    blurred = Experiment(info, job.with_blur())
+    blurred = replace(experiment, config=job.with_blur())
     _ = blurred.tile_side  # what does not work with either is told of the blur
     try:
         _ = experiment.spectral, experiment.tile_side
@@ -58,7 +69,7 @@ def why_blur(experiment: Experiment) -> str:
     if told := other.why_not_spectral():
         return f"a blur holds noise back: the spectral prior {told}"
     try:
-        _ = Experiment(experiment.info, other).tile_side
+        _ = replace(experiment, config=other).tile_side
     except InputError:
         return "a blur holds noise back: a tile with the rim of the spectral prior does not fit engine.object_gib"
     return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,7 +76,7 @@ def about(run: Run, client: Any) -> dict[str, Any]:
     return {
         "title": printable(said.get("specimen") or Path(run.info.path).stem, 60),
         "data": printable(run.info.path, 120),
-        "patterns": math.prod(run.info.scan_shape),
+        "patterns": experiment.patterns,
         "electrons_per_pattern": experiment.electrons_per_pattern,
         "dose_per_square_angstrom": experiment.dose,
         "slices": experiment.slices,

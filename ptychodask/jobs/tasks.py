@@ -17,10 +17,11 @@ from ..counts.patterns import Events, Patterns
 from ..distributed.stream import Supply, block_data
 from ..io.checkpoint import create_state, save_state, save_tile
 from ..io.result import Besides, create_result, write_object, write_result
+from ..io.result_scans import FurtherScan
 from ..io.source import ZarrBlocks
 from ..model.blocks import Block, Box
 from ..model.refining import Refining
-from ..model.state import State, TileState
+from ..model.state import Model, State, TileState
 from ..model.tiles import Rect, Tile
 from ..solver.information import RING
 from ..solver.lsqml import LsqMl
@@ -174,9 +175,10 @@ def store_result(
 ) -> str:
     """Write the result of a lone tile where it is, so that the client never holds it."""
     problem = algorithm.problem
+    model, further = _first_and_others(algorithm, algorithm.solver.full_dose(as_whole(tile, shared).model))
     write_result(
         path,
-        algorithm.solver.full_dose(as_whole(tile, shared).model),
+        model,
         problem.positions(shared.model),
         problem.canvas,
         problem.scan_shape,
@@ -185,8 +187,20 @@ def store_result(
         attributes,
         overwrite,
         _besides(algorithm, shared, tile.anchor.sum(axis=0)),
+        further,
     )
     return path
+
+
+def _first_and_others(algorithm: TiledLsqMl, model: Model) -> tuple[Model, tuple[FurtherScan, ...]]:
+    """A model with the probe of the first scan alone, and what the others have of their own."""
+    scans = algorithm.solver.scans
+    if not scans:
+        return model, ()
+    own = [model.of_scan(s, len(scans)) for s in range(len(scans))]
+    problems = [scan.problem for scan in scans]
+    parts = [FurtherScan(m.probe, p.positions(m), p.scan_shape) for m, p in zip(own, problems, strict=True)]
+    return own[0], tuple(parts[1:])
 
 
 def _besides(algorithm: TiledLsqMl, shared: State, lattice: np.ndarray) -> Besides | None:
@@ -235,7 +249,8 @@ def create_tiled_result(
     attributes: dict[str, Any],
 ) -> str:
     """Write a result but for its object."""
-    problem, model = algorithm.problem, algorithm.solver.full_dose(shared.model)
+    problem = algorithm.problem
+    model, further = _first_and_others(algorithm, algorithm.solver.full_dose(shared.model))
     maps = (plan.dtype, plan.chunk)
     besides = _besides(algorithm, shared, shared.anchor)
     create_result(
@@ -249,6 +264,7 @@ def create_tiled_result(
         entries,
         attributes,
         besides,
+        further,
     )
     return path
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from importlib import metadata
 from typing import Any
 
@@ -22,7 +21,7 @@ def opening(
 ) -> Started:
     """The event that begins a run."""
     return Started(
-        patterns=math.prod(experiment.info.scan_shape),
+        patterns=experiment.patterns,
         electrons_per_pattern=experiment.electrons_per_pattern,
         slices=experiment.slices,
         modes=experiment.config.probe.modes,
@@ -41,6 +40,24 @@ def _geometry(decided: Decisions) -> dict[str, str]:
     if its is None:
         return {}
     return {"geometry": json.dumps({"matrix": its.matrix, "aberrations": its.aberrations, "values": its.values})}
+
+
+def _scans(experiment: Experiment) -> dict[str, str]:
+    """Of several scans, what each is and where it lies."""
+    if not experiment.further:
+        return {}
+    told = [
+        {
+            "data": scan.info.path,
+            "data_fingerprint": scan.info.fingerprint,
+            "offset_angstrom": list(offset),
+            "electrons_per_pattern": scan.electrons_per_pattern,
+            "dose_per_square_angstrom": scan.dose,
+            "defocus_angstrom": scan.microscope.defocus_angstrom,
+        }
+        for scan, offset in zip(experiment.scans, ((0.0, 0.0), *experiment.shifts), strict=True)
+    ]
+    return {"scans": json.dumps(told)}
 
 
 def attributes(remarks: tuple[str, ...], run: Run) -> dict[str, Any]:
@@ -69,6 +86,7 @@ def attributes(remarks: tuple[str, ...], run: Run) -> dict[str, Any]:
         "energy_ev": dataset.microscope.energy_ev,
         "semi_angle_mrad": dataset.microscope.semi_angle_mrad,
         "defocus_angstrom": experiment.microscope.defocus_angstrom,
+        **_scans(experiment),
         **_geometry(decided),
         "remarks": json.dumps(list(remarks)),
         "warnings": json.dumps(log.warnings),

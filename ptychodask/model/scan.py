@@ -14,6 +14,8 @@ from .optics import Microscope
 
 CANVAS_LIMIT = 65_536
 """Side of the largest sensible canvas in pixels; beyond it the positions are in the wrong unit."""
+MOST_SCANS = 16
+"""Of one area, in one reconstruction."""
 SMALLEST_STEP = 1e-3
 """angstrom; below it the scan step is in another unit."""
 SMALLEST_ANGULAR_STEP = 1e-3

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from ...model.scan import MOST_SCANS
 from ..documents import Described, Number, Positive, Real, Text, Whole, parse_json
 from .run import RefinedOf
 from .store import ArrayDocument, check_array
@@ -16,6 +17,17 @@ SCHEMA = "ptychodask-result/1"
 MOST_PIXELS = 2**17
 MOST_ENTRIES = 2**20
 Angle = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=1000)]
+
+
+class ScanSaid(Described):
+    """One of several scans of a result: its dataset, and where its frame begins in that of the first (y, x)."""
+
+    data: Text
+    data_fingerprint: Text
+    offset_angstrom: Annotated[list[Number], Field(min_length=2, max_length=2)]
+    electrons_per_pattern: Positive
+    dose_per_square_angstrom: Positive
+    defocus_angstrom: Number
 
 
 class ResultAttributes(Described):
@@ -56,12 +68,31 @@ class ResultAttributes(Described):
     prior: Literal["", "spectral"] = ""
     """With it, a lattice is stored."""
     measured: Literal["", "information"] = ""
+    scans: Text = ""
+    """Of several scans, what each is and where it lies; empty of one."""
+
+    @property
+    def of_scans(self) -> tuple[ScanSaid, ...]:
+        """All scans, the first among them; none where there was one."""
+        return tuple(map(ScanSaid.model_validate, json.loads(self.scans))) if self.scans else ()
 
     @property
     def adds(self) -> tuple[str, ...]:
         """Arrays besides those that every result has; with the prior, versions of 2026 kept the information unsaid."""
         lattice = ("lattice",) if self.prior else ()
         return (*lattice, *(("information", "frequency") if self.prior or self.measured else ()))
+
+    @field_validator("scans")
+    @classmethod
+    def _scans(cls, value: str) -> str:
+        if not value:
+            return value
+        found = parse_json(value.encode(), "the scans")
+        if not isinstance(found, list) or not 2 <= len(found) <= MOST_SCANS:
+            raise ValueError(f"a list of 2 to {MOST_SCANS} scans is expected")
+        for its in found:
+            ScanSaid.model_validate(its)
+        return value
 
     @field_validator("remarks", "warnings")
     @classmethod
@@ -145,6 +176,36 @@ class ResultArrays(Described):
             array: ArrayDocument | None = getattr(self, name)
             if array is None:
                 continue
+            try:
+                check_array(array, types, shape)
+            except ValueError as error:
+                raise ValueError(f"{name} has {error}") from None
+            if array.dimension_names != dimensions:
+                raise ValueError(f"{name} has dimensions {array.dimension_names}, expected {dimensions}")
+        return self
+
+
+class ScanArrays(Described):
+    """Probe and positions of a further scan."""
+
+    probe: ArrayDocument
+    positions: ArrayDocument
+    probe_y: ArrayDocument
+    probe_x: ArrayDocument
+
+    @model_validator(mode="after")
+    def _fit(self) -> ScanArrays:
+        modes, rows, columns = (*self.probe.shape, 0, 0, 0)[:3]
+        if not 1 <= min(modes, rows, columns) <= max(rows, columns) <= MOST_PIXELS:
+            raise ValueError(f"a probe of {self.probe.shape}")
+        expected: dict[str, tuple[tuple[str, ...], tuple[int | None, ...], tuple[str, ...]]] = {
+            "probe": (("complex64", "complex128"), (None, rows, columns), ("mode", "probe_y", "probe_x")),
+            "positions": (("float64",), (None, None, 2), ("scan_y", "scan_x", "axis")),
+            "probe_y": (("float64",), (rows,), ("probe_y",)),
+            "probe_x": (("float64",), (columns,), ("probe_x",)),
+        }
+        for name, (types, shape, dimensions) in expected.items():
+            array: ArrayDocument = getattr(self, name)
             try:
                 check_array(array, types, shape)
             except ValueError as error:

@@ -44,6 +44,14 @@ class SelectionOf(RunFile):
         return value
 
 
+class ScanOf(RunFile):
+    """A further scan of the same area."""
+
+    data: Text
+    fingerprint: Text
+    lost: list[Text]
+
+
 class JobFile(RunFile):
     """``job.json``: the data and the configuration."""
 
@@ -55,6 +63,7 @@ class JobFile(RunFile):
     run: Text
     selection: SelectionOf | None
     lost: list[Text]
+    further: tuple[ScanOf, ...] = ()
 
     @field_validator("schema_")
     @classmethod
@@ -149,6 +158,9 @@ class DecisionsFile(RunFile):
     pattern_bytes: Positive
     geometry: RefinedOf | None
     begun: Flag
+    further: tuple[DecisionsFile, ...] = ()
+    offsets: tuple[Row, ...] = ()
+    offset_errors: tuple[Row, ...] = ()
 
     @field_validator("damaged", "excluded")
     @classmethod

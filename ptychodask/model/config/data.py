@@ -24,6 +24,12 @@ class DataConfig(Section):
         " (scan_y, scan_x) such as [[3, 14], [15, 9]]; unset: none",
     )
 
+    offsets: tuple[tuple[float, float], ...] | None = Field(
+        None,
+        description="several scans: where the frame of each further one begins in that of the first, (y, x) in"
+        " angstrom, such as [[3.2, -0.8]]; unset: found from the counts",
+    )
+
     half: Literal["first", "second"] | None = Field(
         None,
         description="one of two halves of the electrons, by lot, instead of all: what halves reconstructs, each on its"
