@@ -206,7 +206,7 @@ def _recipe(launch: Launch, client: Client, begin: Path | None = None) -> Recipe
         recipe = placed(client, launch.experiment, survey_all(client, launch.experiment), launch.report)
     # a run that was killed before it had decided has the copy all the same
     recipe = recipe.with_decided(begun=Path(start_in(launch.folder)).exists())
-    launch.folder.write_json("decisions.json", asdict(recipe.decided))
+    launch.folder.write_json("decisions.json", recipe.decided.stored())
     return recipe
 
 
@@ -274,7 +274,7 @@ def _refined(launch: Launch, client: Client, recipe: Recipe) -> tuple[Launch, Re
             launch.folder.remove()  # nothing worth resuming
         raise
     if found is not recipe:
-        launch.folder.write_json("decisions.json", asdict(found.decided))
+        launch.folder.write_json("decisions.json", found.decided.stored())
     return replace(launch, experiment=replace(launch.experiment, geometry=found.decided.geometry)), found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .._array import backend_module, cupy_available
@@ -58,6 +58,15 @@ class Decisions:
         pairs = {name: tuple(map(tuple, values.get(name, ()))) for name in ("offsets", "offset_errors")}
         further = tuple(map(cls.load, values.get("further", ())))
         return cls(**{**values, **boxes, **pairs, "suspicions": texts, "geometry": refined, "further": further})
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON keeps it; what is of several scans only where there are some."""
+        values, several = asdict(self), ("further", "offsets", "offset_errors")
+        alone = {name: value for name, value in values.items() if name not in several}
+        if not self.further:
+            return alone
+        further = [its.stored() for its in self.further]
+        return {**alone, "further": further, "offsets": self.offsets, "offset_errors": self.offset_errors}
 
     @property
     def left_out(self) -> tuple[Box, ...]:

@@ -171,7 +171,7 @@ def test_start_and_resume_ask_before_anything_is_computed(scan, tmp_path, monkey
         ptychodask.reconstruct(scan, SHORT, output=target, progress=Recorder(2))
     before = sorted(p.name for p in tmp_path.rglob("*"))
     monkeypatch.setattr(places, "_unreadable", lambda *arguments: "cannot read")
-    monkeypatch.setattr("ptychodask.jobs.launch.survey", lambda *arguments: pytest.fail("computing started"))
+    monkeypatch.setattr("ptychodask.jobs.launch.survey_all", lambda *arguments: pytest.fail("computing started"))
     monkeypatch.setattr("ptychodask.jobs.launch.Run", lambda *arguments: pytest.fail("computing started"))
     with (
         LocalCluster(

@@ -315,7 +315,7 @@ def no_computing(monkeypatch):
     def forbidden(*arguments, **options):
         raise AssertionError("computing started")
 
-    monkeypatch.setattr("ptychodask.jobs.launch.survey", forbidden)
+    monkeypatch.setattr("ptychodask.jobs.launch.survey_all", forbidden)
 
 
 def test_an_existing_output_is_refused_before_computing(scan, tmp_path, monkeypatch):
