@@ -42,14 +42,14 @@ CELL = 4
 """Frequencies along the side of a cell, which go together when parts of them are left out."""
 PARTS, STEPS = 8, 12
 """Into which frequencies are dealt, and Newton steps at most."""
-SOUND = 5.0
+SOUND = 15.0
 """Standard deviations of the noise beyond which a frequency weighs no more: what is wrong there is the model."""
 AGREE, CERTAIN = 0.65, 4.5
 """Share of the common contrast that must agree; or standard deviations by which chance must be excluded."""
 LEAST = 0.15
 """Of the smaller scan, what the larger one has in common with it at any place that is looked at."""
-RIVAL = 0.9
-"""Of the highest peak, from which another one is worth a warning."""
+CLEAR, SURE = 6.0, 12.0
+"""Nats by which the highest peak must lead another place, and those below which that is worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,8 @@ class Offset:
         The same in standard deviations of what chance gives.
     rival : (float, float) or None
         Another place that fits nearly as well, such as a lattice vector away.
+    lead : float
+        Nats by which it fits less.
     """
 
     angstrom: tuple[float, float]
@@ -118,6 +120,7 @@ class Offset:
     agreement: float
     certainty: float
     rival: tuple[float, float] | None = None
+    lead: float = math.inf
 
 
 def map_of(info: DatasetInfo, microscope: Microscope, thickness: float, client: Any = None) -> PhaseMap:
@@ -200,11 +203,17 @@ def offset_of(first: PhaseMap, second: PhaseMap) -> Offset:
     values[_common(first, second, lows, shape, pixel, images) < LEAST] = -np.inf
     frame, limits = lows[0] - lows[1], np.array(images[0].shape)
     place = np.array(np.unravel_index(int(np.argmax(values)), values.shape))
-    rival = _rival(values, place, 1.5 * FINER, limits)
-    return _refined(
+    # coefficients have noise of variance 1, those at q and -q are the same: so much is a nat
+    area = math.sqrt(abs(np.linalg.det(first.matrix) * np.linalg.det(second.matrix))) * FINER**2
+    nat = 2 * area / pixel**2
+    rival = _rival(values, place, 1.5 * FINER, SURE * nat)
+    made = _refined(
         first, second, lows[0], images[0], pixel, frame + pixel * _signed(place, limits, values.shape),
-        None if rival is None else _pair(frame + pixel * rival),
     )  # fmt: skip
+    if rival is None:
+        return made
+    lead = float(values[tuple(place)] - values[tuple(rival)]) / nat
+    return replace(made, rival=_pair(frame + pixel * _signed(rival, limits, values.shape)), lead=lead)
 
 
 def _common(
@@ -237,7 +246,6 @@ def _refined(
     image: np.ndarray,
     pixel: float,
     at: np.ndarray,
-    rival: tuple[float, float] | None,
 ) -> Offset:
     """The peak between the pixels, from what both scans show, under one window; errors by leaving out frequencies.
 
@@ -262,7 +270,7 @@ def _refined(
     agreement = float(cross.real.sum()) / whole
     # frequencies of a window are not independent
     independent = whole**2 / float((np.abs(cross) ** 2).sum()) * float((window**2).sum()) / window.size
-    return Offset(_pair(at), _pair(pixel * errors), agreement, agreement * math.sqrt(independent), rival)
+    return Offset(_pair(at), _pair(pixel * errors), agreement, agreement * math.sqrt(independent))
 
 
 def _under(window: np.ndarray, image: np.ndarray) -> np.ndarray:
@@ -305,14 +313,14 @@ def _steps(cross: np.ndarray, q: list[np.ndarray]) -> _Steps:
     return _Steps(slopes, curvatures)
 
 
-def _rival(values: np.ndarray, place: np.ndarray, apart: float, limits: np.ndarray) -> np.ndarray | None:
-    """Another high peak, in pixels; None where there is none."""
+def _rival(values: np.ndarray, place: np.ndarray, apart: float, below: float) -> np.ndarray | None:
+    """Place of another high peak in a correlation; None where there is none."""
     top = float(values[tuple(place)])
-    highest = (ndimage.maximum_filter(values, 3, mode="wrap") == values) & (values > RIVAL * top)
+    highest = (ndimage.maximum_filter(values, 3, mode="wrap") == values) & (values > top - below)
     shape = np.array(values.shape)
     found = np.argwhere(highest)
     away = (found - place + shape // 2) % shape - shape // 2
     far = found[np.hypot(*away.T) > apart]
     if not len(far):
         return None
-    return _signed(far[int(np.argmax(values[tuple(far.T)]))], limits, values.shape)
+    return np.asarray(far[int(np.argmax(values[tuple(far.T)]))])

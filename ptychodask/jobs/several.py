@@ -41,7 +41,7 @@ def placed(client: Any, experiment: Experiment, recipe: Recipe, report: Report) 
         return recipe
     if (given := experiment.config.data.offsets) is not None:
         return recipe.with_decided(offsets=given)
-    from ..calibration.offset import is_certain, map_of, offset_of  # loads compiled code
+    from ..calibration.offset import CLEAR, is_certain, map_of, offset_of  # loads compiled code
 
     remedy = "say where it lies with data.offsets, such as [[3.2, -0.8]] (y, x) in angstrom"
     depth, maps = experiment.thickness or 0.0, []
@@ -63,12 +63,10 @@ def placed(client: Any, experiment: Experiment, recipe: Recipe, report: Report) 
                 f" Then {remedy}"
             )
         if offset.rival is not None:
-            report(
-                Warned(
-                    f"scan {number} fits nearly as well at {_text(offset.rival)} as at {_text(offset.angstrom)}, as"
-                    " crystals do from cell to cell: give data.offsets if that is the place"
-                )
-            )
+            told = f"scan {number} fits nearly as well at {_text(offset.rival)} as at {_text(offset.angstrom)}"
+            if offset.lead < CLEAR:
+                raise InputError(f"{told} ({offset.lead:.1f} nats, {CLEAR:g} are asked), as crystals do: {remedy}")
+            report(Warned(f"{told} ({offset.lead:.0f} nats), as crystals do: give data.offsets if it is there"))
         found.append(offset)
     return recipe.with_decided(
         offsets=tuple(its.angstrom for its in found), offset_errors=tuple(its.error for its in found)

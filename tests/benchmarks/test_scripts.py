@@ -28,6 +28,7 @@ SIMULATE = {
     "live_page.py",
     "local_structure.py",
     "low_dose.py",
+    "pair.py",
     "infinite_dose.py",
     "raw_to_image.py",
     "resolution.py",

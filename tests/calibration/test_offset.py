@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ptychodask import InputError
 from ptychodask.calibration.bright_field import hann
-from ptychodask.calibration.offset import FINER, PhaseMap, _finer, is_certain, offset_of
+from ptychodask.calibration.offset import CLEAR, FINER, PhaseMap, _finer, is_certain, offset_of
 
 
 def seen(shape, step, turn=0.0, origin=(0.0, 0.0), at=(0.0, 0.0), specimen=None, noise=0.0, seed=0):
@@ -64,12 +66,17 @@ def test_the_error_is_that_of_the_noise():
     assert (scatter < 2.5 * np.mean(said, axis=0)).all() and (np.mean(said, axis=0) < 3 * scatter).all()
 
 
-def test_of_a_crystal_the_nearest_cell_is_taken_and_another_named():
+def test_of_a_crystal_the_nearest_cell_is_taken_where_that_is_clear_and_another_named():
     first = seen((36, 36), 1.0, specimen=crystal)
     second = seen((36, 36), 1.0, at=(0.7, -0.5), specimen=crystal)
     found = offset_of(first, second)
     np.testing.assert_allclose(found.angstrom, (0.7, -0.5), atol=0.1)
     assert is_certain(found)
+    faint = replace(first, image=0.05 * first.image)  # its noise is as before: less is known
+    unclear = offset_of(faint, second)
+    assert unclear.lead < CLEAR and unclear.rival is not None
+    cells = (np.array(unclear.rival) - (0.7, -0.5)) / (6.0, 7.0)
+    np.testing.assert_allclose(cells, np.rint(cells), atol=0.15)
 
 
 def test_other_specimens_have_nothing_in_common():

@@ -80,6 +80,20 @@ def test_scans_of_other_specimens_are_said_not_to_overlap(large, tmp_path):
     assert not (tmp_path / "result.zarr.run").exists()
 
 
+def test_a_crystal_whose_place_is_not_clear_is_refused_with_both_places(tmp_path):
+    lattice = [(y, x, 0.3) for y in np.arange(-8, 32, 4.0) for x in np.arange(-8, 32, 4.0)]
+    common = {"peaks": lattice, "chunks": (8, 8), "scan": (20, 20), "electrons": 40.0}
+    scans = [
+        write_one(tmp_path / "first.zarr", defocus=150.0, **common),
+        write_one(tmp_path / "second.zarr", defocus=250.0, offset=(1.0, 0.5), seed=1, **common),
+    ]
+    told = (
+        r"scan 2 fits nearly as well at \(.*\) A as at \(.*\) A \(\d\.\d nats, 6 are asked\), as crystals do: say where"
+    )
+    with pytest.raises(InputError, match=told):
+        ptychodask.reconstruct(scans, SHORT)
+
+
 # -- what is refused, before anything is computed --------------------------------------------------------------------
 
 
