@@ -73,8 +73,9 @@ def same_further(identity: JobFile, job: JobConfig) -> tuple[DatasetInfo, ...]:
 def stored_recipe(folder: RunFolder, experiment: Experiment) -> Recipe:
     """What the survey found when the run was started."""
     stored, path = folder.read("decisions.json", DecisionsFile), folder.path / "decisions.json"
-    if not len(stored.further) == len(stored.offsets) == len(experiment.further):
-        raise InputError(f"{path} is of {1 + len(stored.further)} scans, the run of another number: start it anew")
+    found = {len(stored.further), len(stored.offsets)}
+    if found != {len(experiment.further)}:
+        raise InputError(f"{path} is of {1 + min(found)} scans, the run of another number: start it anew")
     for info, its in zip(experiment.infos, (stored, *stored.further), strict=True):
         rows, columns = info.scan_shape
         if any(y1 > rows or x1 > columns for _, y1, _, x1 in (*its.damaged, *its.excluded)):

@@ -129,6 +129,8 @@ def start(
             kept = replace(dataset, selection=keep(dataset.selection, folder.path))
             launch = replace(launch, experiment=Experiment(kept, job, further=further))
             recipe = _recipe(launch, dask_client, begin)
+            if further:  # their places may make the canvas larger
+                check_fits(replace(launch.experiment, offsets=recipe.decided.offsets), dask_client)
         except BaseException:
             folder.remove()  # nothing was computed yet that could be resumed
             raise

@@ -32,7 +32,8 @@ COMPARED, MOST = 600, 20_000
 def misfit_of(result: Result) -> xr.Dataset:
     """Maps of how far the counts are from the model, in standard deviations of Poisson noise around it.
 
-    Every so many rows and columns of the scan are compared, such that it is some hundred patterns.
+    Every so many rows and columns of the scan are compared, such that it is some hundred patterns. Of several scans it
+    is the first.
 
     Returns
     -------

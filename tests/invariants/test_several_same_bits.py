@@ -89,6 +89,16 @@ def test_tiles_give_the_answer_of_the_whole_object(pair, references, name):
         np.testing.assert_allclose(other, one, rtol=0, atol=2e-5 * float(abs(one).max()))
 
 
+def test_the_plain_kernels_give_the_same_image(pair, references):
+    plain = ptychodask.reconstruct(pair, {**JOB, "engine": {**JOB["engine"], "backend": "numpy"}})
+    whole = references["whole"]
+    assert bits(whole) != bits(plain)
+    pairs = [(whole.object, plain.object)]
+    pairs += [(one.probe, other.probe) for one, other in zip(whole.scans, plain.scans, strict=True)]
+    for one, other in pairs:
+        np.testing.assert_allclose(other, one, rtol=0, atol=1e-4 * float(abs(one).max()))
+
+
 @pytest.mark.parametrize("stop", [1, 5, 10])
 @pytest.mark.parametrize("name", ["whole", "tiles", "spectral"])
 def test_interrupt_and_resume_change_no_bit(pair, references, tmp_path, name, stop):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from pair_scan import OFFSET, phase_at, random_peaks, write_one, write_pair
-from tiny_scan import STEP_MRAD, Recorder
+from tiny_scan import STEP_MRAD, Recorder, bits
 
 import ptychodask
 from ptychodask import InputError
+from ptychodask.io.checkpoint import RunFolder
 
 AT = {"data": {"offsets": [OFFSET]}}
 SHORT = {"object": {"regularisation": "blur"}, "solver": {"iterations": 2, "finish": 0}}
@@ -58,6 +61,38 @@ def test_two_defoci_give_a_better_image_than_each_and_are_placed_by_their_counts
     figures = [agreement(alone[0], 5, 18), agreement(alone[1], 5, 18, LIES), agreement(both, 5, 18)]
     assert figures[2] > max(figures[:2]), figures
     assert both.described.dose_per_square_angstrom == pytest.approx(150 + 150 / 0.99, rel=0.05)
+
+
+@pytest.mark.distributed
+def test_places_are_found_once_and_are_the_same_on_workers_and_after_an_interrupt(large, tmp_path, monkeypatch):
+    expected = ptychodask.reconstruct(large, SHORT)
+    on_workers = ptychodask.reconstruct(large, {**SHORT, "engine": {"workers": 2}})
+    target = tmp_path / "result.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.reconstruct(large, SHORT, output=target, progress=Recorder(1))
+    decided = RunFolder.of(target).path / "decisions.json"
+    said = json.loads(decided.read_text())
+    assert said["offsets"] == [expected.scans[1].attrs["offset_angstrom"]]
+    for wrong in ({"further": []}, {"offsets": []}):
+        decided.write_text(json.dumps({**said, **wrong}))
+        with pytest.raises(
+            InputError, match=r"decisions\.json is of \d scans, the run of another number: start it anew"
+        ):
+            ptychodask.resume(target)
+    decided.write_text(json.dumps(said))
+    monkeypatch.setattr("ptychodask.calibration.offset.map_of", lambda *a, **k: pytest.fail("it was looked for again"))
+    seen = Recorder()
+    resumed = ptychodask.resume(target, progress=seen)
+    assert any(remark.startswith("scan 2 lies at") for remark in seen.named("start")[0]["remarks"])
+    for result in (on_workers, resumed):
+        assert result.scans[1].attrs == expected.scans[1].attrs
+        assert bits(result) == bits(expected)
+
+
+def test_where_a_pair_does_not_fit_is_told_of_its_first_scan(large):
+    maps = ptychodask.misfit(ptychodask.reconstruct(large, {**SHORT, "data": {"offsets": [LIES]}}))
+    assert maps.scan.shape == (24, 24) and np.isfinite(maps.scan.values).all()
+    assert 0.5 < float(maps.scan.std()) < 3
 
 
 def test_report_of_a_pair(large, tmp_path):
