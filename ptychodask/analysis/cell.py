@@ -11,6 +11,14 @@ by Newton steps, and where noise of power P moves it, its standard error along a
 (the maximum of |F| lies where Im(F' conj F) vanishes; the bound of Rife & Boorstyn, IEEE Trans. Inf. Theory 20, 591
 (1974), for a window). All peaks together give the reciprocal basis by weighted least squares; its covariance is widened
 by the peaks' misfit where they lie further from the nodes than noise explains, as in a bent crystal.
+
+P is the low quantile of the ring, unless the image's noise is known. After the spectral prior it must be: the prior
+passes the peaks, and their noise, but not what lies between them, so the quantile is some seven times too small, and
+beyond what the optics pass, noise alone makes peaks. Noise of power P(k) then moves a peak by
+
+    P sum (w y)^2  ->  mean over k' of P(k') |W_y(k' - k)|^2,     W_y the transform of w y,
+
+and only peaks that stand above it are fitted.
 """
 
 from __future__ import annotations
@@ -27,6 +35,7 @@ from scipy.signal.windows import hann
 from .._errors import InputError
 from .frc import remove_plane, ring_index
 from .lattice import fitted_lattice, reduced
+from .noise import Conditions
 from .spectrum import pixel_size
 
 Floats = NDArray[np.floating]
@@ -42,6 +51,8 @@ _STRONGEST = (100, 24)
 lobes, so the strongest of them are tried alone."""
 _OFTEN, _OF, _ALIKE = 3, 16, 0.5
 """A difference of so many of the strongest peaks, alike within half a Fourier pixel, is one of the lattice."""
+_FEWEST = 6
+"""Peaks that are fitted where fewer stand above the noise: the clearest."""
 _LEAST = 16
 """Pixels of a side."""
 
@@ -115,13 +126,15 @@ def _ordered(short: Floats) -> Floats:
     return np.stack([first, -second if first @ second > 0 else second])
 
 
-def find_lattice(image: xr.DataArray) -> Lattice:
+def find_lattice(image: xr.DataArray, noise: Conditions | None = None) -> Lattice:
     """Lattice of an image from its power spectrum.
 
     Parameters
     ----------
     image : (y, x)
         Coordinates in angstrom.
+    noise : Conditions, optional
+        Of the image; by default it is read off between the peaks.
 
     Raises
     ------
@@ -135,8 +148,8 @@ def find_lattice(image: xr.DataArray) -> Lattice:
     if not np.isfinite(values).all():
         raise InputError("the image holds values that are not finite: crop them away")
     window = np.outer(hann(image.shape[0], sym=False), hann(image.shape[1], sym=False))
-    power, noise = _spectrum(values, window, steps)
-    found, strength = _peaks(power, noise)
+    power, between = _spectrum(values, window, steps)
+    found, strength = _peaks(power, between)
     order = np.argsort(-strength, kind="stable")
     for count in _STRONGEST:
         best = order[:count]
@@ -152,14 +165,54 @@ def find_lattice(image: xr.DataArray) -> Lattice:
     extents = np.array([n * d for n, d in zip(image.shape, steps, strict=True)])
     reciprocal, start = basis / extents, found / extents
     middle = [np.arange(n) * d - (n - 1) * d / 2 for n, d in zip(image.shape, steps, strict=True)]
-    frequencies, errors, nodes = [], [], []
-    level = noise[tuple(_pixels(found, image.shape).T)]
-    for k, its in zip(start[near], level[near], strict=True):
-        at, error = _refined(values * window, window, middle, k, float(its * np.sum(window**2)))
-        frequencies.append(at)
-        errors.append(error)
-        nodes.append(np.rint(k @ np.linalg.inv(reciprocal)))
-    return _fitted(np.array(frequencies), np.array(errors), np.array(nodes).astype(int))
+    at = tuple(_pixels(found[near], image.shape).T)
+    if noise is None:
+        levels = [between[at] * float(np.sum(w**2)) for w in _moments(window, middle)]
+    else:
+        full = _both_halves(noise.power((image.shape[0], image.shape[1]), steps), image.shape[1])
+        levels = [_through(full, w)[at] for w in _moments(window, middle)]
+    frequencies, errors = np.zeros((2, int(near.sum()), 2))
+    clear = np.zeros(len(frequencies))
+    for n, k in enumerate(start[near]):
+        frequencies[n], height = _refined(values * window, middle, k)
+        spread = [float((window * y**2).sum() / window.sum()) for y in (middle[0][:, None], middle[1][None])]
+        errors[n] = [math.sqrt(levels[1 + a][n] / 2) / (2 * np.pi * height * spread[a]) for a in range(2)]
+        clear[n] = height**2 / levels[0][n]
+    nodes = np.rint(start[near] @ np.linalg.inv(reciprocal)).astype(int)
+    kept = np.arange(len(nodes)) if noise is None else _clearest(clear, nodes, power.size)
+    return _fitted(frequencies[kept], errors[kept], nodes[kept])
+
+
+def _moments(window: Floats, middle: list[Floats]) -> list[Floats]:
+    """The window, and the window times y and x."""
+    return [window, window * middle[0][:, None], window * middle[1][None]]
+
+
+def _both_halves(half: Floats, width: int) -> Floats:
+    """A power on the frequencies of a real transform [h, width // 2 + 1] on all of them."""
+    mirrored = half[-np.arange(half.shape[0])][:, 1 : (width + 1) // 2][:, ::-1]
+    return np.concatenate([half, mirrored], axis=1)
+
+
+def _through(power: Floats, window: Floats) -> Floats:
+    """Power of a transform of noise under a window, zero frequency in the centre."""
+    seen = np.abs(np.fft.fft2(window)) ** 2
+    spread = np.fft.ifft2(np.fft.fft2(power) * np.fft.fft2(seen)).real / power.size
+    return np.fft.fftshift(np.maximum(spread, 1e-12 * spread.max() + 1e-300))
+
+
+def _clearest(clear: Floats, nodes: NDArray[np.integer], pixels: int) -> NDArray[np.integer]:
+    """Peaks, in their order, that stand above the noise so many times, or the clearest that span a lattice."""
+    order = np.argsort(-clear, kind="stable")
+    count = max(int((clear > _needed(pixels)).sum()), _FEWEST)
+    while np.linalg.matrix_rank(nodes[order[:count]]) < 2:
+        count += 1
+    return np.sort(order[:count])
+
+
+def _needed(pixels: int) -> float:
+    """Times the noise that a peak is to be above it."""
+    return math.log(pixels / 2 / _FALSE_PEAKS)
 
 
 def _fitted(frequencies: Floats, errors: Floats, nodes: NDArray[np.integer]) -> Lattice:
@@ -204,7 +257,7 @@ def _spectrum(values: Floats, window: Floats, steps: tuple[float, float]) -> tup
 
 def _peaks(power: Floats, noise: Floats) -> tuple[Floats, Floats]:
     """Maxima above the noise: frequencies (n, 2) in Fourier pixels, one of each Friedel pair, and powers."""
-    needed = math.log(power.size / 2 / _FALSE_PEAKS)
+    needed = _needed(power.size)
     centre = np.array([n // 2 for n in power.shape])
     summit = (power == ndimage.maximum_filter(power, 3)) & (power > needed * noise)
     at = np.argwhere(summit)
@@ -244,10 +297,10 @@ def _pixels(found: Floats, shape: tuple[int, ...]) -> NDArray[np.integer]:
     return np.rint(found).astype(int) + [n // 2 for n in shape]
 
 
-def _refined(values: Floats, window: Floats, middle: list[Floats], k: Floats, noise: float) -> tuple[Floats, Floats]:
-    """Frequency of a peak (2,) and its standard errors (2,), 1/angstrom; ``noise`` is that of |F|^2."""
+def _refined(values: Floats, middle: list[Floats], k: Floats) -> tuple[Floats, float]:
+    """Frequency of a peak (2,), 1/angstrom, and |F| there."""
     y, x = middle
-    start, area = k.copy(), float(window.sum())
+    start = k.copy()
     limit = 0.7 / np.array([y[-1] - y[0], x[-1] - x[0]])
     for _ in range(8):
         ey, ex = np.exp(-2j * np.pi * k[0] * y), np.exp(-2j * np.pi * k[1] * x)
@@ -262,9 +315,4 @@ def _refined(values: Floats, window: Floats, middle: list[Floats], k: Floats, no
         if not (np.linalg.eigvalsh(curve) < 0).all():
             break
         k = np.clip(k - np.linalg.solve(curve, slope), start - limit, start + limit)
-    errors = []
-    for values_of in (y[:, None], x[None]):
-        spread = float((window * values_of**2).sum()) / area
-        share = float(((window * values_of) ** 2).sum() / (window**2).sum())
-        errors.append(math.sqrt(noise * share / 2) / (2 * np.pi * max(abs(f), 1e-300) * spread))
-    return k, np.array(errors)
+    return k, float(max(abs(f), 1e-300))

@@ -68,7 +68,8 @@ def local_structure(
         There is no lattice, the field is too small for a mean of cells, or the structure does not fit.
     """
     image = crop_to_scan(phase, positions).astype(float)
-    lattice = find_lattice(image)
+    known = None if transfer is None else Conditions(transfer, np.zeros(1), np.zeros(1))
+    lattice = find_lattice(image, known)
     if structure is None:
         mean = cell_mean(image, lattice)
         placed = sites_of_mean(mean)
@@ -76,9 +77,7 @@ def local_structure(
         placed, mean = place_structure(structure, image, lattice)
         lattice = mean.lattice
     left = image.copy(data=image.values - mean.on(image).values)
-    noise = (
-        read_off(left, float(mean.count.mean())) if transfer is None else Conditions(transfer, np.zeros(1), np.zeros(1))
-    )
+    noise = known if known is not None else read_off(left, float(mean.count.mean()))
     found = score_sites(image, mean, sites_in(placed, image), placed, noise)
     notes = []
     try:

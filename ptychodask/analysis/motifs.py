@@ -133,8 +133,11 @@ def score_sites(
     told = differences(templates @ filtered.ravel(), gram, own)
     empty = np.isin(kinds, [m.kind for m in placed.motifs if not len(m.atoms)])
     guest = np.isin(kinds, [m.kind for m in placed.motifs if m.guest])
-    reference = templates @ _without_transfer(mean.on(image).values * taper, noise, steps)
-    offset, full = _against_structure(reference, gram, told, own, kinds, guest, empty)
+    if any(len(m.weights) for m in placed.motifs):
+        reference = templates @ _without_transfer(mean.on(image).values * taper, noise, steps)
+        offset, full = _against_structure(reference, gram, told, own, kinds, guest, empty)
+    else:
+        offset, full = 0.0, _whole_of_translates(told, own, guest, empty)
     change = told.change / full + offset
     sigma = told.sigma * _widened(told, kinds) / full
     z = np.nan_to_num(change / sigma)
@@ -208,6 +211,25 @@ def _against_structure(
         wrong = sure & ((state > 1 - _CLEARLY) if channel else (state < _CLEARLY))
         offset[its] = np.where(wrong, 1.0 if channel else -1.0, 0.0)
     return offset, full
+
+
+def _whole_of_translates(
+    told: Differences, own: NDArray[np.integer], guest: NDArray[np.bool_], empty: NDArray[np.bool_]
+) -> Floats:
+    """The size of a whole motif where no structure says what should be there; of a hollow, that of the highest peaks.
+
+    A template is the mean of the translates, so that a site has 1, its level and its change of it. Only translates are
+    compared, whatever peaks beside them are like: no level is wrong.
+    """
+    has = 1 + told.levels[own] + np.nan_to_num(told.change)
+    full = np.ones(len(own))
+    for label in np.unique(own):
+        its = own == label
+        like = has[guest if empty[its].any() else its]
+        high = float(np.quantile(like, _FULLEST)) if len(like) else 0.0
+        if high > 0:
+            full[its] = np.median(like[like > high / 2])
+    return full
 
 
 def _translates(sites: Sequence[Site], mean: CellMean) -> NDArray[np.integer]:
