@@ -40,7 +40,7 @@ def structure(
         ptychodask structure result.zarr -o structure.png --structure crystal.cif --resolution 15
     """
     from .. import api
-    from ..viz.structure import lines_of
+    from ..viz.structure import lines_of, told_of
 
     output = result.with_name(f"{result.stem}-structure.png") if output is None else output
     found = api.local_structure(
@@ -56,4 +56,4 @@ def structure(
             f" {site.site_change.item():+.2f} ± {site.site_sigma.item():.2f} of one, {site.site_z.item():+.1f} σ",
             soft_wrap=True,
         )
-    show.console.print(f"{output}: {told.sizes['site']} of {found.sizes['site']} sites stand out", soft_wrap=True)
+    show.console.print(f"{output}: {told_of(found)}", soft_wrap=True)

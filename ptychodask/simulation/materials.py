@@ -90,12 +90,14 @@ def read_crystal(path: str | Path) -> ase.Atoms:
     import ase.io
 
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"structure file '{path}' is a folder: give the path of a CIF or other structure in it")
     if not path.is_file():
         raise InputError(f"structure file '{path}' does not exist: give the path of a CIF or other structure")
     try:
         atoms = cast("ase.Atoms", ase.io.read(path))  # a list only where several frames are asked for
     except Exception as error:  # ASE's readers raise whatever a bad line makes them raise
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        reason = next(iter(str(error).splitlines()), "") or "it is not written as its ending says"
         raise InputError(f"cannot read structure file '{path}' ({reason}): give a valid CIF") from error
     if not len(atoms) or atoms.cell.rank < 3:
         held = f"{len(atoms)} atoms and {atoms.cell.rank} cell vectors"

@@ -24,6 +24,8 @@ _LABELS = 14
 """Sites at most that are labelled with their significance."""
 _ARROW = 0.12
 """Of the field's side: the longest arrow."""
+_PALE = 3.0
+"""Errors of a strain that the colours reach at least."""
 _SIZE, _LINE = (17.4, 13.2), 200
 
 
@@ -31,14 +33,16 @@ def lattice_panel(ax: Axes, found: xr.Dataset) -> Any:
     """The phase with one cell, and the axes of the lattice."""
     artist = draw.phase_panel(ax, found.phase, _grey(found.phase))
     basis = found.lattice.values
-    cell = np.array(found.attrs["structure_cell"]) if "structure_cell" in found.attrs else basis
+    known = "structure_cell" in found.attrs
+    cells = [(np.array(found.attrs["structure_cell"]), draw.CYAN, "-")] if known else []
     middle = np.array([float(found.y.mean()), float(found.x.mean())])
     origin = np.array(found.attrs["origin"])
-    for edges, color, style in ((cell, draw.CYAN, "-"), (basis, draw.YELLOW, "--")):
+    for edges, color, style in (*cells, (basis, draw.YELLOW, "--")):
         node = origin + np.rint((middle - origin - edges.sum(axis=0) / 2) @ np.linalg.inv(edges)) @ edges
         corners = np.array([node, node + edges[0], node + edges.sum(axis=0), node + edges[1]])[:, ::-1]
         ax.add_patch(Polygon(corners, closed=True, fill=False, edgecolor=color, linewidth=1.3, linestyle=style))
-    draw.panel_title(ax, "Phase", "dashed: the primitive cell")
+    told = "line: the structure's cell; dashed: the lattice's" if known else "dashed: the cell of the lattice"
+    draw.panel_title(ax, "Phase", told)
     return artist
 
 
@@ -51,6 +55,8 @@ def _dimmed(ax: Axes, image: xr.DataArray, by: float) -> None:
     )  # fmt: skip
     draw.bare(ax)
     draw.scale_bar(ax)
+    for artist in (ax.patches[-1], ax.texts[-1]):  # over the marks
+        artist.set_zorder(12)
 
 
 def motif_panel(ax: Axes, found: xr.Dataset) -> Any:
@@ -61,6 +67,7 @@ def motif_panel(ax: Axes, found: xr.Dataset) -> Any:
     artist: Any = None
     count = max(found.sizes["site"], 1)
     size = float(np.clip(9000 / count, 14, 110))
+    beside = math.sqrt(1.5 * size) / 2 + 4  # points, from the middle of a mark that stands out
     for mark, kind in zip(MARKS * 9, found.kind.values, strict=False):
         its = found.sel(site=found.site_kind == kind)
         out = its.site_stands_out.values
@@ -76,11 +83,12 @@ def motif_panel(ax: Axes, found: xr.Dataset) -> Any:
     left, right, bottom, upper = draw.extent(image)
     for n in order:
         y, x = float(told.site_y[n]), float(told.site_x[n])
-        below = y < upper + 0.08 * (bottom - upper)
+        inward = x > right - 0.15 * (right - left)
+        label = f"{float(told.site_z[n]):+.1f}σ".replace("-", "−")
         ax.annotate(
-            f"{float(told.site_z[n]):+.1f}σ", (x, y), xytext=(0, -11 if below else 9), textcoords="offset points",
-            ha="center", va="top" if below else "bottom", color="white", fontsize=draw.SMALL, fontweight="bold",
-            path_effects=draw.OUTLINE, zorder=9,
+            label, (x, y), xytext=(-beside if inward else beside, 0), textcoords="offset points",
+            ha="right" if inward else "left", va="center", color=draw.INK, fontsize=draw.SMALL, fontweight="bold",
+            path_effects=draw.HALO, zorder=11,
         )  # fmt: skip
     ax.set_xlim(left, right)
     ax.set_ylim(bottom, upper)
@@ -88,8 +96,16 @@ def motif_panel(ax: Axes, found: xr.Dataset) -> Any:
         loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=5, fontsize=draw.SMALL, frameon=False,
         handletextpad=0.2, columnspacing=1.0,
     )  # fmt: skip
-    draw.panel_title(ax, "Motifs", f"{len(told.site)} of {found.sizes['site']} stand out; 5 % of them by chance")
+    draw.panel_title(ax, "Motifs", told_of(found))
     return artist
+
+
+def told_of(found: xr.Dataset) -> str:
+    """How many sites stand out, and how many of them by chance."""
+    out, count = int(found.site_stands_out.sum()), found.sizes["site"]
+    if not out:
+        return f"none of {count} sites stands out"
+    return f"{out} of {count} sites {'stands' if out == 1 else 'stand'} out, at most 5 % of such by chance"
 
 
 def strain_panel(ax: Axes, found: xr.Dataset, component: str, top: float | None = None) -> Any:
@@ -97,7 +113,9 @@ def strain_panel(ax: Axes, found: xr.Dataset, component: str, top: float | None 
     unit = 180 / math.pi if component == "rotation" else 100
     values, error = found.strain.sel(component=component), found.strain_error.sel(component=component)
     known = np.abs(values.values[np.isfinite(values.values)]) * unit
-    limit = top if top is not None else max(float(np.percentile(known, 99)) if known.size else 1.0, 1e-3)
+    # what noise alone makes is pale
+    least = _PALE * float(np.nanmedian(error)) * unit if known.size else 1.0
+    limit = top if top is not None else max(float(np.percentile(known, 99)) if known.size else 1.0, least, 1e-3)
     ax.set_facecolor("#8a929c")
     artist = ax.imshow(
         values.values * unit, extent=draw.extent(values), cmap="RdBu_r", vmin=-limit, vmax=limit, origin="upper"
@@ -125,14 +143,19 @@ def column_panel(ax: Axes, found: xr.Dataset) -> Any:
         its.column_x, its.column_y, c=its.column_height, cmap="viridis", s=34, edgecolors="black", linewidths=0.3,
         zorder=4,
     )  # fmt: skip
-    ax.quiver(
+    arrows = ax.quiver(
         its.column_x - its.column_moved_x, its.column_y - its.column_moved_y, zoom * its.column_moved_x,
         zoom * its.column_moved_y, angles="xy", scale_units="xy", scale=1, color=draw.CYAN, width=0.0035, zorder=5,
+    )  # fmt: skip
+    key = draw.rounded_length(_ARROW * side / zoom, 1.0)
+    ax.quiverkey(
+        arrows, 0.08, -0.04, zoom * key, f"{key:g} Å, from where a column was expected to where it is", labelpos="E",
+        coordinates="axes", color=draw.CYAN, fontproperties={"size": draw.SMALL},
     )  # fmt: skip
     faint = found.isel(column=~clear)
     places = f", {faint.sizes['column']} too faint" if faint.sizes["column"] else ""
     error = float(np.nanmedian(np.hypot(its.column_sigma_y, its.column_sigma_x))) if moved.size else math.nan
-    draw.panel_title(ax, "Columns", f"{moved.size} fitted{places}; arrows x {zoom:g}, ± {error:.2f} Å by noise")
+    draw.panel_title(ax, "Columns", f"{moved.size} fitted{places}; moves x {zoom:g}, ± {error:.2f} Å by noise")
     return artist
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from ptychodask.analysis.columns import Column, fit_columns
 from ptychodask.analysis.local import local_structure
 from ptychodask.analysis.motifs import score_sites, sites_in
 from ptychodask.analysis.noise import Conditions, read_off
-from ptychodask.analysis.sites import Structure, motifs_of, place_structure
+from ptychodask.analysis.sites import Structure, motifs_of, place_structure, sites_of_mean
 from ptychodask.analysis.stepwise import differences, stands_out
 from ptychodask.analysis.strain import strain_map
 
@@ -28,6 +29,8 @@ WHITE = Conditions(None, np.array([0.0, 2.0]), np.full(2, LEVEL**2))
 CELL = np.array([10.0, 12.0, 8.0])
 """x, y, z; a heavy column at the corner, a light one in the middle."""
 STRUCTURE = Structure(np.array([40, 40, 20]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 4.5], [5.0, 6.0, 2.0]]), CELL)
+Passed = namedtuple("Passed", "whole noise side pixel")
+"""In place of a transfer."""
 PLACES = np.stack([[0.0, 0.0], [89.5, 89.5]])
 
 
@@ -167,6 +170,52 @@ def test_missing_and_added_motifs_stand_out_and_nothing_else(with_structure):
     assert away.min() < 0.5 and float(told.site_change[int(away.argmin())]) > 0.5
     assert len(places) <= 5
     assert found.attrs["a"] == pytest.approx(10, abs=0.02) and "strain" in found and found.attrs["notes"] == []
+
+
+def test_without_a_structure_a_peak_is_compared_with_its_translates_alone():
+    """Peaks that overlap, nearly as high, seen through noise that is not white: no place of the cell is too low."""
+    spots = ((0, 0, 1.0), (2.8, 0, 0.95), (-2.8, 0, 0.95), (0, 2.8, 0.95), (0, -2.8, 0.95))
+    values = sum(
+        spot(3 + 12 * i + y, 2 + 10 * j + x, h) for i in range(-1, 9) for j in range(-1, 11) for y, x, h in spots
+    )
+    k = np.hypot(np.fft.fftfreq(SIDE, STEP)[:, None], np.fft.rfftfreq(SIDE, STEP)[None])
+    power = (LEVEL * np.maximum(k, 0.03) / 0.3) ** 2
+    coloured = np.fft.irfft2(np.fft.rfft2(noise(40) / LEVEL) * np.sqrt(power), (SIDE, SIDE))
+    mean = cell_mean(image(values + coloured), find_lattice(image(values + coloured)))
+    placed = sites_of_mean(mean)
+    known = Conditions(Passed(np.ones(power.shape), power, SIDE, (STEP, STEP)), np.zeros(1), np.zeros(1))
+    for gone in (None, (39.0, 42.0)):
+        seen = image(values + coloured - (0 if gone is None else spot(*gone, 1.0)))
+        found = score_sites(seen, mean, sites_in(placed, seen), placed, known)
+        told = found.sel(site=found.site_stands_out)
+        if gone is None:
+            assert told.sizes["site"] == 0
+        else:
+            least = told.isel(site=int(told.site_p.argmin()))
+            assert np.hypot(least.site_y - gone[0], least.site_x - gone[1]) < 0.5
+            assert float(least.site_change) == pytest.approx(-1, abs=0.25)
+
+
+def test_the_lattice_has_its_errors_after_a_filter_that_passes_its_peaks():
+    """Noise between the peaks says nothing of that at them, which the filter leaves."""
+    side = 120  # of which both cells are a whole share
+    fy, fx = np.fft.fftfreq(side, STEP)[:, None], np.fft.rfftfreq(side, STEP)[None]
+    near = np.hypot(
+        np.minimum(abs(fy * 12 % 1), 1 - abs(fy * 12 % 1)) / 12, np.minimum(fx * 10 % 1, 1 - fx * 10 % 1) / 10
+    )
+    gain = 0.1 + 0.9 * np.exp(-((near * side * STEP / 1.2) ** 2))
+    kept = Conditions(Passed(gain, np.full(gain.shape, 9 * LEVEL**2), side, (STEP, STEP)), np.zeros(1), np.zeros(1))
+    filtered = kept.gain((SIDE, SIDE), (STEP, STEP))
+    pulls, misfits = [], []
+    for seed in range(12):
+        seen = image(np.fft.irfft2(np.fft.rfft2(crystal() + 3 * noise(seed)) * filtered, (SIDE, SIDE)))
+        its, between = find_lattice(seen, kept), find_lattice(seen)
+        misfits.append((its.misfit, between.misfit))
+        for name, true in (("a", 10.0), ("b", 12.0), ("gamma", 90.0)):
+            pulls.append((its.constants[name][0] - true) / its.constants[name][1])
+    assert 0.7 < np.sqrt(np.mean(np.square(pulls))) < 1.4
+    told, read = np.mean(misfits, axis=0)
+    assert told == pytest.approx(1, abs=0.3) and read > 1.5 * told
 
 
 def scores(values):

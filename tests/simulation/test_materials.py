@@ -307,7 +307,10 @@ def test_missing_and_unreadable_files(tmp_path):
     (tmp_path / "bad.cif").write_text("no crystal here\n")
     with pytest.raises(InputError, match=r"cannot read structure file '.*bad\.cif'") as caught:
         read_crystal(tmp_path / "bad.cif")
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and "(it is not written as its ending says)" in str(caught.value)
+    assert "Error" not in str(caught.value)
+    with pytest.raises(InputError, match="is a folder: give the path of a CIF"):
+        read_crystal(tmp_path)
     ase.Atoms("CO", positions=[(0, 0, 0), (0, 0, 1.1)]).write(tmp_path / "molecule.xyz")
     with pytest.raises(InputError, match="2 atoms and 0 cell vectors"):
         read_crystal(tmp_path / "molecule.xyz")

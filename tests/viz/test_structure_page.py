@@ -13,7 +13,7 @@ import xarray as xr
 
 import ptychodask
 from ptychodask import InputError, plots
-from ptychodask.viz.structure import figure_of, lines_of
+from ptychodask.viz.structure import figure_of, lines_of, told_of
 
 AXIS = np.arange(120) * 0.5
 
@@ -64,6 +64,40 @@ def test_panels_alone(found):
     assert any("σ" in text.get_text() for text in ax.texts)
     assert plots.strain(found, component="rotation", limit=1).images[0].get_clim() == (-1, 1)
     assert "fitted" in plots.columns(found).get_title(loc="right")
+    plt.close("all")
+
+
+def test_how_many_stand_out_is_said_in_words(found):
+    assert told_of(found) == f"1 of {found.sizes['site']} sites stands out, at most 5 % of such by chance"
+    none = found.assign(site_stands_out=found.site_stands_out & False)
+    assert told_of(none) == f"none of {found.sizes['site']} sites stands out"
+
+
+def test_labels_stand_beside_their_marks_with_a_white_outline(found):
+    ax = plots.motifs(found)
+    (label,) = [text for text in ax.texts if "σ" in text.get_text()]
+    assert label.get_text().startswith("−")
+    stroke = label.get_path_effects()[0]
+    assert stroke._gc["foreground"] == "white"
+    ax.figure.canvas.draw()
+    middle = ax.transData.transform((float(found.site_x[found.site_stands_out][0]), label.xy[1]))
+    assert label.get_window_extent().x0 > middle[0] + 5
+    plt.close("all")
+
+
+def test_cells_and_arrows_have_a_key(found):
+    page = figure_of(found)
+    said = [ax.get_title(loc="right") for ax in page.axes]
+    assert "dashed: the cell of the lattice" in said
+    columns = next(ax for ax in page.axes if ax.get_title(loc="left") == "Columns")
+    keys = [a for a in columns.get_children() if type(a).__name__ == "QuiverKey"]
+    assert len(keys) == 1 and "expected" in keys[0].text.get_text()
+
+
+def test_strain_that_noise_alone_makes_is_pale(found):
+    quiet = found.assign(strain=found.strain * 0 + 0.5 * found.strain_error)
+    top = plots.strain(quiet, component="xx").images[0].get_clim()[1]
+    assert top >= 5 * 100 * float(np.nanmedian(quiet.strain.sel(component="xx")))
     plt.close("all")
 
 
