@@ -137,7 +137,7 @@ def score_sites(
         reference = templates @ _without_transfer(mean.on(image).values * taper, noise, steps)
         offset, full = _against_structure(reference, gram, told, own, kinds, guest, empty)
     else:
-        offset, full = 0.0, _whole_of_translates(told, own, guest, empty)
+        offset, full = np.zeros(len(own)), _whole_of_translates(told, own, guest, empty)
     change = told.change / full + offset
     sigma = told.sigma * _widened(told, kinds) / full
     z = np.nan_to_num(change / sigma)
