@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
+import threading
 import warnings
 from typing import Any, NoReturn
 
@@ -99,6 +101,15 @@ def _show_warnings() -> None:
     warnings.simplefilter("always", PtychodaskWarning)
 
 
+def _finalises(frame: Any) -> bool:
+    """Is it called while an object is being thrown away?"""
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
+
+
 def main() -> NoReturn:
     """Run the command line; every failure is one line.
 
@@ -107,7 +118,10 @@ def main() -> NoReturn:
     """
     received: list[signal.Signals] = []
 
-    def terminate(number: int, frame: Any) -> NoReturn:
+    def terminate(number: int, frame: Any) -> None:
+        if _finalises(frame):  # what is raised there is printed and forgotten: once more when that is over
+            threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
+            return
         received.append(signal.Signals(number))
         for each in ENDS:  # batch systems repeat it, and the checkpoint takes a moment
             signal.signal(each, signal.SIG_IGN)

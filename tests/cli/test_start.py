@@ -47,3 +47,23 @@ def test_when_all_is_imported_ctrl_c_is_an_exception_again():
         "sys.exit(signal.getsignal(signal.SIGINT) is not signal.default_int_handler)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+SIGNALLED = """
+import os, signal, time
+from ptychodask.cli import app as module
+class Thrown:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+def run(**options):
+    Thrown()
+    time.sleep(20)
+module.app = run
+module.main()
+"""
+
+
+def test_a_signal_while_an_object_is_thrown_away_is_not_forgotten():
+    done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (143, "error: terminated\n")
