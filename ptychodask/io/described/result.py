@@ -19,6 +19,24 @@ MOST_ENTRIES = 2**20
 Angle = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0, le=1000)]
 
 
+Expected = dict[str, tuple[tuple[str, ...], tuple[int | None, ...], tuple[str, ...]]]
+"""Types, shape and dimensions of arrays by their names."""
+
+
+def _fit_all(arrays: Described, expected: Expected) -> None:
+    """Refuse arrays that are there and not as expected."""
+    for name, (types, shape, dimensions) in expected.items():
+        array: ArrayDocument | None = getattr(arrays, name)
+        if array is None:
+            continue
+        try:
+            check_array(array, types, shape)
+        except ValueError as error:
+            raise ValueError(f"{name} has {error}") from None
+        if array.dimension_names != dimensions:
+            raise ValueError(f"{name} has dimensions {array.dimension_names}, expected {dimensions}")
+
+
 class ScanSaid(Described):
     """One of several scans of a result: its dataset, and where its frame begins in that of the first (y, x)."""
 
@@ -160,7 +178,7 @@ class ResultArrays(Described):
             raise ValueError(f"images of more than {MOST_PIXELS} pixels a side")
         if min(height, width, rows, columns, *self.object.shape[:1], *self.probe.shape[:1]) < 1:
             raise ValueError("object or probe have no pixels")
-        expected: dict[str, tuple[tuple[str, ...], tuple[int | None, ...], tuple[str, ...]]] = {
+        expected: Expected = {
             "object": (("float32", "float64", "complex64", "complex128"), (None, height, width), ("slice", "y", "x")),
             "probe": (("complex64", "complex128"), (None, rows, columns), ("mode", "probe_y", "probe_x")),
             "positions": (("float64",), (None, None, 2), ("scan_y", "scan_x", "axis")),
@@ -172,16 +190,7 @@ class ResultArrays(Described):
             "information": (("float64",), (None,), ("frequency",)),
             "frequency": (("float64",), self.information.shape if self.information else (None,), ("frequency",)),
         }
-        for name, (types, shape, dimensions) in expected.items():
-            array: ArrayDocument | None = getattr(self, name)
-            if array is None:
-                continue
-            try:
-                check_array(array, types, shape)
-            except ValueError as error:
-                raise ValueError(f"{name} has {error}") from None
-            if array.dimension_names != dimensions:
-                raise ValueError(f"{name} has dimensions {array.dimension_names}, expected {dimensions}")
+        _fit_all(self, expected)
         return self
 
 
@@ -198,20 +207,13 @@ class ScanArrays(Described):
         modes, rows, columns = (*self.probe.shape, 0, 0, 0)[:3]
         if not 1 <= min(modes, rows, columns) <= max(rows, columns) <= MOST_PIXELS:
             raise ValueError(f"a probe of {self.probe.shape}")
-        expected: dict[str, tuple[tuple[str, ...], tuple[int | None, ...], tuple[str, ...]]] = {
+        expected: Expected = {
             "probe": (("complex64", "complex128"), (None, rows, columns), ("mode", "probe_y", "probe_x")),
             "positions": (("float64",), (None, None, 2), ("scan_y", "scan_x", "axis")),
             "probe_y": (("float64",), (rows,), ("probe_y",)),
             "probe_x": (("float64",), (columns,), ("probe_x",)),
         }
-        for name, (types, shape, dimensions) in expected.items():
-            array: ArrayDocument = getattr(self, name)
-            try:
-                check_array(array, types, shape)
-            except ValueError as error:
-                raise ValueError(f"{name} has {error}") from None
-            if array.dimension_names != dimensions:
-                raise ValueError(f"{name} has dimensions {array.dimension_names}, expected {dimensions}")
+        _fit_all(self, expected)
         return self
 
 
