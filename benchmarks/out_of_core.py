@@ -1,6 +1,6 @@
 """Can a dataset be reconstructed that is ten times larger than the workers' memory, and what does that cost?
 
-Two made-up datasets of vacuum patterns, 4 GiB each as dense pixels: 100 electrons per pattern (kept as events), and 16
+Two made-up datasets of vacuum patterns, 5 GiB each as dense pixels: 100 electrons per pattern (kept as events), and 16
 electrons in each pixel of a disk that nearly fills the detector (kept dense, because that is smaller). Each is
 reconstructed by a worker with a memory limit that the cluster enforces and next to no cache, so that counts are read
 again in every iteration, and by one with all counts cached and no limit. Both workers stay, and runs of a few
@@ -50,6 +50,7 @@ from spent import Traffic, peak_rss
 from vacuum import PIXELS, bright, make, sparse
 
 import ptychodask
+from ptychodask.distributed.cluster import SETTINGS
 from ptychodask.events import Iterated, Started
 
 QUESTION = "out of core: counts ten times larger than the workers' memory, against the same run with all counts cached"
@@ -57,7 +58,7 @@ SLICES, THREADS, GIB = 2, 2, 2**30
 TURNS, UPDATES = 2, 2
 """Runs of each worker, and iterations of a run that count (at high dose one)."""
 CLUSTER = {
-    "distributed.scheduler.work-stealing": False,
+    **SETTINGS,
     # nothing is spilled, a worker is paused at 90 % of its limit and killed at 95 %
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -208,8 +209,8 @@ def smaller(scan: tuple[int, int], patterns: int | None, tile: int) -> tuple[int
 
 
 def made(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    limit, traffic, result = 400 * 2**20, Traffic(), {}
-    sides = ((8, 8), (8, 8)) if options.tiny else ((512, 512), (512, 256))
+    limit, traffic, result = 480 * 2**20, Traffic(), {}
+    sides = ((8, 8), (8, 8)) if options.tiny else ((512, 640), (512, 320))
     tiles = (4, 4) if options.tiny else (32, 16)
     job: dict[str, Any] = {
         "object": {"regularisation": "blur", "slices": SLICES, "thickness_angstrom": 20.0},

@@ -51,19 +51,18 @@ def to_events(counts: np.ndarray) -> Events:
 
 
 def events_below(counts: np.ndarray, limit: int | None) -> Events | None:
-    """Events of counts [B, N, N] where they take fewer than ``limit`` bytes, else None; one look at every pixel."""
+    """Events of counts [B, N, N] where they take fewer than ``limit`` bytes, else None."""
     flat = np.ascontiguousarray(counts).reshape(len(counts), -1)
+    start, index = np.zeros(len(flat) + 1, dtype=np.int64), pixel_type(flat.shape[1])
+    events = np.count_nonzero(flat)  # at the speed of memory: what is not sparse costs no more
+    if limit is not None and start.nbytes + events * (index.itemsize + 1) >= limit:
+        return None
     # many pixels are looked at together where a pattern is a whole number of lines of 64 bytes
     step = 8 // flat.itemsize if flat.shape[1] * flat.itemsize % LINE == 0 and flat.ctypes.data % 8 == 0 else 1
-    words = flat.view(np.uint64) if step > 1 else flat
-    start = np.zeros(len(flat) + 1, dtype=np.int64)
-    index = pixel_type(flat.shape[1])
-    # more events than fit the limit need not be collected; what is not written takes no memory
-    most = flat.size if limit is None else max(limit - start.nbytes, 0) // (index.itemsize + 1)
-    pixel, count = np.empty(min(most, flat.size), index), np.empty(min(most, flat.size), flat.dtype)
-    if not _collect(flat, words, step, start, pixel, count):
-        return None
-    return gather_events(start[:-1], start[1:], pixel, count, limit)
+    pixel, count = np.empty(events, index), np.empty(events, flat.dtype)
+    _collect(flat, flat.view(np.uint64) if step > 1 else flat, step, start, pixel, count)
+    found = Events(start, pixel, count if count.dtype.kind == "f" else smallest(count))
+    return None if limit is not None and found.nbytes >= limit else found
 
 
 def pixel_type(pixels: int) -> np.dtype[Any]:
@@ -77,18 +76,16 @@ def smallest(numbers: np.ndarray) -> np.ndarray:
 
 
 def gather_events(
-    first: np.ndarray, end: np.ndarray, pixel: np.ndarray, count: np.ndarray, limit: int | None
+    first: np.ndarray, end: np.ndarray, pixel: np.ndarray, count: np.ndarray, limit: int
 ) -> Events | None:
-    """Events of patterns of which each is ``first[b]:end[b]`` in larger arrays, where they take fewer than ``limit``
-    bytes, else None. Nothing of the arrays is kept."""
+    """Events of patterns of whole counts, of which each is ``first[b]:end[b]`` in larger arrays, where they take fewer
+    than ``limit`` bytes, else None. Nothing of the arrays is kept."""
     start = np.concatenate([[0], np.cumsum(end - first)])
     numbers = np.empty(start[-1], count.dtype)
     pixels = np.empty(start[-1], pixel.dtype)
     _gather(first, end, pixel, count, pixels, numbers)
-    if numbers.dtype.kind != "f":
-        numbers = smallest(numbers)
-    events = Events(start, pixels, numbers)
-    return None if limit is not None and events.nbytes >= limit else events
+    events = Events(start, pixels, smallest(numbers))
+    return None if events.nbytes >= limit else events
 
 
 def pick(events: Events, count: np.ndarray) -> Events:
@@ -145,8 +142,8 @@ def write_dense(events: Events, out: np.ndarray) -> None:
 @njit(nogil=True)
 def _collect(
     counts: np.ndarray, words: np.ndarray, step: int, start: np.ndarray, pixel: np.ndarray, count: np.ndarray
-) -> bool:
-    """Write events and their ends per pattern; gives up, and says so, where they do not fit.
+) -> None:
+    """Write events and their ends per pattern.
 
     ``words`` hold ``step`` counts each and are looked at in lines of eight; with step 1 they are the counts.
     """
@@ -164,13 +161,10 @@ def _collect(
                     continue
                 for p in range(w * step, (w + 1) * step):
                     if counts[b, p] != 0:
-                        if event == len(pixel):
-                            return False
                         pixel[event] = p
                         count[event] = counts[b, p]
                         event += 1
         start[b + 1] = event
-    return True
 
 
 @njit(nogil=True)

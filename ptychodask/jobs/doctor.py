@@ -16,7 +16,7 @@ from .._errors import InputError
 from .._numba import unusual_places
 from .._processor import cuda_version, processor
 from .._tables import counted, table
-from ..distributed.cluster import Client, connect, describe, has_dask_cuda, has_ucx
+from ..distributed.cluster import ALLOCATOR, Client, connect, describe, has_dask_cuda, has_ucx
 from ..distributed.machine import cores, cuda_devices, memory_limit, spill_folder, worker_versions
 from ..kernels.gpu.device import device_trouble
 from ..model.config import EngineConfig
@@ -30,6 +30,7 @@ OPTIONAL = {
 }
 SAME = ("ptychodask", "numpy", "scipy", "numba", "zarr", "dask", "distributed", "cloudpickle", "msgpack")
 """What must be the same everywhere: the bits of a result, and what Dask sends, depend on it."""
+TRIM = "MALLOC_TRIM_THRESHOLD_"
 ROOM_GIB, MEMORY_GIB = 1.0, 2.0
 """Free space for spilling, and memory, below which something is wrong."""
 
@@ -192,6 +193,7 @@ def _cluster(engine: EngineConfig) -> tuple[list[Check], str, str]:
                 text = (str(error).splitlines() or [""])[0]
                 return checks, "nothing", f"a worker cannot compute ({type(error).__name__}: {text})"
             checks.append(_same_processors(client, found))
+            checks.append(_allocator(client))
     except InputError as error:
         return [], "nothing", str(error)
     kinds = sorted({f"backend {backend}" for backend in found.values()})
@@ -211,6 +213,15 @@ def _same_versions(client: Client) -> Iterator[Check]:
         if remark:
             remark += f": install {here[name]} everywhere, a result depends on it"
         yield Check("cluster", name, here[name] or "absent", not others, remark)
+
+
+def _allocator(client: Client) -> Check:
+    """Do workers keep the memory of one block for the next?"""
+    limits = {int(text) for text in client.run(os.environ.get, TRIM).values() if text and text.isdecimal()}
+    low = bool(limits) and min(limits) < int(ALLOCATOR[TRIM])
+    better = " ".join(f"{name}={value}" for name, value in ALLOCATOR.items())
+    remark = f"freed memory is given back at once, which slows CPUs: start workers with {better}" if low else ""
+    return Check("cluster", TRIM, " / ".join(map(str, sorted(limits))) or "glibc's own", None, remark)
 
 
 def _same_processors(client: Client, backends: dict[str, str]) -> Check:

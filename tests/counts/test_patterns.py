@@ -111,12 +111,12 @@ def test_picked_events_are_those_that_are_not_empty():
 def test_gathered_events_are_the_pieces_in_order():
     first, end = np.array([7, 0, 3, 3]), np.array([9, 2, 3, 7])
     pixel, count = np.arange(10, 20, dtype=np.uint16), np.arange(250, 260, dtype=np.uint16)
-    found = gather_events(first, end, pixel, count, None)
+    found = gather_events(first, end, pixel, count, 10**9)
     order = np.concatenate([np.arange(a, b) for a, b in zip(first, end, strict=True)])
     assert found.start.tolist() == [0, 2, 4, 4, 8]
     np.testing.assert_array_equal(found.pixel, pixel[order])
     np.testing.assert_array_equal(found.count, count[order])
-    assert found.count.dtype == np.uint16 and gather_events(first, end, pixel, count - 100, None).count.dtype == "u1"
+    assert found.count.dtype == np.uint16 and gather_events(first, end, pixel, count - 100, 10**9).count.dtype == "u1"
     assert gather_events(first, end, pixel, count, found.nbytes) is None
     assert gather_events(first, end, pixel, count, found.nbytes + 1) is not None
 

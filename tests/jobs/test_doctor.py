@@ -109,6 +109,12 @@ def test_a_cluster_and_a_version_that_differs(monkeypatch):
         found = diagnose(engine)
         assert found.ok, [check for check in found.checks if check.ok is False]
         assert f"1 worker, 2 threads at {cluster.scheduler_address}" in found.use
+        monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")  # as Dask starts its workers
+        (low,) = [check for check in diagnose(engine).checks if check.name == "MALLOC_TRIM_THRESHOLD_"]
+        assert low.value == "65536" and "MALLOC_TRIM_THRESHOLD_=67108864" in low.remark
+        monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_")
+        (own,) = [check for check in diagnose(engine).checks if check.name == "MALLOC_TRIM_THRESHOLD_"]
+        assert (own.value, own.remark) == ("glibc's own", "")
         versions = doctor.worker_versions
 
         def other(client, packages):

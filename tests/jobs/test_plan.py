@@ -167,7 +167,7 @@ def test_what_cannot_fit_is_refused_with_a_remedy(bright, steady):
     job = {**BLUR, "solver": {"validation_fraction": None}}
     roomy = planned(bright, job)
     refuse(roomy)
-    need = roomy.memory_per_worker
+    need = planned(bright, job, Site(1, 2, None, False, False)).memory_per_worker
     refuse(planned(bright, job, Site(1, 2, need, False, False)))
     with pytest.raises(InputError, match=r"a worker needs .* of memory \(.*\): set engine.cache_gib = "):
         refuse(planned(bright, job, Site(1, 2, need - 1, False, False)))
