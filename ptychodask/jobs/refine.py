@@ -39,7 +39,7 @@ from .observers import Report
 from .recipe import Recipe
 from .run import Run
 
-CERTAIN = 4.0
+CERTAIN = 2.0
 """Standard deviations."""
 STAYS = "the geometry stays as the dataset says"
 BLUR, DOSE = 0.3, 100.0
@@ -218,7 +218,7 @@ def _no_gain(stage: _Stage, its: Refine, settled: Refining, gained: float) -> st
     """Why the geometry that was found is not better than the dataset's, if it is not.
 
     It must be farther from there than its own errors explain: by noise, P numbers gain P / 2 nats of the electrons that
-    scored them, with a standard deviation of sqrt(P / 2), and four of those above it are asked. And held-out electrons
+    scored them, with a standard deviation of sqrt(P / 2), and two of those above it are asked. And held-out electrons
     must like it better after the first iterations from vacuum; the objects that are compared differ by tens of nats by
     themselves, so that alone is not enough. Where the dataset's geometry wins as clearly, a warning says so.
     """
