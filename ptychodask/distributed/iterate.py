@@ -24,6 +24,8 @@ from .stream import supplies
 from .together import Together
 
 IN_FLIGHT = 2
+PATIENCE = 30.0
+"""Seconds without news of a pass after which paused workers are looked for."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Job:
         Budget of every worker's cache.
     rounds : int
         Updates per pass, each from its own share of the blocks.
+    waits : callable, optional
+        Told why a pass does not end, where that is known.
     """
 
     client: Any
@@ -77,6 +81,7 @@ class Job:
     cache_bytes: int
     name: str
     rounds: int = 1
+    waits: Callable[[str], None] | None = None
 
 
 def new_name() -> str:
@@ -95,6 +100,31 @@ def workers_of(client: Client | Together) -> dict[str, int]:
     iteration on."""
     workers = client.scheduler_info(n_workers=-1).get("workers", {})  # empty where the scheduler is gone
     return {name: worker["nthreads"] for name, worker in workers.items()}
+
+
+def paused_workers(client: Client | Together) -> list[str]:
+    """What holds up workers that Dask has paused for their memory: they start no task until some is free."""
+    workers = client.scheduler_info(n_workers=-1).get("workers", {})
+    return [
+        f"worker {name} is paused by Dask: it holds {its['metrics']['memory'] / 2**20:.0f} MiB of its limit of"
+        f" {its['memory_limit'] / 2**20:.0f}. It goes on where memory becomes free; else stop the run (it can be"
+        " resumed) and give workers more memory, or set engine.cache_gib or engine.threads lower"
+        for name, its in workers.items()
+        if its.get("status") == "paused" and its["memory_limit"]
+    ]
+
+
+def _awaited(job: Job, metrics: Future) -> Any:
+    """The value; where it does not come, it is told which workers are held up."""
+    while isinstance(metrics, Future) and job.waits is not None:
+        try:
+            return metrics.result(timeout=PATIENCE)
+        except TimeoutError:
+            if metrics.done():  # it is the task's own error
+                break
+            for text in paused_workers(job.client):
+                job.waits(text)
+    return metrics.result()
 
 
 def scalars_of(algorithm: Any, parcel: Parcel) -> Parcel:
@@ -204,4 +234,4 @@ def passes(
         if not in_flight:
             return
         seen, its_state, metrics = in_flight.popleft()
-        yield Pass(seen, its_state, *metrics.result())
+        yield Pass(seen, its_state, *_awaited(job, metrics))

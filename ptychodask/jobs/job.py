@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from ..distributed.iterate import Job
+from ..events import Warned
 from ..io.source import sources_of
 from . import tasks
 from .experiment import Experiment
+from .observers import Report
 from .recipe import Recipe, blocks_of
 
 
-def job_of(client: Any, experiment: Experiment, recipe: Recipe, name: str) -> Job:
-    """The job on the blocks of the recipe; keys of its tasks begin with ``name``."""
+def job_of(client: Any, experiment: Experiment, recipe: Recipe, name: str, report: Report | None = None) -> Job:
+    """The job on the blocks of the recipe; keys of its tasks begin with ``name``, and ``report`` takes its warnings."""
     algorithm = client.submit(tasks.build_tiled, recipe, key=f"{name}-algorithm", pure=False)
     config = experiment.config
     return Job(
@@ -24,4 +26,5 @@ def job_of(client: Any, experiment: Experiment, recipe: Recipe, name: str) -> Jo
         int(config.engine.cache_gib * 2**30),
         name,
         config.solver.rounds_per_iteration,
+        None if report is None else lambda text: report(Warned(text)),
     )

@@ -80,7 +80,7 @@ class _Stage:
     def run(self, recipe: Recipe, label: str) -> tuple[Run, Any]:
         """What iterates a recipe, and its job."""
         run = Run(self.client, recipe.experiment, self.folder, recipe, Log(), self.report)
-        return run, job_of(self.client, recipe.experiment, recipe, f"{run.name}-{label}")
+        return run, job_of(self.client, recipe.experiment, recipe, f"{run.name}-{label}", self.report)
 
     def tell(self, seen: Pass, seconds: float, of: int) -> None:
         """An iteration."""

@@ -76,7 +76,7 @@ class Run:
         if self.log.chosen in self.folder.checkpoints():
             return self._load(self.log.chosen)  # interrupted after the fit
         self.log.fit_again()
-        job = job_of(self.client, self.experiment, self.recipe, f"{self.name}-fit")
+        job = job_of(self.client, self.experiment, self.recipe, f"{self.name}-fit", self.report)
         last, _ = self.experiment.split_iterations
         first, state = self._start(job)
         while True:
@@ -97,14 +97,14 @@ class Run:
         _, count = self.experiment.split_iterations
         assert self.log.chosen is not None
         if count == 0:
-            job = job_of(self.client, self.experiment, self.recipe, f"{self.name}-look")
+            job = job_of(self.client, self.experiment, self.recipe, f"{self.name}-look", self.report)
             for seen in self.states.passes(job, state, self.log.chosen, self.log.chosen):
                 self.excess = self._excess(seen)
             return state, self.recipe
         share = self.experiment.train_fraction
         assert share is not None
         recipe = replace(self.recipe, decided=self.recipe.decided.at_full_dose(share), begins_finish=self.log.chosen)
-        job = job_of(self.client, self.experiment, recipe, f"{self.name}-finish")
+        job = job_of(self.client, self.experiment, recipe, f"{self.name}-finish", self.report)
         first, state = self._start_of_finish(state)
         # where the fit's state is not on disk, a resumed run does the fit again, and must not meet states of the finish
         stored = self.log.chosen in self.folder.checkpoints()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import dask
 import pytest
 from distributed import Client
 
@@ -367,3 +368,35 @@ def _pause(turn):
 def _after(algorithm, source, block, supply, gate):
     READS.append(block.index)
     time.sleep(0.002)
+
+
+@pytest.mark.distributed
+def test_a_worker_that_dask_has_paused_is_told(monkeypatch):
+    monkeypatch.setattr(iterate, "PATIENCE", 0.2)
+    told = []
+
+    def waits(text):
+        told.append(text)
+        raise InterruptedError  # it would wait for ever
+
+    with (
+        dask.config.set({"distributed.worker.memory.pause": 0.01}),  # of 2 GiB: what a process takes by itself
+        Client(n_workers=1, threads_per_worker=1, memory_limit="2GiB", dashboard_address=None) as client,
+    ):
+        while not (told := iterate.paused_workers(client)):
+            time.sleep(0.05)
+        algorithm = client.submit(Toy, pure=False)
+        job = Job(client, algorithm, False, Source(), make_blocks((1, 2), (1, 1)), 1000, new_name(), waits=waits)
+        with pytest.raises(InterruptedError):
+            list(passes(job, start(client, 1.0), 0, 1))
+    assert "is paused by Dask: it holds" in told[-1] and "of its limit of 2048" in told[-1]
+
+
+def test_an_error_of_a_task_that_is_a_timeout_is_raised(make, client, monkeypatch):
+    monkeypatch.setattr(iterate, "PATIENCE", 0.2)
+
+    def late():
+        raise TimeoutError("of a disk")
+
+    with pytest.raises(TimeoutError, match="of a disk"):
+        iterate._awaited(replace(make(), waits=print), client.submit(late, pure=False))

@@ -97,7 +97,7 @@ class Rounds:
         passes = ROUND_SECONDS / (self._pace * rows) if self._pace else FIRST + 1
         last = first + max(1, min(MOST, int(passes) - 1))
         self.run = run = self._run(rows)
-        job = job_of(self._grown.client, self._experiment, run.recipe, f"{run.name}-rows{rows}")
+        job = job_of(self._grown.client, self._experiment, run.recipe, f"{run.name}-rows{rows}", run.report)
         state = run.states.load(self.folder.checkpoint(first), f"{run.name}-start") if first else run.initial(job)
         for its in run.some(job, state, first, last):
             seen = its
