@@ -26,6 +26,8 @@ from ..io.result import open_result
 from ..io.selected import keep, select
 from ..io.stored import stored_config
 from ..model.config import JobConfig
+from .begun import begin as begin_with
+from .begun import check_start, with_whole_paths
 from .checks import check, doubts
 from .damage import damage_warning
 from .experiment import Experiment
@@ -104,10 +106,11 @@ def start(
     ``further`` are further scans of the same area, which see the same object.
     ``begin`` is a checkpoint of the same canvas and object to begin from, vacuum by default; the run keeps a copy.
     """
-    dataset = identified(dataset)
+    dataset, job = identified(dataset), with_whole_paths(job)
     further = tuple(map(identified, further))
     launch = _launch(target, experiment_of(dataset, job, further), overwrite, Reporter(observers))
     folder, job = launch.folder, launch.job
+    check_start(launch.experiment)
     folder.check()
     with _held(folder, launch.report), launch.connect(client) as dask_client:
         check_fits(launch.experiment, dask_client)
@@ -222,6 +225,7 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
         launch.report(opening(launch.experiment, launch.remarks, recipe, client, shown))
         _warn(launch, client, recipe)
         launch, recipe = _refined(launch, client, recipe)
+        recipe = begin_with(launch.folder, recipe)
         runs.append(Run(client, launch.experiment, launch.folder, recipe, log, launch.report))
         _to_the_end(launch, runs[-1], name)
     launch.folder.remove()

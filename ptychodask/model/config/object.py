@@ -62,6 +62,9 @@ class ObjectConfig(Section):
     coupling_sigma_angstrom: float = Field(
         50.0, gt=0, description="sigma of the gaussian coupling along the beam, angstrom"
     )
+    start: str | None = Field(
+        None, description="result whose object the run begins with, of the same area; unset: vacuum"
+    )
     further: tuple[FurtherConstraint, ...] = Field(
         (),
         description="further constraints after every update, in this order, as tables: {kind = 'phase-bound',"
