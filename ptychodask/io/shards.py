@@ -21,7 +21,7 @@ from numcodecs import Blosc
 _ENTRY, _CHECKSUM = 16, 4
 _SIZE = slice(4, 8)
 """Where a chunk of Blosc says how large its content is."""
-_ABSENT = 2**64 - 1
+ABSENT = 2**64 - 1
 """Offset of a chunk that was not written."""
 
 Stored = tuple[bytes, np.ndarray, np.ndarray]
@@ -92,7 +92,7 @@ def stored_chunks(file: Path, shards: Shards, wanted: Sequence[tuple[int, int]])
     with file.open("rb", buffering=0) as opened:
         entries = _index(opened, shards)
         places = [(int(offset), int(stored)) for offset, stored in (entries[place] for place in wanted)]
-        if any(offset == _ABSENT for offset, _ in places):
+        if any(offset == ABSENT for offset, _ in places):
             raise ValueError(f"{file}: a chunk is missing")
         return [_checked(opened, offset, stored) for offset, stored in places]
 
@@ -112,7 +112,7 @@ def chunk_checksums(file: Path, shards: Shards) -> bytes:
     found = []
     with file.open("rb", buffering=0) as opened:
         for offset, stored in _index(opened, shards).reshape(-1, 2).tolist():
-            if offset == _ABSENT:
+            if offset == ABSENT:
                 found.append(b"absent")
                 continue
             opened.seek(offset + stored - _CHECKSUM)

@@ -15,6 +15,7 @@ from ..model.blocks import Block, make_blocks
 from ..model.optics import Microscope
 from ..model.scan import Detector
 from .described.dataset import DIMS
+from .shard_file import CODEC, LEVEL
 from .stores import writable
 
 INNER = 8
@@ -90,7 +91,7 @@ def create_counts(group: zarr.Group, layout: Layout) -> None:
         shards=(*layout.shard, n, n),
         # the checksum finds a flipped bit, which a codec alone may decode to wrong counts
         compressors=[
-            BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=np.dtype(layout.dtype).itemsize),
+            BloscCodec(cname=CODEC, clevel=LEVEL, shuffle="bitshuffle", typesize=np.dtype(layout.dtype).itemsize),
             Crc32cCodec(),
         ],
         dimension_names=DIMS,
