@@ -32,15 +32,15 @@ from ..solver.stopping import Record, divergence
 from . import tasks
 from .experiment import Experiment
 from .found import MOVED, found
-from .geometry import BEGINS, HALF, MOVES, SETTLED, crosses, part_of, pixels_of_stage, wanted
+from .geometry import BEGINS, HALF, MOVES, SETTLED, calibrated, crosses, part_of, pixels_of_stage, wanted
 from .job import job_of
 from .log import Log
 from .observers import Report
 from .recipe import Recipe
 from .run import Run
 
-CERTAIN = 2.0
-"""Standard deviations."""
+CERTAIN, CERTAIN_CALIBRATED = 2.0, 4.0
+"""Standard deviations; the latter where the dataset's geometry was found by ``calibrate``, from the same electrons."""
 STAYS = "the geometry stays as the dataset says"
 BLUR, DOSE = 0.3, 100.0
 """Blur in angstrom while the geometry moves, at most, at a dose in electrons per square angstrom.
@@ -112,7 +112,7 @@ def refined(client: Any, folder: RunFolder, recipe: Recipe, report: Report) -> R
         report(Warned(f"{STAYS}: {trouble}"))
     elif settled.free.any():
         gained = _gained(stage, made, losses)
-        trouble = _no_gain(stage, its, settled, gained)
+        trouble = _no_gain(stage, its, settled, gained, calibrated(given.info))
         made = _told(made, f"{MOVED}, {gained:.0f} nats better for held-out electrons", MOVED)
     if trouble:
         made = found(its, replace(Refining.begin(its), information=settled.information), microscope)
@@ -214,16 +214,18 @@ def _gained(stage: _Stage, made: Found, losses: dict[int, float]) -> float:
     return before - _trial(stage, stage.recipe.with_decided(geometry=made), "trial")
 
 
-def _no_gain(stage: _Stage, its: Refine, settled: Refining, gained: float) -> str:
+def _no_gain(stage: _Stage, its: Refine, settled: Refining, gained: float, calibrated: bool) -> str:
     """Why the geometry that was found is not better than the dataset's, if it is not.
 
     It must be farther from there than its own errors explain: by noise, P numbers gain P / 2 nats of the electrons that
-    scored them, with a standard deviation of sqrt(P / 2), and two of those above it are asked. And held-out electrons
+    scored them, with a standard deviation of sqrt(P / 2), and two of those above it are asked, or four where
+    the dataset's was calibrated: that is as good a guess from the same electrons, and errors are larger than stated where
+    rows drift. And held-out electrons
     must like it better after the first iterations from vacuum; the objects that are compared differ by tens of nats by
     themselves, so that alone is not enough. Where the dataset's geometry wins as clearly, a warning says so.
     """
     by_noise = np.count_nonzero(settled.free) / 2
-    least = by_noise + CERTAIN * math.sqrt(by_noise)
+    least = by_noise + (CERTAIN_CALIBRATED if calibrated else CERTAIN) * math.sqrt(by_noise)
     if gained < -least:
         trouble = f"held-out electrons like the refined one less, by {-gained:.0f} nats"
         stage.report(Warned(f"{STAYS}: {trouble}"))

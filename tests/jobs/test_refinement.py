@@ -252,8 +252,11 @@ def test_it_is_kept_only_where_it_is_farther_than_its_errors_and_better(away, ga
     free = np.array([True, True, False, True])  # three that move: 1.5 +- 1.2 nats by noise
     values = rules.first + np.array([0.1 * away, 0, 0, 0])
     settled = replace(Refining.begin(rules), values=values, information=np.eye(4), free=free)
-    found = refine._no_gain(SimpleNamespace(report=told.append), rules, settled, gained)
+    stage = SimpleNamespace(report=told.append)
+    found = refine._no_gain(stage, rules, settled, gained, calibrated=False)
     assert (said in found) if said else found == ""
+    if not said:  # of what was calibrated more is asked
+        assert "6.4 are asked" in refine._no_gain(stage, rules, settled, gained, calibrated=True)
     assert len(told) == warnings
 
 
