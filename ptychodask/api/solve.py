@@ -186,8 +186,7 @@ def watch(
         Of a picture that is drawn after every round.
     finish : str
         ``exact``: dataset and result have the bits of :func:`import_data` and :func:`reconstruct` with the same
-        settings. ``warm``: a quarter of the iterations, from the newest object, which has a blur in place of the
-        spectral prior; sooner, and not the same bits.
+        settings. ``warm``: a part of the iterations, from the newest object; sooner, and not the same bits.
     patience_seconds : float
         After so many seconds in which the file has not grown, its whole rows are finished.
     calibrate : bool
@@ -235,8 +234,6 @@ def watch(
     patience = arguments.number(patience_seconds, "patience_seconds", "seconds without growth", above=0)
     file, given = arguments.path(path, "path").absolute(), Options.of(options).checked()
     given = replace(given, format=format_of(file, given.format, given.dtype))
-    if finish == "warm" and not job.says_regularisation:  # it goes on from the rounds' object, which is a blurred one
-        job = job.with_blur()
     its = Watch(file, target, scan, drawn, given, job, finish, patience, arguments.switch(calibrate, "calibrate"))
     with observing(progress) as observers:
         run(its, overwrite, a_place(client), observers)

@@ -31,8 +31,9 @@ from .grown import Grown
 
 WHOLE = "the whole scan"
 """How a scan ended that came to its end."""
-WARM_SHARE = 4
-"""Of the iterations of a job, one in so many is done by a warm finish, with the job's own finish."""
+WARM_SHARE, WARM_LEAST = 4, 6
+"""Of the iterations of a job, one in so many is done by a warm finish, with the job's own finish; before that at least
+so many, in which the spectral prior finds its spectrum anew: with fewer the image is not yet that of the whole job."""
 
 
 def settle(grown: Grown, path: Path, given: Options, end: End | None, frames: int, warm: bool, report: Report) -> None:
@@ -90,7 +91,8 @@ def job_of_warm(job: JobConfig) -> JobConfig:
     """The job with as few iterations as lead from the newest state to the end."""
     said = job.model_dump()
     finish = job.solver.finish
-    said["solver"] |= {"iterations": max(finish + 2, math.ceil(job.solver.iterations / WARM_SHARE))}
+    iterations = max(finish + WARM_LEAST, math.ceil(job.solver.iterations / WARM_SHARE))
+    said["solver"] |= {"iterations": min(job.solver.iterations, iterations)}
     return JobConfig.parse(said)
 
 

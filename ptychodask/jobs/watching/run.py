@@ -66,8 +66,6 @@ class Watch:
     calibrate: bool = False
 
     def __post_init__(self) -> None:
-        if self.finish == "warm" and self.job.object.regularisation == "spectral":
-            raise InputError("finish = warm begins from a blurred object, and the spectral prior has none: use exact")
         if self.finish == "warm" and (self.calibrate or self.job.geometry.refine not in ("calibrated", "none")):
             moves = "calibrate moves" if self.calibrate else "geometry.refine moves"
             raise InputError(f"finish = warm keeps the positions, and {moves} them: use exact")
