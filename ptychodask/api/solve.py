@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -216,8 +215,7 @@ def watch(
     from ..distributed.cluster import a_place
     from ..io.result import open_result
     from ..jobs.importing.prepare import Options
-    from ..jobs.watching.follow import format_of
-    from ..jobs.watching.run import Watch
+    from ..jobs.watching.run import Watch, origin_of
     from ..jobs.watching.run import watch as run
 
     check_process()
@@ -233,8 +231,8 @@ def watch(
         raise InputError(f"finish = {arguments.shown(finish)}: give exact (same bits) or warm (sooner)")
     patience = arguments.number(patience_seconds, "patience_seconds", "seconds without growth", above=0)
     file, given = arguments.path(path, "path").absolute(), Options.of(options).checked()
-    given = replace(given, format=format_of(file, given.format, given.dtype))
-    its = Watch(file, target, scan, drawn, given, job, finish, patience, arguments.switch(calibrate, "calibrate"))
+    origin, given = origin_of(file, given)
+    its = Watch(origin, target, scan, drawn, given, job, finish, patience, arguments.switch(calibrate, "calibrate"))
     with observing(progress) as observers:
         run(its, overwrite, a_place(client), observers)
     return open_result(target)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from ...io.dataset import dataset_info
 from ...io.growing import GrowingFolder
 from ...io.result import open_result
 from ...model.config import JobConfig
-from ..importing.prepare import Options, Prepared, prepare
+from ..importing.prepare import Prepared
 from ..importing.run import write
 from ..launch import start, take_up
 from ..observers import Report
@@ -36,12 +35,12 @@ WARM_SHARE, WARM_LEAST = 4, 6
 so many, in which the spectral prior finds its spectrum anew: with fewer the image is not yet that of the whole job."""
 
 
-def settle(grown: Grown, path: Path, given: Options, end: End | None, frames: int, warm: bool, report: Report) -> None:
+def settle(grown: Grown, end: End | None, frames: int, warm: bool, report: Report) -> None:
     """Make the dataset of what came: all of the scan where there was no ``end``, else whole rows."""
     made: Prepared | None = None
     if end is None and not warm:
-        made = _prepared(grown, path, given, report)
-    if end is None and (made is None or _same(made, grown)):
+        made = grown.intake.again(None, report)
+    if end is None and (made is None or grown.intake.same(made)):
         grown.writer.seal(grown.folder.scan)
         grown.end(WHOLE, publishes=True)
         grown.folder.publish()
@@ -51,10 +50,8 @@ def settle(grown: Grown, path: Path, given: Options, end: End | None, frames: in
         write(grown.client, made, grown.folder.dataset)
         grown.end(WHOLE)
     else:
-        rows, (height, width) = frames // grown.scan[1], grown.scan
-        made = (
-            _prepared(grown, path, replace(given, scan_shape=(rows, width)), report) if end.readable and rows else None
-        )
+        rows, height = frames // grown.scan[1], grown.scan[0]
+        made = grown.intake.again(rows, report) if end.readable and rows else None
         if made is None:
             crop(grown.folder, grown.rows, height, end, report)
         else:
@@ -69,22 +66,6 @@ def crop(folder: GrowingFolder, rows: int, height: int, end: End, report: Report
         raise InputError(f"{end.why} before a row of shards was imported: there is nothing to finish")
     report(Warned(f"{end.why}: {rows} of {height} rows were imported before and are finished"))
     folder.copy(rows)
-
-
-def _prepared(grown: Grown, path: Path, given: Options, report: Report) -> Prepared | None:
-    """An import of what the file holds; None where it would be refused."""
-    given = replace(given, allow_partial=True)
-    try:
-        made = prepare(path, grown.folder.dataset, given, given.asked(), overwrite=True)
-    except InputError as error:
-        report(Warned(f"the file as it is now cannot be imported ({error}): what was imported before is taken"))
-        return None
-    return replace(made, order=replace(made.order, most=grown.made.order.most))
-
-
-def _same(made: Prepared, grown: Grown) -> bool:
-    """Are the shards that are there those of an import of all of it?"""
-    return made.writer().same_as == grown.writer.same_as and made.order.counts_as(grown.made.order)
 
 
 def job_of_warm(job: JobConfig) -> JobConfig:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from ..._errors import InputError
-from ...distributed.cluster import connect, describe
+from ...distributed.cluster import connect
 from ...events import Checkpointed, Waiting, Warned
 from ...io.atomic import check_output
 from ...io.checkpoint import RunFolder
@@ -24,9 +24,12 @@ from ...model.config import JobConfig
 from ..importing.prepare import Options
 from ..observers import Reporter
 from .calibrated import calibrate_whole
+from .datasets import AppendedDataset
+from .files import GrowingFrames, format_of
 from .finish import WHOLE, crop, reconstruct, settle
-from .follow import End, Follower, Seen
-from .grown import Grown, first_rows
+from .follow import End, Follower
+from .grown import Grown
+from .origin import Origin, Seen
 from .screen import Screen
 
 FIRST_SHARE = 0.1
@@ -39,8 +42,8 @@ class Watch:
 
     Parameters
     ----------
-    path : Path
-        The file.
+    origin : Origin
+        The file, or the dataset.
     target, data, picture : Path
         Result and dataset to write, and a picture of every round or None.
     given : Options
@@ -55,7 +58,7 @@ class Watch:
         Find the geometry in the first rows for the rounds, and in the whole scan for the end.
     """
 
-    path: Path
+    origin: Origin
     target: Path
     data: Path
     picture: Path | None
@@ -77,7 +80,13 @@ class Watch:
         engine = {"engine": type(self.job.engine)().model_dump()}  # where it runs may change
         job = JobConfig.parse({**self.job.model_dump(), **engine}).model_dump_json()
         return json.dumps(
-            {"file": str(self.path), "import": said, "job": job, "finish": self.finish, "calibrate": self.calibrate}
+            {
+                "file": str(self.origin.path),
+                "import": said,
+                "job": job,
+                "finish": self.finish,
+                "calibrate": self.calibrate,
+            }
         )
 
 
@@ -85,9 +94,19 @@ def _plain(value: Any) -> Any:
     return f"{value.dtype} {value.tobytes().hex()[:64]}" if isinstance(value, np.ndarray) else repr(value)
 
 
+def origin_of(path: Path, given: Options) -> tuple[Origin, Options]:
+    """What is at a path, or will be there, and what is said of it, which was checked."""
+    if path.suffix == ".zarr" or path.is_dir() or GrowingFolder.of(path).states.path.is_dir():
+        return AppendedDataset.of(path, given), given
+    given = replace(given, format=format_of(path, given.format, given.dtype))
+    return GrowingFrames(path, given), given
+
+
 def watch(its: Watch, overwrite: bool, client: Any, observers: Sequence[Any]) -> None:
     """Watch a file to its end, and write dataset and result; what was interrupted goes on."""
     folder, report = GrowingFolder.of(its.data), Reporter(observers)
+    if its.data == its.origin.path:
+        raise InputError(f"{its.data} is what is watched: give another --data")
 
     def waiting(text: str) -> None:
         report(Waiting(text))
@@ -154,9 +173,7 @@ def _follow(folder: GrowingFolder, manifest: GrowingFile, its: Watch, client: An
     """Import and iterate until the scan is whole or its file has ended, then make the dataset of it."""
     known = manifest.file if manifest.shards else ""  # of what nothing was taken, any file will do
     with ExitStack() as stack:
-        follower = stack.enter_context(
-            Follower(its.path, str(its.given.format), its.given.asked(), its.patience, known)
-        )
+        follower = stack.enter_context(Follower(its.origin, its.patience, known))
         seen = _first(its, follower)
         if seen is None:  # what was followed before an interrupt is no more
             assert follower.end is not None
@@ -166,7 +183,7 @@ def _follow(folder: GrowingFolder, manifest: GrowingFile, its: Watch, client: An
             folder.write(manifest, ended=follower.end.why)
             return
         manifest = folder.write(manifest, file=seen.file)
-        grown = Grown(client, folder, manifest, its.path, its.given, seen.scan, describe(client))
+        grown = Grown(client, folder, manifest, its.origin, seen.scan)
         screen = Screen(its.job, its.picture, its.calibrate, grown, report, stack.enter_context(ExitStack()), follower)
         try:
             end = _loop(grown, screen, follower)
@@ -174,7 +191,7 @@ def _follow(folder: GrowingFolder, manifest: GrowingFile, its: Watch, client: An
             report(Checkpointed(screen.iteration))
             raise
         frames = 0 if follower.seen is None else follower.seen.frames
-        settle(grown, its.path, its.given, end, frames, its.finish == "warm", report)
+        settle(grown, end, frames, its.finish == "warm", report)
 
 
 def _loop(grown: Grown, screen: Screen, follower: Follower) -> End | None:
@@ -202,7 +219,7 @@ def _first(its: Watch, follower: Follower) -> Seen | None:
         if follower.trouble is not None:
             raise follower.trouble
         end, seen = follower.end, follower.seen
-        if seen is not None and seen.frames >= first_rows(its.given, seen.scan) * seen.scan[1]:
+        if seen is not None and seen.frames >= its.origin.first_rows(seen.scan) * seen.scan[1]:
             return seen
         if end is not None and seen is not None and seen.frames < seen.scan[1]:
             raise InputError(f"{end.why} and holds no whole row of the scan: nothing can be finished")
