@@ -174,7 +174,8 @@ def watch(
     Parameters
     ----------
     path : path
-        Of a file of frames (EMPAD, Merlin, NumPy, raw), which need not be there yet.
+        Of a file of frames (EMPAD, Merlin, NumPy, raw), or of a dataset that a :class:`ptychodask.GrowingDataset`
+        writes; it need not be there yet.
     output : path
         The result.
     config, client, progress
@@ -194,7 +195,7 @@ def watch(
     overwrite : bool
         Replace result and dataset, and drop what an interrupted call left.
     **options
-        Those of :func:`import_data`, such as ``format``, ``scan_shape`` and ``energy_ev``.
+        Those of :func:`import_data` for a file, such as ``format``, ``scan_shape`` and ``energy_ev``.
 
     Returns
     -------

@@ -305,7 +305,11 @@ def test_a_warm_end_of_a_part_begins_anew(watched, writer, tmp_path):
 
 SPOILT = {
     "shrinks": f"shrank from {BAND * WIDTH} to",
+    "is cut off": "cannot be read any more",
+    "is removed": "is gone",
     "is replaced": "was replaced by another file",
+    "is written anew in its place": "was replaced by another file",
+    "is written anew in its place while nobody watches": "was replaced by another file",
     "is replaced while nobody watches": "was replaced by another file",
     "is removed while nobody watches": "is gone",
 }
@@ -320,8 +324,16 @@ def test_a_file_that_is_another_leaves_what_was_imported(watched, whole, writer,
         if how == "shrinks":
             os.truncate(path, path.stat().st_size // 2)
             return
+        if how == "is cut off":
+            os.truncate(path, 0)
+            return
         if how.startswith("is removed"):
             path.unlink()
+            return
+        if how.startswith("is written anew"):
+            anew = bytearray((whole / "scan.npy").read_bytes())
+            anew[-HEIGHT * WIDTH * tiny_scan.N**2 + tiny_scan.N**2 // 2] += 1  # a pixel of the first frame
+            path.write_bytes(anew)  # as one that is copied and truncated, and grows on at once
             return
         (tmp_path / "other.npy").write_bytes((whole / "scan.npy").read_bytes())
         (tmp_path / "other.npy").replace(path)

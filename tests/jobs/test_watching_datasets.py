@@ -1,8 +1,9 @@
-"""A dataset to which another process appends: writers and watchers are killed, and the end is that of an offline run."""
+"""A dataset to which another process appends: whoever is killed, the end is that of an offline run."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from ptychodask._errors import InputError
 from ptychodask.distributed.cluster import connect
 from ptychodask.events import Arrived, Warned
 from ptychodask.io.content import content_digest
+from ptychodask.io.geometry import write_geometry
 from ptychodask.model.scan import Detector
 
 HEIGHT, WIDTH, BAND = 12, 8, 4
@@ -197,7 +199,7 @@ def test_a_dataset_that_is_another(watched, start, tmp_path):
 
     def replaced() -> None:
         writer.kill()
-        counts = np.load(tmp_path / "counts.npy")
+        counts = np.load(tmp_path / "counts.npy")[::-1]
         with pytest.raises(InputError, match="holds shards of another writer: give the same arguments, or overwrite"):
             ptychodask.GrowingDataset(writer_of(tmp_path / "scan.zarr", attributes={})).__enter__()
         with ptychodask.GrowingDataset(writer_of(tmp_path / "scan.zarr", attributes={}, overwrite=True)) as scan:
@@ -218,5 +220,13 @@ def test_what_cannot_be_followed_is_one_line(watched, whole, tmp_path):
     with pytest.raises(InputError, match=r"scan.zarr is what is watched: give another --data"):
         watched(tmp_path, False, data=tmp_path / "scan.zarr")
     (tmp_path / "scan.zarr").mkdir()
-    with pytest.raises(InputError, match=r"scan.zarr is no ptychodask dataset|scan.zarr"):
+    with pytest.raises(InputError, match=r"scan.zarr (is no|lacks|holds)"):
+        watched(tmp_path, False, patience=0.5)
+
+
+def test_a_dataset_that_was_calibrated_is_for_reconstruct(watched, whole, tmp_path):
+    """Its copy would not know."""
+    shutil.copytree(whole / "scan.zarr", tmp_path / "scan.zarr")
+    write_geometry(tmp_path / "scan.zarr", np.eye(2, 3), {"C10": -90.0}, {"values": {}})
+    with pytest.raises(InputError, match=r"is whole and has a calibration: give it to 'ptychodask reconstruct'"):
         watched(tmp_path, False, patience=0.5)

@@ -16,8 +16,10 @@ from ...io.written import ShardSummary, in_scan, write_shard
 from ...model.blocks import Block
 from ..importing.prepare import Options, Prepared
 from ..observers import Report
-from .origin import Seen
+from .origin import BEGIN_BYTES, Seen, identity
 
+FIRST = Path("counts", "c", "0", "0", "0", "0")
+"""File of the first shard."""
 MOVED = ("calibration", "scan_affine", "disk_centre")
 """What a dataset has that was calibrated, which its counts alone do not say."""
 
@@ -47,13 +49,12 @@ class AppendedDataset:
 
     def look(self) -> Seen:
         found = self._listed()
+        where, scan, rows = Path(found.info.path), found.info.scan_shape, found.rows
         try:
-            state = Path(found.info.path).stat()
+            file = identity(where, where / FIRST, 0, BEGIN_BYTES) if rows else ""
         except OSError as error:
             raise InputError(f"{self.path} vanished ({error.strerror}): check its folder") from None
-        scan, rows = found.info.scan_shape, found.rows
-        size = rows if found.shards is None else len(found.shards)
-        return Seen(rows * scan[1], scan, f"{state.st_dev}:{state.st_ino}", size)
+        return Seen(rows * scan[1], scan, file, rows if found.shards is None else len(found.shards))
 
     def first_rows(self, scan: tuple[int, int]) -> int:
         return min(scan[0], self._listed().info.shard[0])

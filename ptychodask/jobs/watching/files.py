@@ -23,7 +23,7 @@ from ...readers.registry import open_counts
 from ..importing.prepare import Options, Prepared, prepare
 from ..importing.run import parts_of, write_shards
 from ..observers import Report
-from .origin import Seen
+from .origin import Seen, identity
 
 BY_ENDING = {".npy": "npy", ".mib": "merlin", ".hdr": "merlin"}
 """Formats that are known before the file is there; others are told by sizes, which a file that grows has not yet."""
@@ -70,12 +70,13 @@ class GrowingFrames:
                 f"{self.path} cannot be followed while it grows, its format is no row of frames: import it when it is"
                 " whole, or have it written as EMPAD, Merlin, .npy or raw frames"
             )
+        first = reader.files[0]
         try:
-            states = [part.path.stat() for part in reader.files]
+            size = sum(part.path.stat().st_size for part in reader.files)
+            file = identity(first.path, first.path, first.first, reader.stride) if first.frames else ""
         except OSError as error:
             raise InputError(f"{self.path} vanished ({error.strerror}): check its folder") from None
-        there = min(reader.whole, math.prod(reader.scan))
-        return Seen(there, reader.scan, f"{states[0].st_dev}:{states[0].st_ino}", sum(s.st_size for s in states))
+        return Seen(min(reader.whole, math.prod(reader.scan)), reader.scan, file, size)
 
     def first_rows(self, scan: tuple[int, int]) -> int:
         return min(scan[0], (self.given.chunks or default_shard(scan))[0])

@@ -34,7 +34,7 @@ class Follower:
     patience : float
         Seconds without a further byte after which it has ended.
     file : str
-        Device and inode of the file that was followed before an interrupt.
+        What the file was that was followed before an interrupt, see :class:`Seen`.
     """
 
     def __init__(self, origin: Origin, patience: float, file: str = "") -> None:
@@ -88,11 +88,14 @@ class Follower:
 
     def _judge(self, now: Seen) -> None:
         before, clock = self.seen, time.monotonic()
-        if self._known and now.file != self._known:
+        if self._known and now.file and now.file != self._known:
             self.end = End(f"{self._path} was replaced by another file", False)
             return
         if before is not None and now.frames < before.frames:
             self.end = End(f"{self._path} shrank from {before.frames} to {now.frames} frames", False)
+            return
+        if self._known and not now.file:  # it had some before an interrupt
+            self.end = End(f"{self._path} holds no frames any more", False)
             return
         if before is None or now.size != before.size:
             self._moved = clock

@@ -46,7 +46,7 @@ class Grown:
 
     @property
     def file(self) -> str:
-        """Device and inode of the file."""
+        """What the file was at first, see :class:`~ptychodask.jobs.watching.origin.Seen`."""
         return self._manifest.file
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from ...io.written import ShardSummary
 from ...model.blocks import Block
 from ..importing.prepare import Prepared
 from ..observers import Report
+
+BEGIN_BYTES = 2**18
+"""Of its first frame or shard, by which a file is known again."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Seen:
     scan : (int, int)
         Rows and columns of the whole scan.
     file : str
-        Device and inode.
+        Device, inode and how its counts begin (:func:`identity`); empty where there are none.
     size : int
         That changes as long as it grows: bytes of all files, or shards.
     """
@@ -40,6 +44,16 @@ class Seen:
     def complete(self) -> bool:
         """Is the whole scan there?"""
         return self.frames >= math.prod(self.scan)
+
+
+def identity(path: Path, counts: Path, first: int, size: int) -> str:
+    """Device and inode of a path, and a digest of the bytes from ``first`` on of what holds its first counts: a file
+    that is written anew in its place is another one."""
+    state = path.stat()
+    with counts.open("rb") as file:
+        file.seek(first)
+        begin = hashlib.blake2b(file.read(min(size, BEGIN_BYTES)), digest_size=8).hexdigest()
+    return f"{state.st_dev}:{state.st_ino}:{begin}"
 
 
 class Intake(Protocol):
