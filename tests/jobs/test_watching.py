@@ -19,7 +19,7 @@ import tiny_scan
 import ptychodask
 from ptychodask._errors import InputError
 from ptychodask.distributed.cluster import connect
-from ptychodask.events import Arrived, Checkpointed, Iterated, Refined, Started, Warned
+from ptychodask.events import Arrived, Checkpointed, Iterated, Refined, Started, Waiting, Warned
 from ptychodask.io.content import content_digest
 from ptychodask.io.dataset import dataset_info
 from ptychodask.io.geometry import write_geometry
@@ -299,7 +299,8 @@ def test_a_warm_end_of_a_part_begins_anew(watched, writer, tmp_path):
     writer().to(BAND + 3.5)
     told = Told()
     result = watched(tmp_path, told, finish="warm", patience_seconds=1.0)
-    assert "reconstructed from the start" in told.warnings
+    assert "finish = warm is not possible for a part of the rows" in told.warnings
+    assert told.of(Waiting)[-1].text == "the result is reconstructed from the start"
     assert result.positions.size == 2 * (BAND + 3) * WIDTH and result.iteration > 0
 
 
@@ -398,6 +399,15 @@ def test_the_geometry_of_the_first_rows_and_of_all(watched, whole, writer, tmp_p
         watched(tmp_path, Told(), calibrate=True, finish="warm")
 
 
+RAW = {
+    (): "told by its size, which still changes: give --format",
+    (("format", "raw"),): "is raw: give --dtype",
+    (("dtype", "u1"),): "still grows: give the pixels of a frame with --detector",
+    (("dtype", "u1"), ("detector_shape", (8, 8))): "still grows and does not say its scan: give --scan",
+    (("dtype", "u1"), ("detector_shape", (8, 8)), ("scan_shape", (3, 4))): "did not appear within 0.5 s",
+}
+
+
 def test_what_cannot_be_followed_is_one_line(client, whole, tmp_path):
     def refused(**options: Any) -> str:
         with pytest.raises(InputError) as caught:
@@ -416,7 +426,12 @@ def test_what_cannot_be_followed_is_one_line(client, whole, tmp_path):
     np.savez_compressed(stack, counts=np.load(whole / "scan.npy"))
     (tmp_path / "scan.npy").write_bytes(stack.getvalue())
     assert "cannot be followed while it grows" in refused(overwrite=True, format="npz")
-    with pytest.raises(InputError, match="told by its size, which still changes: give --format"):
-        ptychodask.watch(tmp_path / "scan.raw", tmp_path / "r.zarr", **OPTIONS)
+    raw = {"client": client, "progress": (told := Told()), "patience_seconds": 0.5, **OPTIONS}
+    for said, why in RAW.items():  # before it is there
+        with pytest.raises(InputError, match=why):
+            ptychodask.watch(tmp_path / "scan.raw", tmp_path / "r.zarr", **raw, **dict(said))
+    assert [event.text for event in told.of(Waiting)] == [
+        f"{tmp_path / 'scan.raw'} is not there yet: waiting for it, 0.5 s (--patience) at most"
+    ]
     assert "scan_step_angstroms is no option of an import" in refused(scan_step_angstroms=1)
     assert "finish = 'soon': give exact (same bits) or warm (sooner)" in refused(finish="soon")

@@ -19,7 +19,9 @@ from ...io.writer import DatasetWriter
 from ...io.written import ShardSummary
 from ...model.blocks import Block, default_shard
 from ...readers.frames import Frames
+from ...readers.raw import type_of
 from ...readers.registry import open_counts
+from ...readers.scans import growing_scan
 from ..importing.prepare import Options, Prepared, prepare
 from ..importing.run import parts_of, write_shards
 from ..observers import Report
@@ -59,6 +61,15 @@ class GrowingFrames:
 
     path: Path
     given: Options
+
+    @classmethod
+    def of(cls, path: Path, given: Options) -> GrowingFrames:
+        """What raw frames need is asked for before the file is there."""
+        asked = replace(given.asked(), growing=UNKNOWN)
+        if given.format == "raw":
+            type_of(path, asked)
+            growing_scan(path, 0, asked.scan)
+        return cls(path, given)
 
     def exists(self) -> bool:
         return self.path.exists()

@@ -99,7 +99,7 @@ def origin_of(path: Path, given: Options) -> tuple[Origin, Options]:
     if path.suffix == ".zarr" or path.is_dir() or GrowingFolder.of(path).states.path.is_dir():
         return AppendedDataset.of(path, given), given
     given = replace(given, format=format_of(path, given.format, given.dtype))
-    return GrowingFrames(path, given), given
+    return GrowingFrames.of(path, given), given
 
 
 def watch(its: Watch, overwrite: bool, client: Any, observers: Sequence[Any]) -> None:
@@ -123,8 +123,9 @@ def watch(its: Watch, overwrite: bool, client: Any, observers: Sequence[Any]) ->
             calibrate_whole(its.data, dask_client)
         warm = its.finish == "warm"
         if warm and not _is_whole(folder):  # its canvas is another than that of the rounds
-            report(Warned("the rows that came are reconstructed from the start: the object so far is that of all rows"))
+            report(Warned("finish = warm is not possible for a part of the rows: the object so far is that of all"))
             warm = False
+        report(Waiting(f"the result is reconstructed from {'the newest object' if warm else 'the start'}"))
         reconstruct(folder, its.job, its.target, warm, dask_client, observers)
 
 
@@ -174,7 +175,7 @@ def _follow(folder: GrowingFolder, manifest: GrowingFile, its: Watch, client: An
     known = manifest.file if manifest.shards else ""  # of what nothing was taken, any file will do
     with ExitStack() as stack:
         follower = stack.enter_context(Follower(its.origin, its.patience, known))
-        seen = _first(its, follower)
+        seen = _first(its, follower, report)
         if seen is None:  # what was followed before an interrupt is no more
             assert follower.end is not None
             rows = folder.rows(manifest)
@@ -213,8 +214,10 @@ def _loop(grown: Grown, screen: Screen, follower: Follower) -> End | None:
     return None
 
 
-def _first(its: Watch, follower: Follower) -> Seen | None:
+def _first(its: Watch, follower: Follower, report: Reporter) -> Seen | None:
     """The file, once it has the frames that are looked at first; None where it has ended before it was seen."""
+    if not its.origin.exists():
+        report(Waiting(f"{its.origin.path} is not there yet: waiting for it, {its.patience:g} s (--patience) at most"))
     while True:
         if follower.trouble is not None:
             raise follower.trouble
