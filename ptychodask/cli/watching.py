@@ -41,9 +41,9 @@ def watch(
 ) -> None:
     """See the image while the microscope still scans.
 
-    Follows a file of frames (EMPAD, Merlin, .npy, raw), or a dataset to which another process appends, imports the rows
-    that are whole, iterates over them, and draws what is there; at the end of the scan it writes dataset and result.
-    docs/watch.md.
+    Follows a file of frames (EMPAD, Merlin, .npy, raw) or hits (Timepix3), or a dataset to which another process
+    appends, imports the rows that are whole, iterates over them, and draws what is there; at the end of the scan it
+    writes dataset and result. docs/watch.md.
 
     Examples:
 

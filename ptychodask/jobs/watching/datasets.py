@@ -105,5 +105,5 @@ class DatasetIntake:
     def again(self, rows: int | None, report: Report) -> Prepared | None:
         return None  # what was copied is what there is
 
-    def same(self, made: Prepared) -> bool:
-        return True
+    def differs(self, made: Prepared) -> str:
+        return ""

@@ -7,7 +7,7 @@ decides the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from ...io.written import ShardSummary
 from ...model.blocks import Block, default_shard
 from ...readers.frames import Frames
 from ...readers.raw import type_of
+from ...readers.reader import Reader
 from ...readers.registry import open_counts
 from ...readers.scans import growing_scan
 from ..importing.prepare import Options, Prepared, prepare
@@ -27,7 +28,7 @@ from ..importing.run import parts_of, write_shards
 from ..observers import Report
 from .origin import Seen, identity
 
-BY_ENDING = {".npy": "npy", ".mib": "merlin", ".hdr": "merlin"}
+BY_ENDING = {".npy": "npy", ".mib": "merlin", ".hdr": "merlin", ".tpx3": "tpx3"}
 """Formats that are known before the file is there; others are told by sizes, which a file that grows has not yet."""
 UNKNOWN = 2**53
 """More frames than a file has: all that are there count."""
@@ -79,7 +80,7 @@ class GrowingFrames:
         if not isinstance(reader, Frames):
             raise InputError(
                 f"{self.path} cannot be followed while it grows, its format is no row of frames: import it when it is"
-                " whole, or have it written as EMPAD, Merlin, .npy or raw frames"
+                " whole, or have it written as EMPAD, Merlin, .npy, raw frames or Timepix3"
             )
         first = reader.files[0]
         try:
@@ -94,21 +95,39 @@ class GrowingFrames:
 
     def opened(
         self, target: Path, scan: tuple[int, int], shard: tuple[int, int] | None, place: dict[str, Any]
-    ) -> FramesIntake:
+    ) -> FileIntake:
         its = self if shard is None else replace(self, given=replace(self.given, chunks=shard))
         asked = replace(its.given.asked(), growing=its.first_rows(scan) * scan[1])
         made = prepare(self.path, target, its.given, asked, overwrite=True).at(place)
-        return FramesIntake(self.path, self.given, target, made)
+
+        def read(rows: int) -> Reader:
+            return open_counts(self.path, self.given.format, replace(asked, growing=rows * scan[1]))
+
+        return FileIntake(self.path, self.given, target, made, read)
 
 
 @dataclass(frozen=True)
-class FramesIntake:
-    """A file whose first rows were looked at, see :class:`~ptychodask.jobs.watching.origin.Intake`."""
+class FileIntake:
+    """A file whose first rows were looked at, see :class:`~ptychodask.jobs.watching.origin.Intake`.
+
+    Parameters
+    ----------
+    path, given, target
+        As for :func:`~ptychodask.jobs.importing.prepare.prepare`.
+    made : Prepared
+        Of the first rows.
+    read : callable
+        The file's reader when so many rows are there.
+    doubtful : str
+        Why the shards that were written may not be those of an import whatever it decides; empty where they are.
+    """
 
     path: Path
     given: Options
     target: Path
     made: Prepared
+    read: Callable[[int], Reader]
+    doubtful: str = ""
 
     @cached_property
     def writer(self) -> DatasetWriter:
@@ -116,7 +135,7 @@ class FramesIntake:
 
     def write(self, client: Any, wanted: Sequence[Block], rows: int, folder: Path) -> list[ShardSummary]:
         order = replace(self.made.order, asked=replace(self.made.order.asked, growing=rows * self.made.file.shape[1]))
-        counted = order.counted(open_counts(order.path, order.name, order.asked))
+        counted = order.counted(self.read(rows))
         indices = {block.index for block in wanted}
         parts = [
             part for part in parts_of(counted, self.writer)
@@ -134,5 +153,8 @@ class FramesIntake:
             return None
         return replace(made, order=replace(made.order, most=self.made.order.most))
 
-    def same(self, made: Prepared) -> bool:
-        return made.writer().same_as == self.writer.same_as and made.order.counts_as(self.made.order)
+    def differs(self, made: Prepared) -> str:
+        if self.doubtful:
+            return self.doubtful
+        same = made.writer().same_as == self.writer.same_as and made.order.counts_as(self.made.order)
+        return "" if same else "the first rows said other gains, bad pixels or angles than all do"

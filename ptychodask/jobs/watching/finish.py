@@ -32,7 +32,7 @@ WHOLE = "the whole scan"
 """How a scan ended that came to its end."""
 WARM_SHARE, WARM_LEAST = 4, 6
 """Of the iterations of a job, one in so many is done by a warm finish, with the job's own finish; before that at least
-so many, in which the spectral prior finds its spectrum anew: with fewer the image is not yet that of the whole job."""
+so many, in which the spectral prior measures its spectrum twice and goes by it."""
 
 
 def settle(grown: Grown, end: End | None, frames: int, warm: bool, report: Report) -> None:
@@ -40,13 +40,14 @@ def settle(grown: Grown, end: End | None, frames: int, warm: bool, report: Repor
     made: Prepared | None = None
     if end is None and not warm:
         made = grown.intake.again(None, report)
-    if end is None and (made is None or grown.intake.same(made)):
+    differs = "" if made is None else grown.intake.differs(made)
+    if end is None and not differs:
         grown.writer.seal(grown.folder.scan)
         grown.end(WHOLE, publishes=True)
         grown.folder.publish()
     elif end is None:
         assert made is not None
-        report(Warned("the first rows said other gains, bad pixels or angles than all do: it is imported once more"))
+        report(Warned(f"{differs}: it is imported once more"))
         write(grown.client, made, grown.folder.dataset)
         grown.end(WHOLE)
     else:

@@ -73,8 +73,8 @@ class Intake(Protocol):
         where it cannot, or would be refused, which is told."""
         ...
 
-    def same(self, made: Prepared) -> bool:
-        """Does that import have the shards that were written?"""
+    def differs(self, made: Prepared) -> str:
+        """Why that import may have other shards than were written; empty where it has the same."""
         ...
 
 

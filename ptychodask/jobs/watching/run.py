@@ -29,6 +29,7 @@ from .files import GrowingFrames, format_of
 from .finish import WHOLE, crop, reconstruct, settle
 from .follow import End, Follower
 from .grown import Grown
+from .hits import GrowingHits
 from .origin import Origin, Seen
 from .screen import Screen
 
@@ -99,6 +100,8 @@ def origin_of(path: Path, given: Options) -> tuple[Origin, Options]:
     if path.suffix == ".zarr" or path.is_dir() or GrowingFolder.of(path).states.path.is_dir():
         return AppendedDataset.of(path, given), given
     given = replace(given, format=format_of(path, given.format, given.dtype))
+    if given.format == "tpx3":
+        return GrowingHits(path, given), given
     return GrowingFrames.of(path, given), given
 
 
