@@ -174,8 +174,8 @@ def watch(
     Parameters
     ----------
     path : path
-        Of a file of frames (EMPAD, Merlin, NumPy, raw) or hits (Timepix3), or of a dataset that a :class:`ptychodask.GrowingDataset`
-        writes; it need not be there yet.
+        Of a file of frames (EMPAD, Merlin, NumPy, raw) or hits (Timepix3), or of a dataset that a
+        :class:`ptychodask.GrowingDataset` writes; it need not be there yet.
     output : path
         The result.
     config, client, progress

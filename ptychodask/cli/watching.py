@@ -28,6 +28,7 @@ def watch(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Find rotation, defocus and the rest as 'ptychodask calibrate' does.")
     ] = False,
+    dwell: Annotated[float | None, typer.Option(help="Timepix3: microseconds per position.")] = None,
     preset: Annotated[str | None, typer.Option(help="low-dose, medium or high-dose.")] = None,
     config: Annotated[Path | None, typer.Option(help="Job as TOML, see 'ptychodask config'.")] = None,
     settings: Settings = None,
@@ -71,6 +72,7 @@ def watch(
                 calibrate=calibrate,
                 overwrite=overwrite,
                 progress=progress,
+                dwell_us=dwell,
                 **said,
             )
     except KeyboardInterrupt:

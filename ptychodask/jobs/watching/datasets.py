@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..._errors import InputError
 from ...io.appended import Listed, is_there, listed
 from ...io.dataset import labelled
@@ -39,7 +41,11 @@ class AppendedDataset:
     @classmethod
     def of(cls, path: Path, given: Options) -> AppendedDataset:
         """It says itself what an import has to be told."""
-        said = [name for name, value in vars(given.checked()).items() if value != getattr(Options().checked(), name)]
+        nothing = vars(Options().checked())
+        said = [
+            name for name, value in vars(given).items()
+            if isinstance(value, np.ndarray) or value not in (nothing[name], {})
+        ]  # fmt: skip
         if said:
             raise InputError(f"{path} is a dataset, which says all of its scan itself: leave {', '.join(said)} out")
         return cls(path)
