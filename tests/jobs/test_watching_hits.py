@@ -96,7 +96,12 @@ def test_the_end_is_that_of_an_import(client, counts, tmp_path, marks):
         if isinstance(event, Arrived) and event.rows == BAND:
             with path.open("ab") as file:
                 file.write(whole[path.stat().st_size :])
+            if marks == "lines":
+                raise KeyboardInterrupt
 
+    if marks == "lines":  # and is interrupted
+        with pytest.raises(KeyboardInterrupt):
+            ptychodask.watch(path, tmp_path / "result.zarr", JOB, progress=told, **options)
     ptychodask.watch(path, tmp_path / "result.zarr", JOB, progress=told, **options)
     ptychodask.import_data(tmp_path / "whole.tpx3", tmp_path / "direct.zarr", **options)
     direct = ptychodask.open_dataset(tmp_path / "direct.zarr")
