@@ -7,6 +7,7 @@ by the writer's clock; correlations are of phases in the scanned area, less thei
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -71,7 +72,7 @@ def watched(folder: Path, source: Path, facts: dict[str, Any], job: dict[str, An
     counts = np.load(source, mmap_mode="r")
     frame, (height, width) = int(counts[0, 0].nbytes), counts.shape[:2]
     header = source.stat().st_size - counts.nbytes
-    target, clock = folder / f"{finish}.npy", Clock()
+    target, clock, load = folder / f"{finish}.npy", Clock(), os.getloadavg()[0]
     command = [sys.executable, "-c", WRITER, str(source), str(target), str(rate), str(frame), str(header)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdin is not None and writer.stdout is not None
@@ -86,6 +87,7 @@ def watched(folder: Path, source: Path, facts: dict[str, Any], job: dict[str, An
     behind = [when - at[event.rows] for when, event in clock.rounds]
     end = began + height * width / rate
     return {
+        "load_of_machine_before": load,
         "first_picture_after_first_tenth_s": clock.rounds[0][0] - (began + 0.1 * height * width / rate),
         "rows": [event.rows for _, event in clock.rounds],
         "iterations": [event.iteration for _, event in clock.rounds],
@@ -97,8 +99,8 @@ def watched(folder: Path, source: Path, facts: dict[str, Any], job: dict[str, An
 
 def measure(tiny: bool, kept: Path | None) -> dict[str, Any]:
     """Both finishes, and the offline image."""
-    side, pixels, iterations = (16, 48, 4) if tiny else (128, 64, 40)
-    job = {"solver": {"iterations": iterations, "finish": 1 if tiny else 3}}
+    side, pixels = (16, 48) if tiny else (128, 64)
+    job = {"solver": {"iterations": 4, "finish": 1}} if tiny else {}
     with tempfile.TemporaryDirectory() as temporary:
         folder, data = Path(temporary), (kept or Path(temporary)) / f"nu-1000-{side}-{pixels}.zarr"
         if not data.exists():

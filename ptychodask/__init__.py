@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._errors import *  # noqa: F403
     from ._warnings import *  # noqa: F403
     from .api import *  # noqa: F403
+    from .io.appended import GrowingDataset as GrowingDataset
     from .io.writer import DatasetWriter as DatasetWriter
     from .model.config import JobConfig as JobConfig
     from .model.optics import Microscope as Microscope
@@ -50,6 +51,7 @@ _HOMES = {
     "PtychodaskWarning": "_warnings",
     "JobConfig": "model.config",
     "DatasetWriter": "io.writer",
+    "GrowingDataset": "io.appended",
     "Microscope": "model.optics",
     "Detector": "model.scan",
 }

@@ -193,7 +193,7 @@ class Warned(Event):
 
 @dataclass(frozen=True)
 class Waiting(Event):
-    """There are no workers yet."""
+    """What comes next takes a while: there are no workers yet, or no file, or a scan that was watched is finished."""
 
     text: str
 

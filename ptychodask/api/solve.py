@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -175,7 +174,8 @@ def watch(
     Parameters
     ----------
     path : path
-        Of a file of frames (EMPAD, Merlin, NumPy, raw), which need not be there yet.
+        Of a file of frames (EMPAD, Merlin, NumPy, raw) or hits (Timepix3), or of a dataset that a
+        :class:`ptychodask.GrowingDataset` writes; it need not be there yet.
     output : path
         The result.
     config, client, progress
@@ -186,8 +186,7 @@ def watch(
         Of a picture that is drawn after every round.
     finish : str
         ``exact``: dataset and result have the bits of :func:`import_data` and :func:`reconstruct` with the same
-        settings. ``warm``: a quarter of the iterations, from the newest object, which has a blur in place of the
-        spectral prior; sooner, and not the same bits.
+        settings. ``warm``: a part of the iterations, from the newest object; sooner, and not the same bits.
     patience_seconds : float
         After so many seconds in which the file has not grown, its whole rows are finished.
     calibrate : bool
@@ -196,7 +195,7 @@ def watch(
     overwrite : bool
         Replace result and dataset, and drop what an interrupted call left.
     **options
-        Those of :func:`import_data`, such as ``format``, ``scan_shape`` and ``energy_ev``.
+        Those of :func:`import_data` for a file, such as ``format``, ``scan_shape`` and ``energy_ev``.
 
     Returns
     -------
@@ -217,8 +216,7 @@ def watch(
     from ..distributed.cluster import a_place
     from ..io.result import open_result
     from ..jobs.importing.prepare import Options
-    from ..jobs.watching.follow import format_of
-    from ..jobs.watching.run import Watch
+    from ..jobs.watching.run import Watch, origin_of
     from ..jobs.watching.run import watch as run
 
     check_process()
@@ -234,10 +232,8 @@ def watch(
         raise InputError(f"finish = {arguments.shown(finish)}: give exact (same bits) or warm (sooner)")
     patience = arguments.number(patience_seconds, "patience_seconds", "seconds without growth", above=0)
     file, given = arguments.path(path, "path").absolute(), Options.of(options).checked()
-    given = replace(given, format=format_of(file, given.format, given.dtype))
-    if finish == "warm" and not job.says_regularisation:  # it goes on from the rounds' object, which is a blurred one
-        job = job.with_blur()
-    its = Watch(file, target, scan, drawn, given, job, finish, patience, arguments.switch(calibrate, "calibrate"))
+    origin, given = origin_of(file, given)
+    its = Watch(origin, target, scan, drawn, given, job, finish, patience, arguments.switch(calibrate, "calibrate"))
     with observing(progress) as observers:
         run(its, overwrite, a_place(client), observers)
     return open_result(target)

@@ -14,7 +14,10 @@ from .solve import Gpus, Scheduler, Settings, Workers, load_job
 
 @takes_file
 def watch(
-    file: Annotated[Path, typer.Argument(help="File that is being written; it may appear later.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(help="What is being written, a file or a dataset; it may appear later.", show_default=False),
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Result to write, a Zarr group.", show_default=False)],
     data: Annotated[Path | None, typer.Option(help="Dataset to write; RESULT-scan.zarr by default.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Picture of what is there; RESULT-live.png by default.")] = None,
@@ -25,6 +28,7 @@ def watch(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Find rotation, defocus and the rest as 'ptychodask calibrate' does.")
     ] = False,
+    dwell: Annotated[float | None, typer.Option(help="Timepix3: microseconds per position.")] = None,
     preset: Annotated[str | None, typer.Option(help="low-dose, medium or high-dose.")] = None,
     config: Annotated[Path | None, typer.Option(help="Job as TOML, see 'ptychodask config'.")] = None,
     settings: Settings = None,
@@ -38,12 +42,15 @@ def watch(
 ) -> None:
     """See the image while the microscope still scans.
 
-    Follows a file of frames (EMPAD, Merlin, .npy, raw), imports the rows that are whole, iterates over them, and draws
-    what is there; at the end of the scan it writes dataset and result. docs/watch.md.
+    Follows a file of frames (EMPAD, Merlin, .npy, raw) or hits (Timepix3), or a dataset to which another process
+    appends, imports the rows that are whole, iterates over them, and draws what is there; at the end of the scan it
+    writes dataset and result. docs/watch.md.
 
     Examples:
 
         ptychodask watch scan.mib -o result.zarr --scan 256 256 --energy 300 --semi-angle 10 --step 1.05
+
+        ptychodask watch scan.zarr -o result.zarr
 
         ptychodask watch scan_x128_y128.raw -o result.zarr --count --energy 300 --semi-angle 20 --step 0.4 --finish warm
 
@@ -65,6 +72,7 @@ def watch(
                 calibrate=calibrate,
                 overwrite=overwrite,
                 progress=progress,
+                dwell_us=dwell,
                 **said,
             )
     except KeyboardInterrupt:

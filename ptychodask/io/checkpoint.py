@@ -61,6 +61,18 @@ def save_state(path: str, state: State) -> str:
     return path
 
 
+def begin_anew(path: Path, momentum: int) -> None:
+    """Let a copy of a state be the first of a run: iterations, at which a prior does this and that, count from there.
+
+    ``momentum`` is that of the run's first state; of a run that accelerates, it stays as it is.
+    """
+    with writable(path) as store:
+        attributes = zarr.open_group(store, mode="r+", zarr_format=3).attrs
+        attributes["iteration"] = 0
+        if momentum < 0:
+            attributes["momentum"] = momentum
+
+
 def create_state(path: str, shared: State, shape: tuple[int, int, int], dtype: np.dtype, chunk: tuple[int, int]) -> str:
     """Make a checkpoint without its maps, which tiles of ``chunk`` pixels then write with :func:`save_tile`.
 

@@ -61,6 +61,10 @@ class DatasetWriter:
         What each shard holds: rows ``y0`` to ``y1 - 1``, columns ``x0`` to ``x1 - 1`` of the scan.
     folder : Path
         Of the unfinished dataset, inside the block: for :func:`write_shard` in other processes.
+    path, overwrites : Path, bool
+        As given.
+    widens : bool
+        Was no ``dtype`` given?
 
     Raises
     ------
@@ -95,7 +99,7 @@ class DatasetWriter:
         attributes: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> None:
-        self._path, self._overwrite = arguments.path(path, "path"), arguments.switch(overwrite, "overwrite")
+        self.path, self.overwrites = arguments.path(path, "path"), arguments.switch(overwrite, "overwrite")
         scan_shape = arguments.whole_pair(scan_shape, "scan_shape", "positions (y, x)")
         for name, value, kind in (("microscope", microscope, Microscope), ("detector", detector, Detector)):
             if not isinstance(value, kind):
@@ -106,7 +110,7 @@ class DatasetWriter:
         shard = default_shard(scan_shape) if chunks is None else arguments.whole_pair(chunks, "chunks", wanted)
         if dtype is not None and dtype not in TYPES:
             raise InputError(f"dtype = {arguments.shown(dtype)}: give {', '.join(TYPES)}, or leave it out")
-        self._grows = dtype is None
+        self.widens = dtype is None
         self._layout = Layout(scan_shape, detector, microscope, step, dtype or TYPES[0], shard)
         self._positions = _positions(positions_angstrom, self._layout)
         self._used = used_pixels(mask, detector.pixels)
@@ -123,7 +127,7 @@ class DatasetWriter:
 
     @contextmanager
     def _written(self) -> Iterator[DatasetWriter]:
-        with writing(self._path, DATASET, self._overwrite) as self.folder:
+        with writing(self.path, DATASET, self.overwrites) as self.folder:
             self.begin(self.folder)
             yield self
             if missing := [block for block in self.blocks if block.index not in self._shards]:
@@ -151,6 +155,11 @@ class DatasetWriter:
         return self._layout, self._positions.tobytes(), used, self._attributes
 
     @property
+    def written(self) -> tuple[ShardSummary, ...]:
+        """The shards that were noted."""
+        return tuple(self._shards.values())
+
+    @property
     def shard(self) -> tuple[int, int]:
         """Scan positions (y, x) per shard."""
         return self._layout.shard
@@ -171,7 +180,7 @@ class DatasetWriter:
         if self._used is not None:
             # what a pixel that is not used holds (NaN of a gap, 65535 of a dead one) is no count
             counts = np.where(self._used, counts, np.zeros((), counts.dtype))
-        if self._grows:
+        if self.widens:
             check_counts(counts, block)
             needed = smallest_type(counts, block)
             if TYPES.index(needed) > TYPES.index(self._layout.dtype):

@@ -16,7 +16,7 @@ from .._errors import DivergenceError, InputError, StoppedError
 from ..distributed.cluster import Client, cluster_trouble, connect
 from ..events import Checkpointed, Finished, Waiting, Warned
 from ..io.atomic import check_output, replacing
-from ..io.checkpoint import RunFolder
+from ..io.checkpoint import RunFolder, begin_anew
 from ..io.content import identified, lost_shards
 from ..io.dataset import DatasetInfo
 from ..io.described.run import SCHEMA as RUN_SCHEMA
@@ -207,6 +207,7 @@ def _recipe(launch: Launch, client: Client, begin: Path | None = None) -> Recipe
     if begin is not None:
         with replacing(start_in(launch.folder), None) as part:
             shutil.copytree(begin, part)
+            begin_anew(part, 0 if launch.job.solver.acceleration else -1)
     with _explained(launch):
         recipe = placed(client, launch.experiment, survey_all(client, launch.experiment), launch.report)
     # a run that was killed before it had decided has the copy all the same

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from .._errors import InputError
+from .hits import CHIP, NOTE, WORDS, Block, Events
 from .reader import About, Asked, Reader
-from .timepix3 import CHIP, NOTE, WORDS, Block, Events, timing
+from .timepix3 import timing
 
 RECORD = np.dtype([("index", "<u4"), ("toa", "<u8"), ("overflow", "u1"), ("ftoa", "u1"), ("tot", "<u2")])
 """Pixel, time of arrival in 25 ns, whether it was lost, fine time in 1.5625 ns that is subtracted, time over threshold

@@ -20,6 +20,20 @@ def read_raw(path: Path, asked: Asked) -> Reader:
     InputError
         If there is no such type, or the file's size fits no square frames.
     """
+    dtype = type_of(path, asked)
+    shape = asked.detector or _square(path, asked, dtype)
+    frames, rest = plain_frames(path, asked.offset, asked.gap, dtype, shape, About())
+    return scanned(frames, asked, None, rest)
+
+
+def type_of(path: Path, asked: Asked) -> np.dtype:
+    """The type of the values; the file need not be there yet.
+
+    Raises
+    ------
+    InputError
+        If there is no such type, or less is said than a file that grows needs.
+    """
     if asked.dtype is None:
         raise InputError(f"{path} is raw: give --dtype (<u2, float32, ...), and --scan Y X")
     try:
@@ -30,9 +44,7 @@ def read_raw(path: Path, asked: Asked) -> Reader:
         raise InputError(f"--dtype {asked.dtype}: give a type of real numbers as NumPy writes it, <u2 or float32")
     if asked.growing is not None and asked.detector is None:
         raise InputError(f"{path} is raw and still grows: give the pixels of a frame with --detector KY KX")
-    shape = asked.detector or _square(path, asked, dtype)
-    frames, rest = plain_frames(path, asked.offset, asked.gap, dtype, shape, About())
-    return scanned(frames, asked, None, rest)
+    return dtype
 
 
 def _square(path: Path, asked: Asked, dtype: np.dtype) -> tuple[int, int]:

@@ -7,35 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_hits import edge, hit, write
 
 import ptychodask
 from ptychodask._errors import InputError
 from ptychodask.io.dataset import open_dataset
-from ptychodask.readers import timepix3
+from ptychodask.readers.hits import PERIOD
 from ptychodask.readers.reader import Asked
 from ptychodask.readers.registry import open_counts, opened
-from ptychodask.readers.timepix3 import PERIOD
 
 Y, X, DWELL = 3, 5, 6400  # ticks: 10 us
 REAL = Path(__file__).parents[3] / "shared" / "realfiles" / "tpx3"
-
-
-def hit(tick: int, y: int, x: int) -> int:
-    """A word, written from the description of the format."""
-    arrival, fine = -(-tick // 16), -tick % 16
-    address = (x // 2) << 9 | (y // 4) << 3 | (x % 2) << 2 | y % 4
-    return 0xB << 60 | address << 44 | (arrival & 0x3FFF) << 30 | 5 << 20 | fine << 16 | arrival >> 14 & 0xFFFF
-
-
-def edge(tick: int) -> int:
-    return 0x6F << 56 | (tick // 2 & 0x7FFFFFFFF) << 9
-
-
-def write(path: Path, chunks: list[tuple[int, list[int]]]) -> Path:
-    words = [word for chip, body in chunks
-             for word in (len(body) * 8 << 48 | chip << 32 | int.from_bytes(b"TPX3", "little"), *body)]  # fmt: skip
-    np.array(words, "<u8").tofile(path)
-    return path
 
 
 def scan(path: Path, marks: str, start: int = PERIOD - 4 * DWELL, chips: int = 1) -> tuple[Path, np.ndarray]:
@@ -66,7 +48,7 @@ def scan(path: Path, marks: str, start: int = PERIOD - 4 * DWELL, chips: int = 1
 @pytest.mark.parametrize("marks", ["positions", "lines", "none"])
 @pytest.mark.parametrize("chips", [1, 4])
 def test_hits_by_position(tmp_path, marks, chips, monkeypatch):
-    monkeypatch.setattr(timepix3, "WORDS", 20)  # several blocks
+    monkeypatch.setattr("ptychodask.readers.hits.WORDS", 20)  # several blocks
     path, counts = scan(tmp_path / "a.tpx3", marks, chips=chips)
     form, reader = opened(path, asked=Asked((Y, X), dwell_us=None if marks == "positions" else 10.0))
     assert form.name == "tpx3" and reader.shape == counts.shape and len(reader.blocks) > 5
@@ -86,7 +68,7 @@ def test_a_dataset_of_hits(tmp_path):
 
 
 def test_a_file_is_never_there_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr(timepix3, "WORDS", 2**12)
+    monkeypatch.setattr("ptychodask.readers.hits.WORDS", 2**12)
     body = [hit(64 * k, k % 256, 3) for k in range(2**10)]
     path = write(tmp_path / "a.tpx3", [(0, body)] * 2**9)  # 4 MiB
     tracemalloc.start()

@@ -22,7 +22,7 @@ class GrowingFile(RunFile):
     settings: Text
     """As JSON; a watch goes on with the same ones only."""
     file: Line = ""
-    """Device and inode of the file."""
+    """By what the file is known again."""
     shards: tuple[tuple[Whole, Line, Real, Real], ...] = ()
     """Index, digest, electrons and brightest count of each."""
     geometry: RefinedOf | None = None

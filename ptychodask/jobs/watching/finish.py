@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from ...io.dataset import dataset_info
 from ...io.growing import GrowingFolder
 from ...io.result import open_result
 from ...model.config import JobConfig
-from ..importing.prepare import Options, Prepared, prepare
+from ..importing.prepare import Prepared
 from ..importing.run import write
 from ..launch import start, take_up
 from ..observers import Report
@@ -31,29 +30,29 @@ from .grown import Grown
 
 WHOLE = "the whole scan"
 """How a scan ended that came to its end."""
-WARM_SHARE = 4
-"""Of the iterations of a job, one in so many is done by a warm finish, with the job's own finish."""
+WARM_SHARE, WARM_LEAST = 4, 6
+"""Of the iterations of a job, one in so many is done by a warm finish, with the job's own finish; before that at least
+so many, in which the spectral prior measures its spectrum twice and goes by it."""
 
 
-def settle(grown: Grown, path: Path, given: Options, end: End | None, frames: int, warm: bool, report: Report) -> None:
+def settle(grown: Grown, end: End | None, frames: int, warm: bool, report: Report) -> None:
     """Make the dataset of what came: all of the scan where there was no ``end``, else whole rows."""
     made: Prepared | None = None
     if end is None and not warm:
-        made = _prepared(grown, path, given, report)
-    if end is None and (made is None or _same(made, grown)):
+        made = grown.intake.again(None, report)
+    differs = "" if made is None else grown.intake.differs(made)
+    if end is None and not differs:
         grown.writer.seal(grown.folder.scan)
         grown.end(WHOLE, publishes=True)
         grown.folder.publish()
     elif end is None:
         assert made is not None
-        report(Warned("the first rows said other gains, bad pixels or angles than all do: it is imported once more"))
+        report(Warned(f"{differs}: it is imported once more"))
         write(grown.client, made, grown.folder.dataset)
         grown.end(WHOLE)
     else:
-        rows, (height, width) = frames // grown.scan[1], grown.scan
-        made = (
-            _prepared(grown, path, replace(given, scan_shape=(rows, width)), report) if end.readable and rows else None
-        )
+        rows, height = frames // grown.scan[1], grown.scan[0]
+        made = grown.intake.again(rows, report) if end.readable and rows else None
         if made is None:
             crop(grown.folder, grown.rows, height, end, report)
         else:
@@ -70,27 +69,12 @@ def crop(folder: GrowingFolder, rows: int, height: int, end: End, report: Report
     folder.copy(rows)
 
 
-def _prepared(grown: Grown, path: Path, given: Options, report: Report) -> Prepared | None:
-    """An import of what the file holds; None where it would be refused."""
-    given = replace(given, allow_partial=True)
-    try:
-        made = prepare(path, grown.folder.dataset, given, given.asked(), overwrite=True)
-    except InputError as error:
-        report(Warned(f"the file as it is now cannot be imported ({error}): what was imported before is taken"))
-        return None
-    return replace(made, order=replace(made.order, most=grown.made.order.most))
-
-
-def _same(made: Prepared, grown: Grown) -> bool:
-    """Are the shards that are there those of an import of all of it?"""
-    return made.writer().same_as == grown.writer.same_as and made.order.counts_as(grown.made.order)
-
-
 def job_of_warm(job: JobConfig) -> JobConfig:
     """The job with as few iterations as lead from the newest state to the end."""
     said = job.model_dump()
     finish = job.solver.finish
-    said["solver"] |= {"iterations": max(finish + 2, math.ceil(job.solver.iterations / WARM_SHARE))}
+    iterations = max(finish + WARM_LEAST, math.ceil(job.solver.iterations / WARM_SHARE))
+    said["solver"] |= {"iterations": min(job.solver.iterations, iterations)}
     return JobConfig.parse(said)
 
 

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
+from ...distributed.cluster import describe
 from ...io.dataset import DatasetInfo, dataset_info
 from ...io.described.growing import GrowingFile
 from ...io.described.run import RefinedOf
 from ...io.growing import GrowingFolder, summaries
 from ...io.writer import DatasetWriter
 from ...io.written import ShardSummary
-from ...model.blocks import default_shard
 from ...model.refining import Refined
-from ...readers.registry import open_counts
-from ..importing.prepare import Options, Prepared, prepare
-from ..importing.run import parts_of, write_shards
+from .origin import Origin
 
 
 class Grown:
     """A dataset while it grows.
-
-    What is looked at before the first shard are frames of the first rows, whenever that is: who goes on after a kill
-    decides the same.
 
     Parameters
     ----------
@@ -32,40 +26,27 @@ class Grown:
     folder : GrowingFolder
     manifest : GrowingFile
         What is there already.
-    path : path
-        Of the file.
-    given : Options
-        That were checked.
+    origin : Origin
+        What it comes from.
     scan : (int, int)
         Rows and columns of the whole scan.
-    place : mapping
-        What :func:`ptychodask.distributed.cluster.describe` says of the client.
     """
 
     def __init__(
-        self,
-        client: Any,
-        folder: GrowingFolder,
-        manifest: GrowingFile,
-        path: Path,
-        given: Options,
-        scan: tuple[int, int],
-        place: dict[str, Any],
+        self, client: Any, folder: GrowingFolder, manifest: GrowingFile, origin: Origin, scan: tuple[int, int]
     ) -> None:
-        self.client, self.folder, self.scan = client, folder, scan
+        self.client, self.folder, self.scan, self.name = client, folder, scan, origin.path.name
         self._manifest = manifest
-        if manifest.shards:
-            given = replace(given, chunks=self.info.shard)  # whatever the workers are now
-        asked = replace(given.asked(), growing=first_rows(given, scan) * scan[1])
-        self.made: Prepared = prepare(path, folder.dataset, given, asked, overwrite=True).at(place)
-        self.writer: DatasetWriter = self.made.writer()
+        shard = self.info.shard if manifest.shards else None  # whatever the workers are now
+        self.intake = origin.opened(folder.dataset, scan, shard, describe(client))
+        self.writer: DatasetWriter = self.intake.writer
         self._shards: dict[int, ShardSummary] = summaries(manifest)
         self.writer.add(self._shards.values())
         folder.begin(self.writer)
 
     @property
     def file(self) -> str:
-        """Device and inode of the file."""
+        """What the file was at first, see :class:`~ptychodask.jobs.watching.origin.Seen`."""
         return self._manifest.file
 
     @property
@@ -92,14 +73,8 @@ class Grown:
 
     def take(self, rows: int) -> list[ShardSummary]:
         """Write all shards up to a row that are not there; they count once they are kept."""
-        order = replace(self.made.order, asked=replace(self.made.order.asked, growing=rows * self.scan[1]))
-        counted = order.counted(open_counts(order.path, order.name, order.asked))
-        wanted = [
-            part for part in parts_of(counted, self.writer)
-            if any(b.index not in self._shards for b in part[1]) and all(b.y1 <= rows for b in part[1])
-        ]  # fmt: skip
-        seen = write_shards(self.client, order, counted, self.folder.scan, wanted, lambda label, done, of: None)
-        return list(seen.shards)
+        wanted = [block for block in self.writer.blocks if block.index not in self._shards and block.y1 <= rows]
+        return self.intake.write(self.client, wanted, rows, self.folder.scan)
 
     def keep(self, shards: list[ShardSummary]) -> None:
         """Note shards that are whole, on disk too."""
@@ -123,8 +98,3 @@ class Grown:
         """Mean over what is there."""
         patterns = sum(block.size for block in self.writer.blocks if block.index in self._shards)
         return sum(shard.electrons for shard in self._shards.values()) / patterns
-
-
-def first_rows(given: Options, scan: tuple[int, int]) -> int:
-    """Rows that have to be there before any of them is imported: at least those of a shard."""
-    return min(scan[0], (given.chunks or default_shard(scan))[0])

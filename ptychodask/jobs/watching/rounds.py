@@ -28,8 +28,9 @@ from ..run import Run
 from ..showing import frame_of
 from .grown import Grown
 
-FIRST, MOST = 4, 8
-"""Iterations of the first round, and of any."""
+FIRST, MOST, LAST = 4, 8, 4
+"""Iterations of the first round, and at most of any, and of that over the whole scan: who waits for it waits for the
+result as well."""
 ROUND_SECONDS = 4.0
 """That a round takes, about; at least an iteration."""
 
@@ -95,7 +96,8 @@ class Rounds:
         """Some iterations over all rows that are there."""
         rows, first = self._grown.rows, self.iteration
         passes = ROUND_SECONDS / (self._pace * rows) if self._pace else FIRST + 1
-        last = first + max(1, min(MOST, int(passes) - 1))
+        most = MOST if rows < self._grown.scan[0] else LAST
+        last = first + max(1, min(most, int(passes) - 1))
         self.run = run = self._run(rows)
         job = job_of(self._grown.client, self._experiment, run.recipe, f"{run.name}-rows{rows}", run.report)
         state = run.states.load(self.folder.checkpoint(first), f"{run.name}-start") if first else run.initial(job)

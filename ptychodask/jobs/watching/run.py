@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from ..._errors import InputError
-from ...distributed.cluster import connect, describe
+from ...distributed.cluster import connect
 from ...events import Checkpointed, Waiting, Warned
 from ...io.atomic import check_output
 from ...io.checkpoint import RunFolder
@@ -24,9 +24,13 @@ from ...model.config import JobConfig
 from ..importing.prepare import Options
 from ..observers import Reporter
 from .calibrated import calibrate_whole
+from .datasets import AppendedDataset
+from .files import GrowingFrames, format_of
 from .finish import WHOLE, crop, reconstruct, settle
-from .follow import End, Follower, Seen
-from .grown import Grown, first_rows
+from .follow import End, Follower
+from .grown import Grown
+from .hits import GrowingHits
+from .origin import Origin, Seen
 from .screen import Screen
 
 FIRST_SHARE = 0.1
@@ -39,8 +43,8 @@ class Watch:
 
     Parameters
     ----------
-    path : Path
-        The file.
+    origin : Origin
+        The file, or the dataset.
     target, data, picture : Path
         Result and dataset to write, and a picture of every round or None.
     given : Options
@@ -55,7 +59,7 @@ class Watch:
         Find the geometry in the first rows for the rounds, and in the whole scan for the end.
     """
 
-    path: Path
+    origin: Origin
     target: Path
     data: Path
     picture: Path | None
@@ -66,8 +70,6 @@ class Watch:
     calibrate: bool = False
 
     def __post_init__(self) -> None:
-        if self.finish == "warm" and self.job.object.regularisation == "spectral":
-            raise InputError("finish = warm begins from a blurred object, and the spectral prior has none: use exact")
         if self.finish == "warm" and (self.calibrate or self.job.geometry.refine not in ("calibrated", "none")):
             moves = "calibrate moves" if self.calibrate else "geometry.refine moves"
             raise InputError(f"finish = warm keeps the positions, and {moves} them: use exact")
@@ -79,7 +81,13 @@ class Watch:
         engine = {"engine": type(self.job.engine)().model_dump()}  # where it runs may change
         job = JobConfig.parse({**self.job.model_dump(), **engine}).model_dump_json()
         return json.dumps(
-            {"file": str(self.path), "import": said, "job": job, "finish": self.finish, "calibrate": self.calibrate}
+            {
+                "file": str(self.origin.path),
+                "import": said,
+                "job": job,
+                "finish": self.finish,
+                "calibrate": self.calibrate,
+            }
         )
 
 
@@ -87,9 +95,21 @@ def _plain(value: Any) -> Any:
     return f"{value.dtype} {value.tobytes().hex()[:64]}" if isinstance(value, np.ndarray) else repr(value)
 
 
+def origin_of(path: Path, given: Options) -> tuple[Origin, Options]:
+    """What is at a path, or will be there, and what is said of it, which was checked."""
+    if path.suffix == ".zarr" or path.is_dir() or GrowingFolder.of(path).states.path.is_dir():
+        return AppendedDataset.of(path, given), given
+    given = replace(given, format=format_of(path, given.format, given.dtype))
+    if given.format == "tpx3":
+        return GrowingHits(path, given), given
+    return GrowingFrames.of(path, given), given
+
+
 def watch(its: Watch, overwrite: bool, client: Any, observers: Sequence[Any]) -> None:
     """Watch a file to its end, and write dataset and result; what was interrupted goes on."""
     folder, report = GrowingFolder.of(its.data), Reporter(observers)
+    if its.data == its.origin.path:
+        raise InputError(f"{its.data} is what is watched: give another --data")
 
     def waiting(text: str) -> None:
         report(Waiting(text))
@@ -106,8 +126,9 @@ def watch(its: Watch, overwrite: bool, client: Any, observers: Sequence[Any]) ->
             calibrate_whole(its.data, dask_client)
         warm = its.finish == "warm"
         if warm and not _is_whole(folder):  # its canvas is another than that of the rounds
-            report(Warned("the rows that came are reconstructed from the start: the object so far is that of all rows"))
+            report(Warned("finish = warm is not possible for a part of the rows: the object so far is that of all"))
             warm = False
+        report(Waiting(f"the result is reconstructed from {'the newest object' if warm else 'the start'}"))
         reconstruct(folder, its.job, its.target, warm, dask_client, observers)
 
 
@@ -156,10 +177,8 @@ def _follow(folder: GrowingFolder, manifest: GrowingFile, its: Watch, client: An
     """Import and iterate until the scan is whole or its file has ended, then make the dataset of it."""
     known = manifest.file if manifest.shards else ""  # of what nothing was taken, any file will do
     with ExitStack() as stack:
-        follower = stack.enter_context(
-            Follower(its.path, str(its.given.format), its.given.asked(), its.patience, known)
-        )
-        seen = _first(its, follower)
+        follower = stack.enter_context(Follower(its.origin, its.patience, known))
+        seen = _first(its, follower, report)
         if seen is None:  # what was followed before an interrupt is no more
             assert follower.end is not None
             rows = folder.rows(manifest)
@@ -168,7 +187,7 @@ def _follow(folder: GrowingFolder, manifest: GrowingFile, its: Watch, client: An
             folder.write(manifest, ended=follower.end.why)
             return
         manifest = folder.write(manifest, file=seen.file)
-        grown = Grown(client, folder, manifest, its.path, its.given, seen.scan, describe(client))
+        grown = Grown(client, folder, manifest, its.origin, seen.scan)
         screen = Screen(its.job, its.picture, its.calibrate, grown, report, stack.enter_context(ExitStack()), follower)
         try:
             end = _loop(grown, screen, follower)
@@ -176,7 +195,7 @@ def _follow(folder: GrowingFolder, manifest: GrowingFile, its: Watch, client: An
             report(Checkpointed(screen.iteration))
             raise
         frames = 0 if follower.seen is None else follower.seen.frames
-        settle(grown, its.path, its.given, end, frames, its.finish == "warm", report)
+        settle(grown, end, frames, its.finish == "warm", report)
 
 
 def _loop(grown: Grown, screen: Screen, follower: Follower) -> End | None:
@@ -198,13 +217,15 @@ def _loop(grown: Grown, screen: Screen, follower: Follower) -> End | None:
     return None
 
 
-def _first(its: Watch, follower: Follower) -> Seen | None:
+def _first(its: Watch, follower: Follower, report: Reporter) -> Seen | None:
     """The file, once it has the frames that are looked at first; None where it has ended before it was seen."""
+    if not its.origin.exists():
+        report(Waiting(f"{its.origin.path} is not there yet: waiting for it, {its.patience:g} s (--patience) at most"))
     while True:
         if follower.trouble is not None:
             raise follower.trouble
         end, seen = follower.end, follower.seen
-        if seen is not None and seen.frames >= first_rows(its.given, seen.scan) * seen.scan[1]:
+        if seen is not None and seen.frames >= its.origin.first_rows(seen.scan) * seen.scan[1]:
             return seen
         if end is not None and seen is not None and seen.frames < seen.scan[1]:
             raise InputError(f"{end.why} and holds no whole row of the scan: nothing can be finished")

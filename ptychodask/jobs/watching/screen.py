@@ -55,8 +55,7 @@ class Screen:
         made, path = self._rounds.go(), self._picture
         self.rows = made.rows
         if path is not None:
-            name = Path(self._grown.made.order.path).name
-            title = f"{name}: {made.rows} of {self._grown.scan[0]} rows, iteration {made.iteration}"
+            title = f"{self._grown.name}: {made.rows} of {self._grown.scan[0]} rows, iteration {made.iteration}"
             self._rounds.draw(path, title)
         behind = time.monotonic() - since
         self._report(
