@@ -217,11 +217,12 @@ def _gained(stage: _Stage, made: Found, losses: dict[int, float]) -> float:
 def _no_gain(stage: _Stage, its: Refine, settled: Refining, gained: float, calibrated: bool) -> str:
     """Why the geometry that was found is not better than the dataset's, if it is not.
 
-    It must be farther from there than its own errors explain: by noise, P numbers gain P / 2 nats of the electrons that
-    scored them, with a standard deviation of sqrt(P / 2), and two of those above it are asked, or four where the
-    dataset's was calibrated: that is as good a guess from the same electrons, and errors are larger than stated where rows
-    drift. And held-out electrons must like it better after the first iterations from vacuum; the objects that are compared
-    differ by tens of nats by themselves, so that alone is not enough. Where the dataset's geometry wins as clearly, a warning says so.
+    It must be farther from there than its own errors explain: by noise, P numbers gain P / 2 nats of the electrons
+    that scored them, with a standard deviation of sqrt(P / 2), and two of those above it are asked, or four where
+    the dataset's was calibrated: that is as good a guess from the same electrons, and errors are larger than stated
+    where rows drift. And held-out electrons must like it better after the first iterations from vacuum; the objects
+    that are compared differ by tens of nats by themselves, so that alone is not enough. Where the dataset's
+    geometry wins as clearly, a warning says so.
     """
     by_noise = np.count_nonzero(settled.free) / 2
     least = by_noise + (CERTAIN_CALIBRATED if calibrated else CERTAIN) * math.sqrt(by_noise)
