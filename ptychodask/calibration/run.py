@@ -188,14 +188,14 @@ def _fitted(positions: np.ndarray, scan_shape: tuple[int, int]) -> tuple[np.ndar
 
 def _given(
     *,
-    defocus_angstrom: Any = None,
-    c12_angstrom: Any = None,
-    phi12_rad: Any = None,
-    rotation_degrees: Any = None,
-    transpose: Any = None,
-    scale: Any = None,
-    asymmetry: Any = None,
-    shear: Any = None,
+    defocus_angstrom: float | None = None,
+    c12_angstrom: float | None = None,
+    phi12_rad: float | None = None,
+    rotation_degrees: float | None = None,
+    transpose: bool | None = None,
+    scale: float | None = None,
+    asymmetry: float | None = None,
+    shear: float | None = None,
 ) -> tuple[dict[str, float], bool | None]:
     """What the user knows, by the names of the fit."""
     found: dict[str, float] = {}

@@ -9,7 +9,7 @@ wherever the compiler shall know them, which is worth a third of the time.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numba import types
@@ -23,18 +23,26 @@ _HEIGHT = np.float32(math.sqrt(0.75))
 
 To = tuple[int, int, int, int]
 """Addresses of real and imaginary numbers to write and the step between their rows; the step of what was read first."""
-Others = tuple[int, int, int, int, int, int, int, int]
+Others = tuple[int, ...]
+
+
+class Vector(Protocol):
+    """Eight numbers in a register, of which the compiler knows the arithmetic."""
+
+    def __add__(self, other: Vector) -> Vector: ...
+    def __sub__(self, other: Vector) -> Vector: ...
+    def __mul__(self, other: Vector) -> Vector: ...
 
 
 @compiled
-def plain(row: int, a: Any, b: Any, to: Any, others: Any) -> None:
+def plain(row: int, a: Vector, b: Vector, to: To, others: Others) -> None:
     """A pair of numbers as it is."""
     store(to[0], row * to[2], a)
     store(to[1], row * to[2], b)
 
 
 @compiled
-def _times(row: int, a: Any, b: Any, to: To, others: Others) -> None:
+def _times(row: int, a: Vector, b: Vector, to: To, others: Others) -> None:
     """Times the numbers in panels at ``others[0]`` and ``others[1]``."""
     i = row * LANES
     c, d = load(others[0], i), load(others[1], i)
@@ -43,7 +51,7 @@ def _times(row: int, a: Any, b: Any, to: To, others: Others) -> None:
 
 
 @compiled
-def _transmitted(row: int, a: Any, b: Any, to: To, others: Others) -> None:
+def _transmitted(row: int, a: Vector, b: Vector, to: To, others: Others) -> None:
     """Of an inverse transform: the wave u itself goes to ``others[3]`` and ``others[4]``, ``O u`` goes on.
 
     ``others[:3]``: addresses of real and imaginary part of O, and the step between their rows.
@@ -56,7 +64,7 @@ def _transmitted(row: int, a: Any, b: Any, to: To, others: Others) -> None:
 
 
 @compiled
-def _returned_phase(row: int, a: Any, b: Any, to: To, others: Others) -> None:
+def _returned_phase(row: int, a: Vector, b: Vector, to: To, others: Others) -> None:
     """Of an inverse transform, chi: ``gradient += Im(conj(O u) chi)``, ``light += |u|^2``, and ``conj(O) chi`` goes on.
 
     ``others``: addresses of O's parts, their step, addresses of u's parts, of the gradient's (one here) and the light.
@@ -71,7 +79,7 @@ def _returned_phase(row: int, a: Any, b: Any, to: To, others: Others) -> None:
 
 
 @compiled
-def _returned_complex(row: int, a: Any, b: Any, to: To, others: Others) -> None:
+def _returned_complex(row: int, a: Vector, b: Vector, to: To, others: Others) -> None:
     """As :func:`_returned_phase` for a complex object: ``gradient += conj(u) chi``."""
     view, at = row * others[2], row * to[3]
     c, d, x, y = load(others[0], view), load(others[1], view), load(others[3], at), load(others[4], at)
@@ -87,7 +95,7 @@ PLAIN, TIMES, TRANSMITTED, RETURNED_PHASE, RETURNED_COMPLEX = range(len(WAYS))
 
 
 @compiled
-def _turned(row: int, a: Any, b: Any, to: Any, twiddles: int, t: int) -> None:
+def _turned(row: int, a: Vector, b: Vector, to: To, twiddles: int, t: int) -> None:
     c, d = load_splat(twiddles, t), load_splat(twiddles, t + 1)
     store(to[0], row * to[2], a * c - b * d)
     store(to[1], row * to[2], a * d + b * c)
@@ -120,7 +128,7 @@ def _eight(re: int, im: int, index: int, step: int) -> Any:
 
 
 @compiled
-def four(re: int, im: int, step: int, to: Any, m: int, s: int, twiddles: int) -> None:
+def four(re: int, im: int, step: int, to: To, m: int, s: int, twiddles: int) -> None:
     """A pass of radix 4."""
     for p in range(m):
         for q in range(s):
@@ -133,7 +141,7 @@ def four(re: int, im: int, step: int, to: Any, m: int, s: int, twiddles: int) ->
 
 
 @compiled
-def eight(re: int, im: int, step: int, to: Any, m: int, s: int, twiddles: int) -> None:
+def eight(re: int, im: int, step: int, to: To, m: int, s: int, twiddles: int) -> None:
     """A pass of radix 8."""
     for p in range(m):
         for q in range(s):
@@ -151,23 +159,24 @@ def eight(re: int, im: int, step: int, to: Any, m: int, s: int, twiddles: int) -
             _turned(o + 7 * s, hr, hi, to, twiddles, t + 12)
 
 
-def last_four(re: int, im: int, to: Any, s: int, others: Any, way: int) -> None:
+def last_four(re: int, im: int, to: To, s: int, others: Others, way: int) -> None:
     """The last pass of radix 4, without twiddles: ``give(row, a, b, to, others)`` of a way takes its numbers."""
     raise NotImplementedError("compiled code only")
 
 
-def last_eight(re: int, im: int, to: Any, s: int, others: Any, way: int) -> None:
+def last_eight(re: int, im: int, to: To, s: int, others: Others, way: int) -> None:
     """As :func:`last_four`, of radix 8."""
     raise NotImplementedError("compiled code only")
 
 
-def last_none(n: int, re: int, im: int, to: Any, others: Any, way: int) -> None:
+def last_none(n: int, re: int, im: int, to: To, others: Others, way: int) -> None:
     """Give all n rows of panels, transformed before."""
     raise NotImplementedError("compiled code only")
 
 
 # Which way is part of the type. A closure over a compiled function would do the same, but numba's cache on disk takes
-# closures over numbers only: it would compile the others anew in every process.
+# closures over numbers only: it would compile the others anew in every process. It asks for the same annotations in
+# what chooses by types and in what is compiled.
 @overload(last_four, prefer_literal=True)
 def _last_four(re: Any, im: Any, to: Any, s: Any, others: Any, way: Any) -> Any:
     if not isinstance(way, types.IntegerLiteral):
@@ -220,7 +229,7 @@ def _last_none(n: Any, re: Any, im: Any, to: Any, others: Any, way: Any) -> Any:
 
 
 @compiled
-def two(re: int, im: int, to: Any, m: int, s: int, twiddles: int) -> None:
+def two(re: int, im: int, to: To, m: int, s: int, twiddles: int) -> None:
     """A pass of radix 2 from panels."""
     for p in range(m):
         for q in range(s):
@@ -231,7 +240,7 @@ def two(re: int, im: int, to: Any, m: int, s: int, twiddles: int) -> None:
 
 
 @compiled
-def three(re: int, im: int, step: int, to: Any, m: int, s: int, twiddles: int) -> None:
+def three(re: int, im: int, step: int, to: To, m: int, s: int, twiddles: int) -> None:
     """A pass of radix 3; its table begins with the roots, as that of any odd radix."""
     half, height = splat(np.float32(0.5)), splat(_HEIGHT)
     for p in range(m):
@@ -248,7 +257,7 @@ def three(re: int, im: int, step: int, to: Any, m: int, s: int, twiddles: int) -
 
 
 @compiled
-def odd(re: int, im: int, to: Any, m: int, s: int, twiddles: int, r: int) -> None:
+def odd(re: int, im: int, to: To, m: int, s: int, twiddles: int, r: int) -> None:
     """A pass of any radix from panels, by the definition; the table begins with the roots exp(-2 pi i j / r)."""
     for p in range(m):
         for q in range(s):
