@@ -34,6 +34,7 @@ SIMULATE = {
     "resolution.py",
     "rounds.py",
     "simulation.py",
+    "study_busy.py",
     "thickness.py",
     "time_to_image.py",
     "watching.py",
