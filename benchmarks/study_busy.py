@@ -3,8 +3,8 @@
 ``busy``: 24 conditions of 4 simulations (ZIF-8, 34 A, 32 x 32 positions, 128 pixels; 4 semi-angles, 2 doses, 3 seeds),
 by threads of one process and by one worker process for each core: CPU seconds of the process and its workers over wall
 time times cores, of the whole call and of its three stretches: before the first condition may begin (checks, starting
-workers), conditions, and the store that is written from them. ``load_before`` is what else the machine did, in
-processes: what others take of a core is not ours to keep busy.
+workers), conditions, and the store that is written from them. ``others`` is the share that other processes of the
+machine took of its cores meanwhile, and ``load_before`` its load average: such time is not ours to keep busy.
 
 ``kills``: a small study of 24 conditions in a process of its own that is killed (SIGKILL) at a random moment after its
 first new record, and started again, several times over. ``in_flight`` are the conditions that had begun and left
@@ -64,20 +64,27 @@ def cpu_seconds() -> float:
     return spent
 
 
+def now() -> tuple[float, float, float]:
+    """Seconds: of the clock, of CPU that are ours, and that all cores of the machine have worked for whomever."""
+    everyone = psutil.cpu_times()
+    return time.perf_counter(), cpu_seconds(), float(everyone.user + everyone.system)
+
+
 def busy(document: dict[str, Any], folder: Path, workers: int | None) -> dict[str, Any]:
     """One study, and how busy it kept the cores."""
     load = os.getloadavg()[0]
-    moments = [(time.perf_counter(), cpu_seconds())]
+    moments = [now()]
     found = ptychodask.study(
         document, folder / f"study-{workers}.zarr", workers=workers, yes=True,
-        progress=lambda label, done, of: moments.append((time.perf_counter(), cpu_seconds())),
+        progress=lambda label, done, of: moments.append(now()),
     )  # fmt: skip
-    moments.append((time.perf_counter(), cpu_seconds()))
+    moments.append(now())
     stretches = {"before": (0, 1), "conditions": (1, -2), "store": (-2, -1), "whole": (0, -1)}
     shares = {}
     for name, (first, last) in stretches.items():
-        wall, cpu = (b - a for a, b in zip(moments[first], moments[last], strict=True))
-        shares[name] = {"seconds": wall, "cpu_seconds": cpu, "busy": cpu / (wall * cores())}
+        wall, cpu, everyone = (b - a for a, b in zip(moments[first], moments[last], strict=True))
+        others = max(0.0, everyone - cpu) / (wall * (psutil.cpu_count() or 1))
+        shares[name] = {"seconds": wall, "cpu_seconds": cpu, "busy": cpu / (wall * cores()), "others": others}
     return {
         "worker_processes": workers,
         "conditions": int(found.status.size),
