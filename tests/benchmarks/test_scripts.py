@@ -24,6 +24,7 @@ SIMULATE = {
     "counting.py",
     "first_day.py",
     "first_look.py",
+    "forced.py",
     "gpu_loop.py",
     "live_page.py",
     "local_structure.py",
