@@ -1,6 +1,6 @@
 """Does a study keep its cores busy, and what does it do again after it was killed?
 
-``busy``: 24 conditions of 4 simulations (ZIF-8, 34 A, 32 x 32 positions, 128 pixels; 4 semi-angles, 2 doses, 3 seeds),
+``busy``: 24 conditions of 4 simulations (ZIF-8, 34 A, 48 x 48 positions, 128 pixels; 4 semi-angles, 2 doses, 3 seeds),
 by threads of one process and by one worker process for each core: CPU seconds of the process and its workers over wall
 time times cores, of the whole call and of its three stretches: before the first condition may begin (checks, starting
 workers), conditions, and the store that is written from them. ``others`` is the share that other processes of the
@@ -34,7 +34,7 @@ from ptychodask.io.study import SCRATCH, Parts
 
 QUESTION = "a study of 24 conditions: share of the cores' time that is computing, and what a kill costs"
 STUDY: dict[str, Any] = {
-    "simulate": {"material": "zif-8", "thickness_angstrom": 34, "scan_shape": [32, 32]},
+    "simulate": {"material": "zif-8", "thickness_angstrom": 34, "scan_shape": [48, 48]},
     "axes": {"semi_angle": [5.0, 10.0, 15.0, 21.0], "dose": [1000.0, 100.0], "seed": [0, 1, 2]},
 }
 SMALL: dict[str, Any] = {
