@@ -17,6 +17,7 @@ PEERS = {
     "phaser": ["phaserEM[jax]==0.3.1"],
     "ptychi": ["ptychi==2.2.0"],
     "py4dstem": ["py4DSTEM==0.14.18"],
+    "quantem": ["quantem==0.1.10"],
 }
 
 

@@ -30,6 +30,7 @@ from phaser.state import PixelatedProbeState
 from phaser.types import EarlyTermination
 
 STEP = 0.005  # of the images, tuned (see NOTES of against_peers.py)
+PROBE_STEP = 0.001  # where the probe moves: it has no default
 
 
 class Watch(Observer):
@@ -77,9 +78,12 @@ def imaging(p: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "gradient",
         "probe_modes": 1,
-        "update_probe": False,
+        "update_probe": p["probe_moves"],
         "noise_model": {"type": "poisson"},
-        "solvers": {"object": {"type": "adam", "learning_rate": STEP}},
+        "solvers": {
+            "object": {"type": "adam", "learning_rate": STEP},
+            **({"probe": {"type": "adam", "learning_rate": PROBE_STEP}} if p["probe_moves"] else {}),
+        },
         "regularizers": [],
         "group_constraints": [{"type": "nonneg_object_phase"}],
         "iter_constraints": [

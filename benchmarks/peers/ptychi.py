@@ -46,7 +46,7 @@ def options(p: dict[str, Any]) -> Any:
     r.rescale_probe_intensity_in_first_epoch = False  # the given probe has the power of the counts
     if "images" in p:
         r.noise_model = api.NoiseModels.POISSON
-        o.probe_options.optimizable = False
+        o.probe_options.optimizable = p["probe_moves"]
         o.object_options.remove_object_probe_ambiguity.enabled = False  # it would rescale the held probe
         o.object_options.optimal_step_size_scaler = STEP
         limits = o.object_options.hard_limits_magnitude_phase

@@ -72,7 +72,8 @@ def parameters(p: dict[str, Any]) -> dict[str, Any]:
     }
     if "images" in p:
         moving = {"start_iter": 1, "lr": STEP}
-        given["model_params"]["update_params"].update(objp=moving, probe=off)
+        still = {"start_iter": 1, "lr": 1e-4} if p["probe_moves"] else off
+        given["model_params"]["update_params"].update(objp=moving, probe=still)
         given["loss_params"] = {"loss_single": {"state": False}, "loss_poissn": {"state": True}}
         given["constraint_params"] = {
             "objp_postiv": {"start_iter": 1},

@@ -69,7 +69,7 @@ def steps(p: dict[str, Any]) -> dict[str, Any]:
         return common
     return {
         **common,
-        "fix_probe": True,
+        "fix_probe": not p["probe_moves"],
         "step_size": STEP,
         "identical_slices": True,
         "object_positivity": True,
