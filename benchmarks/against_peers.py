@@ -80,6 +80,13 @@ NOTES: dict[str, dict[str, list[str]]] = {
             "step 0.2, between 0.1 and its default 0.5, which came to the same on 24 x 24: 0.79 at iteration 7 or 8",
         ],
     },
+    "quantem": {
+        "time": ["Adam on the amplitude residual with its defaults; complex object and probe move"],
+        "images": [
+            "Adam, Poisson loss, potential at or above 0, identical slices, blur; patterns are not moved",
+            "rate 0.02, blur 0.2 A; of .005, .45 A; .02, .45 A; .05, .45 A; .02, .2 A on 24 x 24: 0.79 at iteration 7",
+        ],
+    },
 }
 NOT_MEASURED = {"abTEM, fold_slice and others": "no runner here yet: add peers/NAME.py and an entry of PEERS"}
 

@@ -37,7 +37,7 @@ from quantem.diffractive_imaging import (  # noqa: E402
     PtychoObjConstraintParams,
 )
 
-STEP, BLUR = 0.005, 0.45  # of the images: Adam's rate and angstrom, tuned (see NOTES of against_peers.py)
+STEP, BLUR = 0.02, 0.2  # of the images: Adam's rate and angstrom, tuned (see NOTES of against_peers.py)
 PROBE_STEP = 0.001  # where the probe moves: its default
 
 
@@ -79,10 +79,10 @@ def steps(p: dict[str, Any]) -> dict[str, Any]:
     if "images" not in p:
         rates = {"object": OptimizerParams.Adam(), "probe": OptimizerParams.Adam()}
         return {"optimizer_params": rates, "batch_size": p["batch"]}
-    rates = {"object": OptimizerParams.Adam(lr=p.get("step", STEP))}
+    rates = {"object": OptimizerParams.Adam(lr=STEP)}
     if p["probe_moves"]:
         rates["probe"] = OptimizerParams.Adam(lr=PROBE_STEP)
-    blur = p.get("blur", BLUR) / p["pixel_angstrom"]
+    blur = BLUR / p["pixel_angstrom"]
     rules = PtychoObjConstraintParams.Raster(positivity=True, identical_slices=True, gaussian_sigma=blur)
     return {"optimizer_params": rates, "constraints": {"object": rules}}
 
