@@ -265,7 +265,7 @@ def compare(o: argparse.Namespace, folder: Path) -> dict[str, Any]:
     pythons, repairs, missing = installed(o, folder)
     result: dict[str, Any] = {}
     if "time" in sections:
-        data = made_up(folder / "scan.zarr") if o.tiny else sample("zif-8", folder / "time", o.side, o.dose).data
+        data = made_up(folder / "scan.zarr") if o.tiny else sample("zif-8", folder, o.side, o.dose).data
         given = parameters(data, folder)
         result["parameters"] = {k: v for k, v in given.items() if k not in ("counts", "probe")}
         result["time"] = timed(o, data, pythons, given, folder)

@@ -49,7 +49,7 @@ def right(path: Path, material: str, side: int, dose: float) -> Sample:
     """Told as it was scanned."""
     data = ptychodask.simulate(
         path, material, thickness_angstrom=THICKNESS.get(material, 34.0), scan_shape=(side, side),
-        slice_thickness_angstrom=SLICE, dose_per_square_angstrom=dose, defocus_angstrom=DEFOCUS,
+        slice_thickness_angstrom=SLICE, dose_per_square_angstrom=dose, defocus_angstrom=DEFOCUS, overwrite=True,
     )  # fmt: skip
     truth = ptychodask.read_truth(data)
     assert truth is not None  # every simulation writes one
@@ -65,7 +65,7 @@ def wrong(path: Path, side: int, dose: float) -> Sample:
     data = ptychodask.create_dataset(
         path, np.random.default_rng(0).poisson(expected).astype(np.uint8), energy_ev=ENERGY, semi_angle_mrad=10.0,
         defocus_angstrom=DEFOCUS, angular_step_mrad=case.angular_step, scan_step_angstrom=STEP,
-        attributes={"thickness_angstrom": thickness},
+        attributes={"thickness_angstrom": thickness}, overwrite=True,
     )  # fmt: skip
     told = ptychodask.open_dataset(data).positions.values.reshape(-1, 2).mean(axis=0)
     moved = placed(case, case.geometry).mean(axis=0) - told
