@@ -106,6 +106,7 @@ def _write_shared(group: zarr.Group, state: State) -> None:
             "background": float(model.background).hex(),
             "damping": float(state.damping).hex(),
             "momentum": state.momentum,
+            **({} if state.loss is None else {"loss": float(state.loss).hex()}),
             **_information(state),
             **_geometry(state),
             **_moved(model.moved),
@@ -201,7 +202,8 @@ class _Stored:
         background, damping = float.fromhex(said.background), float.fromhex(said.damping)
         model = Model(object_, self.values("probe"), background, said.iteration, moved=_affine(said.moved))
         known = None if said.information is None else np.array([float.fromhex(t) for t in said.information])
-        return State(model, anchor, said.momentum, damping, known, _refining(said.geometry))
+        loss = None if said.loss is None else float.fromhex(said.loss)
+        return State(model, anchor, said.momentum, damping, known, _refining(said.geometry), loss)
 
 
 @contextmanager

@@ -252,6 +252,7 @@ class Experiment:
             sharpen_at=sharper_from(self.split_iterations[0]),
             residual=rules.residual,
             residual_at=self.config.solver.iterations - 1,
+            eases=self.config.solver.rounds_per_iteration == 1 and not self.refines,
         )
 
     @cached_property

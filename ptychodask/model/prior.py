@@ -75,6 +75,8 @@ class Spectral:
         Prior variance of what is no lattice, in rad^2 (see ``solver.spectral``); 0 for none.
     residual_at : int
         The update that fits it, the last: after it nothing moves.
+    eases : bool
+        Are steps made shorter where the loss rises? Not where every update is of other patterns, or positions move.
     """
 
     side: int
@@ -83,6 +85,7 @@ class Spectral:
     sharpen_at: int
     residual: float = 0.0
     residual_at: int = -1
+    eases: bool = False
 
     def fits_residual(self, iteration: int) -> bool:
         """Does the update after so many leave the lattice and fit the residual?"""

@@ -79,6 +79,8 @@ class State:
         Factor on every step, halved after a divergence.
     information : float64 array or None
         t on rings (see ``solver.information``), once it is measured.
+    loss : float or None
+        Of the state before, in nats, where it is to be compared with this one's.
     geometry : Refining or None
         While the geometry is refined, how far it has come.
     """
@@ -89,6 +91,7 @@ class State:
     damping: float = 1.0
     information: Array | None = None
     geometry: Refining | None = None
+    loss: float | None = None
 
     __sizeof__ = held_bytes
 

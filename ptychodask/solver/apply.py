@@ -28,6 +28,8 @@ from .unknowns.object import (
 from .unknowns.products import inner
 from .update import Update
 
+EASE, RISE = 0.7, 1e-4
+"""Factor on steps where the loss rises, and by how many nats per electron it has to."""
 LINE_LEAST, LINE_CLIP = 0.1, 1.5
 """Bounds of the tangent step ``a``, the lower one over the number S of slices.
 
@@ -60,13 +62,26 @@ def measured(problem: Problem, state: State, sums: InformationSums | None) -> np
     return information(rule, sums)
 
 
-def spectral_filter(problem: Problem, state: State, sums: SpectrumSums, t: np.ndarray | None) -> Filter:
+def spectral_filter(problem: Problem, state: State, sums: SpectrumSums, t: np.ndarray | None, totals: Update) -> Filter:
     """The filter that follows of t and the spectrum."""
     rule = problem.settings.spectral
     assert rule is not None and t is not None, "measured at the first iteration"
     if rule.fits_residual(state.model.iteration):
         return residual_filter(rule, t)
-    return make_filter(rule, sums, t, RATE * problem.settings.object_step * state.damping)
+    return make_filter(rule, sums, t, RATE * problem.settings.object_step * eased(problem, state, totals))
+
+
+def eased(problem: Problem, state: State, totals: Update) -> float:
+    """Factor on every step: smaller where the last one made the loss rise.
+
+    The step is Newton's for a mean of t over all directions and a ring of frequencies. Where t is twice that, as at 5
+    mrad, it goes as far beyond the optimum as it was before it, and the image swings from one update to the next.
+    """
+    rule, before = problem.settings.spectral, state.loss
+    if rule is None or not rule.eases or before is None or state.model.iteration == rule.sharpen_at:
+        return state.damping  # a loss with another epsilon is another number
+    rose = totals.sums.loss - before > RISE * totals.sums.electrons
+    return state.damping * EASE if rose else state.damping
 
 
 def advance(problem: Problem, state: State, move: Direction, line: Update | None = None) -> State:
@@ -104,7 +119,10 @@ def advance_shared(problem: Problem, state: State, move: Direction, line: Update
     model = replace(state.model, iteration=state.model.iteration + 1)
     for unknown in SHARED:
         model = unknown.advanced(problem, model, move, step)
-    return replace(state, model=model, momentum=momentum, information=move.information)
+    rule = problem.settings.spectral
+    loss = move.totals.sums.loss if rule is not None and rule.eases else None
+    damping = eased(problem, state, move.totals)
+    return replace(state, model=model, momentum=momentum, damping=damping, information=move.information, loss=loss)
 
 
 def lengths(
@@ -132,4 +150,6 @@ def lengths(
 
 def recover(state: State) -> State:
     """After a divergence: the state with half the steps and without momentum."""
-    return replace(state, model=replace(state.model, object=state.anchor), momentum=-1, damping=state.damping / 2)
+    return replace(
+        state, model=replace(state.model, object=state.anchor), momentum=-1, damping=state.damping / 2, loss=None
+    )

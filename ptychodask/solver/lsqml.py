@@ -178,4 +178,4 @@ class LsqMl:
 
         A tenth more electrons hardly moves the optimum, and a few iterations from rest would not get there.
         """
-        return replace(state, model=self.full_dose(state.model))
+        return replace(state, model=self.full_dose(state.model), loss=None)

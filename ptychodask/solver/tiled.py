@@ -187,7 +187,7 @@ class TiledLsqMl:
         spectra = [p.spectrum for p in parts if p.spectrum is not None]
         if not spectra:
             return move
-        return replace(move, filter=spectral_filter(self.problem, shared, reduce(add, spectra), t))
+        return replace(move, filter=spectral_filter(self.problem, shared, reduce(add, spectra), t, totals))
 
     def direction(self, index: int, sums: ObjectSums, brightest: np.ndarray) -> TileDirection:
         """The object's direction on a core."""

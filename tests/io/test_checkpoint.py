@@ -30,7 +30,7 @@ def state(kind="phase", seed=0) -> State:
     probe = (rng.standard_normal((3, 8, 8)) + 1j * rng.standard_normal((3, 8, 8))).astype(np.complex64)
     object_[0, 0, :3] = [0.0, -0.0, 1e-42]  # zeros are not stored as chunks, and subnormals must survive
     moved = Affine(rng.standard_normal((2, 2)) / 3, rng.standard_normal(2) * 1e3)
-    return State(Model(object_, probe, 0.1 + 0.2, 17, moved=moved), anchor, 5, 1 / 3)
+    return State(Model(object_, probe, 0.1 + 0.2, 17, moved=moved), anchor, 5, 1 / 3, loss=-1e5 / 7)
 
 
 @pytest.mark.parametrize("kind", ["phase", "complex"])
@@ -43,7 +43,7 @@ def test_a_state_comes_back_bit_for_bit(tmp_path, kind):
         assert a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes(), name
     assert before.anchor.tobytes() == after.anchor.tobytes() and after.anchor.dtype == before.anchor.dtype
     assert (after.model.background, after.damping) == (0.1 + 0.2, 1 / 3)
-    assert (after.model.iteration, after.momentum) == (17, 5)
+    assert (after.model.iteration, after.momentum, after.loss) == (17, 5, -1e5 / 7)
     assert all(isinstance(v, int) for v in (after.model.iteration, after.momentum))
 
 

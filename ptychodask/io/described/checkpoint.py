@@ -76,6 +76,7 @@ class StateAttributes(Described):
     information: Annotated[tuple[Hexadecimal, ...], Field(min_length=1, max_length=10_000)] | None = None
     geometry: RefiningOf | None = None
     moved: AffineOf | None = None
+    loss: Hexadecimal | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> StateAttributes:
@@ -87,6 +88,13 @@ class StateAttributes(Described):
     @classmethod
     def _numbers(cls, values: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return values and tuple(map(cls._number, values))
+
+    @field_validator("loss")
+    @classmethod
+    def _finite(cls, value: str | None) -> str | None:
+        if value is not None and not math.isfinite(float.fromhex(value)):
+            raise ValueError("a finite number is expected")
+        return value
 
     @field_validator("background", "damping")
     @classmethod

@@ -1,0 +1,78 @@
+"""Steps of the spectral prior become shorter where the loss rises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers import small_problem
+from tiny_scan import bits, write_scan
+
+import ptychodask
+from ptychodask.model.prior import Spectral
+from ptychodask.model.state import Model, State
+from ptychodask.solver import apply
+from ptychodask.solver.update import Sums, Update
+
+RULE = Spectral(side=16, pixel=0.5, floor=0.0, sharpen_at=5, eases=True)
+
+
+@pytest.mark.parametrize(
+    "loss, before, iteration, rule, factor",
+    [
+        (1000.2, 1000.0, 3, RULE, 0.7),  # 2e-4 nats per electron
+        (1000.05, 1000.0, 3, RULE, 1.0),  # less than counts
+        (900.0, 1000.0, 3, RULE, 1.0),
+        (1000.2, None, 0, RULE, 1.0),  # nothing to compare with
+        (1000.2, 1000.0, 5, RULE, 1.0),  # of another epsilon
+        (1000.2, 1000.0, 3, replace(RULE, eases=False), 1.0),
+        (1000.2, 1000.0, 3, None, 1.0),
+    ],
+)
+def test_only_a_rise_of_the_same_number_counts(loss, before, iteration, rule, factor):
+    problem = small_problem().problem
+    problem = replace(problem, settings=replace(problem.settings, spectral=rule))
+    empty = np.zeros((1, 0, 0))
+    state = State(Model(empty, empty, iteration=iteration), empty, damping=0.8, loss=before)
+    totals = Update(Sums(patterns=10.0, electrons=1000.0, loss=loss))
+    assert apply.eased(problem, state, totals) == pytest.approx(0.8 * factor, rel=1e-12)
+
+
+@pytest.fixture(scope="module")
+def swinging(tmp_path_factory):
+    """A scan and a job whose steps are twice too long."""
+    path = write_scan(tmp_path_factory.mktemp("scan") / "scan.zarr", (12, 12), electrons=1000.0)
+    job = {
+        "object": {"regularisation": "spectral"},
+        "solver": {"object_step": 2.0, "iterations": 12, "finish": 1, "patience": 20},
+    }
+    return path, job
+
+
+def test_a_run_that_swings_calms_down(swinging, monkeypatch):
+    path, job = swinging
+
+    def largest_rise():
+        fit = [entry.loss for entry in ptychodask.reconstruct(path, job).history if entry.stage == "fit"]
+        return np.diff(fit[-5:]).max()  # with the smaller epsilon
+
+    eased = largest_rise()
+    monkeypatch.setattr(apply, "EASE", 1.0)
+    assert eased < 0.05 and largest_rise() > 0.2
+
+
+@pytest.mark.distributed
+def test_the_same_bits_on_workers_and_resumed(swinging, tmp_path):
+    path, job = swinging
+    alone = bits(ptychodask.reconstruct(path, job))
+    assert bits(ptychodask.reconstruct(path, {**job, "engine": {"workers": 2, "threads": 1}})) == alone
+
+    class Stop:
+        def iterated(self, event):
+            if event.iteration == 4:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ptychodask.reconstruct(path, job, output=tmp_path / "r.zarr", progress=Stop())
+    assert bits(ptychodask.resume(tmp_path / "r.zarr")) == alone
