@@ -56,13 +56,18 @@ def scan(tmp_path_factory):
     )  # fmt: skip
 
 
+def sample_of(scan, truth):
+    from peer_cases import Sample
+
+    return Sample(scan, truth)
+
+
 @pytest.fixture
-def truth(monkeypatch):
+def truth():
     """A phase without any symmetry: that of a crystal would hardly notice a mirror."""
     axis = -5.0 + 0.3 * np.arange(90)
     values = ndimage.gaussian_filter(np.random.default_rng(1).normal(size=(90, 90)), 3.0)
     phase = xr.DataArray(values, dims=("y", "x"), coords={"y": axis, "x": axis})
-    monkeypatch.setattr(ptychodask, "read_truth", lambda path: xr.Dataset({"phase": phase}))
     return phase
 
 
@@ -94,7 +99,7 @@ def image(peers, scan, truth, runner, tmp_path, **more):
         runner, Path(sys.executable), given(truth, tmp_path, images=str(file), seconds=4, **more), tmp_path
     )
     assert answer["seconds"] == [1] * 5  # the first, which may hold compilation, and four within the seconds given
-    return images.peer_images(answer, np.load(file), scan, [0.5, 2.0, 4.0])
+    return images.peer_images(answer, np.load(file), sample_of(scan, truth), [0.5, 2.0, 4.0])
 
 
 def test_images_are_compared_at_the_last_iteration_within_the_budget(peers, scan, truth, runner, tmp_path):
@@ -115,7 +120,7 @@ def test_an_image_that_is_not_finite_is_said_to_be_so(peers, scan, truth):
     _, images = peers
     phases = np.stack([truth.values, np.full(truth.shape, np.nan)])
     answer = {"seconds": [1.0, 1.0], "origin_angstrom": [-5.0, -5.0], "pixel_angstrom": 0.3}
-    found = images.peer_images(answer, phases, scan, [2.0])
+    found = images.peer_images(answer, phases, sample_of(scan, truth), [2.0])
     assert found["after"][0]["failed"] == "the image is not finite"
     assert found["best_by_truth"]["iterations"] == 1
 
