@@ -18,13 +18,14 @@ from distributed import Client, Future
 
 from .._array import held_bytes
 from ..model.blocks import Block, BlockSource
+from .machine import give_back_memory
 from .placement import FAN_IN
 from .spent import Spent, add
 from .stream import supplies
 from .together import Together
 
 IN_FLIGHT = 2
-PATIENCE = 30.0
+PATIENCE = 10.0
 """Seconds without news of a pass after which paused workers are looked for."""
 
 
@@ -115,15 +116,21 @@ def paused_workers(client: Client | Together) -> list[str]:
 
 
 def _awaited(job: Job, metrics: Future) -> Any:
-    """The value; where it does not come, it is told which workers are held up."""
+    """The value; where it does not come, paused workers give back what they only keep, and then are told."""
+    asked = False
     while isinstance(metrics, Future) and job.waits is not None:
         try:
             return metrics.result(timeout=PATIENCE)
         except TimeoutError:
             if metrics.done():  # it is the task's own error
                 break
-            for text in paused_workers(job.client):
-                job.waits(text)
+            held_up = paused_workers(job.client)
+            if held_up and not asked:
+                job.client.run(give_back_memory)
+            elif asked:
+                for text in held_up:
+                    job.waits(text)
+            asked = bool(held_up)
     return metrics.result()
 
 

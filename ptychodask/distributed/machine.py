@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,9 @@ def worker_versions(client: Client, packages: Iterable[str]) -> dict[str, dict[s
         place: {"python": found["packages"]["python"], **{n: found["packages"].get(n) for n in names}}
         for place, found in places.items()
     }
+
+
+def give_back_memory() -> None:
+    """Have this process's allocator give back to the system what it keeps for later, where it is glibc's."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

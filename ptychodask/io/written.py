@@ -44,6 +44,8 @@ def write_shard(path: Path, block: Block, counts: np.ndarray) -> ShardSummary:
     limit = np.iinfo(dtype).max if dtype.kind == "u" else np.finfo(dtype).max
     if counts.size and counts.max() > limit:
         raise InputError(f"counts up to {counts.max()} {in_scan(block)} do not fit {dtype}")
+    if dtype.kind == "u" and counts.dtype.kind == "f" and not (counts == np.rint(counts)).all():
+        raise InputError(f"counts {in_scan(block)} are no whole numbers: write them as float32, not as {dtype}")
     counts = counts.astype(dtype, copy=False)
     if shards is not None and is_whole(block, array):
         write_whole(folder, block, counts, array, shards)

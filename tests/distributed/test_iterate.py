@@ -383,12 +383,15 @@ def test_a_worker_that_dask_has_paused_is_told(monkeypatch):
         dask.config.set({"distributed.worker.memory.pause": 0.01}),  # of 2 GiB: what a process takes by itself
         Client(n_workers=1, threads_per_worker=1, memory_limit="2GiB", dashboard_address=None) as client,
     ):
+        run, asked = client.run, []
+        monkeypatch.setattr(client, "run", lambda function: asked.append(len(run(function))))
         while not (told := iterate.paused_workers(client)):
             time.sleep(0.05)
         algorithm = client.submit(Toy, pure=False)
         job = Job(client, algorithm, False, Source(), make_blocks((1, 2), (1, 1)), 1000, new_name(), waits=waits)
         with pytest.raises(InterruptedError):
             list(passes(job, start(client, 1.0), 0, 1))
+    assert asked == [1], "first its memory is asked for"
     assert "is paused by Dask: it holds" in told[-1] and "of its limit of 2048" in told[-1]
 
 

@@ -11,6 +11,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ptychodask import InputError
 from ptychodask.io import shard_file, written
 from ptychodask.io.shards import shards_of, stored_chunks
 from ptychodask.io.skeleton import Layout, create_skeleton
@@ -103,3 +104,12 @@ def test_an_edit_of_one_electron_changes_what_names_a_shard(tmp_path):
     assert write_shard(tmp_path / "s.zarr", block, counts) == first
     counts[2, 1, 3, 3] += 1
     assert write_shard(tmp_path / "s.zarr", block, counts).digest != first.digest
+
+
+def test_fractions_are_not_cut_off(tmp_path):
+    (block,) = empty(tmp_path / "s.zarr", (4, 4), (4, 4), "uint8").blocks()
+    with pytest.raises(InputError, match="in scan rows 0 to 3, columns 0 to 3 are no whole numbers"):
+        write_shard(tmp_path / "s.zarr", block, some((4, 4), "uint8") + 0.7)
+    whole = some((4, 4), "uint8")
+    write_shard(tmp_path / "s.zarr", block, whole.astype(float))
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "s.zarr" / "counts", mode="r")[...], whole)

@@ -174,3 +174,15 @@ def test_an_overlap_of_the_peaks_is_refused(tmp_path):
     np.save(tmp_path / "scan.npy", scan(8, 2.5)[1].astype(np.float32))
     with pytest.raises(InputError, match=r"no peak of single electrons|stand out of the noise"):
         ptychodask.import_data(tmp_path / "scan.npy", tmp_path / "scan.zarr", count=True, **FACTS)
+
+
+def test_nan_is_no_zero_where_electrons_are_counted(tmp_path):
+    disk = np.hypot(*np.meshgrid(*2 * [np.arange(32) - 16], indexing="ij")) < 8
+    rng = np.random.default_rng(0)
+    values = (100 * rng.poisson(0.5 * disk, (8, 8, 32, 32)) + rng.normal(0, 8, (8, 8, 32, 32))).astype("f4")
+    values[3, 4, 10:13, 10:13] = np.nan
+    np.save(tmp_path / "scan.npy", values)
+    known = {"energy_ev": 300e3, "semi_angle_mrad": 10.0, "scan_step_angstrom": 1.0, "angular_step_mrad": 1.2}
+    with pytest.raises(InputError, match="9 counts are NaN or infinite in scan rows 0 to 7"):
+        ptychodask.import_data(tmp_path / "scan.npy", tmp_path / "scan.zarr", count=True, progress=False, **known)
+    assert not (tmp_path / "scan.zarr").exists()

@@ -120,6 +120,10 @@ def write_part(counted: Counted, order: Order, folder: str, part: Part) -> Seen:
         full = 0
         if limit is not None and values.max(initial=0) >= limit:  # a rare case, which takes longer
             full = int((values >= limit).any(axis=(-2, -1)).sum())
+        if values.dtype.kind == "f" and (bad := int(np.isnan(values).sum())):
+            raise InputError(  # a threshold would make zeros of them
+                f"{bad} counts are NaN or infinite {in_scan(block)}: repair them, or leave their pixels out (--mask)"
+            )
         counts = counted.electrons(values)
         if not all_used:  # a dark frame or a flat field says nothing there
             counts = np.where(order.used, counts, np.zeros((), counts.dtype))
