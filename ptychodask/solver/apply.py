@@ -28,8 +28,9 @@ from .unknowns.object import (
 from .unknowns.products import inner
 from .update import Update
 
-EASE, RISE = 0.7, 1e-4
-"""Factor on steps where the loss rises, and by how many nats per electron it has to."""
+EASE, RISE, SHORTEST = 0.7, 1e-4, 0.5
+"""Factor on steps where the loss rises, by how many nats per electron it has to, and what is left of them at least:
+with short steps the prior makes it rise slowly, which is no swing."""
 LINE_LEAST, LINE_CLIP = 0.1, 1.5
 """Bounds of the tangent step ``a``, the lower one over the number S of slices.
 
@@ -81,7 +82,7 @@ def eased(problem: Problem, state: State, totals: Update) -> float:
     if rule is None or not rule.eases or before is None or state.model.iteration == rule.sharpen_at:
         return state.damping  # a loss with another epsilon is another number
     rose = totals.sums.loss - before > RISE * totals.sums.electrons
-    return state.damping * EASE if rose else state.damping
+    return min(state.damping, max(state.damping * EASE, SHORTEST)) if rose else state.damping
 
 
 def advance(problem: Problem, state: State, move: Direction, line: Update | None = None) -> State:

@@ -37,29 +37,29 @@ def test_only_a_rise_of_the_same_number_counts(loss, before, iteration, rule, fa
     state = State(Model(empty, empty, iteration=iteration), empty, damping=0.8, loss=before)
     totals = Update(Sums(patterns=10.0, electrons=1000.0, loss=loss))
     assert apply.eased(problem, state, totals) == pytest.approx(0.8 * factor, rel=1e-12)
+    # not below a half, unless a divergence has done that
+    assert apply.eased(problem, replace(state, damping=0.6), totals) == pytest.approx(0.5 if factor < 1 else 0.6)
+    assert apply.eased(problem, replace(state, damping=0.25), totals) == 0.25
 
 
 @pytest.fixture(scope="module")
 def swinging(tmp_path_factory):
-    """A scan and a job whose steps are twice too long."""
+    """A scan and a job whose steps are too long."""
     path = write_scan(tmp_path_factory.mktemp("scan") / "scan.zarr", (12, 12), electrons=1000.0)
     job = {
         "object": {"regularisation": "spectral"},
-        "solver": {"object_step": 2.0, "iterations": 12, "finish": 1, "patience": 20},
+        "solver": {"object_step": 1.5, "iterations": 12, "finish": 1, "patience": 20},
     }
     return path, job
 
 
 def test_a_run_that_swings_calms_down(swinging, monkeypatch):
     path, job = swinging
-
-    def largest_rise():
-        fit = [entry.loss for entry in ptychodask.reconstruct(path, job).history if entry.stage == "fit"]
-        return np.diff(fit[-5:]).max()  # with the smaller epsilon
-
-    eased = largest_rise()
+    eased = ptychodask.reconstruct(path, job)
+    fit = [entry.loss for entry in eased.history if entry.stage == "fit"]
+    assert eased.attributes["restarts"] == 0 and np.diff(fit[-4:]).max() < 0.05  # with the smaller epsilon
     monkeypatch.setattr(apply, "EASE", 1.0)
-    assert eased < 0.05 and largest_rise() > 0.2
+    assert ptychodask.reconstruct(path, job).attributes["restarts"] > 0
 
 
 @pytest.mark.distributed
