@@ -6,7 +6,6 @@ What is written is what Zarr writes into the arrays of :mod:`ptychodask.io.skele
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +14,7 @@ import numpy as np
 from numcodecs import Blosc
 
 from ..model.blocks import Block
+from .atomic import replacing
 from .described.store import ArrayDocument
 from .shards import ABSENT, Shards
 
@@ -44,14 +44,8 @@ def write_whole(counts_folder: Path, block: Block, counts: np.ndarray, array: Ar
     for name in ("c", *names, "0"):
         folder = folder / name
         folder.mkdir(exist_ok=True)  # parent by parent: an array that was cleared away is not made again
-    part = folder / f".{uuid.uuid4().hex}.partial"
-    try:
-        with part.open("xb") as file:
-            file.writelines(_packed(counts, shards))
-        part.replace(folder / "0")
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with replacing(folder / "0", None) as part, part.open("xb") as file:
+        file.writelines(_packed(counts, shards))
 
 
 def _packed(counts: np.ndarray, shards: Shards) -> list[bytes]:

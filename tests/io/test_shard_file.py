@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ptychodask import InputError
-from ptychodask.io import shard_file, written
+from ptychodask.io import atomic, written
 from ptychodask.io.shards import shards_of, stored_chunks
 from ptychodask.io.skeleton import Layout, create_skeleton
 from ptychodask.io.written import write_shard
@@ -77,7 +77,7 @@ def test_a_full_disk_leaves_nothing_and_a_cleared_folder_stays_cleared(tmp_path,
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(shard_file.Path, "replace", full)
+        patched.setattr(atomic, "_rename", full)
         with pytest.raises(OSError, match="No space"):
             write_shard(tmp_path / "s.zarr", block, counts)
     assert not [file for file in (tmp_path / "s.zarr" / "counts" / "c").rglob("*") if file.is_file()]
