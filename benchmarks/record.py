@@ -37,13 +37,15 @@ def _processor() -> str:
 def _commit() -> str:
     """The commit, "-dirty" where files differ from it; results that other scripts have just written do not count.
 
-    A copy without history is told its commit by ``BENCHMARK_COMMIT``.
+    A copy without that history is told its commit by ``BENCHMARK_COMMIT``.
     """
+    if "BENCHMARK_COMMIT" in os.environ:
+        return os.environ["BENCHMARK_COMMIT"]
     git = ["git", "-C", str(Path(__file__).parents[1])]
     found = subprocess.run([*git, "describe", "--always"], capture_output=True, text=True, check=False).stdout.strip()
     others = [*git, "diff", "--quiet", "HEAD", "--", ".", ":(exclude)benchmarks/results"]
     dirty = subprocess.run(others, capture_output=True, check=False).returncode == 1
-    return (found or os.environ.get("BENCHMARK_COMMIT", "unknown")) + ("-dirty" if dirty else "")
+    return (found or "unknown") + ("-dirty" if dirty else "")
 
 
 def machine() -> dict[str, Any]:

@@ -44,7 +44,6 @@ WORKERS = {"faults.py", "out_of_core.py", "scaling_model.py"}
 """These start worker processes."""
 OTHER_KEYS = {
     "defects.py": {"false_lattice", "vacuum_over_crystal_rms", "vacuum_rms"},
-    "gpu_loop.py": {"note"},  # written into it by hand
     "gpu_per_pattern.py": {"copy_gigabytes_per_second", "counted", "cupy", "rows"},  # with a device or without
     "infinite_dose.py": {"kind"},  # younger than the result that is committed
     "local_structure.py": {"zif-8"},
