@@ -76,6 +76,8 @@ def library(pixels: int, more: str = "") -> ctypes.CDLL:
 class HostDevice:
     """NumPy arrays as device arrays; every launch is finished when it returns."""
 
+    backend = "numpy"
+
     def __init__(self, pixels: int, *, reverse: bool = False) -> None:
         self.library, self.declared, self.reverse = library(pixels), declared(pixels), reverse
         self.launches: list[str] = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import overload
+
 import numpy as np
 
-from .patterns import Counts, Events
+from .patterns import Counts, Events, Patterns
 
 
 def subset(indices: np.ndarray, stride: int, turn: int) -> np.ndarray:
@@ -19,6 +21,14 @@ def subset(indices: np.ndarray, stride: int, turn: int) -> np.ndarray:
     return np.flatnonzero(j % np.uint64(stride) == (drawn + np.uint64(turn)) % np.uint64(stride))
 
 
+@overload
+def taken(counts: Events, places: np.ndarray) -> Events: ...
+
+
+@overload
+def taken(counts: np.ndarray, places: np.ndarray) -> np.ndarray: ...
+
+
 def taken(counts: Counts, places: np.ndarray) -> Counts:
     """The patterns at the given places."""
     if isinstance(counts, np.ndarray):
@@ -28,3 +38,10 @@ def taken(counts: Counts, places: np.ndarray) -> Counts:
     # event i of a pattern lies i behind the pattern's first
     events = np.repeat(counts.start[places] - start[:-1], lengths) + np.arange(start[-1])
     return Events(start, counts.pixel[events], counts.count[events])
+
+
+def some(patterns: Patterns, places: np.ndarray) -> Patterns:
+    """The patterns at the given places, in every role."""
+    train = None if patterns.train is None else taken(patterns.train, places)
+    held = None if patterns.held is None else taken(patterns.held, places)
+    return Patterns(taken(patterns.fitted, places), train, held, patterns.pixels)

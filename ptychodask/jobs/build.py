@@ -12,8 +12,6 @@ from ..counts.padding import padded
 from ..io.dataset import DatasetInfo
 from ..io.selected import mask_of, off_centre, ramped_off
 from ..kernels import kernels_for
-from ..kernels.plain import Plain
-from ..kernels.ramped import ramped
 from ..kernels.ramps import ramp_of
 from ..model.optics import Microscope
 from ..model.refining import Refining
@@ -80,10 +78,6 @@ def _algorithm(
 
 
 def _kernels(problem: Problem, recipe: Recipe) -> Kernels:
-    if (
-        recipe.refines and recipe.decided.backend == "cupy"
-    ):  # the compiled ones for a device make no sums of the geometry
-        return ramped(problem, Plain(problem, "cupy"))
     decided = recipe.decided
     return kernels_for(problem, decided.backend, decided.chains, decided.device_batch)
 

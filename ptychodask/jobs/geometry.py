@@ -33,8 +33,10 @@ SCAN = {"rotation": (0.01, 0.04, 0.08), "scale": (0.01, 0.01, 0.03), "asymmetry"
 """Unit, prior and limit of numbers of the scan."""
 BEGINS, MOVES, SETTLED = 4, 8, 3
 """Iterations before the geometry moves and in which it does, and the last ones of those, whose mean is kept."""
-STRIDE, FEWEST = 32, 64
-"""One pattern of so many measures the information, but not fewer than this."""
+INFORM = 128
+"""Patterns of a pass that measure the information, which is averaged over passes: others in every pass."""
+SCORED = 4
+"""Where the geometry is cross-fitted, one pattern of so many scores it in a pass, and measures the information."""
 HALF, CROSSED_BELOW = 0.5, 1000.0
 """Share of the electrons that score the geometry where it is cross-fitted; and the dose in electrons per square
 angstrom below which it is: from there on an object hardly takes up noise, and the second pass is for nothing."""
@@ -156,7 +158,8 @@ def refine_rules(
         limits,
         centre=(float(centres[:, 0].mean()), float(centres[:, 1].mean())),
         begins=BEGINS,
-        stride=max(1, min(STRIDE, math.prod(info.scan_shape) // FEWEST)),
+        stride=max(1, math.prod(info.scan_shape) // INFORM),
         decides=job.geometry.refine == "auto",
         crossed=crosses(job, info),
+        scored=SCORED,
     )

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from .._array import Array
 from ..counts.patterns import Counts, Patterns
-from ..counts.subset import taken
+from ..counts.subset import some, taken
 from ..model.blocks import Block
 from ..model.state import Model
 from ..solver.door import Kernels
@@ -43,7 +42,7 @@ class Ramped:
         """See :func:`ptychodask.kernels.plain.partial`."""
         updates = []
         for places, ramp in self._parts(block):
-            part, its = _within(block, places), _some(patterns, places)
+            part, its = block.only(places), some(patterns, places)
             update = self.kernels.partial(part, its, _seen_by(model, ramp), evaluate_only)
             if (probe := update.find(ProbeSums)) is not None:
                 turned = (probe.gradient * ramp.conj()).astype(probe.gradient.dtype)
@@ -63,7 +62,7 @@ class Ramped:
         updates = []
         for places, ramp in self._parts(block):
             along = None if probe_direction is None else (probe_direction * ramp).astype(probe_direction.dtype)
-            part, its = _within(block, places), _some(patterns, places)
+            part, its = block.only(places), some(patterns, places)
             updates.append(self.kernels.line_search(part, its, _seen_by(model, ramp), object_direction, along))
         return Update.merged(updates)
 
@@ -97,19 +96,3 @@ def ramped(problem: Problem, kernels: Kernels) -> Kernels:
 
 def _seen_by(model: Model, ramp: np.ndarray) -> Model:
     return replace(model, probe=(model.probe * ramp).astype(model.probe.dtype))
-
-
-def _within(block: Block, places: np.ndarray) -> Block:
-    """The patterns of a block at the given places as a block."""
-    if len(places) == block.size:
-        return block
-    everything = np.arange((block.y1 - block.y0) * (block.x1 - block.x0))
-    kept = np.delete(everything, block.skip)[places]
-    return replace(block, skip=tuple(np.setdiff1d(everything, kept, assume_unique=True).tolist()))
-
-
-def _some(patterns: Patterns, places: np.ndarray) -> Patterns:
-    def its(counts: Any) -> Any:
-        return None if counts is None else taken(counts, places)
-
-    return Patterns(its(patterns.fitted), its(patterns.train), its(patterns.held), patterns.pixels)

@@ -61,6 +61,14 @@ class Block:
         y, x = np.meshgrid(np.arange(self.y0, self.y1), np.arange(self.x0, self.x1), indexing="ij")
         return np.delete((y * scan_shape[1] + x).ravel(), self.skip)
 
+    def only(self, places: np.ndarray) -> Block:
+        """The block of its patterns at these places, rising."""
+        if len(places) == self.size:
+            return self
+        everything = np.arange((self.y1 - self.y0) * (self.x1 - self.x0))
+        kept = np.delete(everything, self.skip)[places]
+        return replace(self, skip=tuple(np.setdiff1d(everything, kept, assume_unique=True).tolist()))
+
     def without(self, boxes: Iterable[Box]) -> Block:
         """The block less the positions in the boxes, and less those that it leaves out already."""
         out = np.zeros((self.y1 - self.y0, self.x1 - self.x0), dtype=bool)

@@ -45,6 +45,8 @@ class Refine:
     crossed : bool
         The object learns from the training electrons, and the held-out ones, which are as many, score the geometry:
         what the object takes up of their noise would hold the geometry where it is.
+    scored : int
+        Then one pattern of so many scores in a pass, others in every one.
     """
 
     names: tuple[str, ...]
@@ -58,6 +60,7 @@ class Refine:
     stride: int
     decides: bool = True
     crossed: bool = False
+    scored: int = 1
 
     @property
     def scans(self) -> tuple[str, ...]:

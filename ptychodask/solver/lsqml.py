@@ -15,6 +15,7 @@ import numpy as np
 
 from ..counts.padding import padded
 from ..counts.patterns import Counts, Patterns, doubled_half, in_half, prepare, reunited
+from ..counts.subset import subset, taken
 from ..model.blocks import Block
 from ..model.state import Model, State, own_modes
 from .apply import advance, direction, recover
@@ -99,13 +100,18 @@ class LsqMl:
     def _scored(self, block: Block, patterns: Patterns, model: Model, update: Update) -> Update:
         """The update with what its own electrons, or those that were held out, say of the geometry with the object
         carried along."""
-        rules, scoring = self.problem.settings.refine, update
+        rules, scoring, share = self.problem.settings.refine, update, 1
+        assert rules is not None
         if self.scorer is not None:
             assert patterns.held is not None, "cross-fitting holds electrons out"
-            scoring = self.scorer.partial(block, Patterns(patterns.held, None, None, patterns.pixels), model)
-        assert rules is not None
+            share = rules.scored
+            places = subset(block.flat(self.problem.scan_shape), share, model.iteration)
+            if not len(places):
+                return update.put(GeometrySums.none(rules))
+            held = Patterns(taken(patterns.held, places), None, None, patterns.pixels)
+            scoring = self.scorer.partial(block.only(places), held, model)
         sums, along = scoring[GeometrySums], carried_score(rules, self.problem.likelihood, model, scoring[ObjectSums])
-        return update.put(replace(sums, score=sums.score + along))
+        return update.put(GeometrySums(share * (sums.score + along), share * sums.information))
 
     def _informed(self, block: Block, patterns: Patterns, model: Model, update: Update) -> Update:
         """The update with a map of its gradient's noise: that of twice a half of the electrons, less its own."""

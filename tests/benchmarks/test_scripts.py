@@ -33,6 +33,7 @@ SIMULATE = {
     "infinite_dose.py",
     "raw_to_image.py",
     "resolution.py",
+    "refine_cost.py",
     "rounds.py",
     "simulation.py",
     "study_busy.py",

@@ -103,7 +103,8 @@ def test_the_workspace_before_is_gone_when_the_next_is_made(monkeypatch):
     before = weakref.ref(gpu_workspace(case.problem, *shape))
     monkeypatch.setattr(pool, "free_all_blocks", lambda: found.append(before() is None))
     assert gpu_workspace(case.problem, *shape) is before() and not found
-    gpu_workspace(replace(case.problem), *shape)
+    assert gpu_workspace(replace(case.problem), *shape) is before() and not found  # of the same tables
+    gpu_workspace(replace(case.problem, weights=case.problem.weights.copy()), *shape)
     assert found == [True]
 
 

@@ -24,7 +24,10 @@ from ptychodask.kernels.gpu.workspace import (
     make_workspace,
     mini_batch,
 )
+from ptychodask.model.geometry import Geometry
+from ptychodask.model.refining import Refine
 from ptychodask.solver.settings import ProbeRules
+from ptychodask.solver.unknowns.geometry import GeometrySums
 from ptychodask.solver.unknowns.object import ObjectSums
 from ptychodask.solver.unknowns.probe import ProbeSums
 
@@ -137,6 +140,28 @@ def test_a_held_probe(device, n, way):
     for reference, found in updates(case, way, device):
         assert found.find(ProbeSums) is None
         assert_same(found, reference)
+
+
+@pytest.mark.parametrize("moves", [True, False])
+@pytest.mark.parametrize(("n", "way"), [(16, "cufft"), (64, "chain")])
+def test_sums_of_the_geometry(device, n, way, moves):
+    """Its score and its information, with the probe free and held; of the other sums not a bit is changed."""
+    rng, two = np.random.default_rng(4), {"units": np.ones(2), "prior": np.ones(2), "limits": np.full(2, np.inf)}
+    phases = rng.standard_normal((1, n, n)).astype(np.float32)
+    rules = Refine(("defocus", "rotation"), Geometry(0.1), phases, centre=(3.0, 4.0), begins=0, stride=2, **two)
+    case = small(2, 2, n=n, mask=True, **({} if moves else {"probe_rules": ProbeRules(None, False, None)}))
+    refining = dataclasses.replace(case.problem, settings=dataclasses.replace(case.problem.settings, refine=rules))
+    informed = 0
+    with_geometry = updates(dataclasses.replace(case, problem=refining), way, device)
+    for (reference, found), (_, without) in zip(with_geometry, updates(case, way, device), strict=True):
+        assert_same(found, reference)
+        assert without.find(GeometrySums) is None
+        np.testing.assert_array_equal(found[ObjectSums].gradient, without[ObjectSums].gradient)
+        assert_close(found[GeometrySums].score, reference[GeometrySums].score)
+        size = np.abs(reference[GeometrySums].information).max()
+        informed += size > 0
+        assert np.abs(found[GeometrySums].information - reference[GeometrySums].information).max() <= 1e-5 * size
+    assert informed > 1
 
 
 @pytest.mark.parametrize("residual", ["poisson", "amplitude"])

@@ -18,9 +18,11 @@ from ...model.blocks import Block
 from ...model.state import Model, is_pure_phase, on_phase, transmission
 from ...physics.views import split_positions, window
 from ...solver.problem import Problem, probe_spectra
+from ...solver.unknowns.geometry import GeometrySums, score_of
 from ...solver.unknowns.object import ObjectSums
 from ...solver.unknowns.probe import ProbeSums
 from ...solver.update import Update
+from ..plain import Plain, about_middle, information
 from . import cuda
 from .detector import Detector
 from .workspace import THREADS, GpuWorkspace
@@ -44,10 +46,18 @@ class _Pass:
     light: Array
     probe_gradient: Array
     probe_light: Array
+    away: Array
+    """Places [B, 2] of the patterns from the middle of the block in canvas pixels; none where the geometry stays."""
+    moments: Array
+    """Gradients of the probe's spectra [3, M, N, N]: plain, and times ``away``; none where the geometry stays."""
 
     @property
     def modes(self) -> int:
         return len(self.spectra)
+
+    @property
+    def refines(self) -> bool:
+        return self.moments.shape[1] > 0
 
 
 def partial(
@@ -69,7 +79,8 @@ def partial(
             detector.measure(space, len(model.probe), part)
             if not evaluate_only:
                 _backward(run, part)
-        return _finish(run, detector, evaluate_only)
+        update = _finish(run, detector, evaluate_only)
+        return update if evaluate_only else update.put(*_geometry(problem, run, block, model))
 
 
 def begin(
@@ -92,6 +103,8 @@ def begin(
     else:
         sent = device.upload(views)
     modes = len(model.probe) if moves else 0
+    refines = not evaluate_only and problem.refines(model.iteration) is not None
+    away = about_middle(problem, block, model)[1] if refines else np.empty((0, 2))
     return _Pass(
         space=space,
         pure=pure,
@@ -106,6 +119,8 @@ def begin(
         light=device.zeros(maps, np.float32),
         probe_gradient=device.zeros((modes, n, n), np.complex64),
         probe_light=device.zeros((n, n), np.float32),
+        away=device.upload(away.astype(np.float32).view(np.complex64)[:, 0]),
+        moments=device.zeros((3, len(model.probe) if refines else 0, n, n), np.complex64),
     )
 
 
@@ -154,6 +169,8 @@ def _backward(run: _Pass, part: slice) -> None:
     if run.moves:
         space.per_pixel("add_probe", modes, space.psi, ramps, batch, modes, run.probe_gradient)
         space.per_pixel("add_probe_light", 1, run.object, corners, batch, width, run.probe_light)
+    if run.refines:
+        space.per_pixel("add_moments", modes, space.psi, ramps, run.away[part], batch, modes, run.moments)
 
 
 def _per_window_pixel(run: _Pass, kernel: str, *arguments: Any) -> None:
@@ -169,7 +186,7 @@ def _back_propagate(run: _Pass, corners: Array, batch: int) -> None:
         device.launch(
             "chain_backward", (items,), (cuda.chain_threads(space.pixels),), cuda.chain_bytes(space.pixels), space.psi,
             space.waves, corners, run.object, height, width, space.propagators, space.roots, slices, space.room, modes,
-            run.pure, run.moves,
+            run.pure, run.moves or run.refines,
         )  # fmt: skip
         return
     chi = space.psi[: space.rows(batch)]
@@ -180,7 +197,7 @@ def _back_propagate(run: _Pass, corners: Array, batch: int) -> None:
             device.transform(chi, inverse=False)
             space.per_pixel("propagate", items, chi, space.propagators[s - 1], True)
             device.transform(chi, inverse=True)
-    if run.moves:
+    if run.moves or run.refines:
         device.transform(chi, inverse=False)
 
 
@@ -198,3 +215,15 @@ def _finish(run: _Pass, detector: Detector, evaluate_only: bool) -> Update:
         # fft (unnormalised) and ifft (1/N^2) of the sum of residuals
         probe_sums = ProbeSums(np.fft.ifft2(probe[0]).astype(np.complex64), probe[1])
     return Update(detector.total(sums), ObjectSums(run.corner, gradient, light), probe_sums)
+
+
+def _geometry(problem: Problem, run: _Pass, block: Block, model: Model) -> list[GeometrySums]:
+    """What the block says of the geometry, where that is asked: its score, and the information of some patterns by
+    array code on the device."""
+    rules, n = problem.refines(model.iteration), problem.pixels
+    if rules is None:
+        return []
+    (moments,) = run.space.device.download(run.moments)
+    middle, _ = about_middle(problem, block, model)
+    score = score_of(rules, problem.likelihood, probe_spectra(model.probe), moments / np.float32(n), middle)
+    return [GeometrySums(score, information(Plain(problem, run.space.device.backend), rules, block, model))]

@@ -26,6 +26,9 @@ class Device(Protocol):
     As a context manager it makes its queue the present thread's.
     """
 
+    backend: str
+    """Of array code on it: ``cupy``, or ``numpy`` where the host stands for a device."""
+
     def __enter__(self) -> Any: ...
 
     def __exit__(self, *error: Any) -> Any: ...
@@ -78,6 +81,8 @@ class CupyDevice:
     chains : bool
         Are the kernels used that keep a whole wave in shared memory?
     """
+
+    backend = "cupy"
 
     def __init__(self, pixels: int, chains: bool) -> None:
         self._cupy = backend_module("cupy")

@@ -103,11 +103,11 @@ def make_workspace(problem: Problem, modes: int, device: Device, chains: bool, r
 
 
 def gpu_workspace(problem: Problem, modes: int, chains: bool, room: int) -> GpuWorkspace:
-    """This thread's workspace on the present device; only that of the last problem is kept."""
+    """This thread's workspace on the present device; only that of the last problem, and of those alike, is kept."""
     made_for = (modes, chains, room)
     thread = threading.get_ident()
     kept = _kept.get(thread)
-    if kept is None or kept[0] is not problem or kept[1] != made_for:
+    if kept is None or not _alike(kept[0], problem) or kept[1] != made_for:
         if kept is not None:  # its memory first, which the new one's queue could not have
             kept = None
             _kept.pop(thread, None)
@@ -115,6 +115,16 @@ def gpu_workspace(problem: Problem, modes: int, chains: bool, room: int) -> GpuW
         kept = (problem, made_for, make_workspace(problem, modes, CupyDevice(problem.pixels, chains), chains, room))
         _kept[thread] = kept
     return kept[2]
+
+
+def _alike(one: Problem, other: Problem) -> bool:
+    """Have two problems the same tables and buffers?"""
+    return (
+        one.weights is other.weights
+        and one.propagators is other.propagators
+        and one.settings.use_all == other.settings.use_all
+        and one.settings.train_fraction == other.settings.train_fraction
+    )
 
 
 def bytes_per_pattern(slices: int, modes: int, pixels: int) -> int:

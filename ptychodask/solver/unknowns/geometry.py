@@ -53,6 +53,12 @@ class GeometrySums:
         return self.score.nbytes + self.information.nbytes
 
     @classmethod
+    def none(cls, rules: Refine) -> GeometrySums:
+        """Of no pattern."""
+        size = len(rules.phases) + 4
+        return cls(np.zeros(size), np.zeros((size, size)))
+
+    @classmethod
     def merged(cls, parts: list[GeometrySums]) -> GeometrySums:
         """Sum in the order of the list."""
         return cls(reduce(add, (p.score for p in parts)), reduce(add, (p.information for p in parts)))

@@ -20,7 +20,7 @@ TILES = (64, 128)
 KERNELS = (
     "expand_phase", "make_ramps", "spread", "widen_u8", "widen_u16", "shift", "transmit", "propagate", "adjoint",
     "detector", "compare", "predict", "line", "add_light", "add_gradient", "add_phase_terms", "add_probe",
-    "add_probe_light",
+    "add_probe_light", "add_moments",
 )  # fmt: skip
 CHAINS = ("chain_forward", "chain_backward")
 
