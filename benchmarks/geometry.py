@@ -87,11 +87,13 @@ def said(case: c.Case, thickness: float, planted: Mapping[str, float]) -> Geomet
 
 
 def run(
-    folder: Path, case: c.Case, counts: np.ndarray, thickness: float, at: Geometry, truth: xr.DataArray, refine: str,
-    iterations: int | None = None,
+    folder: Path, case: c.Case, counts: np.ndarray, thickness: float, at: Geometry, truth: xr.DataArray,
+    refine: str | tuple[str, ...], iterations: int | None = None, rows: np.ndarray | None = None,
 ) -> tuple[dict[str, Any], Any]:  # fmt: skip
-    """Correlation with the truth, seconds and warnings; and the result."""
+    """Correlation with the truth, seconds and warnings; and the result. ``rows`` [side, 2] are added to positions."""
     positions = placed(case, at).reshape(case.side, case.side, 2)
+    if rows is not None:
+        positions = positions + rows[:, None]
     data = ptychodask.create_dataset(
         folder / "scan.zarr", counts, energy_ev=c.ENERGY, semi_angle_mrad=case.semi_angle, defocus_angstrom=at.defocus,
         aberrations={"C12": at.c12, "phi12": at.phi12}, angular_step_mrad=case.angular_step, scan_step_angstrom=c.STEP,

@@ -18,6 +18,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from .._errors import InputError
 from .._text import first_line
 from ..model.refining import Refining
+from ..model.row_drift import RowDrift
 from ..model.scan import Affine
 from ..model.state import Model, State, TileState
 from ..model.tiles import Rect
@@ -123,14 +124,18 @@ def _geometry(state: State) -> dict[str, Any]:
 
 
 def _moved(by: Affine | None) -> dict[str, Any]:
-    return {} if by is None else {"moved": {"matrix": _hex(by.matrix), "centre": _hex(by.centre)}}
+    if by is None:
+        return {}
+    rows = {} if by.drift is None else {"drift": _hex(by.drift.amplitudes), "across": _hex(by.drift.across)}
+    return {"moved": {"matrix": _hex(by.matrix), "centre": _hex(by.centre), **rows}}
 
 
 def _affine(said: AffineOf | None) -> Affine | None:
     if said is None:
         return None
-    rows = np.array([[float.fromhex(text) for text in row] for row in (*said.matrix, said.centre)])
-    return Affine(rows[:2], rows[2])
+    rows = np.array([[float.fromhex(text) for text in row] for row in (*said.matrix, said.centre, said.across)])
+    drift = np.array([[float.fromhex(text) for text in row] for row in said.drift])
+    return Affine(rows[:2], rows[2], RowDrift(drift, rows[3]) if len(drift) else None)
 
 
 def _hex(values: np.ndarray) -> list[Any]:

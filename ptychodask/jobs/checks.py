@@ -42,8 +42,8 @@ def check(experiment: Experiment) -> list[str]:
             f"solver.rounds_per_iteration = {rounds} is more than the scan's {blocks} blocks:"
             f" use at most {blocks}, or smaller blocks (engine.block)"
         )
-    check_refinement(config, experiment.microscope)
     side = experiment.tile_side
+    check_refinement(config, experiment.microscope, info.scan_shape, side is not None)
     if config.probe.mode_power * (config.probe.modes - 1) >= 1:
         raise InputError(
             f"probe.modes = {config.probe.modes} at probe.mode_power = {config.probe.mode_power} leave"

@@ -7,12 +7,17 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ..model.optics import Microscope
 from ..model.refining import Refine, Refined, Refining
+from ..model.row_drift import NAMES as ROWS
 from ..solver.unknowns.geometry import errors
 from .geometry import CHI, PARTS
 
 MOVED = "refined with the image"
+WAVES = {name: (its[0], its[1]) for name, its in PARTS.items() if len(its) == 2}
+"""Aberrations with an angle: their Cartesian parts."""
 
 
 def found(its: Refine, at: Refining, microscope: Microscope) -> Refined:
@@ -20,7 +25,10 @@ def found(its: Refine, at: Refining, microscope: Microscope) -> Refined:
     changes = dict(zip(its.names, at.values.tolist(), strict=True))
     matrix = tuple(map(tuple, its.matrix(at.values).tolist()))
     aberrations = {name: changes[name] for name in its.names if name in CHI}
-    return Refined(matrix, _aberrations(microscope, aberrations), _values(its, at, microscope))  # type: ignore[arg-type]
+    drift, across = its.row_drift(at.values), (its.across[0] / its.pixel, its.across[1] / its.pixel)
+    rows = () if drift is None else tuple((float(y), float(x)) for y, x in drift.amplitudes * its.pixel)
+    values = _values(its, at, microscope)
+    return Refined(matrix, _aberrations(microscope, aberrations), values, rows, across)  # type: ignore[arg-type]
 
 
 def _aberrations(microscope: Microscope, changes: Mapping[str, float]) -> dict[str, float]:
@@ -30,7 +38,7 @@ def _aberrations(microscope: Microscope, changes: Mapping[str, float]) -> dict[s
         if name in changes:
             key = "C10" if name == "defocus" else "C30"
             after[key] = float(before.get(key, 0.0)) + changes[name] * CHI[name][key]
-    for name, (a, b) in PARTS.items():
+    for name, (a, b) in WAVES.items():
         if a in changes:
             key, m = name.upper(), int(name[2])
             angle = f"phi{name[1:]}"
@@ -56,7 +64,7 @@ def _values(its: Refine, at: Refining, microscope: Microscope) -> dict[str, dict
 
     if "defocus" in free:
         tell("defocus_angstrom", -new["C10"], sigma["defocus"], ("defocus",))
-    for name, (a, b) in PARTS.items():
+    for name, (a, b) in WAVES.items():
         if a not in free:
             continue
         size, m = new[name.upper()], int(name[2])
@@ -77,4 +85,9 @@ def _values(its: Refine, at: Refining, microscope: Microscope) -> dict[str, dict
             (name,),
             180 / math.pi if turns else 1,
         )
+    if its.drifts:
+        amplitudes, each = at.values[-its.drifts :], np.array([sigma[name] for name in ROWS])
+        rms = float(np.sqrt((amplitudes**2).sum()))
+        along = float(np.hypot.reduce(amplitudes * each)) / rms if rms else float(np.sqrt((each**2).mean()))
+        tell("drift_angstrom", rms, along, ROWS)
     return told

@@ -12,12 +12,14 @@ from ..model.config import AUTO, JobConfig
 from ..model.geometry import Geometry, geometry_of
 from ..model.optics import Microscope
 from ..model.refining import ABERRATIONS, Refine
+from ..model.row_drift import NAMES as ROWS
+from ..model.row_drift import across_of
 from ..model.scan import Canvas
 from ..model.selection import Selection
 from ..physics.probe import aberration_phase
 
-PARTS = {"c12": ("c12a", "c12b"), "c21": ("c21a", "c21b")}
-"""Numbers of what has an angle."""
+PARTS = {"c12": ("c12a", "c12b"), "c21": ("c21a", "c21b"), "drift": ROWS}
+"""Numbers of what has several."""
 CHI: dict[str, dict[str, float]] = {
     "defocus": {"C10": -1.0},
     "c12a": {"C12": 1.0},
@@ -31,6 +33,8 @@ UNIT, PRIOR, LIMIT = 0.3, 1.6, 5.0
 SCAN = {"rotation": (0.01, 0.04, 0.08), "scale": (0.01, 0.01, 0.03), "asymmetry": (0.01, 0.03, 0.08),
         "shear": (0.01, 0.03, 0.08)}  # fmt: skip
 """Unit, prior and limit of numbers of the scan."""
+DRIFT, FEWEST_ROWS = (0.1, 0.5, 1.5), 16
+"""The same of amplitudes of the drift, angstrom; and rows from which it is looked for."""
 BEGINS, MOVES, SETTLED = 4, 8, 3
 """Iterations before the geometry moves and in which it does, and the last ones of those, whose mean is kept."""
 INFORM = 128
@@ -53,12 +57,12 @@ def wanted(job: JobConfig) -> tuple[str, ...]:
         return ()
     names = AUTO if asked == "auto" else asked
     parts = [part for name in names for part in PARTS.get(name, (name,))]
-    order = (*ABERRATIONS, *SCAN)
+    order = (*ABERRATIONS, *SCAN, *ROWS)
     return tuple(sorted(parts, key=order.index))
 
 
-def check_refinement(job: JobConfig, microscope: Microscope) -> None:
-    """Refuse what cannot be refined.
+def check_refinement(job: JobConfig, microscope: Microscope, scan_shape: tuple[int, int], tiles: bool) -> None:
+    """Refuse what cannot be refined, of a scan whose object is in ``tiles`` or whole.
 
     Raises
     ------
@@ -69,6 +73,19 @@ def check_refinement(job: JobConfig, microscope: Microscope) -> None:
         raise InputError(
             f"geometry.refine with scale and defocus at {microscope.semi_angle_mrad:g} mrad: the one makes up for the"
             " other, and both run away: leave scale out, which the step gives"
+        )
+    if ROWS[0] not in wanted(job):
+        return
+    if scan_shape[0] < FEWEST_ROWS or scan_shape[1] < 2:
+        raise InputError(
+            f"geometry.refine = drift of a scan of {scan_shape[0]} x {scan_shape[1]} positions: {FEWEST_ROWS} rows of 2"
+            " are needed, leave drift out"
+        )
+    if tiles and max(scan_shape) > PART:
+        raise InputError(
+            f"geometry.refine = drift of an object in tiles: the geometry is found by {PART} rows of the"
+            f" {scan_shape[0]}, whose drift is not that of the others: use 'ptychodask calibrate --write', or"
+            " engine.object_gib = none where the object fits into memory"
         )
 
 
@@ -130,7 +147,13 @@ def start_of(info: DatasetInfo) -> Geometry:
 def room_to_move(job: JobConfig, positions: np.ndarray, pixel: float) -> int:
     """Pixels around the canvas that positions may need while they move."""
     limits = sum(SCAN[name][2] for name in wanted(job) if name in SCAN)
-    return math.ceil(limits * math.hypot(*np.ptp(positions, axis=0)) / 2 / pixel)
+    drift = 2 * DRIFT[2] if ROWS[0] in wanted(job) else 0.0  # one cosine at its limit and others with it
+    return math.ceil((limits * math.hypot(*np.ptp(positions, axis=0)) / 2 + drift) / pixel)
+
+
+def _across(info: DatasetInfo, centres: np.ndarray) -> tuple[float, float]:
+    y, x = across_of(centres, info.scan_shape)
+    return float(y), float(x)
 
 
 def refine_rules(
@@ -146,7 +169,11 @@ def refine_rules(
         float(abs(aberration_phase(edge * 0, edge, length, {**CHI[name], "phi12": 0, "phi21": 0})[0])) for name in chis
     ]
     units, prior, limits = (
-        np.array([share / rad for rad in at_edge] + [SCAN[name][i] for name in names if name in SCAN])
+        np.array(
+            [share / rad for rad in at_edge]
+            + [SCAN[name][i] for name in names if name in SCAN]
+            + [DRIFT[i]] * len([name for name in names if name in ROWS])
+        )
         for i, share in enumerate((UNIT, PRIOR, LIMIT))
     )
     return Refine(
@@ -162,4 +189,6 @@ def refine_rules(
         decides=job.geometry.refine == "auto",
         crossed=crosses(job, info),
         scored=SCORED,
+        across=_across(info, centres) if ROWS[0] in names else (0.0, 0.0),
+        pixel=canvas.pixel,
     )

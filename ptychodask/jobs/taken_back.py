@@ -46,12 +46,16 @@ def take_back(data: str | Path, result: str | Path, write: bool) -> dict[str, di
         )
     found = Refined.load(json.loads(made.described.geometry))
     assert found is not None
-    before, after = positions_of(info, recorded=True), found.placed(positions_of(info))
+    before, now = positions_of(info, recorded=True), positions_of(info)
     columns = np.concatenate([before, np.ones((len(before), 1))], axis=1)
-    affine = np.linalg.lstsq(columns, after, rcond=None)[0].T
-    drift = None  # of the rows, which an earlier calibration found: turned with the rest
-    if "row_drift" in info.attributes:
-        drift = (after - columns @ affine.T).reshape(*info.scan_shape, 2).mean(axis=1)
+    # rows that an earlier calibration found are turned with the rest; they and those found now are no part of the map
+    rows = np.repeat(
+        np.array(info.attributes.get("row_drift", np.zeros((info.scan_shape[0], 2)))), info.scan_shape[1], 0
+    )
+    straight = now.mean(axis=0) + (now - rows - now.mean(axis=0)) @ np.array(found.matrix).T
+    affine, drift = np.linalg.lstsq(columns, straight, rcond=None)[0].T, None
+    if rows.any() or found.drift:
+        drift = (found.placed(now) - columns @ affine.T).reshape(*info.scan_shape, 2).mean(axis=1)
     aberrations = {**info.microscope.aberrations, **found.aberrations}
     write_geometry(target, affine, aberrations, {"values": made.geometry, "from": str(result)}, drift=drift)
     return made.geometry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
@@ -39,7 +40,7 @@ def _geometry(decided: Decisions) -> dict[str, str]:
     its = decided.geometry
     if its is None:
         return {}
-    return {"geometry": json.dumps({"matrix": its.matrix, "aberrations": its.aberrations, "values": its.values})}
+    return {"geometry": json.dumps(asdict(its))}
 
 
 def _scans(experiment: Experiment) -> dict[str, str]:

@@ -23,7 +23,7 @@ from ..physics.likelihood import fisher_weight, held_out_loss, loss, residual_fa
 from ..physics.multislice import backward, forward, intensity, tangent
 from ..physics.views import gather, scatter_add, split_positions, window
 from ..solver.problem import Problem, probe_spectra, shifted_probes
-from ..solver.unknowns.geometry import GeometrySums, score_of, slopes
+from ..solver.unknowns.geometry import GeometrySums, drift_factors, score_of, slopes, weights_of
 from ..solver.unknowns.object import ObjectSums
 from ..solver.unknowns.probe import ProbeSums
 from ..solver.update import Sums, Update
@@ -121,8 +121,10 @@ def partial(kernels: Plain, block: Block, patterns: Patterns, model: Model, eval
     dtype = local.weights.dtype
     n = problem.pixels
     refines = None if evaluate_only else problem.refines(model.iteration)
-    middle, away = about_middle(problem, block, model)
-    moments = xp.zeros((3, *local.spectra.shape), dtype=local.spectra.dtype) if refines is not None else None
+    middle, away = weights_in(problem, block, model)
+    moments = None
+    if refines is not None:
+        moments = xp.zeros((1 + away.shape[1], *local.spectra.shape), dtype=local.spectra.dtype)
     move_probe = problem.probe_moves(model.iteration)
     gradient = xp.zeros(local.transmission.shape, dtype=local.transmission.dtype)
     illumination = xp.zeros(local.transmission.shape, dtype=dtype)
@@ -151,7 +153,7 @@ def partial(kernels: Plain, block: Block, patterns: Patterns, model: Model, eval
                 found = fft2(entering) * ramps.conj()[:, None]
                 arms = xp.asarray(away[part].astype(dtype))
                 moments[0] += found.sum(axis=0)
-                for b in (0, 1):
+                for b in range(away.shape[1]):
                     moments[1 + b] += (found * arms[:, b, None, None, None]).sum(axis=0)
             slice_index -= 1
     if evaluate_only:
@@ -169,22 +171,24 @@ def partial(kernels: Plain, block: Block, patterns: Patterns, model: Model, eval
     return Update(sums, object_sums, probe_sums, geometry)
 
 
-def about_middle(problem: Problem, block: Block, model: Model) -> tuple[np.ndarray, np.ndarray]:
-    """Middle [2] of a block's positions in canvas pixels, and the positions from there [B, 2]."""
-    positions = problem.positions(model, block)
-    middle = positions.mean(axis=0)
-    return middle, positions - middle
+def weights_in(problem: Problem, block: Block, model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """See :func:`ptychodask.solver.unknowns.geometry.weights_of`; none where the geometry stays."""
+    rules = problem.refines(model.iteration)
+    if rules is None:
+        return np.zeros(2), np.empty((block.size, 0))
+    return weights_of(rules, problem.centres[block.flat(problem.scan_shape)], problem.positions(model, block))
 
 
 def information(kernels: Plain, rules: Refine, block: Block, model: Model) -> np.ndarray:
     """Fisher information of the geometry's elementary directions on a subset of a block's patterns, float64 [D, D].
 
     ``stride sum w dI_a dI_b / (I + eps)``. The tangent of a strain ab, with the object carried along and the pattern's
-    own shift taken out, is that of the object about the probe: ``dphi(rho) = -(d_a phi)(x_j + rho) rho_b``.
+    own shift taken out, is that of the object about the probe: ``dphi(rho) = -(d_a phi)(x_j + rho) rho_b``; that of a
+    drift, of which a pattern sees a strain, is made of these.
     """
     problem, xp, n = kernels.problem, kernels.xp, kernels.problem.pixels
     chosen = subset(block.flat(problem.scan_shape), rules.stride, model.iteration)
-    size = len(rules.phases) + 4
+    size, q = rules.directions, len(rules.phases)
     total_ = np.zeros((size, size))
     if not len(chosen):
         return total_
@@ -206,6 +210,13 @@ def information(kernels: Plain, rules: Refine, block: Block, model: Model) -> np
             its = gather(slope, corners, n)
             for arm in (arms[0][:, :, None], arms[1][:, None, :]):
                 found.append(tangent(waves, views, local.propagators, -its * arm.astype(local.weights.dtype), None))
+        if rules.drifts:
+            which = block.flat(problem.scan_shape)[chosen[part]]
+            factors = xp.asarray(drift_factors(rules, model, problem.centres[which]).astype(local.weights.dtype))
+            strains = np.arange(4).reshape(2, 2) + q
+            for m in range(rules.drifts // 2):
+                for its in strains.tolist():  # along y, along x
+                    found.append(sum(factors[:, m, b, None, None, None] * found[its[b]] for b in (0, 1)))
         tangents = [(2 * (psi.conj() * d_psi).real.sum(axis=1) * xp.sqrt(weight)).ravel() for d_psi in found]
         stacked = to_host(xp.stack(tangents)).astype(np.float64)
         total_ += stacked @ stacked.T

@@ -16,6 +16,9 @@ import numpy as np
 
 from .._array import held_bytes
 from .geometry import SWAP, Geometry
+from .row_drift import NAMES as ROWS
+from .row_drift import RowDrift
+from .scan import Affine
 
 ABERRATIONS = ("defocus", "c12a", "c12b", "c21a", "c21b", "c30")
 
@@ -47,6 +50,11 @@ class Refine:
         what the object takes up of their noise would hold the geometry where it is.
     scored : int
         Then one pattern of so many scores in a pass, others in every one.
+    across : (float, float)
+        Where the drift of the rows is looked for, see :class:`ptychodask.model.row_drift.RowDrift`; of positions in
+        canvas pixels.
+    pixel : float
+        Canvas pixel in angstrom, in which amplitudes of the drift are given.
     """
 
     names: tuple[str, ...]
@@ -61,16 +69,44 @@ class Refine:
     decides: bool = True
     crossed: bool = False
     scored: int = 1
+    across: tuple[float, float] = (0.0, 0.0)
+    pixel: float = 1.0
+
+    @property
+    def drifts(self) -> int:
+        """How many of the names are amplitudes of the drift, which are the last: all of them or none."""
+        return len(ROWS) if self.names[-1:] == ROWS[-1:] else 0
+
+    @property
+    def directions(self) -> int:
+        """Elementary directions D: the aberrations, four strains, the drift's."""
+        return len(self.phases) + 4 + self.drifts
 
     @property
     def scans(self) -> tuple[str, ...]:
         """Those of the scan."""
-        return self.names[len(self.phases) :]
+        return self.names[len(self.phases) : len(self.names) - self.drifts]
 
     @property
     def first(self) -> np.ndarray:
         """Values at the start [P]."""
-        return np.array([0.0] * len(self.phases) + [getattr(self.start, name) for name in self.scans])
+        scan = [getattr(self.start, name) for name in self.scans]
+        return np.array([0.0] * len(self.phases) + scan + [0.0] * self.drifts)
+
+    def rows_at(self, away: np.ndarray) -> np.ndarray:
+        """Where positions at ``away`` [..., 2] from the centre at the start are on the way over the rows, 0 to 1."""
+        at: np.ndarray = 0.5 + away @ np.array(self.across)
+        return at
+
+    def moved(self, values: np.ndarray) -> Affine:
+        """Where positions at the start, in canvas pixels, lie with other values."""
+        return Affine(self.matrix(values), np.array(self.centre), self.row_drift(values))
+
+    def row_drift(self, values: np.ndarray) -> RowDrift | None:
+        """In canvas pixels; None where it is not looked for."""
+        if not self.drifts:
+            return None
+        return RowDrift(values[-self.drifts :].reshape(-1, 2) / self.pixel, np.array(self.across))
 
     def moves(self, iteration: int) -> bool:
         """Does the update after so many move the geometry?"""
@@ -78,21 +114,24 @@ class Refine:
 
     def geometry(self, values: np.ndarray) -> Geometry:
         """Of the scan."""
-        return self.start.set({name: float(v) for name, v in zip(self.scans, values[len(self.phases) :], strict=True)})
+        its = values[len(self.phases) : len(values) - self.drifts]
+        return self.start.set({name: float(v) for name, v in zip(self.scans, its, strict=True)})
 
     def matrix(self, values: np.ndarray) -> np.ndarray:
         """Map [2, 2] about the centre from the positions at the start to those now."""
         return self.geometry(values).stored_matrix @ np.linalg.inv(self.start.stored_matrix)
 
     def jacobian(self, values: np.ndarray) -> np.ndarray:
-        """From numbers [P] to elementary directions [Q + 4]: aberrations, and the strain ``(dA/da) A^-1`` by rows."""
-        q = len(self.phases)
-        out = np.zeros((q + 4, len(self.names)))
+        """From numbers [P] to elementary directions [D]: aberrations, the strain ``(dA/da) A^-1`` by rows, and the
+        drift's amplitudes in pixels."""
+        q, drifts = len(self.phases), self.drifts
+        out = np.zeros((self.directions, len(self.names)))
         out[:q, :q] = np.eye(q)
+        out[q + 4 :, len(self.names) - drifts :] = np.eye(drifts) / self.pixel
         generators = self.geometry(values).generators()
         for i, name in enumerate(self.scans):
             its = generators[name]
-            out[q:, q + i] = (SWAP @ its @ SWAP if self.start.transpose else its).ravel()
+            out[q : q + 4, q + i] = (SWAP @ its @ SWAP if self.start.transpose else its).ravel()
         return out
 
 
@@ -151,11 +190,16 @@ class Refined:
         Krivanek coefficients that replace the dataset's.
     values : mapping
         ``{name: {"value", "sigma", "how"}}`` by the names of ``ptychodask calibrate --json``.
+    drift, across : tuple of (float, float), (float, float)
+        Amplitudes of a drift of the rows in angstrom, none where it was not looked for, and the covector over the
+        dataset's positions: :class:`ptychodask.model.row_drift.RowDrift`.
     """
 
     matrix: tuple[tuple[float, float], tuple[float, float]]
     aberrations: Mapping[str, float]
     values: Mapping[str, Mapping[str, Any]]
+    drift: tuple[tuple[float, float], ...] = ()
+    across: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def load(cls, said: Mapping[str, Any] | None) -> Refined | None:
@@ -163,9 +207,11 @@ class Refined:
         if said is None:
             return None
         first, second = (tuple(row) for row in said["matrix"])
-        return cls((first, second), said["aberrations"], said["values"])
+        drift = tuple((float(y), float(x)) for y, x in said.get("drift", ()))
+        y, x = said.get("across", (0.0, 0.0))
+        return cls((first, second), said["aberrations"], said["values"], drift, (float(y), float(x)))
 
     def placed(self, positions: np.ndarray) -> np.ndarray:
         """Positions [J, 2] where they were found to be."""
-        centre = positions.mean(axis=0)
-        return centre + (positions - centre) @ np.array(self.matrix).T
+        drift = RowDrift(np.array(self.drift), np.array(self.across)) if self.drift else None
+        return Affine(np.array(self.matrix), positions.mean(axis=0), drift)(positions)

@@ -11,6 +11,7 @@ import numpy as np
 from .._arguments import is_number, number, pair, shown, whole
 from .._errors import InputError
 from .optics import Microscope
+from .row_drift import RowDrift
 
 CANVAS_LIMIT = 65_536
 """Side of the largest sensible canvas in pixels; beyond it the positions are in the wrong unit."""
@@ -60,21 +61,34 @@ class Detector:
 
 @dataclass(frozen=True)
 class Affine:
-    """A map of the plane about a point that stays, ``x -> c + A (x - c)``.
+    """A map of the plane about a point that stays, ``x -> c + A (x - c)``, and a drift of the rows on it.
 
     Parameters
     ----------
     matrix : float64 array [2, 2]
     centre : float64 array [2]
+    drift : RowDrift, optional
+        Added: ``+ d(x - c)``.
     """
 
     matrix: np.ndarray
     centre: np.ndarray
+    drift: RowDrift | None = None
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Points [..., 2] where they come to lie."""
-        moved: np.ndarray = self.centre + (points - self.centre) @ self.matrix.T
-        return moved
+        away = points - self.centre
+        moved: np.ndarray = self.centre + away @ self.matrix.T
+        return moved if self.drift is None else moved + self.drift.at(away)
+
+    def back(self, points: np.ndarray) -> np.ndarray:
+        """Points [..., 2] where they came from; with a drift by iteration, each time nearer by its strain."""
+        inverse, moved = np.linalg.inv(self.matrix).T, points - self.centre
+        away: np.ndarray = moved @ inverse
+        if self.drift is not None:
+            for _ in range(4):
+                away = (moved - self.drift.at(away)) @ inverse
+        return self.centre + away
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ SIMULATE = {
     "geometry_plantings.py",
     "defects.py",
     "defects_model.py",
+    "drift.py",
     "counting.py",
     "first_day.py",
     "first_look.py",

@@ -26,6 +26,7 @@ from ptychodask.kernels.gpu.workspace import (
 )
 from ptychodask.model.geometry import Geometry
 from ptychodask.model.refining import Refine
+from ptychodask.model.row_drift import NAMES as ROWS
 from ptychodask.solver.settings import ProbeRules
 from ptychodask.solver.unknowns.geometry import GeometrySums
 from ptychodask.solver.unknowns.object import ObjectSums
@@ -146,9 +147,10 @@ def test_a_held_probe(device, n, way):
 @pytest.mark.parametrize(("n", "way"), [(16, "cufft"), (64, "chain")])
 def test_sums_of_the_geometry(device, n, way, moves):
     """Its score and its information, with the probe free and held; of the other sums not a bit is changed."""
-    rng, two = np.random.default_rng(4), {"units": np.ones(2), "prior": np.ones(2), "limits": np.full(2, np.inf)}
+    rng, known = np.random.default_rng(4), {"units": np.ones(8), "prior": np.ones(8), "limits": np.full(8, np.inf)}
     phases = rng.standard_normal((1, n, n)).astype(np.float32)
-    rules = Refine(("defocus", "rotation"), Geometry(0.1), phases, centre=(3.0, 4.0), begins=0, stride=2, **two)
+    names = ("defocus", "rotation", *ROWS)
+    rules = Refine(names, Geometry(0.1), phases, centre=(3.0, 4.0), begins=0, stride=2, across=(0.1, 0.02), **known)
     case = small(2, 2, n=n, mask=True, **({} if moves else {"probe_rules": ProbeRules(None, False, None)}))
     refining = dataclasses.replace(case.problem, settings=dataclasses.replace(case.problem.settings, refine=rules))
     informed = 0

@@ -14,6 +14,8 @@ from ptychodask.kernels.plain import Plain, information
 from ptychodask.model.geometry import Geometry
 from ptychodask.model.optics import Microscope
 from ptychodask.model.refining import Refine, Refining
+from ptychodask.model.row_drift import NAMES as ROWS
+from ptychodask.model.row_drift import ORDERS, RowDrift, across_of, slopes, waves
 from ptychodask.model.scan import Affine
 from ptychodask.physics.derivative import derivative
 from ptychodask.physics.likelihood import fisher_weight
@@ -23,6 +25,8 @@ from ptychodask.solver.unknowns.object import ObjectSums
 from ptychodask.solver.update import Update
 
 NAMES = ("defocus", "c12a", "rotation", "asymmetry", "shear", "scale")
+DRIFTING = {"names": (*NAMES, *ROWS), "across": (0.03, 0.01), "pixel": 0.7}
+"""Rows whose drift is looked for."""
 
 
 def rules_for(case, names=NAMES, start=None, **options):
@@ -40,6 +44,7 @@ def rules_for(case, names=NAMES, start=None, **options):
         "centre": (12.3, 11.1),
         "begins": 0,
         "stride": 1,
+        "across": (0.0, 0.0),
     }
     return Refine(names, start, np.array(phases).reshape(-1, n, n), **(known | options))
 
@@ -67,9 +72,20 @@ def strained(model, rules, a, b, t):
     return replace(model, moved=Affine(matrix, np.array(rules.centre)), object=object_)
 
 
+def drifted(model, rules, m, c, t):
+    """The model with a drift of its rows along c, and its object along with it to first order."""
+    amplitudes = np.zeros((len(ORDERS), 2))
+    amplitudes[m, c] = t
+    arms = np.stack(np.indices(model.object.shape[1:]), -1) - rules.centre
+    object_ = model.object - t * derivative(model.object, c - 2) * waves(rules.rows_at(arms))[..., m]
+    drift = RowDrift(amplitudes, np.array(rules.across))
+    return replace(model, moved=Affine(np.eye(2), np.array(rules.centre), drift), object=object_)
+
+
 @pytest.mark.parametrize("slices, modes, kind, residual", [(1, 1, "phase", "poisson"), (3, 2, "complex", "amplitude")])
 def test_descent_against_finite_differences(slices, modes, kind, residual):
-    case = refining(small_problem(slices, modes, kind=kind, residual=residual, mask=True, tile=(2, 2), electrons=3e3))
+    case = small_problem(slices, modes, kind=kind, residual=residual, mask=True, tile=(2, 2), electrons=3e3)
+    case = refining(case, **DRIFTING)
     rules, model = case.problem.settings.refine, case.model
     update = case.update()
     found = update[GeometrySums].score
@@ -80,6 +96,8 @@ def test_descent_against_finite_differences(slices, modes, kind, residual):
     changes = np.eye(len(NAMES))
     expected = [slope(lambda t, i=i: loss(replace(model, probe=focused(rules, model, t * changes[i])))) for i in (0, 1)]
     expected += [slope(lambda t, a=a, b=b: loss(strained(model, rules, a, b, t))) for a in (0, 1) for b in (0, 1)]
+    orders = range(len(ORDERS))
+    expected += [slope(lambda t, m=m, c=c: loss(drifted(model, rules, m, c, t))) for m in orders for c in (0, 1)]
     assert np.abs(expected).min() > 1e-2
     np.testing.assert_allclose(found, expected, rtol=2e-5)
 
@@ -109,8 +127,35 @@ def test_information_is_that_of_patterns_that_move_with_their_object():
     assert np.abs((found - expected) / scale).max() < 0.03
 
 
-def test_compiled_kernels_make_the_same_sums():
-    case = refining(small_problem(2, 2, np.float32, mask=True, n=24), stride=2)
+def test_information_about_a_drift_is_that_of_the_strain_that_a_pattern_sees():
+    """The object moves by what its pixels drift more than the one pattern, whose own way is taken out."""
+    case = small_problem(2, 1, n=48, scan=(1, 1), defocus=40.0)
+    (at,) = case.problem.centres
+    drifting = {**DRIFTING, "across": (5e-4, 3e-4)}  # over a view the slope of a cosine is one number
+    case = replace(case, model=replace(case.model, probe=case.truth.probe))
+    case = smoothed(refining(case, centre=tuple(at - (70.0, 90.0)), **drifting))
+    rules, model = case.problem.settings.refine, case.model
+    found = information(Plain(case.problem), rules, case.blocks[0], model)[6:, 6:]
+    arms = np.stack(np.indices(model.object.shape[1:]), -1) - rules.centre
+    more = waves(rules.rows_at(arms)) - waves(rules.rows_at(at - rules.centre))
+
+    def intensities(m, c, t):
+        object_ = model.object - t * derivative(model.object, c - 2) * more[..., m]
+        return reference_intensities(case.problem, replace(model, object=object_))
+
+    orders = range(len(ORDERS))
+    tangents = [slope(lambda t, m=m, c=c: intensities(m, c, t)) for m in orders for c in (0, 1)]
+    still = reference_intensities(case.problem, model)
+    weight = np.sqrt(fisher_weight(case.problem.likelihood, still, case.problem.weights))
+    flat = np.array([(weight * its).ravel() for its in tangents])
+    expected = flat @ flat.T
+    scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
+    assert np.abs((found - expected) / scale).max() < 0.03
+
+
+@pytest.mark.parametrize("options", [{}, DRIFTING], ids=["still rows", "drifting rows"])
+def test_compiled_kernels_make_the_same_sums(options):
+    case = refining(small_problem(2, 2, np.float32, mask=True, n=24), stride=2, **options)
     block, patterns = case.blocks[0], case.patterns[0]
     reference = partial(case.problem, block, patterns, case.model)[GeometrySums]
     found = partial_cpu(case.problem, block, patterns, case.model)[GeometrySums]
@@ -127,8 +172,8 @@ def test_compiled_kernels_make_the_same_sums():
 
 
 def test_sums_do_not_depend_on_how_the_scan_is_cut():
-    whole = refining(small_problem(scan=(4, 4)), stride=3)
-    cut = refining(small_problem(scan=(4, 4), tile=(3, 1)), stride=3)
+    whole = refining(small_problem(scan=(4, 4)), stride=3, **DRIFTING)
+    cut = refining(small_problem(scan=(4, 4), tile=(3, 1)), stride=3, **DRIFTING)
     a, b = whole.update()[GeometrySums], Update.merged(cut.updates())[GeometrySums]
     np.testing.assert_allclose(a.score, b.score, rtol=1e-9)
     np.testing.assert_allclose(a.information, b.information, rtol=1e-9)
@@ -164,9 +209,28 @@ def test_objects_are_carried_along_with_their_positions():
     def image(places):
         return sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / 18) for a, b in places)[None]
 
-    found = resampled(image(peaks), matrix, centre)
-    assert np.abs(found - image(centre + (peaks - centre) @ matrix.T)).max() < 0.12  # peaks themselves are sheared
-    assert resampled(found, np.eye(2), centre) is found
+    still, there = Affine(np.eye(2), centre), Affine(matrix, centre)
+    found = resampled(image(peaks), still, there)
+    assert np.abs(found - image(there(peaks))).max() < 0.12  # peaks themselves are sheared
+    assert resampled(found, there, there) is found
+    drifting = replace(there, drift=RowDrift(np.array([[0.8, -0.5], [0.3, 0.4], [0.0, 0.6]]), np.array([0.008, 0.0])))
+    assert np.abs(there(peaks) - drifting(peaks)).max() > 0.5
+    np.testing.assert_allclose(drifting.back(drifting(peaks)), peaks, atol=0.02)
+    after = resampled(found, there, drifting)
+    assert np.abs(after - image(drifting(peaks))).max() < 0.12 < np.abs(found - image(drifting(peaks))).max()
+
+
+def test_cosines_of_the_drift_are_neither_shift_nor_strain():
+    t = (np.arange(2000) + 0.5) / 2000
+    u = waves(t)
+    np.testing.assert_allclose(u.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(((t - 0.5) @ u) / len(t), 0, atol=1e-6)
+    np.testing.assert_allclose((u**2).mean(axis=0), 1, atol=0.02)
+    np.testing.assert_allclose(slopes(t[1:-1]), (u[2:] - u[:-2]) * 1000, rtol=1e-4, atol=1e-3)
+    rows, columns = np.indices((9, 5))
+    raster = np.stack([0.8 * rows + 0.1 * columns, columns - 0.2 * rows], -1).reshape(-1, 2)
+    over = 0.5 + (raster - raster.mean(axis=0)) @ across_of(raster, (9, 5))
+    np.testing.assert_allclose(over.reshape(9, 5), rows / 8, atol=1e-12)
 
 
 def test_positions_and_probe_follow_the_numbers_and_come_back():

@@ -20,12 +20,14 @@ Pair = Annotated[tuple[Hexadecimal, ...], Field(min_length=2, max_length=2)]
 
 
 class AffineOf(Described):
-    """A map of the plane about a point."""
+    """A map of the plane about a point, with a drift of rows."""
 
     matrix: Annotated[tuple[Pair, ...], Field(min_length=2, max_length=2)]
     centre: Pair
+    drift: Annotated[tuple[Pair, ...], Field(max_length=100)] = ()
+    across: Pair = ("0x0p+0", "0x0p+0")
 
-    @field_validator("matrix", "centre")
+    @field_validator("matrix", "centre", "drift", "across")
     @classmethod
     def _finite(cls, values: Any) -> Any:
         return finite(values)

@@ -134,7 +134,8 @@ class ResultAttributes(Described):
         if not isinstance(found, dict):
             raise ValueError("what was found of the geometry is expected, as text")
         if found:
-            RefinedOf.model_validate({**found, "matrix": tuple(map(tuple, found.get("matrix", ())))})
+            rows = {name: tuple(map(tuple, found.get(name, ()))) for name in ("matrix", "drift")}
+            RefinedOf.model_validate({**found, **rows, "across": tuple(found.get("across", (0.0, 0.0)))})
         return value
 
     @field_validator("versions")

@@ -141,6 +141,8 @@ class RefinedOf(RunFile):
     matrix: tuple[Row, Row]
     aberrations: dict[Annotated[str, Field(max_length=10)], Number]
     values: dict[Annotated[str, Field(max_length=40)], FoundOf]
+    drift: Annotated[tuple[Row, ...], Field(max_length=100)] = ()
+    across: Row = (0.0, 0.0)
 
 
 class DecisionsFile(RunFile):

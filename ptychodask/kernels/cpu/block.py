@@ -21,7 +21,7 @@ from ...solver.unknowns.geometry import GeometrySums, score_of
 from ...solver.unknowns.object import ObjectSums
 from ...solver.unknowns.probe import ProbeSums
 from ...solver.update import Sums, Update
-from ..plain import Plain, about_middle, information
+from ..plain import Plain, information, weights_in
 from ..ramps import ramps_in, upright
 from ..terms import DETECTOR, LOSS
 from . import chain, fused
@@ -53,9 +53,9 @@ class Totals(NamedTuple):
     probe_light: np.ndarray
     sums: np.ndarray
     moments: np.ndarray
-    """Gradients of the probe [F, 3, M, L, 2, 64 L] while the geometry is refined: plain, times the positions."""
+    """Gradients of the probe [F, 1 + W, M, L, 2, 64 L] while the geometry is refined: plain, and weighted."""
     away: np.ndarray
-    """Positions [B, 2] that they are weighted with."""
+    """What they are weighted with [B, W]."""
     of_one: np.ndarray
     """Gradient of a pattern [M, L, 2, 64 L]."""
 
@@ -90,12 +90,13 @@ def partial(
     height, width = seen.objects.shape[2], seen.objects.shape[3] - LANES
     spectra = seen.spectra
     refines = None if evaluate_only else problem.refines(model.iteration)
-    middle, away = about_middle(problem, block, model)
+    middle, away = weights_in(problem, block, model)
     total = Totals(
         np.zeros((slices, 1 if pure else 2, height, width + LANES), np.float32),
         np.zeros((slices, height, width + LANES), np.float32),
         np.zeros_like(spectra), np.zeros((n, n), np.float32), np.zeros(len(DETECTOR)),
-        np.zeros((len(spectra), 3 if refines else 0, *spectra.shape[1:]), np.float32), away.astype(np.float32),
+        np.zeros((len(spectra), 1 + away.shape[1] if refines else 0, *spectra.shape[1:]), np.float32),
+        away.astype(np.float32),
         np.zeros_like(spectra[0]),
     )  # fmt: skip
     moves = problem.probe_moves(model.iteration) and not evaluate_only
@@ -175,7 +176,7 @@ def _run(
             total.of_one[:] = 0
             for m in range(seen.spectra.shape[1]):
                 chain.leave(space.transforms, space.chi[m], ramp[0], ramp[1], space.panels, total.of_one[m])
-            fused.add_moments(total.of_one.ravel(), total.away[b, 0], total.away[b, 1], total.moments[its])
+            fused.add_moments(total.of_one.ravel(), total.away[b], total.moments[its])
 
 
 def ramps_of(fractions: np.ndarray, n: int) -> np.ndarray:

@@ -35,13 +35,15 @@ def add_intensity(window: np.ndarray, row: int, column: int, total: np.ndarray) 
 
 
 @compiled
-def add_moments(values: np.ndarray, y: float, x: float, moments: np.ndarray) -> None:
-    """Add numbers to the first of three sums, and weighted with y and x to the others."""
-    plain, on_y, on_x = moments[0].ravel(), moments[1].ravel(), moments[2].ravel()
+def add_moments(values: np.ndarray, weights: np.ndarray, moments: np.ndarray) -> None:
+    """Add numbers to the first of several sums, and with each of the weights to the others."""
+    plain = moments[0].ravel()
     for i in range(values.size):
         plain[i] += values[i]
-        on_y[i] += y * values[i]
-        on_x[i] += x * values[i]
+    for w in range(weights.size):
+        its, weight = moments[1 + w].ravel(), weights[w]
+        for i in range(values.size):
+            its[i] += weight * values[i]
 
 
 @compiled

@@ -22,7 +22,7 @@ from ...solver.unknowns.geometry import GeometrySums, score_of
 from ...solver.unknowns.object import ObjectSums
 from ...solver.unknowns.probe import ProbeSums
 from ...solver.update import Update
-from ..plain import Plain, about_middle, information
+from ..plain import Plain, information, weights_in
 from . import cuda
 from .detector import Detector
 from .workspace import THREADS, GpuWorkspace
@@ -47,9 +47,9 @@ class _Pass:
     probe_gradient: Array
     probe_light: Array
     away: Array
-    """Places [B, 2] of the patterns from the middle of the block in canvas pixels; none where the geometry stays."""
+    """1, and what gradients are weighted with for the geometry [B, 1 + W]; nothing where that stays."""
     moments: Array
-    """Gradients of the probe's spectra [3, M, N, N]: plain, and times ``away``; none where the geometry stays."""
+    """Gradients of the probe's spectra [1 + W, M, N, N] with these weights; nothing where the geometry stays."""
 
     @property
     def modes(self) -> int:
@@ -57,7 +57,7 @@ class _Pass:
 
     @property
     def refines(self) -> bool:
-        return self.moments.shape[1] > 0
+        return len(self.moments) > 0
 
 
 def partial(
@@ -103,8 +103,10 @@ def begin(
     else:
         sent = device.upload(views)
     modes = len(model.probe) if moves else 0
-    refines = not evaluate_only and problem.refines(model.iteration) is not None
-    away = about_middle(problem, block, model)[1] if refines else np.empty((0, 2))
+    away = np.empty((0, 0))
+    if not evaluate_only and problem.refines(model.iteration) is not None:
+        away = weights_in(problem, block, model)[1]
+        away = np.concatenate([np.ones((len(away), 1)), away], axis=1)
     return _Pass(
         space=space,
         pure=pure,
@@ -119,8 +121,8 @@ def begin(
         light=device.zeros(maps, np.float32),
         probe_gradient=device.zeros((modes, n, n), np.complex64),
         probe_light=device.zeros((n, n), np.float32),
-        away=device.upload(away.astype(np.float32).view(np.complex64)[:, 0]),
-        moments=device.zeros((3, len(model.probe) if refines else 0, n, n), np.complex64),
+        away=device.upload(away.astype(np.float32)),
+        moments=device.zeros((away.shape[1], len(model.probe), n, n), np.complex64),
     )
 
 
@@ -170,7 +172,10 @@ def _backward(run: _Pass, part: slice) -> None:
         space.per_pixel("add_probe", modes, space.psi, ramps, batch, modes, run.probe_gradient)
         space.per_pixel("add_probe_light", 1, run.object, corners, batch, width, run.probe_light)
     if run.refines:
-        space.per_pixel("add_moments", modes, space.psi, ramps, run.away[part], batch, modes, run.moments)
+        count = len(run.moments)
+        space.per_pixel(
+            "add_moments", count * modes, space.psi, ramps, run.away[part], count, batch, modes, run.moments
+        )
 
 
 def _per_window_pixel(run: _Pass, kernel: str, *arguments: Any) -> None:
@@ -224,6 +229,6 @@ def _geometry(problem: Problem, run: _Pass, block: Block, model: Model) -> list[
     if rules is None:
         return []
     (moments,) = run.space.device.download(run.moments)
-    middle, _ = about_middle(problem, block, model)
+    middle, _ = weights_in(problem, block, model)
     score = score_of(rules, problem.likelihood, probe_spectra(model.probe), moments / np.float32(n), middle)
     return [GeometrySums(score, information(Plain(problem, run.space.device.backend), rules, block, model))]

@@ -10,13 +10,12 @@ from pydantic import Field, field_validator
 from ..._arguments import shown
 from .section import Section
 
-Refinable = Literal["defocus", "c12", "c21", "c30", "rotation", "scale", "asymmetry", "shear"]
+Refinable = Literal["defocus", "c12", "c21", "c30", "rotation", "scale", "asymmetry", "shear", "drift"]
 """What of the geometry can be refined."""
 ELSEWHERE = {
     "tilt": "slices that are free shift instead, and tied ones see little of it: object.tilt_mrad says it",
     "thickness": "steps run away with it: 'ptychodask tune --over object.thickness=50:200' compares held-out electrons",
     "angular_step": "it goes with the scale and the defocus: 'ptychodask calibrate' takes it from the disk",
-    "drift": "'ptychodask calibrate --write' finds that of the rows by the specimen's lattice",
     "centre": "'ptychodask calibrate --write' finds it by the disk",
 }
 """Why other numbers are not refined, and what finds them."""

@@ -1,10 +1,12 @@
 """Geometry refined while the image forms: aberrations, and the affine map of the scan with the object carried along.
 
-Fisher scoring on sums that the update makes anyway. Elementary directions are the aberrations and the four strains
-L_ab of ``x_j -> x_j + L (x_j - c)``. With GP = sum_j F[lambda_j] conj(ramp_j) the gradient of the probe's spectrum P
-and GP_b the same weighted with ``(x_j - c)_b``, the descent of the loss is
+Fisher scoring on sums that the update makes anyway. Elementary directions are the aberrations, the four strains L_ab
+of ``x_j -> x_j + L (x_j - c)`` and, where it is asked for, a smooth drift of the rows ``x_j -> x_j + e_c u_m(t_j)``,
+which is a strain that changes over the scan. With GP = sum_j F[lambda_j] conj(ramp_j) the gradient of the probe's
+spectrum P and GP_b the same weighted with ``(x_j - c)_b``, GP_m with u_m, the descent of the loss is
 
     aberration a:  2 Re <GP, -i chi_a P>         strain ab:  2 Re <GP_b, -2 pi i q_a P> - 2 <g, (d_a phi) (r - c)_b>
+                                                 drift cm:   2 Re <GP_m, -2 pi i q_c P> - 2 <g, (d_c phi) u_m(t(r))>
 
 The second part of a strain carries the object along, ``phi(r - L (r - c))``, from the object's gradient g: with the
 object held, the information about a rotation is a hundred times larger, and object and positions block each other.
@@ -18,10 +20,12 @@ from functools import reduce
 from operator import add
 
 import numpy as np
-from scipy.ndimage import affine_transform
+from scipy.ndimage import affine_transform, map_coordinates
 
 from ..._array import fft2, ifft2
 from ...model.refining import Refine, Refining
+from ...model.row_drift import slopes as cosine_slopes
+from ...model.row_drift import waves
 from ...model.scan import Affine
 from ...model.state import Model, State
 from ...physics.derivative import REACH, derivative
@@ -55,8 +59,7 @@ class GeometrySums:
     @classmethod
     def none(cls, rules: Refine) -> GeometrySums:
         """Of no pattern."""
-        size = len(rules.phases) + 4
-        return cls(np.zeros(size), np.zeros((size, size)))
+        return cls(np.zeros(rules.directions), np.zeros((rules.directions, rules.directions)))
 
     @classmethod
     def merged(cls, parts: list[GeometrySums]) -> GeometrySums:
@@ -74,28 +77,63 @@ def score_of(
     rules, likelihood
     spectra : complex array [M, N, N]
         Of the modes.
-    moments : complex array [3, M, N, N]
-        Gradients of the spectra summed over the patterns: plain, and weighted with y and x from ``middle``.
+    moments : complex array [1 + W, M, N, N]
+        Gradients of the spectra summed over the patterns: plain, and with the weights of :func:`weights_of`.
     middle : float array [2]
         Canvas pixels.
     """
     turned = (moments.conj() * spectra).imag.sum(axis=1, dtype=np.float64)
-    turned[1:] += (middle - np.array(rules.centre))[:, None, None] * turned[0]
+    turned[1:3] += (middle - np.array(rules.centre))[:, None, None] * turned[0]
     q = 2 * np.pi * np.fft.fftfreq(spectra.shape[-1])
     aberrations = [float((phase * turned[0]).sum(dtype=np.float64)) for phase in rules.phases]
-    strains = [float((along * turned[1 + b]).sum()) for along in (q[:, None], q[None, :]) for b in (0, 1)]
-    return 2 / gradient_scale(likelihood) * np.array([*aberrations, *strains])
+    axes = (q[:, None], q[None, :])
+    strains = [float((along * turned[1 + b]).sum()) for along in axes for b in (0, 1)]
+    drifts = [float((along * wave).sum()) for wave in turned[3:] for along in axes]
+    return 2 / gradient_scale(likelihood) * np.array([*aberrations, *strains, *drifts])
+
+
+def weights_of(rules: Refine, start: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Middle [2] of positions in canvas pixels, and what their gradients are weighted with [B, W]: the way from there,
+    and the cosines of the drift.
+
+    Parameters
+    ----------
+    start, now : float arrays [B, 2]
+        Positions of the patterns where the run began, and where they are.
+    """
+    middle = now.mean(axis=0)
+    if not rules.drifts:
+        return middle, now - middle
+    return middle, np.concatenate([now - middle, waves(rules.rows_at(start - np.array(rules.centre)))], axis=1)
 
 
 def carried_score(rules: Refine, likelihood: Likelihood, model: Model, sums: ObjectSums) -> np.ndarray:
     """What the object adds to the descent by going along, from its gradient on a window of the canvas, float64 [D]."""
     (y, x), (height, width) = sums.corner, sums.gradient.shape[-2:]
     arms = (np.arange(y, y + height)[:, None] - rules.centre[0], np.arange(x, x + width)[None, :] - rules.centre[1])
-    found = [0.0] * len(rules.phases)
+    found, drifts = [0.0] * len(rules.phases), list[np.ndarray]()
     for its in slopes(model, (slice(y, y + height), slice(x, x + width))):
         slope = (sums.gradient.conj() * its).real.sum(axis=0, dtype=np.float64)
         found += [float((slope * arm).sum()) for arm in arms]
+        if rules.drifts:
+            drifts.append(np.tensordot(slope, waves(rules.rows_at(_from_centre(model, arms))), 2))
+    found += np.transpose(drifts).ravel().tolist() if drifts else []
     return -2 / gradient_scale(likelihood) * np.array(found)
+
+
+def _from_centre(model: Model, arms: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Where pixels at ``arms`` from the centre were at the start [H, W, 2], but for the strain of a drift."""
+    here = np.stack(np.broadcast_arrays(*arms), axis=-1)
+    return here if model.moved is None else here @ np.linalg.inv(model.moved.matrix).T
+
+
+def drift_factors(rules: Refine, model: Model, start: np.ndarray) -> np.ndarray:
+    """How much of the strains ``c y`` and ``c x`` a pattern sees of every cosine of the drift along c, float64
+    [B, K, 2]: the slope of the cosine along y and x, by the patterns' positions at the start [B, 2]."""
+    across = np.array(rules.across)
+    if model.moved is not None:
+        across = across @ np.linalg.inv(model.moved.matrix)
+    return cosine_slopes(rules.rows_at(start - np.array(rules.centre)))[..., None] * across
 
 
 def slopes(model: Model, view: tuple[slice, slice]) -> list[np.ndarray]:
@@ -159,21 +197,24 @@ def refined(rules: Refine, state: State, sums: GeometrySums) -> State:
 
 def moved(rules: Refine, state: State, old: np.ndarray, new: np.ndarray) -> State:
     """The map of the scan, object, anchor and probe of a state from old values of the geometry to new ones."""
-    model, centre = state.model, np.array(rules.centre)
-    matrix = rules.matrix(new) @ np.linalg.inv(rules.matrix(old))
-    object_, anchor = (resampled(maps, matrix, centre) for maps in (model.object, state.anchor))
+    model, before, after = state.model, rules.moved(old), rules.moved(new)
+    object_, anchor = (resampled(maps, before, after) for maps in (model.object, state.anchor))
     probe = focused(rules, model, new - old)
-    return replace(
-        state, model=replace(model, object=object_, probe=probe, moved=Affine(rules.matrix(new), centre)), anchor=anchor
-    )
+    return replace(state, model=replace(model, object=object_, probe=probe, moved=after), anchor=anchor)
 
 
-def resampled(maps: np.ndarray, matrix: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Maps [S, Oy, Ox] carried along by ``r -> c + matrix (r - c)``: cubic splines, the rim goes on beyond the edge."""
-    if np.array_equal(matrix, np.eye(2)):
+def resampled(maps: np.ndarray, before: Affine, after: Affine) -> np.ndarray:
+    """Maps [S, Oy, Ox] carried along by positions that move: cubic splines, the rim goes on beyond the edge."""
+    centre = after.centre
+    if after.drift is not None:
+        here = np.stack(np.meshgrid(*map(np.arange, maps.shape[-2:]), indexing="ij"), axis=-1)
+        at = np.moveaxis(before(after.back(here)), -1, 0)
+        out = [map_coordinates(plane, at, order=3, mode="nearest") for plane in maps]
+    elif np.array_equal(before.matrix, after.matrix):
         return maps
-    back = np.linalg.inv(matrix)
-    out = [affine_transform(plane, back, centre - back @ centre, order=3, mode="nearest") for plane in maps]
+    else:
+        back = np.linalg.inv(after.matrix @ np.linalg.inv(before.matrix))
+        out = [affine_transform(plane, back, centre - back @ centre, order=3, mode="nearest") for plane in maps]
     return np.stack(out).astype(maps.dtype, copy=False)
 
 

@@ -10,21 +10,19 @@ extern "C" __global__ void add_probe(const float2* spectra, const float2* ramps,
     gradient[m * AREA + p] = sum;
 }
 
-// moments_km += sum_b a_kb conj(ramp_b) F[conj(O_0) chi_0], a_0 = 1 and a_1, a_2 the place of the pattern: what the score
-// of the geometry is made of; blockIdx.y = mode
+// moments_km += sum_b a_bk conj(ramp_b) F[conj(O_0) chi_0], a_b0 = 1: what the score of the geometry is made of;
+// blockIdx.y = k * modes + mode
 extern "C" __global__ void add_moments(
-    const float2* spectra, const float2* ramps, const float2* away, int batch, int modes, float2* moments) {
-    const int p = blockIdx.x * blockDim.x + threadIdx.x, m = blockIdx.y;
+    const float2* spectra, const float2* ramps, const float* weights, int count, int batch, int modes, float2* moments) {
+    const int p = blockIdx.x * blockDim.x + threadIdx.x, m = blockIdx.y % modes, k = blockIdx.y / modes;
     if (p >= AREA) return;
-    const int at = m * AREA + p, apart = modes * AREA;
-    float2 sum = moments[at], along_y = moments[apart + at], along_x = moments[2 * apart + at];
+    float2 sum = moments[size_t(blockIdx.y) * AREA + p];
     for (int b = 0; b < batch; b++) {
-        const float2 its = conj_mul(ramp(ramps, b, p / N, p % N), spectra[(size_t(b) * modes + m) * AREA + p]), a = away[b];
-        sum = add(sum, its);
-        along_y = add(along_y, make_float2(a.x * its.x, a.x * its.y));
-        along_x = add(along_x, make_float2(a.y * its.x, a.y * its.y));
+        const float2 its = conj_mul(ramp(ramps, b, p / N, p % N), spectra[(size_t(b) * modes + m) * AREA + p]);
+        const float a = weights[b * count + k];
+        sum = add(sum, make_float2(a * its.x, a * its.y));
     }
-    moments[at] = sum, moments[apart + at] = along_y, moments[2 * apart + at] = along_x;
+    moments[size_t(blockIdx.y) * AREA + p] = sum;
 }
 
 // light += sum_b |O_0|^2 on the views
