@@ -13,9 +13,11 @@ from ..io.dataset import DatasetInfo
 from ..io.selected import mask_of, off_centre, ramped_off
 from ..kernels import kernels_for
 from ..kernels.ramps import ramp_of
+from ..model.config.probe import ProbeConfig
 from ..model.optics import Microscope
 from ..model.refining import Refining
 from ..model.state import Model, State
+from ..physics.coherence import Point, coherent_modes, points
 from ..physics.modes import hermite_modes
 from ..physics.probe import make_probe
 from ..physics.propagation import fresnel_propagator
@@ -162,10 +164,20 @@ def initial_shared(recipe: Recipe, algorithm: LsqMl | TiledLsqMl) -> State:
     return State(model, object_, momentum, geometry=refining)
 
 
+def coherence(probe: ProbeConfig, microscope: Microscope) -> tuple[Point, ...]:
+    """Points of source and focus that a job says; one where all is coherent."""
+    return points(microscope, probe.source_size_angstrom, probe.focal_spread_angstrom)
+
+
 def _first_modes(experiment: Experiment, weights: np.ndarray, mean_counts: float) -> np.ndarray:
     """The probe of a scan [M, N, N] from the dataset's aberrations, with the counts' power."""
     n, config = len(weights), experiment.config
-    probe = make_probe(experiment.microscope, n, experiment.canvas.pixel, 1.0) * _off_centre(experiment.info, n)
+    off, partly = _off_centre(experiment.info, n), coherence(config.probe, experiment.microscope)
+    if len(partly) > 1:
+        modes = coherent_modes(experiment.microscope, n, experiment.canvas.pixel, partly, config.probe.modes) * off
+        probe = modes / math.sqrt(float((np.abs(modes) ** 2).sum()))
+    else:
+        probe = make_probe(experiment.microscope, n, experiment.canvas.pixel, 1.0)[None] * off
     # electrons that the mask hides are in the probe but not in the mean counts
     seen = float((np.abs(np.fft.fft2(probe, norm="ortho")) ** 2 * weights).sum())
     if seen < 1e-3:
@@ -173,4 +185,5 @@ def _first_modes(experiment: Experiment, weights: np.ndarray, mean_counts: float
             f"the mask leaves {seen:.2g} of the bright-field disk: nothing scales the probe (mask is 1 for"
             " pixels to use)"
         )
-    return hermite_modes(probe * math.sqrt(mean_counts / seen), config.probe.modes, config.probe.mode_power)
+    probe = probe * math.sqrt(mean_counts / seen)
+    return probe if len(partly) > 1 else hermite_modes(probe[0], config.probe.modes, config.probe.mode_power)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from .._errors import InputError
 from .._tables import counted
 from ..analysis.sampling import check_geometry
 from ..io.dataset import dataset_info
 from ..io.source import source_of
+from ..physics.coherence import coherent_modes
+from .build import coherence
 from .experiment import Experiment
 from .geometry import BEGINS, MOVES, PART, calibrated, check_refinement, crosses, part_of, pixels_of_stage, wanted
 from .settled import why_blur
@@ -49,7 +53,7 @@ def check(experiment: Experiment) -> list[str]:
             f"probe.modes = {config.probe.modes} at probe.mode_power = {config.probe.mode_power} leave"
             f" nothing to the first mode: use mode_power < {1 / (config.probe.modes - 1):.3g}"
         )
-    remarks = []
+    remarks = _coherence_told(experiment)
     if not all(source_of(its).as_we_write for its in experiment.infos):
         remarks.append("counts are stored in another layout: Zarr decodes them, which takes longer")
     if side is not None:
@@ -69,6 +73,35 @@ def check(experiment: Experiment) -> list[str]:
     if config.object.slices is None:
         remarks.append(f"object.slices is unset: {_slices_told(slices, experiment.thickness)}")
     return remarks
+
+
+HELD, MOST_MODES = 0.95, 24
+"""Power of a partially coherent probe that modes must hold; and the most of them that are tried."""
+
+
+def _coherence_told(experiment: Experiment) -> list[str]:
+    """How much of a partially coherent probe its modes hold; refuse those that hold too little."""
+    its, pixel = experiment.config.probe, experiment.canvas.pixel
+    every = coherence(its, experiment.microscope)
+    if len(every) == 1:
+        return []
+    sizes = {name: getattr(its, name) for name in ("source_size_angstrom", "focal_spread_angstrom")}
+    said = ", ".join(f"probe.{name} = {value:g}" for name, value in sizes.items() if value)
+    if its.start is not None:
+        raise InputError(f"{said} beside probe.start, whose modes it has: leave one of them out")
+
+    def power(modes: int) -> float:
+        found = coherent_modes(experiment.microscope, experiment.detector.pixels, pixel, every, modes)
+        return float((np.abs(found) ** 2).sum())
+
+    here = power(its.modes)
+    if here < HELD:
+        enough = next((m for m in range(its.modes + 1, MOST_MODES + 1) if power(m) >= HELD), None)
+        advice = f"{enough} hold {HELD:.0%}" if enough else "give less of it, or another geometry"
+        raise InputError(
+            f"{said}: with {counted(its.modes, 'mode')} {here:.1%} of the probe are held ({advice}): set probe.modes"
+        )
+    return [f"{said}: {counted(its.modes, 'mode')} hold {here:.1%} of the probe"]
 
 
 def _slices_told(slices: int, thickness: float | None) -> str:

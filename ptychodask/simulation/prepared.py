@@ -17,8 +17,8 @@ from .._errors import InputError
 from ..counts.streams import JITTER, generator
 from ..model.optics import Microscope
 from ..model.scan import CANVAS_LIMIT, Detector, check_disk, raster, scan_step
+from ..physics.coherence import points
 from ..physics.probe import frame_power
-from .coherence import points
 from .materials import materials
 from .scattering import Experiment
 from .size import check_size

@@ -25,9 +25,9 @@ from .._errors import InputError
 from ..kernels.cpu.scatter import diffract
 from ..model.optics import Microscope, interaction_constant
 from ..model.scan import Canvas, Detector, make_canvas
+from ..physics.coherence import defocused, points, shifted
 from ..physics.probe import make_probe
 from ..physics.propagation import fresnel_propagator
-from .coherence import defocused, points, shifted
 from .specimen import Specimen, fill_box
 
 BAND_LIMIT = 2 / 3
@@ -41,7 +41,7 @@ class Experiment:
 
     ``positions`` [J, 2] are the true probe centres (y, x) in angstrom; ``tilt`` is the lean (y, x) of the columns as a
     tangent; ``electrons`` the electrons per pattern; ``source_size`` and ``focal_spread`` are standard deviations in
-    angstrom, see :mod:`ptychodask.simulation.coherence`.
+    angstrom, see :mod:`ptychodask.physics.coherence`.
     """
 
     specimen: Specimen

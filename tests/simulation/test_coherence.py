@@ -13,7 +13,7 @@ import ptychodask
 from ptychodask import InputError
 from ptychodask.io.dataset import dataset_info
 from ptychodask.model.optics import Microscope
-from ptychodask.simulation.coherence import points
+from ptychodask.physics.coherence import points
 from ptychodask.simulation.counted import count_electrons
 
 LENS = Microscope.of(300e3, 10.0, 600.0)

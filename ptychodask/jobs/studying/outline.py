@@ -20,7 +20,7 @@ from ...kernels.cpu.scatter import diffract
 from ...model.optics import Microscope
 from ...model.scan import Detector
 from ...model.study import Condition, Simulated, StudyConfig
-from ...simulation.coherence import points
+from ...physics.coherence import points
 from ...simulation.prepared import prepare, stored_type
 from ...simulation.specimen import Specimen, crystal_thickness
 from ...simulation.width import defocus_of_width
