@@ -173,6 +173,16 @@ class Refining:
             rules.first, np.zeros((count, count)), 0, nothing, nothing, np.ones(count, bool), np.zeros((0, count))
         )
 
+    def with_held(self, held: np.ndarray, rules: Refine) -> Refining:
+        """With some numbers [P] where they were at the start, and those that move where the rest of what is known puts
+        them then: the conditional mean of the normal distribution of the information and the prior."""
+        free, held = self.free & ~held, self.free & held
+        known = self.information + np.diag((rules.units / rules.prior) ** 2)
+        back = np.where(held, rules.first - self.values, 0.0) / rules.units
+        moved = np.zeros_like(back)
+        moved[free] = -np.linalg.solve(known[np.ix_(free, free)], known[np.ix_(free, held)] @ back[held])
+        return replace(self, values=self.values + rules.units * (back + moved), free=free)
+
     def at_mean(self, last: int) -> Refining:
         """With the mean of its last iterations as values."""
         return self if not len(self.trail) else replace(self, values=self.trail[-last:].mean(axis=0))

@@ -266,3 +266,24 @@ def test_a_step_solves_a_quadratic_and_holds_what_is_not_known():
     held = step(rules, Refining.begin(rules), GeometrySums(np.ones(5), blind))
     assert held.free.tolist() == [False, True, True] and held.values[0] == 0
     assert errors(rules, held)[0] == pytest.approx(100, rel=0.02)
+
+
+def test_numbers_that_are_held_after_all_take_the_others_along():
+    case = refining(small_problem(), names=("defocus", "rotation", "shear"), start=Geometry(0.1))
+    rules = case.problem.settings.refine
+    rng = np.random.default_rng(2)
+    root = rng.standard_normal((3, 3)) * 3
+    at = replace(
+        Refining.begin(rules), values=rules.first + rules.units * np.array([1.0, -2.0, 0.5]), information=root @ root.T
+    )
+    held = at.with_held(np.array([False, True, False]), rules)
+    assert held.values[1] == pytest.approx(rules.first[1]) and held.free.tolist() == [True, False, True]
+    known = at.information + np.diag((rules.units / rules.prior) ** 2)
+
+    def loss(values):
+        away = (values - at.values) / rules.units
+        return away @ known @ away
+
+    for a in (0, 2):  # the least loss with that one held
+        for t in (-0.01, 0.01):
+            assert loss(held.values + t * rules.units * np.eye(3)[a]) > loss(held.values)
