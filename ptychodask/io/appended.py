@@ -60,6 +60,10 @@ class GrowingDataset:
     """
 
     def __init__(self, writer: DatasetWriter) -> None:
+        if not isinstance(writer, DatasetWriter):
+            raise InputError(
+                f"GrowingDataset({writer!r}): give a ptychodask.DatasetWriter, which says what is to be written where"
+            )
         self._writer, self._folder, self._held = writer, GrowingFolder.of(writer.path), ExitStack()
         self._manifest = GrowingFile(settings="")
 

@@ -27,6 +27,9 @@ LEAST = 0.5
 
 def with_whole_paths(job: JobConfig) -> JobConfig:
     """The job with the paths of what it begins with as seen from any folder."""
+    for name, section in (("object", job.object), ("probe", job.probe)):
+        if section.start is not None and not section.start.strip():
+            raise InputError(f"{name}.start is empty: give the path of a result, or leave it out")
     sections = {
         name: section.model_copy(update={"start": str(Path(section.start).absolute())})
         for name, section in (("object", job.object), ("probe", job.probe))
@@ -45,7 +48,7 @@ def check_start(experiment: Experiment) -> None:
     """
     job = experiment.config
     if job.object.start is not None:
-        _check_place(job.object.start, open_result(job.object.start).object, experiment.canvas)
+        _check_place(job.object.start, _opened("object.start", job.object.start).object, experiment.canvas)
     if job.probe.start is not None:
         _probe_of(job.probe.start, experiment)
 
@@ -59,7 +62,7 @@ def begin(folder: RunFolder, recipe: Recipe) -> Recipe:
     state = initial_state(recipe, build_algorithm(recipe))
     model = state.model
     if job.object.start is not None:
-        found = open_result(job.object.start).object
+        found = _opened("object.start", job.object.start).object
         _check_place(job.object.start, found, experiment.canvas)
         maps = on_canvas(found, experiment.canvas, len(model.object), model.object.dtype)
         model, state = replace(model, object=maps), replace(state, anchor=maps)
@@ -94,6 +97,13 @@ def on_canvas(object_: xr.DataArray, canvas: Canvas, slices: int, dtype: np.dtyp
     return np.stack([map_coordinates(plane, at, order=3, mode="constant", cval=0.0) for plane in maps]).astype(dtype)
 
 
+def _opened(option: str, path: str) -> Result:
+    try:
+        return open_result(path)
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
+
+
 def _check_place(path: str, object_: xr.DataArray, canvas: Canvas) -> None:
     covered = 1.0
     for axis, name in enumerate(("y", "x")):
@@ -108,7 +118,7 @@ def _check_place(path: str, object_: xr.DataArray, canvas: Canvas) -> None:
 
 def _probe_of(path: str, experiment: Experiment) -> np.ndarray:
     """Modes [M, N, N] on the pixels of the run."""
-    result: Result = open_result(path)
+    result = _opened("probe.start", path)
     probe, pixels, pixel = result.probe, experiment.info.detector.pixels, experiment.canvas.pixel
     step = float(probe["probe_y"].values[1] - probe["probe_y"].values[0])
     if probe.shape[-1] != pixels or abs(step / pixel - 1) > SAME:

@@ -89,3 +89,9 @@ def test_what_cannot_be_written_so_is_one_line(tmp_path):
         scan.write(scan.missing[0], COUNTS)
     with pytest.raises(InputError, match="exists"), GrowingDataset(writer(path)):
         pass
+
+
+@pytest.mark.parametrize("wrong", ["scan.zarr", (1, 2)], ids=str)
+def test_what_is_no_writer_is_refused(wrong):
+    with pytest.raises(InputError, match=r"give a ptychodask\.DatasetWriter"):
+        GrowingDataset(wrong)

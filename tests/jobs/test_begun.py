@@ -119,3 +119,12 @@ def test_what_cannot_be_begun_with_is_one_line(section, of, told, scan, first, t
     with pytest.raises(InputError, match=told):
         ptychodask.reconstruct(scan, job, output=tmp_path / "r.zarr")
     assert not (tmp_path / "r.zarr.run").exists()
+
+
+@pytest.mark.parametrize("section", ["object", "probe"])
+def test_what_cannot_be_opened_is_said_with_its_option(tmp_path, section):
+    scan = write_scan(tmp_path / "s.zarr")
+    with pytest.raises(InputError, match=rf"^{section}\.start: .*missing\.zarr"):
+        ptychodask.reconstruct(scan, {section: {"start": str(tmp_path / "missing.zarr")}}, progress=False)
+    with pytest.raises(InputError, match=rf"^{section}\.start is empty"):
+        ptychodask.reconstruct(scan, {section: {"start": ""}}, progress=False)
