@@ -90,14 +90,14 @@ def _coherence_told(experiment: Experiment) -> list[str]:
     if its.start is not None:
         raise InputError(f"{said} beside probe.start, whose modes it has: leave one of them out")
 
-    def power(modes: int) -> float:
+    def powers(modes: int) -> np.ndarray:
         found = coherent_modes(experiment.microscope, experiment.detector.pixels, pixel, every, modes)
-        return float((np.abs(found) ** 2).sum())
+        return np.asarray((np.abs(found) ** 2).sum(axis=(1, 2)))
 
-    here = power(its.modes)
+    here = float(powers(its.modes).sum())
     if here < HELD:
-        enough = next((m for m in range(its.modes + 1, MOST_MODES + 1) if power(m) >= HELD), None)
-        advice = f"{enough} hold {HELD:.0%}" if enough else "give less of it, or another geometry"
+        enough = 1 + int(np.searchsorted(np.cumsum(powers(MOST_MODES)), HELD))
+        advice = f"{enough} hold {HELD:.0%}" if enough <= MOST_MODES else "give less of it, or another geometry"
         raise InputError(
             f"{said}: with {counted(its.modes, 'mode')} {here:.1%} of the probe are held ({advice}): set probe.modes"
         )

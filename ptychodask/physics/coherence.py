@@ -25,6 +25,8 @@ REACH = {1: 0.1, 3: 1.0, 5: 1.9, 7: 2.6, 9: 3.3, 11: 3.9, 13: 4.4, 15: 4.9}
 """Standard deviation of a phase up to which so many nodes damp a beam right to 0.01."""
 FAINT = 3e-5
 """Weight of a point that is left out."""
+TURNS = 8
+"""Of the iteration that finds modes: their powers fall by a factor of 2 and more, in shells."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +114,6 @@ def coherent_modes(microscope: Microscope, n: int, pixel: float, every: tuple[Po
         basis = _orthonormal(np.einsum("mp,pn->mn", np.einsum("mn,pn->mp", basis, stack.conj()), stack))
     overlap = np.einsum("mn,pn->mp", basis.conj(), stack)
     return orthogonalise(np.einsum("mk,mn->kn", _root(overlap), basis).reshape(modes, n, n))
-
-
-TURNS = 8
-"""Of the iteration: powers of neighbouring modes differ by a factor of 2 and more, in shells."""
 
 
 def _root(overlap: np.ndarray) -> np.ndarray:

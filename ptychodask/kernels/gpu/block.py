@@ -48,6 +48,8 @@ class _Pass:
     probe_light: Array
     away: Array
     """1, and what gradients are weighted with for the geometry [B, 1 + W]; nothing where that stays."""
+    middle: np.ndarray
+    """Of the patterns' positions [2], on the host."""
     moments: Array
     """Gradients of the probe's spectra [1 + W, M, N, N] with these weights; nothing where the geometry stays."""
 
@@ -103,9 +105,9 @@ def begin(
     else:
         sent = device.upload(views)
     modes = len(model.probe) if moves else 0
-    away = np.empty((0, 0))
+    middle, away = np.zeros(2), np.empty((0, 0))
     if not evaluate_only and problem.refines(model.iteration) is not None:
-        away = weights_in(problem, block, model)[1]
+        middle, away = weights_in(problem, block, model)
         away = np.concatenate([np.ones((len(away), 1)), away], axis=1)
     return _Pass(
         space=space,
@@ -121,6 +123,7 @@ def begin(
         light=device.zeros(maps, np.float32),
         probe_gradient=device.zeros((modes, n, n), np.complex64),
         probe_light=device.zeros((n, n), np.float32),
+        middle=middle,
         away=device.upload(away.astype(np.float32)),
         moments=device.zeros((away.shape[1], len(model.probe), n, n), np.complex64),
     )
@@ -229,6 +232,5 @@ def _geometry(problem: Problem, run: _Pass, block: Block, model: Model) -> list[
     if rules is None:
         return []
     (moments,) = run.space.device.download(run.moments)
-    middle, _ = weights_in(problem, block, model)
-    score = score_of(rules, problem.likelihood, probe_spectra(model.probe), moments / np.float32(n), middle)
+    score = score_of(rules, problem.likelihood, probe_spectra(model.probe), moments / np.float32(n), run.middle)
     return [GeometrySums(score, information(Plain(problem, run.space.device.backend), rules, block, model))]
