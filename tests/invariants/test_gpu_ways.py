@@ -1,4 +1,4 @@
-"""Each way of a run on a CUDA device: the spectral prior, tiles, refined geometry, descan, tangents: the processor's
+"""Each way of a run on a CUDA device: the spectral prior, tiles, refined geometry, partial coherence, descan, tangents: the processor's
 image, and the same bits in one thread and in several."""
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ WAYS = {
     "background": {**SPECTRAL, "solver": {"background": True}},
     "refined": {**BLUR, "geometry": {"refine": "auto"}},
     "refined beside the prior": {**SPECTRAL, "geometry": {"refine": ["rotation", "defocus"]}},
+    "refined drift": {**BLUR, "geometry": {"refine": ["rotation", "defocus", "drift"]}},
+    "source size": {**SPECTRAL, "probe": {"modes": 6, "source_size_angstrom": 0.4}},
     "descan": SPECTRAL,
     "tangents": {**BLUR, "solver": {"iterations": 6, "step_rule": "tangent", "tangent_stride": 3}},
 }
@@ -55,7 +57,7 @@ def scans(tmp_path_factory):
         angle = MICROSCOPE.wavelength / (N * PIXEL) * 1e3
         usual, moving, wrong = (
             write_scan(
-                folder / f"{name}.zarr", (14, 14), electrons=e, chunks=(5, 5), peaks=PEAKS, angular_step_mrad=angle
+                folder / f"{name}.zarr", (16, 14), electrons=e, chunks=(5, 5), peaks=PEAKS, angular_step_mrad=angle
             )
             for name, e in (("scan", 300.0), ("descan", 300.0), ("wrong", 3000.0))
         )
