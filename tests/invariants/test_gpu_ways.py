@@ -1,4 +1,4 @@
-"""Each way of a run on a CUDA device: the spectral prior, tiles, refined geometry, partial coherence, descan, tangents: the processor's
+"""Each way of a run on a CUDA device: prior, tiles, refined geometry, partial coherence, descan, tangents: the processor's
 image, and the same bits in one thread and in several."""
 
 from __future__ import annotations
