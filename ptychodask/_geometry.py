@@ -17,6 +17,8 @@ LABELS = {
     "scale": ("scale", ""),
     "asymmetry": ("asymmetry", ""),
     "shear": ("shear", ""),
+    "drift_angstrom": ("drift", "Å"),
+    "positions_angstrom": ("positions", "Å"),
 }
 
 

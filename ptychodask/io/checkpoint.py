@@ -17,6 +17,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from .._errors import InputError
 from .._text import first_line
+from ..model.places import Places
 from ..model.refining import Refining
 from ..model.row_drift import RowDrift
 from ..model.scan import Affine
@@ -35,7 +36,7 @@ from .stores import writable
 
 _NAME = re.compile(r"(iteration|geometry|start)-(\d{6})\.zarr")
 """Checkpoints of the reconstruction, those of the refinement of the geometry before it, and one to begin from."""
-_ARRAYS = frozenset({"object", "anchor", "probe"})
+_ARRAYS = frozenset({"object", "anchor", "probe", "places"})
 _FILES = {"job.json": {"config", "fingerprint"}, "decisions.json": {"mean_counts", "backend"}, "log.json": {"entries"}}
 """Files of a run, and names that are in each."""
 _SELECTED = {"mask.npy", "positions.npy"}
@@ -100,6 +101,9 @@ def _write_shared(group: zarr.Group, state: State) -> None:
     model = state.model
     probe = np.asarray(model.probe)
     group.create_array("probe", data=probe, chunks=_chunks(probe.shape), **_checked())
+    if model.places is not None:
+        values = np.stack([model.places.off, model.places.information])
+        group.create_array("places", data=values, chunks=values.shape, **_checked())
     group.attrs.update(
         {
             "iteration": model.iteration,
@@ -111,6 +115,7 @@ def _write_shared(group: zarr.Group, state: State) -> None:
             **_information(state),
             **_geometry(state),
             **_moved(model.moved),
+            **({} if model.places is None else {"places": True}),
         }
     )
 
@@ -205,7 +210,9 @@ class _Stored:
     def state(self, object_: np.ndarray, anchor: np.ndarray) -> State:
         said = self.attributes
         background, damping = float.fromhex(said.background), float.fromhex(said.damping)
-        model = Model(object_, self.values("probe"), background, said.iteration, moved=_affine(said.moved))
+        places = Places(*self.values("places")) if said.places else None
+        moved = _affine(said.moved)
+        model = Model(object_, self.values("probe"), background, said.iteration, moved=moved, places=places)
         known = None if said.information is None else np.array([float.fromhex(t) for t in said.information])
         loss = None if said.loss is None else float.fromhex(said.loss)
         return State(model, anchor, said.momentum, damping, known, _refining(said.geometry), loss)
@@ -217,7 +224,7 @@ def _reading(path: str) -> Iterator[_Stored]:
         store = Folder(path)
         root = described(GroupDocument, parse_json(store.read("zarr.json"), "zarr.json"), "zarr.json")
         attributes = described(StateAttributes, root.attributes, "zarr.json")
-        documents = {name: array_at(store, name) for name in StateArrays.model_fields}
+        documents = {name: array_at(store, name) for name in StateArrays.names(attributes.places)}
         arrays = described(StateArrays, documents, "zarr.json")
         for name, document in documents.items():
             check_files(store, name, document)

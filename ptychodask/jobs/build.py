@@ -132,6 +132,7 @@ def _settings(experiment: Experiment, recipe: Recipe) -> Settings:
         half=config.data.half,
         information=experiment.information(recipe.begins_finish),
         refine=experiment.refine,
+        places=experiment.places,
     )
 
 

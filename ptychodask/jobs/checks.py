@@ -14,7 +14,18 @@ from ..io.source import source_of
 from ..physics.coherence import coherent_modes
 from .build import coherence
 from .experiment import Experiment
-from .geometry import BEGINS, MOVES, PART, calibrated, check_refinement, crosses, part_of, pixels_of_stage, wanted
+from .geometry import (
+    BEGINS,
+    MOVES,
+    PART,
+    calibrated,
+    check_refinement,
+    crosses,
+    moves_places,
+    part_of,
+    pixels_of_stage,
+    wanted,
+)
 from .settled import why_blur
 
 
@@ -66,6 +77,10 @@ def check(experiment: Experiment) -> list[str]:
             _ = part_of(info)
         told += "; a half of the electrons scores it in a pass of its own" if crosses(config, info) else ""
         remarks.append(f"the geometry is refined in {BEGINS + MOVES} + {BEGINS} iterations before the image{told}")
+    if moves_places(config):
+        remarks.append(
+            f"every pattern moves on its own from iteration {BEGINS} on, which takes six forward models more"
+        )
     if any(map(calibrated, experiment.further)):
         remarks.append("geometries that were calibrated stay as they are: with several scans none is refined")
     if why := why_blur(experiment):

@@ -15,6 +15,7 @@ from ..io.selected import positions_of
 from ..model.blocks import Block, Box, boxes_of, joined_shards, make_blocks
 from ..model.config import AUTO_OBJECT_GIB, LARGEST_TILE, JobConfig
 from ..model.optics import Microscope, defocus_of
+from ..model.places import PlaceRules
 from ..model.prior import Information, Spectral, sharper_from, window_side
 from ..model.refining import Refine, Refined
 from ..model.scan import Canvas, Detector, make_canvas
@@ -30,7 +31,7 @@ from ..physics.constraints import (
     reach_of,
 )
 from ..physics.views import windows_of
-from .geometry import refine_rules, room_to_move
+from .geometry import place_rules, refine_rules, room_to_move
 
 THINNEST = 0.5
 """Angstrom. The potential of an atom is about 1 angstrom deep: thinner slices divide atoms, and are work and unknowns
@@ -183,7 +184,7 @@ class Experiment:
             positions = np.concatenate([positions, *others])
         if self.refines:
             return make_canvas(positions, pixels, pixel, 4 + room_to_move(self.config, positions, pixel))
-        return make_canvas(positions, pixels, pixel)
+        return make_canvas(positions, pixels, pixel, 4 + self._room)
 
     @property
     def canvas(self) -> Canvas:
@@ -194,6 +195,19 @@ class Experiment:
     def centres(self) -> np.ndarray:
         """Positions [J, 2] in canvas pixels, one scan after the other."""
         return self._placed[1]
+
+    @property
+    def _room(self) -> int:
+        """Pixels that patterns may go, each on its own."""
+        rules = self.places
+        return 0 if rules is None else math.ceil(rules.limit) + 1  # their mean is taken out after that bound
+
+    @property
+    def places(self) -> PlaceRules | None:
+        """How patterns move each on its own; not while the geometry of all is refined."""
+        return (
+            None if self.refines else place_rules(self.config, self.detector.pixel_angstrom(self.microscope.wavelength))
+        )
 
     @cached_property
     def refine(self) -> Refine | None:
@@ -351,7 +365,8 @@ class Experiment:
         """Part of the canvas that every block touches."""
         scans, pixels = self.scans, self.detector.pixels
         its = ((block, scans[block.scan]) for block in blocks)
-        return [windows_of([block], scan.centres, scan.info.scan_shape, pixels)[0] for block, scan in its]
+        found = (windows_of([block], scan.centres, scan.info.scan_shape, pixels)[0] for block, scan in its)
+        return [window.grown(self._room, self.canvas.shape) for window in found]
 
     def tiles(self, blocks: tuple[Block, ...]) -> tuple[Tile, ...]:
         """The object's tiles for a scan in blocks; a whole object is one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cmath
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -12,10 +13,12 @@ import numpy as np
 from ..model.optics import Microscope
 from ..model.refining import Refine, Refined, Refining
 from ..model.row_drift import NAMES as ROWS
+from ..model.state import Model
+from ..solver.problem import Problem
 from ..solver.unknowns.geometry import errors
 from .geometry import CHI, PARTS
 
-MOVED = "refined with the image"
+MOVED, HELD = "refined with the image", "held: the electrons cannot tell"
 WAVES = {name: (its[0], its[1]) for name, its in PARTS.items() if len(its) == 2}
 """Aberrations with an angle: their Cartesian parts."""
 
@@ -59,7 +62,7 @@ def _values(its: Refine, at: Refining, microscope: Microscope) -> dict[str, dict
     scan, told = its.geometry(at.values), dict[str, dict[str, Any]]()
 
     def tell(name: str, value: float, error: float, parts: tuple[str, ...], unit: float = 1.0) -> None:
-        how = MOVED if any(free[part] for part in parts) else "held: the electrons cannot tell"
+        how = MOVED if any(free[part] for part in parts) else HELD
         told[name] = {"value": value * unit, "sigma": error * unit, "how": how}
 
     if "defocus" in free:
@@ -91,3 +94,24 @@ def _values(its: Refine, at: Refining, microscope: Microscope) -> dict[str, dict
         along = float(np.hypot.reduce(amplitudes * each)) / rms if rms else float(np.sqrt((each**2).mean()))
         tell("drift_angstrom", rms, along, ROWS)
     return told
+
+
+def with_places(attributes: Mapping[str, Any], problem: Problem, model: Model) -> dict[str, Any]:
+    """Attributes of a result, with how far patterns moved each on its own, RMS of both axes, among its geometry."""
+    rules, its = problem.settings.places, model.places
+    if rules is None or its is None:
+        return dict(attributes)
+    nothing: dict[str, Any] = {"matrix": np.eye(2).tolist(), "aberrations": {}, "values": {}}
+    said, pixel = json.loads(attributes.get("geometry", "{}")) or nothing, problem.canvas.pixel
+
+    def rms(lengths: np.ndarray) -> float:
+        return pixel * float(np.sqrt((lengths**2).sum(axis=1).mean()))
+
+    seen, moved = its.information.any(axis=1), bool(its.off.any())
+    its_own = {
+        "value": rms(its.off[seen]),
+        "sigma": rms(its.errors(rules.prior)[seen]),
+        "how": MOVED if moved else HELD,
+    }
+    values = {**said["values"], "positions_angstrom": its_own}
+    return {**attributes, "geometry": json.dumps({**said, "values": values})}

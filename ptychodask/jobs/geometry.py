@@ -11,6 +11,7 @@ from ..io.dataset import DatasetInfo
 from ..model.config import AUTO, JobConfig
 from ..model.geometry import Geometry, geometry_of
 from ..model.optics import Microscope
+from ..model.places import PlaceRules
 from ..model.refining import ABERRATIONS, Refine
 from ..model.row_drift import NAMES as ROWS
 from ..model.row_drift import across_of
@@ -18,8 +19,8 @@ from ..model.scan import Canvas
 from ..model.selection import Selection
 from ..physics.probe import aberration_phase
 
-PARTS = {"c12": ("c12a", "c12b"), "c21": ("c21a", "c21b"), "drift": ROWS}
-"""Numbers of what has several."""
+PARTS = {"c12": ("c12a", "c12b"), "c21": ("c21a", "c21b"), "drift": ROWS, "positions": ()}
+"""Numbers of what has several; patterns that move each on its own do so while the image is made."""
 CHI: dict[str, dict[str, float]] = {
     "defocus": {"C10": -1.0},
     "c12a": {"C12": 1.0},
@@ -35,6 +36,10 @@ SCAN = {"rotation": (0.01, 0.04, 0.08), "scale": (0.01, 0.01, 0.03), "asymmetry"
 """Unit, prior and limit of numbers of the scan."""
 DRIFT, FEWEST_ROWS = (0.1, 0.5, 1.5), 16
 """The same of amplitudes of the drift, angstrom; and rows from which it is looked for."""
+PLACE, FURTHEST_PLACE = 0.25, 1.5
+"""Prior and limit of the place of a pattern by itself along an axis, angstrom."""
+MOST_BLUR = 0.2
+"""Angstrom; patterns that are predicted through more of it find places that are worse than those at the start."""
 BEGINS, MOVES, SETTLED = 4, 8, 3
 """Iterations before the geometry moves and in which it does, and the last ones of those, whose mean is kept."""
 INFORM = 128
@@ -61,6 +66,17 @@ def wanted(job: JobConfig) -> tuple[str, ...]:
     return tuple(sorted(parts, key=order.index))
 
 
+def moves_places(job: JobConfig) -> bool:
+    """Does every pattern move on its own?"""
+    asked = job.geometry.refine
+    return not isinstance(asked, str) and "positions" in asked
+
+
+def place_rules(job: JobConfig, pixel: float) -> PlaceRules | None:
+    """As the solver wants it, for a canvas pixel in angstrom."""
+    return PlaceRules(BEGINS, PLACE / pixel, FURTHEST_PLACE / pixel) if moves_places(job) else None
+
+
 def check_refinement(job: JobConfig, microscope: Microscope, scan_shape: tuple[int, int], tiles: bool) -> None:
     """Refuse what cannot be refined, of a scan whose object is in ``tiles`` or whole.
 
@@ -73,6 +89,11 @@ def check_refinement(job: JobConfig, microscope: Microscope, scan_shape: tuple[i
         raise InputError(
             f"geometry.refine with scale and defocus at {microscope.semi_angle_mrad:g} mrad: the one makes up for the"
             " other, and both run away: leave scale out, which the step gives"
+        )
+    if moves_places(job) and job.object.regularisation == "blur" and job.object.blur_angstrom > MOST_BLUR:
+        raise InputError(
+            f"geometry.refine = positions with object.blur_angstrom = {job.object.blur_angstrom:g}: what is blurred"
+            f" does not say where a pattern is: use at most {MOST_BLUR:g}, or object.regularisation = spectral"
         )
     if ROWS[0] not in wanted(job):
         return

@@ -44,6 +44,11 @@ def take_back(data: str | Path, result: str | Path, write: bool) -> dict[str, di
             f"{result} used a part of {data} or positions of its own: write what it found with 'ptychodask calibrate'"
             " and the values as options"
         )
+    values = {name: its for name, its in made.geometry.items() if name != "positions_angstrom"}
+    if not values:
+        raise InputError(
+            f"{result} found where each pattern is, which is this scan's own: reconstruct with its positions"
+        )
     found = Refined.load(json.loads(made.described.geometry))
     assert found is not None
     before, now = positions_of(info, recorded=True), positions_of(info)
@@ -57,5 +62,5 @@ def take_back(data: str | Path, result: str | Path, write: bool) -> dict[str, di
     if rows.any() or found.drift:
         drift = (found.placed(now) - columns @ affine.T).reshape(*info.scan_shape, 2).mean(axis=1)
     aberrations = {**info.microscope.aberrations, **found.aberrations}
-    write_geometry(target, affine, aberrations, {"values": made.geometry, "from": str(result)}, drift=drift)
+    write_geometry(target, affine, aberrations, {"values": values, "from": str(result)}, drift=drift)
     return made.geometry

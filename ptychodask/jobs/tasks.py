@@ -28,6 +28,7 @@ from ..solver.lsqml import LsqMl
 from ..solver.tiled import TiledLsqMl, as_whole
 from .build import build_algorithm, initial_shared
 from .criteria import survey_of
+from .found import with_places
 from .recipe import Recipe
 
 __all__ = [
@@ -184,7 +185,7 @@ def store_result(
         problem.scan_shape,
         recipe.job,
         entries,
-        attributes,
+        with_places(attributes, problem, model),
         overwrite,
         _besides(algorithm, shared, tile.anchor.sum(axis=0)),
         further,
@@ -262,7 +263,7 @@ def create_tiled_result(
         problem.scan_shape,
         recipe.job,
         entries,
-        attributes,
+        with_places(attributes, problem, model),
         besides,
         further,
     )

@@ -55,6 +55,10 @@ class Plain:
         """See :func:`compare`."""
         return compare(self, block, counts, model, chosen)
 
+    def nudge(self, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> np.ndarray:
+        """See :func:`nudge`."""
+        return nudge(self, block, counts, model, chosen)
+
     def lend(self, values: np.ndarray) -> Array:
         """See :class:`ptychodask.solver.door.Kernels`."""
         return self.xp.asarray(values)
@@ -311,3 +315,30 @@ def compare(
         expected += float((weights * mean).sum())
         variance += float((weights * spread).sum())
     return found, expected, variance
+
+
+def nudge(kernels: Plain, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> np.ndarray:
+    """What the patterns at the ``chosen`` places of a block, whose counts are given, say of their own places.
+
+    With ``dI`` the tangent of a place along y or x, object and probe as they are: the descent ``sum w (n - I) dI / (I +
+    e)`` and the information ``sum w dI^2 / (I + e)``, float64 [B, 2 (y, x), 2], of canvas pixels.
+    """
+    problem, xp, local = kernels.problem, kernels.xp, localise(kernels, block, model)
+    n, likelihood, dtype = problem.pixels, problem.likelihood, local.weights.dtype
+    q = -2j * np.pi * np.fft.fftfreq(n)
+    slopes_ = [local.spectra * xp.asarray(its.astype(local.spectra.dtype)) for its in (q[:, None], q[None, :])]
+    found = np.zeros((len(chosen), 2, 2))
+    for part in batches(len(chosen), problem.settings.batch):
+        corners, fractions = local.corners[chosen[part]], local.fractions[chosen[part]]
+        measured = dense(counts, part.start, part.stop, n, xp, dtype)
+        views = gather(local.transmission, corners, n)
+        waves, psi = forward(views, shifted_probes(local.spectra, fractions)[0], local.propagators)
+        predicted = intensity(psi) + dtype.type(model.background)
+        fisher = fisher_weight(likelihood, predicted, local.weights)
+        for axis, its in enumerate(slopes_):
+            d_probes = shifted_probes(its, fractions)[0]
+            d_psi = tangent(waves, views, local.propagators, xp.zeros_like(views), d_probes)
+            d_intensity = 2 * (psi.conj() * d_psi).real.sum(axis=1)
+            for i, values in enumerate((fisher * (measured - predicted) * d_intensity, fisher * d_intensity**2)):
+                found[part, axis, i] = to_host(values.sum(axis=(1, 2), dtype=np.float64))
+    return found

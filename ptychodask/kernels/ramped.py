@@ -75,6 +75,14 @@ class Ramped:
         loss, mean, variance = found.tolist()
         return loss, mean, variance
 
+    def nudge(self, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> np.ndarray:
+        """See :func:`ptychodask.kernels.plain.nudge`."""
+        out = np.zeros((len(chosen), 2, 2))
+        for places, ramp in self._by(levels_of(self.problem, block)[chosen]):
+            its = taken(counts, places)
+            out[places] = self.kernels.nudge(block, its, _seen_by(model, ramp), chosen[places])
+        return out
+
     def lend(self, values: np.ndarray) -> Array:
         """See :class:`ptychodask.solver.door.Kernels`."""
         return self.kernels.lend(values)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .._array import Array, held_bytes, namespace
+from .places import Places
 from .refining import Refining
 from .scan import Affine
 
@@ -32,6 +33,8 @@ class Model:
     moved : Affine or None
         Where the geometry is refined, what its map of the scan has made of the problem's positions, which stay on the
         workers: a model travels in every iteration.
+    places : Places or None
+        Where every pattern moves on its own, how far it has come from there.
     """
 
     object: Array
@@ -40,6 +43,7 @@ class Model:
     iteration: int = 0
     corner: tuple[int, int] = (0, 0)
     moved: Affine | None = None
+    places: Places | None = None
 
     __sizeof__ = held_bytes
 

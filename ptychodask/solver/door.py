@@ -35,6 +35,11 @@ class Kernels(Protocol):
         """Loss of chosen patterns, whose counts are given, and its mean and variance under Poisson noise."""
         ...
 
+    def nudge(self, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> np.ndarray:
+        """Descent of the loss of chosen patterns, whose counts are given, along their own places, and the information
+        about these: float64 [len(chosen), 2 (y, x), 2], per canvas pixel and its square."""
+        ...
+
     def lend(self, values: np.ndarray) -> Array:
         """Values where these kernels compute, for what is made of whole maps: as they are, or on the device."""
         ...

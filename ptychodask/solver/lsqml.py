@@ -25,6 +25,7 @@ from .goodness import goodness
 from .problem import Problem
 from .unknowns.geometry import GeometrySums, carried_score
 from .unknowns.object import ObjectSums
+from .unknowns.positions import PlaceSums
 from .unknowns.probe import kept_apart
 from .update import Sums, Update
 
@@ -95,6 +96,9 @@ class LsqMl:
             update = self._informed(block, roles, model, update)
         if self.problem.refines(model.iteration) is not None:
             update = self._scored(block, roles, model, update)
+        if self.problem.places_move(model.iteration):
+            sums = self.kernels.nudge(block, roles.fitted, model, np.arange(block.size))
+            update = update.put(PlaceSums(block.flat(self.problem.scan_shape), sums))
         return update
 
     def _scored(self, block: Block, patterns: Patterns, model: Model, update: Update) -> Update:

@@ -91,13 +91,21 @@ class Problem:
     def positions(self, model: Model, block: Block | None = None) -> np.ndarray:
         """Probe centres (y, x) in canvas pixels of a block's patterns, or of all, where the model's geometry puts them,
         float64 [B, 2]."""
-        centres = self.centres if block is None else self.centres[block.flat(self.scan_shape)]
-        return centres if model.moved is None else model.moved(centres)
+        chosen = slice(None) if block is None else block.flat(self.scan_shape)
+        centres = self.centres[chosen]
+        if model.moved is not None:
+            centres = model.moved(centres)
+        return centres if model.places is None else centres + model.places.off[chosen]
 
     def probe_moves(self, updates: int) -> bool:
         """Does the update after so many change the probe?"""
         start = self.settings.probe_rules.update_start
         return start is not None and updates >= start * self.settings.rounds
+
+    def places_move(self, updates: int) -> bool:
+        """Does the update after so many move patterns, each on its own?"""
+        rules = self.settings.places
+        return rules is not None and updates >= rules.begins
 
     def refines(self, updates: int) -> Refine | None:
         """What the update after so many changes of the geometry, or None."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..model.places import PlaceRules
 from ..model.prior import Information, Spectral
 from ..model.refining import Refine
 from ..physics.constraints import Constraint
@@ -58,3 +59,5 @@ class Settings:
     """How it is measured what the electrons carry; the prior needs it, a blur does not. None: it is not."""
     refine: Refine | None = None
     """Of the geometry, what moves; None: nothing."""
+    places: PlaceRules | None = None
+    """How every pattern moves on its own; None: it stays."""

@@ -1,5 +1,5 @@
-"""Each way of a run on a CUDA device: prior, tiles, refined geometry, partial coherence, descan, tangents: the processor's
-image, and the same bits in one thread and in several."""
+"""Each way of a run on a CUDA device: prior, tiles, geometry, positions, partial coherence, descan, tangents: the
+processor's image, and the same bits in one thread and in several."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ WAYS = {
     "refined": {**BLUR, "geometry": {"refine": "auto"}},
     "refined beside the prior": {**SPECTRAL, "geometry": {"refine": ["rotation", "defocus"]}},
     "refined drift": {**BLUR, "geometry": {"refine": ["rotation", "defocus", "drift"]}},
+    "positions of wrong": {**SPECTRAL, "geometry": {"refine": ["positions"]}, "solver": {"iterations": 9}},
     "source size": {**SPECTRAL, "probe": {"modes": 6, "source_size_angstrom": 0.4}},
     "descan": SPECTRAL,
     "tangents": {**BLUR, "solver": {"iterations": 6, "step_rule": "tangent", "tangent_stride": 3}},
@@ -71,7 +72,7 @@ def scans(tmp_path_factory):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_processors_image_and_the_same_bits_in_threads(backend, scans, way):
-    scan = scans.get(way.split()[0], scans["scan"])
+    scan = scans.get(way.split()[0], scans["refined" if "positions" in way else "scan"])
 
     def run(engine):
         return ptychodask.reconstruct(scan, {**WAYS[way], "engine": {**WAYS[way].get("engine", {}), **engine}})
@@ -83,6 +84,6 @@ def test_the_processors_image_and_the_same_bits_in_threads(backend, scans, way):
     difference = np.sqrt(np.mean((one.phase.values - cpu.phase.values) ** 2))
     assert difference < 2e-3 * scale
     np.testing.assert_allclose(one.history["loss"], cpu.history["loss"], rtol=1e-4)
-    assert ("refined" in way) == any("refined" in found["how"] for found in one.geometry.values())
+    assert ("refined" in way or "positions" in way) == any("refined" in found["how"] for found in one.geometry.values())
     for name, found in one.geometry.items():
         assert found["value"] == pytest.approx(cpu.geometry[name]["value"], abs=0.05 * (found["sigma"] or 1.0))

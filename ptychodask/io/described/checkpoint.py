@@ -79,6 +79,8 @@ class StateAttributes(Described):
     geometry: RefiningOf | None = None
     moved: AffineOf | None = None
     loss: Hexadecimal | None = None
+    places: Annotated[bool, Field(strict=True)] = False
+    """Is there an array of where patterns moved, each on its own?"""
 
     @model_validator(mode="after")
     def _whole(self) -> StateAttributes:
@@ -107,11 +109,17 @@ class StateAttributes(Described):
 
 
 class StateArrays(Described):
-    """Object, anchor and probe."""
+    """Object, anchor and probe; and where patterns moved each on its own, how far."""
 
     object: ArrayDocument
     anchor: ArrayDocument
     probe: ArrayDocument
+    places: ArrayDocument | None = None
+
+    @classmethod
+    def names(cls, places: bool) -> list[str]:
+        """Arrays that a checkpoint has."""
+        return [name for name, field in cls.model_fields.items() if field.is_required() or places]
 
     @model_validator(mode="after")
     def _fit(self) -> StateArrays:
@@ -123,7 +131,10 @@ class StateArrays(Described):
             ("object", maps, (None, None, None)),
             ("anchor", (str(self.object.data_type),), shape),
             ("probe", ("complex64", "complex128"), (None, None, None)),
+            ("places", ("float64",), (2, None, 2)),
         ):
+            if getattr(self, name) is None:
+                continue
             try:
                 check_array(getattr(self, name), types, expected)
             except ValueError as error:

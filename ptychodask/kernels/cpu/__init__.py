@@ -15,7 +15,7 @@ from ...solver.problem import Problem
 from ...solver.update import Update
 from .block import partial
 from .fit import compare
-from .line import line_search
+from .line import line_search, nudge
 from .workspace import ProblemPanels, problem_panels
 
 
@@ -48,6 +48,10 @@ class Cpu:
     def compare(self, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> tuple[float, float, float]:
         """See :func:`ptychodask.kernels.plain.compare`."""
         return compare(self.problem, self.tables, block, counts, model, chosen)
+
+    def nudge(self, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> np.ndarray:
+        """See :func:`ptychodask.kernels.plain.nudge`."""
+        return nudge(self.problem, self.tables, block, counts, model, chosen)
 
     def lend(self, values: np.ndarray) -> Array:
         """See :class:`ptychodask.solver.door.Kernels`."""

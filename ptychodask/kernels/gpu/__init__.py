@@ -14,7 +14,7 @@ from ...solver.problem import Problem
 from ...solver.update import Update
 from .block import partial
 from .fit import compare
-from .line import line_search
+from .line import line_search, nudge
 from .workspace import GpuWorkspace, gpu_workspace
 
 
@@ -54,6 +54,10 @@ class Gpu:
     def compare(self, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> tuple[float, float, float]:
         """See :func:`ptychodask.kernels.plain.compare`."""
         return compare(self.problem, self._space(model), block, counts, model, chosen)
+
+    def nudge(self, block: Block, counts: Counts, model: Model, chosen: np.ndarray) -> np.ndarray:
+        """See :func:`ptychodask.kernels.plain.nudge`."""
+        return nudge(self.problem, self._space(model), block, counts, model, chosen)
 
     def lend(self, values: np.ndarray) -> Array:
         """See :class:`ptychodask.solver.door.Kernels`."""

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from ..._arguments import shown
 from .section import Section
 
-Refinable = Literal["defocus", "c12", "c21", "c30", "rotation", "scale", "asymmetry", "shear", "drift"]
+Refinable = Literal["defocus", "c12", "c21", "c30", "rotation", "scale", "asymmetry", "shear", "drift", "positions"]
 """What of the geometry can be refined."""
 ELSEWHERE = {
     "tilt": "slices that are free shift instead, and tied ones see little of it: object.tilt_mrad says it",
@@ -30,7 +30,8 @@ class GeometryConfig(Section):
     refine: Literal["calibrated", "none", "auto"] | tuple[Refinable, ...] = Field(
         "calibrated",
         description="numbers that are refined from the patterns before the image is made: none, auto (those of defocus,"
-        ' c12, rotation, asymmetry and shear that the electrons can tell), a list such as ["defocus", "c12"], or'
+        ' c12, rotation, asymmetry and shear that the electrons can tell), a list such as ["defocus", "c12"]'
+        " (positions: every pattern on its own, at some thousand electrons in each, while the image is made), or"
         " calibrated: auto where 'ptychodask calibrate --write' found the dataset's geometry, else none",
     )
 

@@ -15,7 +15,7 @@ import numpy as np
 from ...model.state import Model
 from ..direction import Direction
 from ..problem import Problem
-from . import background, probe
+from . import background, positions, probe
 
 
 class Unknown(Protocol):
@@ -26,5 +26,5 @@ class Unknown(Protocol):
         ...
 
 
-SHARED: tuple[Unknown, ...] = (probe, background)
+SHARED: tuple[Unknown, ...] = (probe, background, positions)
 """One after the other."""
