@@ -19,6 +19,7 @@ SIMULATE = {
     "calibration.py",
     "geometry.py",
     "geometry_plantings.py",
+    "high_dose.py",
     "defects.py",
     "defects_model.py",
     "drift.py",
