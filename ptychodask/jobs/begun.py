@@ -11,18 +11,16 @@ from scipy.ndimage import map_coordinates
 
 from .._errors import InputError
 from ..io.checkpoint import RunFolder, save_state
-from ..io.result import Result, open_result
 from ..model.config import JobConfig
 from ..model.scan import Canvas
+from .begins_with import object_of, probe_of
 from .build import build_algorithm, initial_state
 from .experiment import Experiment
 from .recipe import Recipe
 from .run import start_in
 
 SAME = 1e-3
-"""Share by which two pixels may differ and still be one."""
-LEAST = 0.5
-"""Share of the canvas that an object has to cover."""
+"""Share of a pixel by which coordinates may differ and still be the same."""
 
 
 def with_whole_paths(job: JobConfig) -> JobConfig:
@@ -38,8 +36,8 @@ def with_whole_paths(job: JobConfig) -> JobConfig:
     return job.model_copy(update=sections)
 
 
-def check_start(experiment: Experiment) -> None:
-    """Refuse what cannot be begun with.
+def check_start(experiment: Experiment) -> tuple[str, ...]:
+    """Refuse what cannot be begun with; returns what to say of the rest.
 
     Raises
     ------
@@ -47,10 +45,12 @@ def check_start(experiment: Experiment) -> None:
         If it is no result, of other pixels, of another place, or of fewer modes.
     """
     job = experiment.config
+    told: tuple[str, ...] = ()
     if job.object.start is not None:
-        _check_place(job.object.start, _opened("object.start", job.object.start).object, experiment.canvas)
+        told = object_of(job.object.start, experiment).told
     if job.probe.start is not None:
-        _probe_of(job.probe.start, experiment)
+        told += probe_of(job.probe.start, experiment)[1]
+    return told
 
 
 def begin(folder: RunFolder, recipe: Recipe) -> Recipe:
@@ -62,12 +62,14 @@ def begin(folder: RunFolder, recipe: Recipe) -> Recipe:
     state = initial_state(recipe, build_algorithm(recipe))
     model = state.model
     if job.object.start is not None:
-        found = _opened("object.start", job.object.start).object
-        _check_place(job.object.start, found, experiment.canvas)
-        maps = on_canvas(found, experiment.canvas, len(model.object), model.object.dtype)
+        taken = object_of(job.object.start, experiment)
+        maps = on_canvas(taken.object, experiment.canvas, len(model.object), model.object.dtype)
+        if not taken.ours:  # the first update would, and a loss that rises by that looks like divergence
+            for constraint in experiment.constraints:
+                maps = np.asarray(constraint(maps))
         model, state = replace(model, object=maps), replace(state, anchor=maps)
     if job.probe.start is not None:
-        probe = _probe_of(job.probe.start, experiment)
+        probe, _ = probe_of(job.probe.start, experiment)
         # the counts say how bright it is
         power = np.sum(np.abs(model.probe) ** 2) / np.sum(np.abs(probe) ** 2)
         model = replace(model, probe=(probe * np.sqrt(power)).astype(model.probe.dtype))
@@ -95,41 +97,3 @@ def on_canvas(object_: xr.DataArray, canvas: Canvas, slices: int, dtype: np.dtyp
     pixels = [(b - a[0]) / (a[1] - a[0]) for a, b in zip(old, new, strict=True)]
     at = np.meshgrid(*pixels, indexing="ij")
     return np.stack([map_coordinates(plane, at, order=3, mode="constant", cval=0.0) for plane in maps]).astype(dtype)
-
-
-def _opened(option: str, path: str) -> Result:
-    try:
-        return open_result(path)
-    except InputError as error:
-        raise InputError(f"{option}: {error}") from None
-
-
-def _check_place(path: str, object_: xr.DataArray, canvas: Canvas) -> None:
-    covered = 1.0
-    for axis, name in enumerate(("y", "x")):
-        its, wanted = object_[name].values, canvas.coordinates(axis)
-        covered *= float(np.mean((wanted >= its[0]) & (wanted <= its[-1])))
-    if covered < LEAST:
-        raise InputError(
-            f"object.start = {path}: its object covers {100 * covered:.0f} % of what this scan sees, at least"
-            f" {100 * LEAST:.0f} % are needed: give a result of the same area, in the same coordinates"
-        )
-
-
-def _probe_of(path: str, experiment: Experiment) -> np.ndarray:
-    """Modes [M, N, N] on the pixels of the run."""
-    result = _opened("probe.start", path)
-    probe, pixels, pixel = result.probe, experiment.info.detector.pixels, experiment.canvas.pixel
-    step = float(probe["probe_y"].values[1] - probe["probe_y"].values[0])
-    if probe.shape[-1] != pixels or abs(step / pixel - 1) > SAME:
-        raise InputError(
-            f"probe.start = {path}: its probe has {probe.shape[-1]} x {probe.shape[-1]} pixels of {step:.4g} A, this"
-            f" run {pixels} x {pixels} of {pixel:.4g} A: give a result of the same detector, angular step and energy"
-        )
-    modes = experiment.config.probe.modes
-    if len(probe) < modes or experiment.further:
-        raise InputError(
-            f"probe.start = {path} has {len(probe)} modes, probe.modes = {modes} and {1 + len(experiment.further)}"
-            " scans are asked for: the probe of one scan is taken, with at least as many modes"
-        )
-    return np.asarray(probe.values)[:modes]

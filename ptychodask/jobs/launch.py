@@ -110,7 +110,7 @@ def start(
     further = tuple(map(identified, further))
     launch = _launch(target, experiment_of(dataset, job, further), overwrite, Reporter(observers))
     folder, job = launch.folder, launch.job
-    check_start(launch.experiment)
+    told = check_start(launch.experiment)
     folder.check()
     with _held(folder, launch.report), launch.connect(client) as dask_client:
         check_fits(launch.experiment, dask_client)
@@ -131,7 +131,7 @@ def start(
             _check_places(launch, dask_client)
             kept = replace(dataset, selection=keep(dataset.selection, folder.path))
             launch = replace(launch, experiment=Experiment(kept, job, further=further))
-            recipe = _recipe(launch, dask_client, begin)
+            recipe = _recipe(launch, dask_client, told, begin)
             if further:  # their places may make the canvas larger
                 check_fits(replace(launch.experiment, offsets=recipe.decided.offsets), dask_client)
         except BaseException:
@@ -181,7 +181,7 @@ def take_up(
             if (folder.path / "decisions.json").exists():
                 recipe = stored_recipe(folder, launch.experiment)
             else:
-                recipe = _recipe(launch, dask_client)
+                recipe = _recipe(launch, dask_client, check_start(launch.experiment))
             _run(launch, dask_client, recipe, log, identity.run)
 
 
@@ -202,7 +202,7 @@ def _check_places(launch: Launch, client: Client) -> None:
             check_places(client, dataset, (launch.target, launch.folder.path / "log.json"))
 
 
-def _recipe(launch: Launch, client: Client, begin: Path | None = None) -> Recipe:
+def _recipe(launch: Launch, client: Client, told: tuple[str, ...], begin: Path | None = None) -> Recipe:
     """Survey the data, and keep what a resumed run must not find out anew."""
     if begin is not None:
         with replacing(start_in(launch.folder), None) as part:
@@ -211,13 +211,14 @@ def _recipe(launch: Launch, client: Client, begin: Path | None = None) -> Recipe
     with _explained(launch):
         recipe = placed(client, launch.experiment, survey_all(client, launch.experiment), launch.report)
     # a run that was killed before it had decided has the copy all the same
-    recipe = recipe.with_decided(begun=Path(start_in(launch.folder)).exists())
+    recipe = recipe.with_decided(begun=Path(start_in(launch.folder)).exists(), told=told)
     launch.folder.write_json("decisions.json", recipe.decided.stored())
     return recipe
 
 
 def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) -> None:
     launch.report.go_on(log.warnings)
+    launch = replace(launch, remarks=(*launch.remarks, *recipe.decided.told))
     if launch.experiment.further:
         its, remarks = replace(launch.experiment, offsets=recipe.decided.offsets), told_of(recipe.decided)
         launch = replace(launch, experiment=its, remarks=(*launch.remarks, *remarks))

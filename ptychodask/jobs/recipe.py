@@ -29,9 +29,10 @@ class Decisions:
     found unreadable and that are left out, where the job wants that; ``excluded`` are positions that are left out
     because the job says so, or because they misfired; ``suspicions`` are warnings. ``container`` and ``pattern_bytes``
     say how the survey found counts to be cached: as ``events`` or in a dense type, in how many bytes per pattern.
-    ``geometry`` is what was found of it, where it was refined. ``begun`` says that the first state
-    is the checkpoint ``start`` in the run folder instead of vacuum. Of several scans, ``further`` is what was found
-    out about the others, and ``offsets`` where they lie, with the ``offset_errors`` of those that were found.
+    ``geometry`` is what was found of it, where it was refined. ``begun`` says that the first state is the checkpoint
+    ``start`` in the run folder instead of vacuum, ``told`` are remarks about what it was made of. Of several scans,
+    ``further`` is what was found out about the others, and ``offsets`` where they lie, with the ``offset_errors`` of
+    those that were found.
     """
 
     mean_counts: float = math.nan
@@ -46,6 +47,7 @@ class Decisions:
     pattern_bytes: float = math.nan
     geometry: Refined | None = None
     begun: bool = False
+    told: tuple[str, ...] = ()
     further: tuple[Decisions, ...] = ()
     offsets: tuple[tuple[float, float], ...] = ()
     offset_errors: tuple[tuple[float, float], ...] = ()
@@ -54,15 +56,17 @@ class Decisions:
     def load(cls, values: dict[str, Any]) -> Decisions:
         """From the dictionary that JSON made of it, which keeps every bit of a float but knows no tuples."""
         boxes = {name: tuple(tuple(box) for box in values[name]) for name in ("damaged", "excluded")}
-        texts, refined = tuple(values["suspicions"]), Refined.load(values["geometry"])
+        texts = {name: tuple(values.get(name, ())) for name in ("suspicions", "told")}
         pairs = {name: tuple(map(tuple, values.get(name, ()))) for name in ("offsets", "offset_errors")}
         further = tuple(map(cls.load, values.get("further", ())))
-        return cls(**{**values, **boxes, **pairs, "suspicions": texts, "geometry": refined, "further": further})
+        refined = Refined.load(values["geometry"])
+        return cls(**{**values, **boxes, **pairs, **texts, "geometry": refined, "further": further})
 
     def stored(self) -> dict[str, Any]:
-        """As JSON keeps it; what is of several scans only where there are some."""
-        values, several = asdict(self), ("further", "offsets", "offset_errors")
-        alone = {name: value for name, value in values.items() if name not in several}
+        """As JSON keeps it; what is of several scans, or told, only where there is some."""
+        several = ("further", "offsets", "offset_errors")
+        left = several if self.told else (*several, "told")
+        alone = {name: value for name, value in asdict(self).items() if name not in left}
         if not self.further:
             return alone
         further = [its.stored() for its in self.further]

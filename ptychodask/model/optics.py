@@ -51,6 +51,11 @@ def wavelength(energy_ev: float) -> float:
     return HC_EV_ANGSTROM / math.sqrt(energy_ev * (2 * REST_ENERGY_EV + energy_ev))
 
 
+def energy_of(wavelength: float) -> float:
+    """Energy in eV of an electron of ``wavelength`` angstrom."""
+    return math.hypot(REST_ENERGY_EV, HC_EV_ANGSTROM / wavelength) - REST_ENERGY_EV
+
+
 def interaction_constant(energy_ev: float) -> float:
     """sigma in rad / (V angstrom): the phase that a projected potential of 1 V angstrom gives."""
     factor = (REST_ENERGY_EV + energy_ev) / (2 * REST_ENERGY_EV + energy_ev)

@@ -160,6 +160,7 @@ class DecisionsFile(RunFile):
     pattern_bytes: Positive
     geometry: RefinedOf | None
     begun: Flag
+    told: tuple[Line, ...] = ()
     further: tuple[DecisionsFile, ...] = ()
     offsets: tuple[Row, ...] = ()
     offset_errors: tuple[Row, ...] = ()

@@ -63,7 +63,9 @@ class ObjectConfig(Section):
         50.0, gt=0, description="sigma of the gaussian coupling along the beam, angstrom"
     )
     start: str | None = Field(
-        None, description="result whose object the run begins with, of the same area; unset: vacuum"
+        None,
+        description="result whose object the run begins with, of the same area, or of the same scan a file of PtyRAD,"
+        " py4DSTEM or phaser (HDF5); unset: vacuum",
     )
     further: tuple[FurtherConstraint, ...] = Field(
         (),

@@ -20,7 +20,9 @@ class ProbeConfig(Section):
     focal_spread_angstrom: float = Field(0.0, ge=0, description="standard deviation of the defocus: further modes")
     update_start: int | None = Field(None, ge=0, description="first iteration that moves the probe; unset: never")
     start: str | None = Field(
-        None, description="result whose probe the run begins with, of the same pixels; unset: the dataset's aberrations"
+        None,
+        description="result whose probe the run begins with, of the same pixels, or a file of PtyRAD, py4DSTEM or"
+        " phaser (HDF5); unset: the dataset's aberrations",
     )
     keep_power: bool = Field(True, description="hold the probe's power at the mean electrons per pattern")
     keep_aperture: bool = Field(True, description="hold the strongest mode inside the aperture")
