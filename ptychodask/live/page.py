@@ -31,6 +31,8 @@ LEAST_SECONDS = 0.5
 """Between two pictures."""
 PICTURE_SECONDS = 60.0
 """That a picture is waited for."""
+BETWEEN_SECONDS = 0.5
+"""Between two looks for a state where there is none for a while."""
 RETRY_SECONDS = 10.0
 """After a picture that failed."""
 CLOSE_SECONDS = 5.0
@@ -171,7 +173,11 @@ class Page:
     def _look(self) -> float | None:
         """Get a picture of the newest state, unless there is one; seconds after which to try again."""
         seen, work = self._newest(), self._work
-        if seen is None or work == self._drawn or seen.iteration == 0:  # vacuum is no picture
+        if work == self._drawn:
+            return None
+        if seen is None:  # between the stages: the next one has a state before anybody says so
+            return BETWEEN_SECONDS
+        if seen.iteration == 0:  # vacuum is no picture
             return None
         if (wait := self._after - time.monotonic()) > 0:
             return wait

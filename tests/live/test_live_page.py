@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 import urllib.request
+from queue import SimpleQueue
+from types import SimpleNamespace
 from urllib.parse import urljoin
 
 import dask
@@ -244,6 +246,31 @@ def test_the_board_forgets_what_a_restart_takes_back_and_runs_that_are_old():
     assert [text for _, text in board.runs["run 4"].messages] == ["worker x is gone"]
     board.close("page")
     assert not board.watched("run 4") and not board.take("run 0", rows)
+
+
+def test_a_picture_that_is_asked_for_between_the_stages_comes_with_the_next_state(monkeypatch):
+    """Also where no further iteration is told: the finish may be long at its first one."""
+    state: list[SimpleNamespace] = []
+    asked, taken = threading.Event(), SimpleQueue()
+
+    def newest():
+        found = state[0] if state else None
+        asked.set()
+        return found
+
+    monkeypatch.setattr(page_module, "BETWEEN_SECONDS", 0.02)
+    monkeypatch.setattr(page_module.Page, "_picture_of", lambda its, state: {"seconds": 0.0})
+    client = SimpleNamespace(nthreads=dict, status="running")
+    page = page_module.Page(client, {}, lambda: None, newest, takers=[taken.put], tells=False)
+    try:
+        figures = dict.fromkeys(("loss", "validation", "patterns", "power", "bytes_read", "bytes_merged"), 1.0)
+        figures |= dict.fromkeys(("bytes_exchanged", "seconds_computing", "seconds_reading", "seconds_waiting"), 1.0)
+        page.iterated(Iterated(4, "fit", seconds=2.0, **figures))
+        assert asked.wait(20)
+        state.append(SimpleNamespace(iteration=5, state=None))
+        assert taken.get(timeout=20).iteration == 5
+    finally:
+        page.close("finished")
 
 
 def test_a_geometry_that_is_refined_first_is_no_work_on_the_image():
