@@ -43,7 +43,9 @@ def read_dm(path: Path, asked: Asked) -> Reader:
     frames, rest = plain_frames(path, offset, 0, dtype, shape[-2:], about)
     wanted = int(np.prod(shape[:-2]))
     held = min(frames.files[0].frames, wanted)
-    said = (int(shape[0]), int(shape[1])) if len(shape) == 4 else (wanted, 1) if held < wanted else None
+    said = (int(shape[0]), int(shape[1])) if len(shape) == 4 else None
+    if held < wanted and said is None and asked.scan is None:
+        said = (wanted, 1)  # a stack that ends too early
     files = (replace(frames.files[0], frames=held),)
     return scanned(replace(frames, files=files), asked, said, rest if held < wanted else 0)
 

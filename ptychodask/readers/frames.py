@@ -163,10 +163,10 @@ def scanned(frames: Frames, asked: Asked, said: tuple[int, int] | None, rest: in
     total = frames.whole
     if asked.growing is not None:
         scan, missing = growing_scan(frames.files[0].path, min(total, asked.growing), asked.scan or said)
-        return replace(frames, scan=scan, about=replace(frames.about, missing=missing))
+        return replace(frames, scan=scan, about=replace(frames.about, missing=missing, scan=said))
     scan, missing = a_scan(frames.files[0].path, total, asked.scan, said, asked.allow_partial, rest)
     notes = (*frames.about.notes, *partial_note(total, rest, missing, scan, asked.scan or said))
-    return replace(frames, scan=scan, about=replace(frames.about, missing=missing, notes=notes))
+    return replace(frames, scan=scan, about=replace(frames.about, missing=missing, notes=notes, scan=said))
 
 
 def plain_frames(

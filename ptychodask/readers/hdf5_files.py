@@ -185,4 +185,4 @@ def stacked(
     total = sum(map(len, arrays))
     shape, missing = a_scan(path, total, asked.scan, scan, asked.allow_partial)
     notes = (*about.notes, *partial_note(total, 0, missing, shape, asked.scan or scan))
-    return Stack(tuple(arrays), shape, replace(about, missing=missing, notes=notes))
+    return Stack(tuple(arrays), shape, replace(about, missing=missing, notes=notes, scan=scan))

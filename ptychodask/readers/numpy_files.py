@@ -79,9 +79,11 @@ def read_npz(path: Path, asked: Asked) -> Reader:
     if info.compress_type == zipfile.ZIP_STORED:
         file.close()
         return _in_place(path, _content(path, info) + header, shape, dtype, asked, about)
-    scan, _ = a_scan(path, math.prod(shape[:-2]), asked.scan, shape[:2] if len(shape) == 4 else None, False)
+    said = (shape[0], shape[1]) if len(shape) == 4 else None
+    scan, _ = a_scan(path, math.prod(shape[:-2]), asked.scan, said, False)
     slow = "compressed as one piece: it is unpacked in its order, by one worker"
-    return Unpacked(file, header, (*scan, *shape[-2:]), dtype, replace(about, notes=(*notes, slow), in_order=True))
+    about = replace(about, notes=(*notes, slow), in_order=True, scan=said)
+    return Unpacked(file, header, (*scan, *shape[-2:]), dtype, about)
 
 
 def _in_place(path: Path, start: int, shape: tuple[int, ...], dtype: np.dtype, asked: Asked, about: About) -> Frames:

@@ -83,6 +83,8 @@ class About:
         Pixels that the file says count; all of them by default.
     positions : float array (scan_y, scan_x, 2), optional
         Probe centres (y, x) in angstrom that are no raster.
+    scan : (int, int), optional
+        Positions (y, x) that the file says, also where others were asked for.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -93,6 +95,7 @@ class About:
     in_order: bool = False
     used: np.ndarray | None = field(default=None, compare=False)
     positions: np.ndarray | None = field(default=None, compare=False)
+    scan: tuple[int, int] | None = None
 
 
 class Reader(Protocol):

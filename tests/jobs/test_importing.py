@@ -311,3 +311,21 @@ def test_what_file_and_person_say_differently_is_told(tmp_path):
         )
     assert len(made.warnings) == 1 and "\n" not in made.warnings[0]
     assert open_dataset(made).attrs["aberrations"] == {"C10": -300.0}
+
+
+@pytest.mark.parametrize("kind", ["npy", "packed.npz"])
+def test_a_scan_that_is_laid_out_anew_is_told(tmp_path, kind):
+    stored, path = RNG.poisson(1.0, (100, 101, N, N)).astype(np.uint8), tmp_path / f"scan.{kind}"
+    (np.save if kind == "npy" else np.savez_compressed)(path, stored)
+    with pytest.warns(
+        ptychodask.PtychodaskWarning, match=r"scan_shape = \(101, 100\) is given; .* \(100, 101\): check"
+    ):
+        made = ptychodask.import_data(path, tmp_path / "scan.zarr", scan_shape=(101, 100), progress=False, **FACTS)
+    assert label(made, "scan") == ("101 x 100", "given; the file says (100, 101)")
+    same = ptychodask.import_data(path, tmp_path / "same.zarr", scan_shape=(100, 101), progress=False, **FACTS)
+    assert label(same, "scan") == ("100 x 101", "given") and same.warnings == ()
+
+
+def test_rows_that_are_not_read_are_no_other_scan(npy, tmp_path):
+    made = ptychodask.import_data(npy, tmp_path / "scan.zarr", scan_shape=(4, 18), allow_partial=True, **FACTS)
+    assert made.warnings == () and made.notes == ("not read: 288 frames after the scan",)

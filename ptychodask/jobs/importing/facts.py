@@ -52,9 +52,13 @@ def gather(given: Mapping[str, Any], reader: Reader) -> dict[str, Fact]:
         If something is missing without which there is no dataset: all of it, in one line.
     """
     facts = {name: Fact(value, "the file") for name, value in reader.about.metadata.items()}
+    scan, said = given.get("scan_shape"), reader.about.scan
+    if said is not None and (scan is None or scan[1] != said[1]):  # rows that are missing or not read are told anyway
+        facts["scan_shape"] = Fact(said, "the file")
     for name, value in given.items():
         if value is not None:
-            facts[name] = Fact(value, f"given{_contradicted(value, facts.get(name))}")
+            other = 0.0 if name == "scan_shape" else SAME  # frames that lie elsewhere are another image
+            facts[name] = Fact(value, f"given{_contradicted(value, facts.get(name), other)}")
     frequency = facts.pop("reciprocal_step_per_angstrom", None)
     if frequency is not None and "angular_step_mrad" not in facts and "energy_ev" in facts:
         energy = number(facts["energy_ev"].value, "energy_ev", "the beam energy in eV (300 kV is 300e3)", 1e3, 5e6)
@@ -62,8 +66,8 @@ def gather(given: Mapping[str, Any], reader: Reader) -> dict[str, Fact]:
         facts["angular_step_mrad"] = Fact(step, f"the file: {frequency.value:.4g} per angstrom times the wavelength")
     found_later = "angular_step_mrad"  # by the disk
     if missing := [told for name, told in OPTIONS.items() if name not in facts and name != found_later]:
-        said = ", ".join(f"{name} = {shown(facts[name].value)}" for name in OPTIONS if name in facts)
-        raise InputError(f"the file does not say all ({said or 'nothing of these'}): give {', '.join(missing)}")
+        known = ", ".join(f"{name} = {shown(facts[name].value)}" for name in OPTIONS if name in facts)
+        raise InputError(f"the file does not say all ({known or 'nothing of these'}): give {', '.join(missing)}")
     facts.setdefault("defocus_angstrom", Fact(0.0, "missing"))
     return facts
 
@@ -80,12 +84,12 @@ def contradictions(facts: Mapping[str, Fact]) -> tuple[str, ...]:
 SAID = "; the file says "
 
 
-def _contradicted(value: Any, said: Fact | None) -> str:
+def _contradicted(value: Any, said: Fact | None, same_to: float) -> str:
     """What the file says, where that is something else than what was given."""
     if said is None:
         return ""
     try:
-        same = np.allclose(np.asarray(value, float), np.asarray(said.value, float), rtol=SAME, atol=0)
+        same = np.allclose(np.asarray(value, float), np.asarray(said.value, float), rtol=same_to, atol=0)
     except (TypeError, ValueError):  # whoever uses it says what is wrong
         return ""
     return "" if same else f"{SAID}{shown(said.value)}"

@@ -157,7 +157,7 @@ def prepare(path: str | Path, target: Path, given: Options, asked: Asked, overwr
     flat = frame_of(given.gain_map, "gain_map", size)
     frame = frame_asked(given.crop, given.bin, given.pad, max(size))
     names = ("energy_ev", "semi_angle_mrad", "defocus_angstrom", "angular_step_mrad", "scan_step_angstrom", "gain_adu")
-    facts = gather({name: getattr(given, name) for name in names}, reader)
+    facts = gather({"scan_shape": asked.scan, **{name: getattr(given, name) for name in names}}, reader)
     value = {name: fact.value for name, fact in facts.items()}
     if given.count:
         facts.pop("gain_adu", None)

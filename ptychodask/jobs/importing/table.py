@@ -80,7 +80,7 @@ def rows_of(
     square = "" if (ky, kx) == (n, n) and used.all() else f", in {n} x {n} pixels"
     padded = square + (f" of which {int(used.sum())} are used" if square else "")
     rows: list[Row] = [
-        ("scan", f"{height} x {width}", "given" if order.asked.scan else "the file", None),
+        ("scan", f"{height} x {width}", facts["scan_shape"].source if "scan_shape" in facts else "the file", None),
         ("patterns", f"{ky} x {kx} {reader.dtype}", f"{order.name}, stored as {file.stored}{padded}", None),
         ("counts", _unit(file), f"{looked.electrons:.4g} electrons in a pattern ({looked.frames} looked at)", None),
         ("orientation", str(file.orientation), "rows and columns of the file are ky and kx", None),
