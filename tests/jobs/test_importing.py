@@ -141,12 +141,25 @@ def test_whole_numbers_in_floats_are_counts(tmp_path):
     assert not (tmp_path / "other.zarr").exists()
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("options", [{"gain_adu": 2.0}, {"gain_adu": 2.0, "mask_bad": True}, {"count": True}, {}])
+@pytest.mark.parametrize("angle", [1.6, None])
+def test_what_is_no_number_is_said_before_anything_is_made_of_it(tmp_path, value, options, angle):
+    counts = COUNTS.astype(np.float32)
+    counts[:, :, 2, 2] = value
+    np.save(tmp_path / "scan.npy", counts)
+    said = {**FACTS, **options, "angular_step_mrad": angle}
+    with pytest.raises(InputError, match=r"values in \d+ of the \d+ frames looked at are NaN or infinite: .*--mask"):
+        ptychodask.import_data(tmp_path / "scan.npy", tmp_path / "scan.zarr", **said)
+
+
 @pytest.mark.parametrize(
     ("dtype", "value", "gain", "message"),
     [
         (np.int16, -1, None, "counts as low as -1 in scan rows 10 to 19"),
         (np.float32, np.nan, 2.0, "1 counts are NaN or infinite in scan rows 10 to 19"),
-        (np.float32, np.inf, None, "counts up to inf in scan rows 10 to 19"),
+        (np.float32, np.inf, None, "1 counts are NaN or infinite in scan rows 10 to 19"),
         (np.uint32, 70000, None, "counts up to 70000 in scan rows 10 to 19, columns 0 to 8 do not fit uint16"),
     ],
 )

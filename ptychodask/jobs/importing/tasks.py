@@ -120,7 +120,7 @@ def write_part(counted: Counted, order: Order, folder: str, part: Part) -> Seen:
         full = 0
         if limit is not None and values.max(initial=0) >= limit:  # a rare case, which takes longer
             full = int((values >= limit).any(axis=(-2, -1)).sum())
-        if values.dtype.kind == "f" and (bad := int(np.isnan(values).sum())):
+        if values.dtype.kind == "f" and (bad := int((~np.isfinite(values)).sum())):
             raise InputError(  # a threshold would make zeros of them
                 f"{bad} counts are NaN or infinite {in_scan(block)}: repair them, or leave their pixels out (--mask)"
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..._errors import InputError
+from ..._tables import counted
 from ...counts.badpixels import bad_pixels
 from ...counts.electrons import Levels, fit_levels
 from ...counts.unit import no_counts
@@ -33,6 +34,7 @@ def levels_of(counted_file: Counted, used: np.ndarray) -> Levels:
     """
     values = sample(counted_file, max(8, min(COUNTED, COUNTED_BYTES // (4 * counted_file.pixels**2))))
     raw = values[:, used]
+    _check_finite(raw)
     if raw.dtype.kind in "iub" and not (raw < 0).any() and (raw == 0).mean() > MANY_EMPTY and not no_counts(raw):
         raise InputError(
             f"count = True (--count), but the values are counts already: {100 * (raw == 0).mean():.3g} % of them are"
@@ -57,7 +59,8 @@ def levels_of(counted_file: Counted, used: np.ndarray) -> Levels:
 
 
 def check_unit(counted_file: Counted, values: np.ndarray) -> None:
-    """Refuse what is not counted in electrons."""
+    """Refuse what is not counted in electrons, or no number."""
+    _check_finite(values)
     if counted_file.measured:
         return
     about, kind = counted_file.reader.about, values.dtype.kind
@@ -66,7 +69,7 @@ def check_unit(counted_file: Counted, values: np.ndarray) -> None:
             "the values are ADU, not electrons: give --gain (ADU per electron: the first peak of the histogram above"
             f" 0), or --gain 1 if they were converted already{_peaks(counted_file)}"
         )
-    if kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
+    if kind == "f" and not (values == np.rint(values)).all():
         odd = values[~(values == np.rint(values))][0]
         raise InputError(
             f"the values are no whole numbers ({odd:.6g}), so they are not counts: give --gain (ADU per"
@@ -85,6 +88,16 @@ def check_unit(counted_file: Counted, values: np.ndarray) -> None:
     if why or peaks:
         why = why or "no pixel is empty, and there are peaks as of electrons on a pedestal: give --gain after --dark"
         raise InputError(f"the whole numbers are no counts, {why}{peaks}; --gain 1 takes them as counts")
+
+
+def _check_finite(values: np.ndarray) -> None:
+    """Refuse values [B, P] of P used pixels in B frames that are no numbers, before anything is made of them."""
+    if values.dtype.kind != "f" or (finite := np.isfinite(values)).all():
+        return
+    raise InputError(
+        f"{counted(int((~finite).sum()), 'value')} in {int((~finite).any(axis=1).sum())} of the {len(values)} frames"
+        " looked at are NaN or infinite: repair them, or leave their pixels out (--mask)"
+    )
 
 
 def _peaks(counted_file: Counted) -> str:
