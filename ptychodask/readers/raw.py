@@ -18,9 +18,12 @@ def read_raw(path: Path, asked: Asked) -> Reader:
     Raises
     ------
     InputError
-        If there is no such type, or the file's size fits no square frames.
+        If there is no such type, the offset is beyond the end of the file, or its size fits no square frames.
     """
     dtype = type_of(path, asked)
+    size = path.stat().st_size
+    if 0 < size <= asked.offset and asked.growing is None:
+        raise InputError(f"--offset {asked.offset} is beyond the end of {path}, which has {size} bytes: give less")
     shape = asked.detector or _square(path, asked, dtype)
     frames, rest = plain_frames(path, asked.offset, asked.gap, dtype, shape, About())
     return scanned(frames, asked, None, rest)
@@ -60,5 +63,6 @@ def _square(path: Path, asked: Asked, dtype: np.dtype) -> tuple[int, int]:
             return side, side
     raise InputError(
         f"{path} has {room} bytes after the offset, which are not {frames} square frames of {dtype} with gaps of"
-        f" {asked.gap}: check --scan, --dtype, --offset and --gap, or give the pixels of a frame with --detector KY KX"
+        f" {asked.gap}: check --scan, --dtype, --offset and --gap, or give the pixels of a frame with --detector KY KX;"
+        " where the file ends too early copy it again, or take what is there with --detector and --allow-partial"
     )

@@ -44,6 +44,12 @@ REFUSED = {
     "no number": (Asked((4, 6), dtype="U4"), "--dtype U4: give a type of real numbers"),
     "no scan": (Asked(dtype="<u2"), "give --scan Y X, or the pixels"),
     "another scan": (Asked((4, 5), dtype="<u2"), "12288 bytes after the offset, which are not 20 square frames"),
+    "cut": (Asked((5, 6), dtype="<u2"), "not 30 square frames .* ends too early .*--detector and --allow-partial"),
+    "an offset beyond the end": (Asked((4, 6), dtype="<u2", offset=12289), "12289 is beyond the end of .* 12288 bytes"),
+    "an offset at the end": (
+        Asked((4, 6), dtype="<u2", offset=12288, detector=(N, N)),
+        "12288 is beyond the end of .* 12288 bytes: give less",
+    ),
     "too large a scan": (Asked((5, 6), dtype="<u2", detector=(N, N)), r"24 whole frames.*5 x 6 = 30.*the 6 missing"),
     "too small a scan": (Asked((2, 6), dtype="<u2", detector=(N, N)), r"24 whole frames.* 2 x 6 = 12.*4 6, 6 4, 3 8"),
     "an unknown scan": (Asked(dtype="<u2", detector=(N, N)), r"does not say its scan: give --scan Y X .*4 6, 6 4"),
