@@ -119,14 +119,16 @@ def opened(path: str | os.PathLike[str], name: str | None = None, asked: Asked |
     file, inside = _parted(arguments.path(path, "path"))
     if inside and asked.inside and inside != asked.inside:
         raise InputError(f"{path} names {inside!r}, and --dataset {asked.inside!r}: give one of them")
-    form = _format_of(file, name, asked)
+    form, doubt = _format_of(file, name, asked)
     try:
         reader = form.read(file, replace(asked, inside=inside or asked.inside))
-    except InputError:
-        raise
+    except InputError as error:
+        if not doubt:
+            raise
+        raise InputError(f"{error}{doubt}") from None
     except Exception as error:  # a decoder that meets nonsense may raise anything
         raise InputError(
-            f"{file} cannot be read as {form.about} ({first_line(error)}): copy or write it again"
+            f"{file} cannot be read as {form.about} ({first_line(error)}): copy or write it again{doubt}"
         ) from error
     if len(reader.shape) != 4 or min(reader.shape) < 1 or reader.dtype.kind not in "biuf":
         raise InputError(
@@ -148,15 +150,15 @@ def _parted(path: Path) -> tuple[Path, str]:
     return file, inside
 
 
-def _format_of(file: Path, name: str | None, asked: Asked) -> Format:
-    """The one that was named, or else the one that is surest."""
+def _format_of(file: Path, name: str | None, asked: Asked) -> tuple[Format, str]:
+    """The one that was named, or else the one that is surest; and the end of a line where its name alone says so."""
     if name is not None:
         named = [form for form in FORMATS if form.name == arguments.text(name, "format", "a format's name").lower()]
         if not named:
             raise InputError(f"format {name!r} is not known: give {', '.join(form.name for form in FORMATS)}")
-        return named[0]
-    if asked.dtype is not None:  # nobody else is told a type
-        return next(form for form in FORMATS if form.name == "raw")
+        return named[0], ""
+    if asked.dtype is not None or asked.offset or asked.gap or asked.detector is not None:  # nobody else is told these
+        return next(form for form in FORMATS if form.name == "raw"), ""
     begin = b""
     if file.is_file():
         with file.open("rb") as source:
@@ -169,4 +171,5 @@ def _format_of(file: Path, name: str | None, asked: Asked) -> Format:
             f"{file} is in no format that is known by its ending or its first bytes ({known} sure): give --format, or"
             " --dtype and --scan for raw frames"
         )
-    return best
+    by_name = f"; it was taken for {best.about} by its name: give --format, or --dtype where it holds raw frames"
+    return best, by_name if sure[best.name] < BY_MARK else ""

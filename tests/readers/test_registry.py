@@ -201,6 +201,26 @@ def test_a_format_is_one_line(tmp_path, monkeypatch):
     np.testing.assert_array_equal(open_dataset(made).counts.values, COUNTS)
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (Asked((5, 7)), r"holds 0 whole frames.*; it was taken for EMPAD by its name: give --format, or --dtype where"),
+        (Asked((5, 7), offset=512), "is raw: give --dtype"),
+        (Asked((5, 7), gap=4), "is raw: give --dtype"),
+        (Asked((5, 7), detector=(N, N)), "is raw: give --dtype"),
+    ],
+)
+def test_raw_frames_that_look_like_another_format(tmp_path, asked, message):
+    path = tmp_path / "scan.raw"
+    path.write_bytes(b"h" * 512 + COUNTS.tobytes())
+    with pytest.raises(InputError, match=message) as caught:
+        open_counts(path, asked=asked)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError) as caught:
+        open_counts(path, "empad", Asked((5, 7)))
+    assert "taken for" not in str(caught.value)  # it was said
+
+
 def test_a_format_is_named(tmp_path):
     path = Path(shutil.copy(save(tmp_path, "npy"), tmp_path / "scan.of_mine"))
     assert open_counts(path, "NPY").shape == COUNTS.shape
