@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _arguments as arguments
 from .._errors import InputError
 from ..io.dataset import dataset_info
 from ..io.geometry import check_writable, write_geometry
@@ -23,7 +24,8 @@ def take_back(data: str | Path, result: str | Path, write: bool) -> dict[str, di
     Raises
     ------
     InputError
-        If the result refined nothing, or was made from another dataset, or this one as it was before.
+        If the result refined nothing, was made from another dataset, or from this one as it was before, and where what it
+        found was written already.
     """
     made = open_result(result)
     if not made.geometry:
@@ -33,12 +35,18 @@ def take_back(data: str | Path, result: str | Path, write: bool) -> dict[str, di
     if not write:
         return made.geometry
     target, (known, why) = check_writable(data), dataset_of(made)
+    info = dataset_info(target, whole=False)
+    written = info.attributes.get("calibration") or {}
+    if "from" in written and written.get("values") == arguments.plain(made.geometry, "geometry"):
+        raise InputError(
+            f"{data} has the geometry that {result} found already, written from {written['from']}: there is nothing to"
+            " write, 'ptychodask reconstruct' uses it; a new result may be taken back again"
+        )
     if known is None or Path(known.path).resolve() != target:
         reason = why or f"its dataset is {made.described.data}"
         raise InputError(
             f"{result} says nothing of {data} as it is now ({reason}): reconstruct it, then take it from there"
         )
-    info = dataset_info(target, whole=False)
     if made.described.selection:
         raise InputError(
             f"{result} used a part of {data} or positions of its own: write what it found with 'ptychodask calibrate'"
