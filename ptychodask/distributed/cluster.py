@@ -365,7 +365,7 @@ def _attach(address: str, security: Security | None) -> Client:
     if client is None:
         raise InputError(
             f"no Dask scheduler answers at {address} ({trouble.partition(':')[0]}): start one with 'dask"
-            " scheduler', check the address, and for tls:// the certificates"
+            " scheduler' and give the address that it prints, tcp://host:port, or tls://host:port with certificates"
         )
     try:
         client.wait_for_workers(1, timeout=WORKERS_SECONDS)

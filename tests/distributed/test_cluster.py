@@ -114,6 +114,7 @@ def test_an_unreachable_scheduler_is_one_line(monkeypatch, address):
     ):
         pass
     assert address in str(error.value) and "dask scheduler" in str(error.value) and "\n" not in str(error.value)
+    assert "tcp://host:port" in str(error.value)
 
 
 @pytest.mark.parametrize("scheme", ["tcp://", "tls://", ""])
