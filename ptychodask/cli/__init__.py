@@ -24,5 +24,5 @@ def main() -> NoReturn:
 def _leave(number: int, frame: Any) -> NoReturn:
     """End the process at once: nothing is done yet that has to be cleared up, and an exception might come to Python's
     import system or a C extension, which print it or make another one of it."""
-    os.write(2, b"error: interrupted\n")
+    os.write(2, b"interrupted\n")
     os._exit(128 + number)

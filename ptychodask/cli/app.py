@@ -22,6 +22,7 @@ from . import (
     halves,
     importing,
     plan,
+    show,
     solve,
     structure,
     study,
@@ -127,9 +128,11 @@ def main() -> NoReturn:
             signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    def leave() -> NoReturn:
+    def leave(how: str = "") -> NoReturn:
+        """Say in the last line that it was no error, and how to go on."""
         number = received[0] if received else signal.SIGINT
-        _fail(ENDS.get(number, "interrupted"), 128 + number)
+        typer.echo(f"{ENDS.get(number, 'interrupted')}{': ' if how else ''}{how}", err=True)
+        sys.exit(128 + number)
 
     _show_warnings()
     for each in ENDS:
@@ -144,6 +147,8 @@ def main() -> NoReturn:
         _fail(" ".join(str(error).split()), 2)
     except (DivergenceError, StoppedError) as error:
         _fail(" ".join(str(error).split()), 1)
+    except show.Interrupted as error:
+        leave(str(error))
     except KeyboardInterrupt:
         leave()
     except Exception as error:

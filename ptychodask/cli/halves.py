@@ -46,8 +46,7 @@ def halves(
                 result, data, vacuum=vacuum, engine=engine, overwrite=overwrite, progress=False if as_json else progress
             )
     except KeyboardInterrupt:
-        show.console.print("what is finished is kept: the same command goes on", soft_wrap=True)
-        raise
+        raise show.Interrupted("what is finished is kept, the same command goes on") from None
     if as_json:
         plain = {name: [None if v != v else v for v in found[name].values.tolist()]
                  for name in ("frequency", "frc", "threshold", "half_bit", "frc_full", "vacuum")}  # fmt: skip

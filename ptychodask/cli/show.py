@@ -11,7 +11,11 @@ from .._tables import Row, counted
 from ..viz import live
 from ..viz.live import console, steps
 
-__all__ = ["columns", "console", "reconstruction", "remarks", "rows", "steps", "summary", "warning"]
+__all__ = ["Interrupted", "columns", "console", "reconstruction", "remarks", "rows", "steps", "summary", "warning"]
+
+
+class Interrupted(Exception):
+    """A verb was interrupted; the text says how to go on. No KeyboardInterrupt, whose text typer does not hand on."""
 
 
 def warning(text: str) -> None:

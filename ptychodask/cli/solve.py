@@ -150,7 +150,7 @@ def _solve(run: Any, output: Path) -> None:
             result = run(progress)
     except KeyboardInterrupt:
         if _holds_a_run(output):
-            show.console.print(f"go on with: ptychodask resume {output}", soft_wrap=True)
+            raise show.Interrupted(f"{output} resumes with: ptychodask resume {output}") from None
         raise
     _tell(output, result, api.report(result))
 

@@ -71,8 +71,7 @@ def tune(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        show.console.print("finished trials are kept: the same command goes on", soft_wrap=True)
-        raise
+        raise show.Interrupted("finished trials are kept, the same command goes on") from None
     if as_json:
         typer.echo(json.dumps(found.as_dict(), indent=1))
         return

@@ -76,8 +76,7 @@ def watch(
                 **said,
             )
     except KeyboardInterrupt:
-        show.console.print("go on with the same command", soft_wrap=True)
-        raise
+        raise show.Interrupted("the same command goes on") from None
     figures = api.report(result)
     show.remarks(figures)
     show.console.print(f"{output}: {show.summary(result, figures)}", soft_wrap=True)

@@ -511,7 +511,7 @@ def test_a_divergence_is_1_and_an_interrupt_130(run, folder, tmp_path, monkeypat
         "error: [Errno 28] No space left on device: 'r.zarr.run': make room and try again\n",
     )
     monkeypatch.setattr(api, "reconstruct", stop(KeyboardInterrupt()))
-    assert run(*command)[::2] == (130, "error: interrupted\n")
+    assert run(*command)[::2] == (130, "interrupted\n")
 
 
 def test_an_interrupt_says_how_to_go_on_only_where_there_is_a_run(run, folder, tmp_path, monkeypatch):
@@ -522,20 +522,33 @@ def test_an_interrupt_says_how_to_go_on_only_where_there_is_a_run(run, folder, t
     monkeypatch.setattr(api, "reconstruct", Mock(side_effect=KeyboardInterrupt))
     place.mkdir()
     (place / "thesis.txt").write_text("years")
-    code, out, _ = run(*command)
-    assert code == 130 and "go on with" not in out
+    assert run(*command)[::2] == (130, "interrupted\n")
     (place / "thesis.txt").unlink()
     RunFolder.of(tmp_path / "r.zarr").write_json("job.json", {"schema": 1, "data": "scan.zarr"})
     monkeypatch.setattr(RunFolder, "identity", lambda its: its.read_json("job.json"))
-    code, out, _ = run(*command)
-    assert code == 130 and "go on with: ptychodask resume" in plain(out)
+    target = tmp_path / "r.zarr"
+    assert run(*command)[::2] == (130, f"interrupted: {target} resumes with: ptychodask resume {target}\n")
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "told"),
+    [
+        ("watch", ["scan.npy", "-o", "r.zarr"], "the same command goes on"),
+        ("halves", ["r.zarr"], "what is finished is kept, the same command goes on"),
+        ("tune", ["scan.zarr", "-o", "t", "--over", "probe.defocus=1:2"], "finished trials are kept, the same command"),
+    ],
+)
+def test_an_interrupt_of_what_is_kept_says_so(run, monkeypatch, verb, words, told):
+    monkeypatch.setattr(api, verb, Mock(side_effect=KeyboardInterrupt))
+    code, _, err = run(verb, *words)
+    assert code == 130 and err.startswith(f"interrupted: {told}") and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     ("number", "ignored", "expected"),
     [
-        (signal.SIGTERM, False, (143, "error: terminated\n")),
-        (signal.SIGHUP, False, (129, "error: the terminal was closed\n")),
+        (signal.SIGTERM, False, (143, "terminated\n")),
+        (signal.SIGHUP, False, (129, "the terminal was closed\n")),
         (signal.SIGHUP, True, (1, "error: it went on\n")),  # as nohup has it
     ],
 )

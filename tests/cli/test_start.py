@@ -29,7 +29,7 @@ main()
 def test_ctrl_c_at_an_import_is_one_line(module):
     code = AT_AN_IMPORT.format(before="")
     done = subprocess.run([sys.executable, "-c", code, module], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr, done.stdout) == (128 + signal.SIGINT, "error: interrupted\n", "")
+    assert (done.returncode, done.stderr, done.stdout) == (128 + signal.SIGINT, "interrupted\n", "")
 
 
 def test_where_ctrl_c_is_ignored_it_stays_so():
@@ -66,4 +66,4 @@ module.main()
 
 def test_a_signal_while_an_object_is_thrown_away_is_not_forgotten():
     done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (143, "error: terminated\n")
+    assert (done.returncode, done.stderr) == (143, "terminated\n")
