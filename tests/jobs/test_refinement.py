@@ -97,7 +97,7 @@ def test_written_back_it_gives_the_same_image_without_refinement(scan, tmp_path)
         InputError, match=r"has the geometry .* found already, written from .*r\.zarr: there is nothing"
     ):
         take_back(copy, out, write=True)
-    write_geometry(copy, np.eye(2, 3), result.attributes["aberrations"], {"values": {}})
+    write_geometry(copy, np.eye(2, 3), dataset_info(copy).microscope.aberrations, {"values": {}})
     with pytest.raises(InputError, match="as it is now"):  # somebody else's geometry
         take_back(copy, out, write=True)
     again_out = tmp_path / "again.zarr"
