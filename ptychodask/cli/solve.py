@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Set one option; may be repeated."),
+    typer.Option("-s", "--set", metavar="SECTION.NAME=VALUE", help="Set one option; may be repeated."),
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Local worker processes; threads of this process by default.")]
 Gpus = Annotated[str | None, typer.Option(metavar="all|0,1", help="One worker per CUDA device: all, or their numbers.")]

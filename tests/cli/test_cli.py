@@ -377,6 +377,17 @@ BAD = {
     ),
     "existing dataset": (["simulate", "scan.zarr"], "scan.zarr exists"),
     "setting": (["reconstruct", "scan.zarr", *NEW, "--set", "solver.iteratons=3"], "did you mean solver.iterations"),
+    "setting, in short": (["reconstruct", "scan.zarr", *NEW, "-s", "solver.iteratons=3"], "did you mean solver.iter"),
+    "plan's setting, in short": (["plan", "scan.zarr", "-s", "solver.iteratons=3"], "did you mean solver.iterations"),
+    "tune's setting, in short": (
+        ["tune", "scan.zarr", "--over", "object.thickness=1:2", "-o", "{tmp}/b.toml", "-s", "solver.iteratons=3"],
+        "did you mean solver.iterations",
+    ),
+    "watch's setting, in short": (
+        ["watch", "a.npy", *NEW, "-s", "solver.iteratons=3"],
+        "did you mean solver.iterations",
+    ),
+    "doctor's setting, in short": (["doctor", "-s", "solver.iteratons=3"], "did you mean solver.iterations"),
     "setting's section": (["reconstruct", "scan.zarr", *NEW, "--set", "slover.iterations=3"], "did you mean solver"),
     "setting without value": (["reconstruct", "scan.zarr", *NEW, "--set", "solver.iterations"], "section.name=value"),
     "setting's value": (["reconstruct", "scan.zarr", *NEW, "--set", "solver.iterations=0"], "solver.iterations = 0"),
