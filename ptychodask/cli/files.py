@@ -35,6 +35,7 @@ def of_file(
         typer.Option(metavar="NAME=VALUE", help="Krivanek coefficient, angstrom or rad; may be repeated."),
     ] = None,
     gain: Annotated[float | None, typer.Option(help="ADU per electron, of a detector that does not count.")] = None,
+    gain_map: Annotated[Path | None, typer.Option(help=".npy file (ky, kx) by which values are divided.")] = None,
     count: Annotated[
         bool, typer.Option("--count", help="Find the peaks of electrons in the values, and count them.")
     ] = False,
@@ -56,6 +57,10 @@ def of_file(
     mask_saturated: Annotated[
         bool, typer.Option("--mask-saturated", help="Leave out pixels at the detector's limit.")
     ] = False,
+    mask_bad: Annotated[
+        bool | None,
+        typer.Option("--mask-bad/--keep-bad", help="Leave out hot and dead pixels; by default with --count."),
+    ] = None,
 ) -> dict[str, Any]:
     """What options say of a file and of the experiment, as :func:`ptychodask.import_data` takes it."""
     from .data import coefficients
@@ -70,6 +75,7 @@ def of_file(
         "defocus_angstrom": defocus,
         "aberrations": coefficients(aberration or []),
         "gain_adu": gain,
+        "gain_map": gain_map,
         "count": count,
         "dtype": dtype,
         "offset": offset,
@@ -85,6 +91,7 @@ def of_file(
         "rotate180": rotate180,
         "mask": mask,
         "mask_saturated": mask_saturated,
+        "mask_bad": mask_bad,
     }
 
 

@@ -16,13 +16,8 @@ from .files import takes_file
 def import_file(
     file: Annotated[Path, typer.Argument(help="File of a detector or another program.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="Dataset to write, a Zarr group.", show_default=False)],
-    gain_map: Annotated[Path | None, typer.Option(help=".npy file (ky, kx) by which values are divided.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Name of the array in the file.")] = None,
     dwell: Annotated[float | None, typer.Option(help="Timepix3: microseconds per position.")] = None,
-    mask_bad: Annotated[
-        bool | None,
-        typer.Option("--mask-bad/--keep-bad", help="Leave out hot and dead pixels; by default with --count."),
-    ] = None,
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Take a file that ends too early as far as it goes.")
     ] = False,
@@ -54,10 +49,8 @@ def import_file(
         made = api.import_data(
             file,
             output,
-            gain_map=gain_map,
             dataset=dataset,
             dwell_us=dwell,
-            mask_bad=mask_bad,
             allow_partial=allow_partial,
             client=scheduler,
             workers=workers,

@@ -38,6 +38,13 @@ def test_what_a_person_says_of_hits(said):
     assert (seen["scan_shape"], seen["dwell_us"], seen["patience_seconds"]) == ((3, 4), 10.0, 5.0)
 
 
+def test_what_a_person_says_of_pixels(said):
+    seen = said("scan.npy", "-o", "r.zarr", "--gain", "2", "--gain-map", "flat.npy", "--mask-bad")
+    assert (str(seen["gain_map"]), seen["mask_bad"], seen["count"]) == ("flat.npy", True, False)
+    seen = said("scan.npy", "-o", "r.zarr", "--count", "--keep-bad")
+    assert (seen["gain_map"], seen["mask_bad"], seen["count"]) == (None, False, True)
+
+
 def test_of_a_dataset_nothing_has_to_be_said(monkeypatch, capsys, tmp_path):
     line = ["ptychodask", "watch", str(tmp_path / "scan.zarr"), "-o", str(tmp_path / "r.zarr"), "--patience", "0.5"]
     for more, told in ((["--flip"], "leave flip out"), ([], "did not appear within 0.5 s")):

@@ -282,6 +282,21 @@ def test_what_the_first_rows_decided_otherwise_is_imported_once_more(watched, cl
     assert content_digest(tmp_path / "result-scan.zarr") == content_digest(tmp_path / "direct.zarr")
 
 
+def test_a_gain_map_and_bad_pixels_are_those_of_an_import(watched, client, whole, writer, tmp_path):
+    flat, middle = np.ones((tiny_scan.N, tiny_scan.N)), tiny_scan.N // 2
+    flat[:, :3], flat[middle, middle] = 0.5, 0.01  # the last one is hot
+    np.save(tmp_path / "flat.npy", flat)
+    its = writer()
+    its.to(BAND)
+    options = {"gain_adu": 1.0, "gain_map": tmp_path / "flat.npy", "mask_bad": True}
+    watched(tmp_path, Told({BAND: lambda: its.to(HEIGHT)}), **options)
+    ptychodask.import_data(whole / "scan.npy", tmp_path / "direct.zarr", client=client, **OPTIONS, **options)
+    assert content_digest(tmp_path / "result-scan.zarr") == content_digest(tmp_path / "direct.zarr")
+    found, values = ptychodask.open_dataset(tmp_path / "result-scan.zarr"), np.load(whole / "scan.npy")
+    assert found.mask.values[middle, middle] == 0
+    np.testing.assert_array_equal(found.counts.values[..., :3], 2 * values[..., :3])
+
+
 def test_a_scan_that_an_import_would_refuse_is_finished_all_the_same(watched, client, whole, tmp_path):
     counts = np.load(whole / "scan.npy")
     counts[-1, -1, 3, 4] = 255  # electrons may be lost there, which nobody can know before
