@@ -126,7 +126,7 @@ class Analysis:
             frc = self.comparison.frc
             beyond = f"{100 * frc.signal_beyond:.0f} % of the signal beyond"
             halves = np.nan if self.halves is None else float(self.halves.resolution_angstrom)
-            claimed = f"; two halves of the electrons claim {halves:.2f} Å" if np.isfinite(halves) else ""
+            claimed = f"; halves claim {halves:.2f} Å" if np.isfinite(halves) else ""
             return frc.resolution_angstrom, f"ring correlation with the truth 0.5, {beyond}{claimed}"
         if self.halves is not None:
             limit = float(self.halves.resolution_angstrom)
@@ -242,7 +242,8 @@ def told_of(data: ReportData, analysis: Analysis, brief: bool = False) -> list[s
     if analysis.efficiency is not None:
         d, share = float(analysis.efficiency.resolution[0]), float(analysis.efficiency.efficiency[0])
         if np.isfinite(share):
-            beyond = ": more than scanned diffraction can carry (1/2), by averaging what repeats" if share > 0.5 else ""
+            why = ": more than scanned diffraction can carry (1/2), by averaging what repeats"
+            beyond = "" if share <= 0.5 else ", above 1/2 by averaging" if brief else why
             lines.append(f"as an ideal phase image of {share:.2f} of the dose at {d:g} Å{beyond}")
     elif data.information is not None:
         carried = np.asarray(data.information.sel(frequency=slice(0.02, 0.5)), dtype=float)

@@ -28,7 +28,7 @@ from .pages import page_writer
 _BORDER = 2.0  # angstrom shown around the scanned area
 _ENOUGH = 64  # pixels of the scanned area that may set the grey scale; fewer show nothing of the specimen
 _SIZE = (16.0, 10.0)
-_LINE = 78  # characters at the right of the head, which has the summary at its left
+_LINE = 84  # characters at the right of the head, which has the summary at its left
 _GEOMETRY = 155  # characters of the geometry's line, below the summary
 
 

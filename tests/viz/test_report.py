@@ -19,7 +19,7 @@ from ptychodask._errors import InputError
 from ptychodask.analysis.halves import agreement
 from ptychodask.viz import report as report_module
 from ptychodask.viz.draw import extent, rounded_length, wave_rgb
-from ptychodask.viz.figures import ReportData, analyse
+from ptychodask.viz.figures import ReportData, analyse, figures_of
 from ptychodask.viz.panels import mode_text
 from ptychodask.viz.report import _Page, draw_report, less_plane, report_figures
 
@@ -140,6 +140,25 @@ def test_halves_give_the_resolution_and_their_panel(data: ReportData) -> None:
     with_truth = replace(data, halves=found, dose=100.0)
     assert _Page(with_truth, analyse(with_truth)).attempt.remarks == {}
     assert report_figures(with_truth)["dose_efficiency_2.5A"] > 0
+
+
+def test_what_the_head_says_fits_beside_the_summary(data: ReportData) -> None:
+    """What averages is above what scanned diffraction carries, and halves claim a resolution beside the truth's."""
+    rng = np.random.default_rng(5)
+    found = agreement(*(_on(data.truth.values + rng.normal(scale=0.1, size=data.truth.shape)) for _ in range(2)))
+    shown = replace(data, halves=found, dose=100.0)
+    analysis = analyse(shown)
+    averaged = replace(analysis, efficiency=xr.full_like(analysis.efficiency, 0.62))
+    page = _Page(shown, averaged)
+    head = [text for text in page.figure.texts if text.get_ha() == "right"]
+    assert [text.get_text() for text in head if text.get_text().endswith("...")] == []
+    assert any("halves claim" in text.get_text() for text in head)
+    assert any(text.get_text().endswith(" Å, above 1/2 by averaging") for text in head)
+    page.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in head if text.get_text()]
+    left = [text.get_window_extent() for text in page.figure.texts if text.get_ha() == "left"]
+    assert not any(box.overlaps(other) for box in boxes for other in left)
+    assert any("more than scanned diffraction can carry" in line for line in figures_of(shown, averaged)["told"])
 
 
 def test_a_misfit_shows_where_it_is(data: ReportData) -> None:
