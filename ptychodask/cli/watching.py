@@ -44,8 +44,8 @@ def watch(
 
     Follows a file of frames (EMPAD, Merlin, .npy, raw) or hits (Timepix3), or a dataset to which another process
     appends, imports the rows that are whole, iterates over them, and draws what is there; at the end of the scan it
-    writes dataset and result. docs/watch.md. Options of a file are those of 'ptychodask import' without --allow-partial,
-    which is always so, and --dataset, as HDF5 and .npz files cannot be followed.
+    writes dataset and result. docs/watch.md. Options of a file are those of 'ptychodask import', without
+    --allow-partial, which is always so, and --dataset, as HDF5 and .npz files cannot be followed.
 
     Examples:
 

@@ -24,8 +24,8 @@ def take_back(data: str | Path, result: str | Path, write: bool) -> dict[str, di
     Raises
     ------
     InputError
-        If the result refined nothing, was made from another dataset, or from this one as it was before, and where what it
-        found was written already.
+        If the result refined nothing, was made from another dataset, or from this one as it was before, and where what
+        it found was written already.
     """
     made = open_result(result)
     if not made.geometry:
