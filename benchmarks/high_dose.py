@@ -1,10 +1,10 @@
 """At a high dose: does every pattern find its place, what does that win back, and are the probe's modes recovered?
 
 Crystals by abTEM, 32 x 32 positions of 1.05 angstrom, patterns of 64 pixels (the middle of simulated 96), 300 kV; a
-source of 0.35 or 0.15 angstrom (standard deviation), so that the probe has several modes. The dataset says positions that are
-0.3 angstrom off (RMS, every pattern by itself). The run is told energy, semi-angle and defocus, not the source, has
-three free modes and makes 40 iterations with the default prior: at the right positions, at
-those of the dataset, and with ``geometry.refine = positions``.
+source of 0.35 or 0.15 angstrom (standard deviation), so that the probe has several modes. The dataset says positions
+that are 0.3 angstrom off (RMS, every pattern by itself). The run is told energy, semi-angle and defocus, not the
+source, has three free modes and makes 40 iterations with the default prior: at the right positions, at those of the
+dataset, and with ``geometry.refine = positions``.
 
 Correlation with the truth at 2.5 and 1 angstrom inside the scan; ``left`` is the RMS distance of the positions from the
 right ones in angstrom, less their mean, of all and of those that are 3 positions or more from the edge (``inner``);
