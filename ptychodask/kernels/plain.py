@@ -198,32 +198,30 @@ def information(kernels: Plain, rules: Refine, block: Block, model: Model) -> np
         return total_
     local, likelihood = localise(kernels, block, model), problem.likelihood
     wave_phases = -1j * xp.asarray(rules.phases)
+    # all directions at once: a device wants much to do, a processor what stays in its cache
+    together = problem.settings.batch if xp is not np else max(1, problem.settings.batch // size)
     along = [1j * local.transmission * xp.asarray(its) for its in slopes(model, local.views_of)]
-    for part in batches(len(chosen), problem.settings.batch):
+    for part in batches(len(chosen), together):
         corners, fractions = local.corners[chosen[part]], local.fractions[chosen[part]]
         views = gather(local.transmission, corners, n)
         probes, ramps = shifted_probes(local.spectra, fractions)
         waves, psi = forward(views, probes, local.propagators)
         weight = fisher_weight(likelihood, intensity(psi) + local.weights.dtype.type(model.background), local.weights)
-        still, found = xp.zeros_like(views), []
-        for phase in wave_phases:
-            d_probes = ifft2((local.spectra * phase)[None] * ramps[:, None])
-            found.append(tangent(waves, views, local.propagators, still, d_probes))
-        arms = [xp.asarray(np.arange(n) - n // 2 - its[:, None]) for its in fractions.T]
-        for slope in along:
-            its = gather(slope, corners, n)
-            for arm in (arms[0][:, :, None], arms[1][:, None, :]):
-                found.append(tangent(waves, views, local.propagators, -its * arm.astype(local.weights.dtype), None))
+        lens = ifft2((local.spectra * wave_phases[:, None])[:, None] * ramps[:, None])
+        arms = [xp.asarray((np.arange(n) - n // 2 - its[:, None]).astype(local.weights.dtype)) for its in fractions.T]
+        moved = [gather(slope, corners, n) * arm for slope in along for arm in (arms[0][:, :, None], arms[1][:, None])]
+        directions = [(None, lens)] if q else []
+        directions.append((-xp.stack(moved, axis=1), None))
+        psis = (tangent(waves, views, local.propagators, *direction) for direction in directions)
+        found = [2 * (psi.conj() * d_psi).real.sum(axis=-3) * xp.sqrt(weight) for d_psi in psis]
         if rules.drifts:
             which = block.flat(problem.scan_shape)[chosen[part]]
             factors = xp.asarray(drift_factors(rules, model, problem.centres[which]).astype(local.weights.dtype))
-            strains = np.arange(4).reshape(2, 2) + q
+            strains = found[-1].reshape(2, 2, *found[-1].shape[1:])  # of y and x, along y and x
             for m in range(rules.drifts // 2):
-                for its in strains.tolist():  # along y, along x
-                    found.append(sum(factors[:, m, b, None, None, None] * found[its[b]] for b in (0, 1)))
-        tangents = [(2 * (psi.conj() * d_psi).real.sum(axis=1) * xp.sqrt(weight)).ravel() for d_psi in found]
-        stacked = to_host(xp.stack(tangents)).astype(np.float64)
-        total_ += stacked @ stacked.T
+                found.append(sum(factors[:, m, b, None, None] * strains[:, b] for b in (0, 1)))
+        tangents = xp.concatenate(found).reshape(size, -1).astype(np.float64)
+        total_ += to_host(tangents @ tangents.T)
     return rules.stride * total_
 
 
@@ -337,7 +335,7 @@ def nudge(kernels: Plain, block: Block, counts: Counts, model: Model, chosen: np
         fisher = fisher_weight(likelihood, predicted, local.weights)
         for axis, its in enumerate(slopes_):
             d_probes = shifted_probes(its, fractions)[0]
-            d_psi = tangent(waves, views, local.propagators, xp.zeros_like(views), d_probes)
+            d_psi = tangent(waves, views, local.propagators, None, d_probes)
             d_intensity = 2 * (psi.conj() * d_psi).real.sum(axis=1)
             for i, values in enumerate((fisher * (measured - predicted) * d_intensity, fisher * d_intensity**2)):
                 found[part, axis, i] = to_host(values.sum(axis=(1, 2), dtype=np.float64))

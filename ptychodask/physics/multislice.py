@@ -75,22 +75,33 @@ def backward(
             chi = ifft2(spectrum, overwrite=True)
 
 
-def tangent(waves: list[Array], views: Array, propagators: Array, d_views: Array, d_probes: Array | None) -> Array:
-    """Derivative of psi along a direction of object and probe (algorithm: differentiate :func:`forward`).
+def tangent(
+    waves: list[Array], views: Array, propagators: Array, d_views: Array | None, d_probes: Array | None
+) -> Array:
+    """Derivative of psi [..., B, M, N, N] along a direction of object and probe, or along several at once.
+
+    Algorithm: differentiate :func:`forward`.
 
     Parameters
     ----------
-    d_views : complex array [S, B, N, N]
-        Direction of the transmission in the views.
-    d_probes : complex array [B, M, N, N] or None
-        Direction of the shifted probes; None where the probe is fixed.
+    d_views : complex array [S, ..., B, N, N] or None
+        Directions of the transmission in the views; None where the object is fixed.
+    d_probes : complex array [..., B, M, N, N] or None
+        Directions of the shifted probes; None where the probe is fixed.
+
+    Raises
+    ------
+    ValueError
+        If nothing moves.
     """
     d_wave = d_probes
     last = len(waves) - 1
     for s, wave in enumerate(waves):
-        exit_wave = wave * d_views[s][:, None]
-        if d_wave is not None:
-            exit_wave += d_wave * views[s][:, None]
+        parts = [] if d_views is None else [wave * d_views[s][..., None, :, :]]
+        parts += [] if d_wave is None else [d_wave * views[s][:, None]]
+        if not parts:
+            raise ValueError("neither object nor probe has a direction")
+        exit_wave = sum(parts[1:], parts[0])
         spectrum = fft2(exit_wave, overwrite=True)
         if s == last:
             return spectrum
