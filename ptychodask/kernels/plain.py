@@ -28,6 +28,9 @@ from ..solver.unknowns.object import ObjectSums
 from ..solver.unknowns.probe import ProbeSums
 from ..solver.update import Sums, Update
 
+TOGETHER = 64
+"""Patterns of which a device measures the information at a time."""
+
 
 @dataclass(frozen=True)
 class Plain:
@@ -199,7 +202,7 @@ def information(kernels: Plain, rules: Refine, block: Block, model: Model) -> np
     local, likelihood = localise(kernels, block, model), problem.likelihood
     wave_phases = -1j * xp.asarray(rules.phases)
     # all directions at once: a device wants much to do, a processor what stays in its cache
-    together = problem.settings.batch if xp is not np else max(1, problem.settings.batch // size)
+    together = max(1, problem.settings.batch // size) if xp is np else TOGETHER
     along = [1j * local.transmission * xp.asarray(its) for its in slopes(model, local.views_of)]
     for part in batches(len(chosen), together):
         corners, fractions = local.corners[chosen[part]], local.fractions[chosen[part]]
