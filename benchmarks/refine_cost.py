@@ -1,7 +1,7 @@
 """What does an iteration cost more while the geometry moves, and what all of it in units of the image?
 
 ZIF-8 as in ``low_dose.py`` (4 slices), its dataset's word as start. Iterations before the geometry moves and while it
-does are of one run, on the processor and, where there is one, on a CUDA device; the image is one without refinement.
+does are of one run, on a CUDA device where there is one, else on the processor; the image is one without refinement.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ if __name__ == "__main__":
         folder.mkdir(parents=True, exist_ok=True)
         for side in (16,) if options.tiny else SIDES:
             data = dataset(folder, side, 64 if options.tiny else 128)
-            for backend in ("cpu",) if name is None else ("cpu", "cupy"):
-                if side == SIDES[0]:  # compile kernels and import everything once
-                    row(data, side, backend)
-                rows.append(row(data, side, backend))
+            backend = "cpu" if name is None else "cupy"
+            if side == SIDES[0]:  # compile kernels and import everything once
+                row(data, side, backend)
+            rows.append(row(data, side, backend))
     save("refine_cost", QUESTION, {"device": name, "rows": rows}, options)
