@@ -64,6 +64,8 @@ class Setup:
         Movement of the disk (y, x) in pixels from the first to the last row, and to the last column.
     pixels, angular_step
         Of the part of the detector that is lit.
+    wide : float
+        Times that part, the detector that is simulated: no wave goes beyond 2/3 of it.
     """
 
     material: str
@@ -86,6 +88,7 @@ class Setup:
     pixels: int = 64
     angular_step: float = 0.47
     slice_thickness: float = 4.0
+    wide: float = 1.25
 
     @property
     def geometry(self) -> Geometry:
@@ -137,7 +140,7 @@ def look(setup: Setup) -> Seen:
     at = setup.geometry
     scope = Microscope(ENERGY, setup.semi_angle, {"C10": -setup.defocus, "C12": at.c12, "phi12": at.phi12})
     n = setup.pixels
-    detector = Detector(n * 5 // 4, setup.angular_step)  # a rim that a moving disk needs is cut off below
+    detector = Detector(int(n * setup.wide), setup.angular_step)  # a rim that a moving disk needs is cut off below
     specimen = Specimen(setup.material, setup.thickness, 0, 0.1, 0)
     lean = (setup.tilt[0] * 1e-3, setup.tilt[1] * 1e-3)
     electrons = setup.dose * setup.step**2

@@ -18,6 +18,7 @@ SIMULATE = {
     "best_image.py",
     "calibration.py",
     "geometry.py",
+    "geometry_large.py",
     "geometry_plantings.py",
     "high_dose.py",
     "defects.py",
@@ -43,7 +44,7 @@ SIMULATE = {
     "time_to_image.py",
     "watching.py",
 }
-WORKERS = {"faults.py", "out_of_core.py", "scaling_model.py"}
+WORKERS = {"faults.py", "geometry_large.py", "out_of_core.py", "scaling_model.py"}
 """These start worker processes."""
 OTHER_KEYS = {
     "defects.py": {"false_lattice", "vacuum_over_crystal_rms", "vacuum_rms"},
