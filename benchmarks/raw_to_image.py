@@ -6,8 +6,9 @@ a detector's noise, are reconstructed with the true geometry: positions, aberrat
 specimen, place of the disk. Both images are held against the true phase at 2.5 and 2 angstrom: as they lie, and after
 the fit of a linear map (``registered_2.5A``), which takes out what no counts can tell (the scale is 1 % off the nominal
 step) and leaves what wrong positions do to the image. Three objects of 64 x 64 positions and three noises each, then
-two with a drift of the rows, then two of 96 x 96 positions. ``share`` is of the true geometry's figure; its mean and
-least are those of 64 x 64 without drift.
+two with a drift of the rows, then two of 96 x 96 positions, then NU-1000 at 21 mrad, where three noises are asked for a
+correlation of .88. ``share`` is of the true geometry's figure; its mean and least are those of 64 x 64 at 10 mrad
+without drift. ``reconstruct`` refines a geometry that was calibrated (``refined_errors``); ``unrefined`` is the image without that.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from ptychodask.analysis.compare import compare_with_truth
 from ptychodask.analysis.registration import register
 from ptychodask.cli import main as ptychodask_command
 from ptychodask.io.geometry import write_geometry
-from ptychodask.model.geometry import geometry_of
+from ptychodask.model.geometry import Geometry, geometry_of
 
 QUESTION = "correlation with the truth from the raw file, over that with the true geometry"
 SETUPS = (
@@ -42,6 +43,11 @@ SETUPS = (
     Setup("nu-1000", thickness=50.0, rotation=-52.0, off=(-2.7, 0.6)),
     Setup("zr-btb", thickness=45.0, rotation=101.0, off=(0.4, 2.1)),
 )
+WIDE = Setup(
+    "nu-1000", thickness=50.0, semi_angle=21.0, defocus=300.0, rotation=-52.0, off=(-2.7, 0.6), angular_step=0.987,
+    wide=1.5,
+)  # fmt: skip
+"""The disk has as many pixels as at 10 mrad."""
 FIGURES = ("correlation_2.5A", "correlation_2.0A", "registered_2.5A")
 SEEDS = 3
 DRIFT = 0.3
@@ -109,6 +115,15 @@ def with_truth(folder: Path, seen: Seen, counts: np.ndarray, options: list[str],
     return correlation(result, seen.phase, setup)
 
 
+def scan_errors(found: dict[str, float], true: Geometry) -> dict[str, float]:
+    """Of rotation, asymmetry and shear."""
+    return {
+        "rotation_degrees": (found["rotation_degrees"] - np.degrees(true.rotation) + 180) % 360 - 180,
+        "asymmetry_percent": 100 * (found["asymmetry"] - true.asymmetry),
+        "shear_percent": 100 * (found["shear"] - true.shear),
+    }
+
+
 def by_commands(
     folder: Path, seen: Seen, counts: np.ndarray, orientation: tuple[bool, bool, bool], detector: str, seed: int,
     options: list[str], command: Command,
@@ -124,11 +139,14 @@ def by_commands(
     stored = json.loads((data / "zarr.json").read_text())["attributes"]
     values = {name: its["value"] for name, its in stored["calibration"]["values"].items()}
     seconds["reconstruct"] = command("reconstruct", data, "-o", result, "--overwrite", *options)
+    still = folder / "unrefined.zarr"
+    command("reconstruct", data, "-o", still, "--overwrite", *options, "--set", "geometry.refine=none")
     there = ptychodask.open_dataset(data).positions.values.reshape(-1, 2).mean(axis=0)
     truth = truth_in(seen.phase, orientation, setup.positions.mean(axis=0), there)
-    figures = correlation(result, truth, setup)
+    figures, unrefined = correlation(result, truth, setup), correlation(still, truth, setup)
     true = geometry_of(to_stored(orientation) @ setup.geometry.matrix)
-    turn = (values["rotation_degrees"] - np.degrees(true.rotation) + 180) % 360 - 180
+    away = scan_errors(values, true)
+    refined = {name: its["value"] for name, its in (ptychodask.open_result(result).geometry or {}).items()}
     # a detector that is reversed about its middle has zero angle one pixel before
     centre = (setup.off[0] * (-1 if orientation[0] else 1) - orientation[0],
               setup.off[1] * (-1 if orientation[1] else 1) - orientation[1])  # fmt: skip
@@ -137,14 +155,14 @@ def by_commands(
     planted = to_stored(orientation) @ np.array(setup.descan).T
     return {
         "figures": figures,
+        "unrefined": {n: unrefined[n] for n in FIGURES},
         "seconds": seconds,
-        "orientation_right": bool(values["transpose"] == true.transpose and abs(turn) < 90),
+        "orientation_right": bool(values["transpose"] == true.transpose and abs(away["rotation_degrees"]) < 90),
+        "refined_errors": scan_errors({**values, **refined}, true),
         "errors": {
-            "rotation_degrees": turn,
+            **away,
             "defocus_angstrom": values["defocus_angstrom"] - (setup.defocus - seen.thickness / 2),
             "scale_percent": 100 * (values["scale"] - true.scale),
-            "asymmetry_percent": 100 * (values["asymmetry"] - true.asymmetry),
-            "shear_percent": 100 * (values["shear"] - true.shear),
             "centre_pixels": float(np.hypot(*(values[f"centre_{axis}_pixels"] - setup.pixels // 2 - c
                                               for axis, c in zip("yx", centre, strict=True)))),
             "descan_pixels": float(np.abs(slopes - planted).max()),
@@ -164,7 +182,7 @@ def case(seen: Seen, seed: int, number: int, options: list[str], command: Comman
     row = {
         "material": seen.setup.material, "seed": seed, "orientation": orientation, "detector": detector,
         "drift_angstrom": seen.setup.drift,
-        "side": seen.setup.side,
+        "side": seen.setup.side, "semi_angle_mrad": seen.setup.semi_angle,
         "true_geometry": {n: known[n] for n in FIGURES}, "from_raw": {n: found["figures"][n] for n in FIGURES},
         "share": {n: found["figures"][n] / known[n] for n in FIGURES},
         **{n: value for n, value in found.items() if n != "figures"},
@@ -183,6 +201,7 @@ def main() -> None:
         planned = [(setup, seed) for seed in range(SEEDS) for setup in SETUPS]
         planned += [(replace(setup, drift=DRIFT), 0) for setup in SETUPS[:2]]
         planned += [(replace(setup, side=96), 0) for setup in SETUPS[:2]]
+        planned += [(WIDE, seed) for seed in range(SEEDS)]
         short = []
     seen: dict[Setup, Seen] = {}
     rows: list[dict[str, Any]] = []
@@ -190,7 +209,8 @@ def main() -> None:
         if setup not in seen:
             seen[setup] = look(setup)
         rows.append(case(seen[setup], seed, number, short, here if options.tiny else typed))
-        plain = [row["share"] for row in rows if not row["drift_angstrom"] and row["side"] == rows[0]["side"]]
+        as_first = [row for row in rows if all(row[n] == rows[0][n] for n in ("side", "semi_angle_mrad"))]
+        plain = [row["share"] for row in as_first if not row["drift_angstrom"]]
         shares = {n: [share[n] for share in plain] for n in FIGURES}
         about = {
             "runs_planned": len(planned), "runs_done": len(rows),
