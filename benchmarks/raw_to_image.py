@@ -8,7 +8,8 @@ the fit of a linear map (``registered_2.5A``), which takes out what no counts ca
 step) and leaves what wrong positions do to the image. Three objects of 64 x 64 positions and three noises each, then
 two with a drift of the rows, then two of 96 x 96 positions, then NU-1000 at 21 mrad, where three noises are asked for a
 correlation of .88. ``share`` is of the true geometry's figure; its mean and least are those of 64 x 64 at 10 mrad
-without drift. ``reconstruct`` refines a geometry that was calibrated (``refined_errors``); ``unrefined`` is the image without that.
+without drift. ``reconstruct`` refines a geometry that was calibrated (``refined_errors``); ``unrefined`` is the image
+without that.
 """
 
 from __future__ import annotations
