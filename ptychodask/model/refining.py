@@ -45,6 +45,8 @@ class Refine:
         One pattern of so many measures the information, others in every iteration.
     decides : bool
         Hold those numbers that the electrons know no better than the prior does.
+    known : float or float array [P]
+        Share of the prior's standard error above which that of a number is no better.
     crossed : bool
         The object learns from the training electrons, and the held-out ones, which are as many, score the geometry:
         what the object takes up of their noise would hold the geometry where it is.
@@ -67,6 +69,7 @@ class Refine:
     begins: int
     stride: int
     decides: bool = True
+    known: float | np.ndarray = 0.7
     crossed: bool = False
     scored: int = 1
     across: tuple[float, float] = (0.0, 0.0)

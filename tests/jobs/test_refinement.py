@@ -21,6 +21,7 @@ from ptychodask.io.geometry import write_geometry
 from ptychodask.io.source import source_of
 from ptychodask.jobs import geometry, refine
 from ptychodask.jobs.build import build_algorithm, initial_state
+from ptychodask.jobs.experiment import Experiment
 from ptychodask.jobs.found import found
 from ptychodask.jobs.geometry import BEGINS, CHI, MOVES, SCORED, calibrated, crosses, part_of, pixels_of_stage, wanted
 from ptychodask.jobs.recipe import Decisions, Recipe
@@ -200,6 +201,15 @@ def test_what_64_patterns_do_not_know_is_held(tmp_path):
         assert abs(result.geometry[name]["value"]) < 1e-12 and result.geometry[name]["sigma"] > 0.015
         assert "held" in seen.named("refined")[0]["values"][name]["how"]
         assert result.geometry[name]["how"].startswith(("held", "not refined"))
+
+
+@pytest.mark.parametrize("semi_angle, share", [(12.0, 0.7), (20.0, 0.25)])
+def test_what_astigmatism_makes_up_for_must_be_known_better_at_large_angles(tmp_path, semi_angle, share):
+    info = dataset_info(write_scan(tmp_path / "s.zarr", semi_angle_mrad=semi_angle))
+    rules = Experiment(info, JobConfig.parse(JOB), refines=True).refine
+    asked = dict(zip(rules.names, rules.known.tolist(), strict=True))
+    assert asked["asymmetry"] == asked["shear"] == share
+    assert {asked[name] for name in ("defocus", "c12a", "c12b", "rotation")} == {0.7}
 
 
 def test_names_and_their_order():

@@ -268,6 +268,12 @@ def test_a_step_solves_a_quadratic_and_holds_what_is_not_known():
     held = step(rules, Refining.begin(rules), GeometrySums(np.ones(5), blind))
     assert held.free.tolist() == [False, True, True] and held.values[0] == 0
     assert errors(rules, held)[0] == pytest.approx(100, rel=0.02)
+    little = np.diag([0.01, 1e4, 1e4, 1e4, 1e4])  # a shear to a third of its prior, where a quarter may be asked
+    its = errors(rules, step(rules, Refining.begin(rules), GeometrySums(np.ones(5), little))) / rules.prior
+    assert 0.25 < its[2] < 0.5
+    strict = replace(rules, known=np.array([0.7, 0.7, 0.25]))
+    for asked, free in ((rules, True), (strict, False), (replace(strict, decides=False), True)):
+        assert step(asked, Refining.begin(asked), GeometrySums(np.ones(5), little)).free.tolist() == [True, True, free]
 
 
 def test_numbers_that_are_held_after_all_take_the_others_along():

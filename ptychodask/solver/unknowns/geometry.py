@@ -40,8 +40,6 @@ GAIN, GROWS, SHRINKS, LEAST, MOST = 0.7, 1.3, 0.6, 0.2, 3.0
 """Factor on the step along an eigenvector: at first, where a step goes on, where it turns back, and its bounds."""
 REMEMBERED = 8
 """Passes whose information is averaged, and iterations whose values are kept."""
-KNOWN = 0.7
-"""A number is held where its standard error is more than this share of the prior's."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,7 @@ def step(rules: Refine, before: Refining, sums: GeometrySums) -> Refining:
     whole = information + np.diag(prior)
     free = before.free
     if before.passes == 0 and rules.decides:
-        free = errors(rules, replace(before, information=information)) < KNOWN * rules.prior
+        free = errors(rules, replace(before, information=information)) < rules.known * rules.prior
     move, gains = np.zeros(len(units)), before.gains.copy()
     if free.any():
         its = np.ix_(free, free)
