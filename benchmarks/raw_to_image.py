@@ -194,7 +194,7 @@ def case(seen: Seen, seed: int, number: int, options: list[str], command: Comman
 
 def main() -> None:
     """A result is written after every run, so that a benchmark that is cut off leaves what it has."""
-    options = arguments(QUESTION)
+    options = arguments(QUESTION, takes_semi_angle=True)
     if options.tiny:
         tiny = Setup("zif-8", 17.0, side=20, dose=1000, slice_thickness=8.0, pixels=32, angular_step=0.94)
         planned, short = [(tiny, 0)], ["--set", "solver.iterations=2", "--set", "solver.finish=0"]
@@ -206,7 +206,10 @@ def main() -> None:
         short = []
     seen: dict[Setup, Seen] = {}
     rows: list[dict[str, Any]] = []
-    for number, (setup, seed) in enumerate(planned):
+    its = list(enumerate(planned))  # orientation and detector go by the number
+    if options.semi_angle is not None:
+        its = [(number, run) for number, run in its if run[0].semi_angle == options.semi_angle]
+    for number, (setup, seed) in its:
         if setup not in seen:
             seen[setup] = look(setup)
         rows.append(case(seen[setup], seed, number, short, here if options.tiny else typed))
@@ -214,7 +217,7 @@ def main() -> None:
         plain = [row["share"] for row in as_first if not row["drift_angstrom"]]
         shares = {n: [share[n] for share in plain] for n in FIGURES}
         about = {
-            "runs_planned": len(planned), "runs_done": len(rows),
+            "runs_planned": len(its), "runs_done": len(rows),
             "share_mean": {n: float(np.mean(its)) for n, its in shares.items()},
             "share_least": {n: min(its) for n, its in shares.items()},
             "orientations": len({row["orientation"] for row in rows}),

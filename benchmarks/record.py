@@ -61,10 +61,15 @@ def machine() -> dict[str, Any]:
 
 
 def arguments(
-    question: str, *, keeps_data: bool = False, takes_patterns: bool = False, takes_seeds: bool = False
+    question: str,
+    *,
+    keeps_data: bool = False,
+    takes_patterns: bool = False,
+    takes_seeds: bool = False,
+    takes_semi_angle: bool = False,
 ) -> argparse.Namespace:
     """``--tiny`` (a smoke run, for the tests), ``--out`` (JSON file; results/NAME.json by default), ``--data``,
-    ``--patterns`` and ``--seeds`` where they are asked for."""
+    ``--patterns``, ``--seeds`` and ``--semi-angle`` where they are asked for."""
     parser = argparse.ArgumentParser(description=question)
     parser.add_argument(
         "--tiny", action="store_true", help="smallest size: shows that the script runs, measures nothing"
@@ -76,6 +81,8 @@ def arguments(
         parser.add_argument("--patterns", type=int, help="most patterns of a scan; all by default")
     if takes_seeds:
         parser.add_argument("--seeds", type=int, help="how often the noise is drawn")
+    if takes_semi_angle:
+        parser.add_argument("--semi-angle", type=float, help="only runs of this semi-angle, mrad; all by default")
     return parser.parse_args()
 
 
