@@ -20,7 +20,7 @@ from ptychodask.model.scan import Affine
 from ptychodask.physics.derivative import derivative
 from ptychodask.physics.likelihood import fisher_weight
 from ptychodask.physics.probe import aberration_phase
-from ptychodask.solver.unknowns.geometry import GeometrySums, errors, focused, moved, resampled, step
+from ptychodask.solver.unknowns.geometry import GAIN, GeometrySums, errors, focused, moved, resampled, step
 from ptychodask.solver.unknowns.object import ObjectSums
 from ptychodask.solver.update import Update
 
