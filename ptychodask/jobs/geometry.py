@@ -50,7 +50,7 @@ MOST_BLUR = 0.2
 """Angstrom; patterns that are predicted through more of it find places that are worse than those at the start."""
 BEGINS, MOVES, SETTLED = 4, 8, 3
 """Iterations before the geometry moves and in which it does, and the last ones of those, whose mean is kept."""
-INFORM = 64
+INFORM = 128
 """Patterns of a pass that measure the information, which is averaged over passes: others in every pass."""
 SCORED = 4
 """Where the geometry is cross-fitted, one pattern of so many scores it in a pass, and measures the information."""

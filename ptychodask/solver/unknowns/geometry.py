@@ -36,12 +36,8 @@ DAMPING = 0.02
 """Share of its own information that is added to that of every number before a step."""
 FURTHEST = 2.0
 """Largest step, in units."""
-GAIN, GROWS, FADES, SHRINKS, LEAST, MOST = 0.7, 1.3, 0.8, 0.6, 0.2, 3.0
-"""Factor on the step along an eigenvector: at first; by what it changes where a step goes on, where one goes on that is
-no larger than noise, and where it turns back; and its bounds."""
-CLEAR = 1.5
-"""Standard deviations of its noise above which a step is larger than that: with three times the step, which a direction
-comes to where the object follows, noise alone is three times as large."""
+GAIN, GROWS, SHRINKS, LEAST, MOST = 0.7, 1.3, 0.6, 0.2, 3.0
+"""Factor on the step along an eigenvector: at first, where a step goes on, where it turns back, and its bounds."""
 REMEMBERED = 8
 """Passes whose information is averaged, and iterations whose values are kept."""
 
@@ -169,15 +165,13 @@ def step(rules: Refine, before: Refining, sums: GeometrySums) -> Refining:
         its = np.ix_(free, free)
         wanted = (score - prior * (before.values - rules.first) / units)[free]
         along = np.linalg.solve(whole[its] + DAMPING * np.diag(np.diag(whole)[free]), wanted)
-        known_along, axes = np.linalg.eigh(whole[its])
+        axes = np.linalg.eigh(whole[its])[1]
         parts = axes.T @ along
         if before.passes == 0:
             gains[free] = GAIN
         else:
             goes_on = parts * (axes.T @ before.last[free]) > 0
-            clear = np.abs(parts) > CLEAR * np.sqrt((rules.scored if rules.crossed else 1) / known_along)
-            factors = np.where(goes_on, np.where(clear, GROWS, FADES), SHRINKS)
-            gains[free] = np.clip(gains[free] * factors, LEAST, MOST)
+            gains[free] = np.clip(gains[free] * np.where(goes_on, GROWS, SHRINKS), LEAST, MOST)
         made = axes @ (gains[free] * parts)
         move[free] = made * min(1.0, FURTHEST / max(float(np.abs(made).max()), 1e-12))
     values = before.values + units * move
