@@ -215,6 +215,10 @@ def test_objects_are_carried_along_with_their_positions():
     found = resampled(image(peaks), still, there)
     assert np.abs(found - image(there(peaks))).max() < 0.12  # peaks themselves are sheared
     assert resampled(found, there, there) is found
+    tied = np.repeat(image(peaks), 3, axis=0)  # of slices that are the same one is resampled
+    np.testing.assert_array_equal(resampled(tied, still, there), np.repeat(found, 3, axis=0))
+    apart = np.concatenate([image(peaks), image(peaks + 1)])
+    np.testing.assert_array_equal(resampled(apart, still, there), [found[0], resampled(apart[1:], still, there)[0]])
     drifting = replace(there, drift=RowDrift(np.array([[0.8, -0.5], [0.3, 0.4], [0.0, 0.6]]), np.array([0.008, 0.0])))
     assert np.abs(there(peaks) - drifting(peaks)).max() > 0.5
     np.testing.assert_allclose(drifting.back(drifting(peaks)), peaks, atol=0.02)

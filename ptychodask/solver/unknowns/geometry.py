@@ -196,20 +196,24 @@ def refined(rules: Refine, state: State, sums: GeometrySums) -> State:
 def moved(rules: Refine, state: State, old: np.ndarray, new: np.ndarray) -> State:
     """The map of the scan, object, anchor and probe of a state from old values of the geometry to new ones."""
     model, before, after = state.model, rules.moved(old), rules.moved(new)
-    object_, anchor = (resampled(maps, before, after) for maps in (model.object, state.anchor))
+    object_ = resampled(model.object, before, after)
+    same = np.array_equal(model.object, state.anchor)  # as without momentum
+    anchor = object_ if same else resampled(state.anchor, before, after)
     probe = focused(rules, model, new - old)
     return replace(state, model=replace(model, object=object_, probe=probe, moved=after), anchor=anchor)
 
 
 def resampled(maps: np.ndarray, before: Affine, after: Affine) -> np.ndarray:
     """Maps [S, Oy, Ox] carried along by positions that move: cubic splines, the rim goes on beyond the edge."""
+    if after.drift is None and np.array_equal(before.matrix, after.matrix):
+        return maps
+    if len(maps) > 1 and (maps == maps[0]).all():  # slices that are tied
+        return np.repeat(resampled(maps[:1], before, after), len(maps), axis=0)
     centre = after.centre
     if after.drift is not None:
         here = np.stack(np.meshgrid(*map(np.arange, maps.shape[-2:]), indexing="ij"), axis=-1)
         at = np.moveaxis(before(after.back(here)), -1, 0)
         out = [map_coordinates(plane, at, order=3, mode="nearest") for plane in maps]
-    elif np.array_equal(before.matrix, after.matrix):
-        return maps
     else:
         back = np.linalg.inv(after.matrix @ np.linalg.inv(before.matrix))
         out = [affine_transform(plane, back, centre - back @ centre, order=3, mode="nearest") for plane in maps]
