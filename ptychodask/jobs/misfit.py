@@ -13,7 +13,7 @@ from ..counts.patterns import dense, reunited
 from ..io.dataset import dataset_info
 from ..io.result import Result
 from ..io.source import source_of
-from ..kernels.plain import Plain, batches, localise
+from ..kernels.plain.local import batches, localise
 from ..kernels.ramps import ramps_in
 from ..model.state import Model
 from ..physics.expected_loss import expected_loss
@@ -67,7 +67,7 @@ def misfit_of(result: Result) -> xr.Dataset:
     origin = np.array([float(result.object[a][0]) for a in ("y", "x")])
     positions = (result.positions.values.reshape(-1, 2) - origin) / pixel
     problem = replace(algorithm.problem, centres=positions)
-    kernels, model = Plain(problem), Model(np.asarray(result.object.values), np.asarray(result.probe.values))
+    model = Model(np.asarray(result.object.values), np.asarray(result.probe.values))
     step = max(1, math.ceil(math.sqrt(math.prod(info.scan_shape) / COMPARED)))
     height, width = info.scan_shape
     scan, error, usual = np.full((3, -(-height // step), -(-width // step)), np.nan)
@@ -81,7 +81,7 @@ def misfit_of(result: Result) -> xr.Dataset:
             continue
         counts = dense(reunited(algorithm.prepare(block, source.read(block))).fitted, 0, block.size, problem.pixels, np,
                        np.float32)[chosen]  # fmt: skip
-        local, (which, tilts) = localise(kernels, block, model), ramps_in(problem, block)
+        local, (which, tilts) = localise(problem, np, block, model), ramps_in(problem, block)
         for part in batches(len(chosen), problem.settings.batch):
             its = chosen[part]
             probes, _ = shifted_probes(local.spectra, local.fractions[its])

@@ -10,7 +10,7 @@ from helpers import partial, partial_cpu, reference_intensities, reference_loss,
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
-from ptychodask.kernels.plain import Plain, information
+from ptychodask.kernels.plain.information import information
 from ptychodask.model.geometry import Geometry
 from ptychodask.model.optics import Microscope
 from ptychodask.model.refining import Refine, Refining
@@ -107,7 +107,7 @@ def test_information_is_that_of_patterns_that_move_with_their_object():
     at = tuple(case.problem.centres.mean(axis=0))
     case = smoothed(refining(replace(case, model=replace(case.model, probe=case.truth.probe)), centre=at))
     rules, model = case.problem.settings.refine, case.model
-    found = information(Plain(case.problem), rules, case.blocks[0], model)
+    found = information(case.problem, np, rules, case.blocks[0], model)
 
     def intensities(changed):
         return reference_intensities(case.problem, changed)
@@ -135,7 +135,7 @@ def test_information_about_a_drift_is_that_of_the_strain_that_a_pattern_sees():
     case = replace(case, model=replace(case.model, probe=case.truth.probe))
     case = smoothed(refining(case, centre=tuple(at - (70.0, 90.0)), **drifting))
     rules, model = case.problem.settings.refine, case.model
-    found = information(Plain(case.problem), rules, case.blocks[0], model)[2:, 2:]
+    found = information(case.problem, np, rules, case.blocks[0], model)[2:, 2:]
     arms = np.stack(np.indices(model.object.shape[1:]), -1) - rules.centre
     more = waves(rules.rows_at(arms)) - waves(rules.rows_at(at - rules.centre))
 

@@ -21,7 +21,8 @@ from ...solver.unknowns.geometry import GeometrySums, score_of
 from ...solver.unknowns.object import ObjectSums
 from ...solver.unknowns.probe import ProbeSums
 from ...solver.update import Sums, Update
-from ..plain import Plain, information, weights_in
+from ..plain.block import weights_in
+from ..plain.information import information
 from ..ramps import ramps_in, upright
 from ..terms import DETECTOR, LOSS
 from . import chain, fused
@@ -130,7 +131,7 @@ def partial(
         moments = from_panels(total.moments, n) / np.float32(n)
         moments = moments[0] if problem.off is None else fft2(upright(problem, block, ifft2(moments)))
         score = score_of(refines, problem.likelihood, probe_spectra(model.probe), moments, middle)
-        geometry = GeometrySums(score, information(Plain(problem), refines, block, model))
+        geometry = GeometrySums(score, information(problem, np, refines, block, model))
     return Update(sums, ObjectSums(corner, on_object, light), probe, geometry)
 
 

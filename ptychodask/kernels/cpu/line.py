@@ -11,7 +11,7 @@ from ...model.state import Model
 from ...solver.problem import Problem
 from ...solver.update import Sums, Update
 from ..along import NUDGE, STEP, Line, epsilon_of, line_of, nudged, three
-from ..plain import batches
+from ..plain.local import batches
 from ..terms import LINE
 from . import chain, fused
 from .block import Window, see

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._array import Array
+from ..._array import Array, backend_module
 from ...counts.patterns import Patterns
 from ...model.blocks import Block
 from ...model.state import Model, is_pure_phase, on_phase, transmission
@@ -22,7 +22,8 @@ from ...solver.unknowns.geometry import GeometrySums, score_of
 from ...solver.unknowns.object import ObjectSums
 from ...solver.unknowns.probe import ProbeSums
 from ...solver.update import Update
-from ..plain import Plain, information, weights_in
+from ..plain.block import weights_in
+from ..plain.information import information
 from . import cuda
 from .detector import Detector
 from .workspace import THREADS, GpuWorkspace
@@ -233,4 +234,4 @@ def _geometry(problem: Problem, run: _Pass, block: Block, model: Model) -> list[
         return []
     (moments,) = run.space.device.download(run.moments)
     score = score_of(rules, problem.likelihood, probe_spectra(model.probe), moments / np.float32(n), run.middle)
-    return [GeometrySums(score, information(Plain(problem, run.space.device.backend), rules, block, model))]
+    return [GeometrySums(score, information(problem, backend_module(run.space.device.backend), rules, block, model))]

@@ -10,7 +10,7 @@ from ...model.blocks import Block
 from ...model.state import Model
 from ...physics.expected_loss import table
 from ...solver.problem import Problem
-from ..plain import batches
+from ..plain.local import batches
 from ..terms import FIT
 from . import cuda, detector
 from .block import begin, forward
