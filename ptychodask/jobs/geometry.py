@@ -103,6 +103,16 @@ def check_refinement(job: JobConfig, microscope: Microscope, scan_shape: tuple[i
             f"geometry.refine = positions with object.blur_angstrom = {job.object.blur_angstrom:g}: what is blurred"
             f" does not say where a pattern is: use at most {MOST_BLUR:g}, or object.regularisation = spectral"
         )
+    if moves_places(job) and job.solver.residual == "amplitude":
+        raise InputError(
+            "geometry.refine = positions with solver.residual = amplitude: right scans are stretched by 3 % (the"
+            " Poisson residual does not): set solver.residual = poisson"
+        )
+    if moves_places(job) and job.solver.iterations <= BEGINS:
+        raise InputError(
+            f"geometry.refine = positions with solver.iterations = {job.solver.iterations}: patterns move from"
+            f" iteration {BEGINS} on: use at least 20"
+        )
     if ROWS[0] not in wanted(job):
         return
     if scan_shape[0] < FEWEST_ROWS or scan_shape[1] < 2:

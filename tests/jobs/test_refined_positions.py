@@ -115,6 +115,18 @@ def test_a_blur_that_hides_them_is_refused(scan):
         ptychodask.reconstruct(scan, {**JOB, "object": {"regularisation": "blur", "blur_angstrom": 0.5}})
 
 
+@pytest.mark.parametrize(
+    ("solver", "said"),
+    [
+        ({"residual": "amplitude"}, "solver.residual = amplitude: .* set solver.residual = poisson"),
+        ({"iterations": 4}, "solver.iterations = 4: patterns move from iteration 4 on"),
+    ],
+)
+def test_what_spoils_them_or_never_moves_them_is_refused(scan, solver, said):
+    with pytest.raises(InputError, match=said):
+        ptychodask.reconstruct(scan, {**JOB, "object": BLUR["object"] | {"blur_angstrom": 0.1}, "solver": solver})
+
+
 def test_they_go_with_numbers_of_all(make):
     geometry = {"refine": ["rotation", "positions"]}
     result = ptychodask.reconstruct(make(30000.0), {**JOB, "geometry": geometry}, progress=False)
