@@ -36,8 +36,13 @@ def take_back(data: str | Path, result: str | Path, write: bool) -> dict[str, di
         return made.geometry
     target, (known, why) = check_writable(data), dataset_of(made)
     info = dataset_info(target, whole=False)
+    values = {name: its for name, its in made.geometry.items() if name != "positions_angstrom"}
+    if not values:
+        raise InputError(
+            f"{result} found where each pattern is, which is this scan's own: reconstruct with its positions"
+        )
     written = info.attributes.get("calibration") or {}
-    if "from" in written and written.get("values") == arguments.plain(made.geometry, "geometry"):
+    if "from" in written and written.get("values") == arguments.plain(values, "geometry"):
         raise InputError(
             f"{data} has the geometry that {result} found already, written from {written['from']}: there is nothing to"
             " write, 'ptychodask reconstruct' uses it; a new result may be taken back again"
@@ -51,11 +56,6 @@ def take_back(data: str | Path, result: str | Path, write: bool) -> dict[str, di
         raise InputError(
             f"{result} used a part of {data} or positions of its own: write what it found with 'ptychodask calibrate'"
             " and the values as options"
-        )
-    values = {name: its for name, its in made.geometry.items() if name != "positions_angstrom"}
-    if not values:
-        raise InputError(
-            f"{result} found where each pattern is, which is this scan's own: reconstruct with its positions"
         )
     found = Refined.load(json.loads(made.described.geometry))
     assert found is not None

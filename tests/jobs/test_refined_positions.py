@@ -127,11 +127,16 @@ def test_what_spoils_them_or_never_moves_them_is_refused(scan, solver, said):
         ptychodask.reconstruct(scan, {**JOB, "object": BLUR["object"] | {"blur_angstrom": 0.1}, "solver": solver})
 
 
-def test_they_go_with_numbers_of_all(make):
+def test_they_go_with_numbers_of_all_which_alone_are_written_back(make, tmp_path):
     geometry = {"refine": ["rotation", "positions"]}
-    result = ptychodask.reconstruct(make(30000.0), {**JOB, "geometry": geometry}, progress=False)
+    scan, target = make(30000.0), tmp_path / "r.zarr"
+    result = ptychodask.reconstruct(scan, {**JOB, "geometry": geometry}, output=target, progress=False)
     assert list(result.geometry) == ["rotation_degrees", "positions_angstrom"]
     assert left(result) < 0.4 * JITTER
+    take_back(scan, target, write=True)
+    assert list(ptychodask.open_dataset(scan).attrs["calibration"]["values"]) == ["rotation_degrees"]
+    with pytest.raises(InputError, match="found already"):
+        take_back(scan, target, write=True)
 
 
 def test_they_are_not_written_back_but_can_be_given(scan, out):
