@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
 import signal
 import sys
-import threading
 import warnings
 from typing import Any, NoReturn
 
@@ -30,6 +28,7 @@ from . import (
     view,
     watching,
 )  # fmt: skip
+from .ends import ENDS, interrupting
 
 app = typer.Typer(
     name="ptychodask",
@@ -58,12 +57,6 @@ app.command()(halves.halves)
 app.command()(structure.structure)
 app.command()(data.export)
 app.command()(doctor.doctor)
-
-
-ENDS = {signal.SIGTERM: "terminated"}
-"""Signals that end a process, of which a run leaves its checkpoint too: of a batch system, of a closed terminal."""
-if hasattr(signal, "SIGHUP"):  # Windows has none
-    ENDS[signal.SIGHUP] = "the terminal was closed"
 
 
 def _version(value: bool) -> None:
@@ -102,42 +95,24 @@ def _show_warnings() -> None:
     warnings.simplefilter("always", PtychodaskWarning)
 
 
-def _finalises(frame: Any) -> bool:
-    """Is it called while an object is being thrown away?"""
-    while frame is not None:
-        if frame.f_code.co_name == "__del__":
-            return True
-        frame = frame.f_back
-    return False
-
-
 def main() -> NoReturn:
     """Run the command line; every failure is one line.
 
     Exit codes: 2 bad input; 1 a divergence, or a fault that stopped the run (it can be resumed); 130 Ctrl-C; 143
     SIGTERM; 129 SIGHUP.
     """
-    received: list[signal.Signals] = []
+    _show_warnings()
+    with interrupting() as received:
+        _run(received)
 
-    def terminate(number: int, frame: Any) -> None:
-        if _finalises(frame):  # what is raised there is printed and forgotten: once more when that is over
-            threading.Timer(0.02, os.kill, (os.getpid(), number)).start()
-            return
-        received.append(signal.Signals(number))
-        for each in ENDS:  # batch systems repeat it, and the checkpoint takes a moment
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
 
+def _run(received: list[signal.Signals]) -> NoReturn:
     def leave(how: str = "") -> NoReturn:
         """Say in the last line that it was no error, and how to go on."""
         number = received[0] if received else signal.SIGINT
         typer.echo(f"{ENDS.get(number, 'interrupted')}{': ' if how else ''}{how}", err=True)
         sys.exit(128 + number)
 
-    _show_warnings()
-    for each in ENDS:
-        if each == signal.SIGTERM or signal.getsignal(each) is not signal.SIG_IGN:  # nohup has SIGHUP ignored
-            signal.signal(each, terminate)
     try:
         code = app(standalone_mode=False) or 0
         if code == 130:  # what typer makes of an interrupt

@@ -50,20 +50,26 @@ def test_when_all_is_imported_ctrl_c_is_an_exception_again():
 
 
 SIGNALLED = """
-import os, signal, time
+import gc, os, signal, sys, time
 from ptychodask.cli import app as module
+def arrives(*_):
+    gc.callbacks.clear()
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(0.1)
 class Thrown:
-    def __del__(self):
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(0.1)
+    __del__ = arrives
 def run(**options):
-    Thrown()
+    {event}
     time.sleep(20)
 module.app = run
 module.main()
 """
 
 
-def test_a_signal_while_an_object_is_thrown_away_is_not_forgotten():
-    done = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (143, "terminated\n")
+@pytest.mark.parametrize("event", ["Thrown()", "gc.callbacks.append(arrives); gc.collect()"])
+@pytest.mark.parametrize(("name", "expected"), [("SIGTERM", (143, "terminated\n")), ("SIGINT", (130, "interrupted\n"))])
+def test_a_signal_where_python_forgets_exceptions_is_not_forgotten(event, name, expected):
+    """While an object is thrown away, and while the garbage is collected (the scheduler watches that)."""
+    code = SIGNALLED.format(name=name, event=event)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == expected
