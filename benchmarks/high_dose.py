@@ -2,9 +2,10 @@
 
 Crystals by abTEM, 32 x 32 positions of 1.05 angstrom, patterns of 64 pixels (the middle of simulated 96), 300 kV; a
 source of 0.35 or 0.15 angstrom (standard deviation), so that the probe has several modes. The dataset says positions
-that are 0.3 angstrom off (RMS, every pattern by itself). The run is told energy, semi-angle and defocus, not the
-source, has three free modes and makes 40 iterations with the default prior: at the right positions, at those of the
-dataset, and with ``geometry.refine = positions``.
+that are right, or 0.3 angstrom off (RMS): every pattern by itself (``wrong``), or as the rows of a scan that drifts
+along x (``drift``). The run is told energy, semi-angle and defocus, not the source, has three free modes and makes 40
+iterations with the default prior: as the dataset says, and with ``geometry.refine = positions`` (``kept`` from right
+positions, ``found``, ``drift found``).
 
 Correlation with the truth at 2.5 and 1 angstrom inside the scan; ``left`` is the RMS distance of the positions from the
 right ones in angstrom, less their mean, of all and of those that are 3 positions or more from the edge (``inner``);
@@ -44,7 +45,12 @@ QUESTION = "positions that are left wrong at a high dose, and what they cost"
 ENERGY, STEP, PIXELS = 300e3, 1.05, 64
 JITTER, MODES, EDGE = 0.3, 3, 3
 ELECTRONS = (1e4, 1e5, 1e6)
-WAYS = {"right": "none", "wrong": "none", "found": ("positions",)}
+PLACES = ("positions",)
+WAYS = {
+    "right": ("right", "none"), "kept": ("right", PLACES), "wrong": ("each", "none"), "found": ("each", PLACES),
+    "drift": ("rows", "none"), "drift found": ("rows", PLACES),
+}  # fmt: skip
+"""What the dataset says of positions, and what is refined."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,18 @@ def simulated(case: Case) -> tuple[np.ndarray, float, xr.DataArray]:
     return found.reshape(case.side, case.side, PIXELS, PIXELS), float(depths.sum()), truth
 
 
+def displacements(side: int) -> dict[str, np.ndarray]:
+    """Of patterns [side, side, 2], 0.3 angstrom RMS, by name."""
+    each = np.random.default_rng(5).standard_normal((side, side, 2))
+    rows = np.zeros((side, side, 2))
+    rows[..., 1] = np.cos(1.5 * np.pi * np.arange(side) / (side - 1))[:, None]
+    rows -= rows.mean(axis=(0, 1))
+    return {
+        name: its * JITTER / math.sqrt(float((its**2).sum(axis=-1).mean()))
+        for name, its in (("each", each), ("rows", rows))
+    }
+
+
 def left(case: Case, result: Any) -> dict[str, float]:
     """RMS distance of positions from the right ones, less their mean."""
     away = result.positions.values - case.positions
@@ -137,19 +155,18 @@ def of_case(case: Case, electrons: tuple[float, ...], iterations: int) -> list[d
     """A row for every number of electrons."""
     clean, thickness, truth = simulated(case)
     clean = clean / clean.sum(axis=(2, 3)).mean()
-    jitter = np.random.default_rng(5).standard_normal((case.side, case.side, 2))
-    jitter *= JITTER / math.sqrt(float((jitter**2).sum(axis=-1).mean()))
+    planted = {"right": np.zeros((case.side, case.side, 2)), **displacements(case.side)}
     rows = []
     for number in electrons:
         counts = np.random.default_rng(0).poisson(clean * number).astype(np.uint32)
         row: dict[str, Any] = {"case": case.name, "electrons": number}
-        for way, refine in WAYS.items():
+        for way, (off, refine) in WAYS.items():
             with tempfile.TemporaryDirectory() as folder:
                 data = ptychodask.create_dataset(
                     Path(folder) / "scan.zarr", counts, energy_ev=ENERGY, semi_angle_mrad=case.semi_angle,
                     defocus_angstrom=case.defocus - thickness / (2 * case.slices), angular_step_mrad=case.angular_step,
                     scan_step_angstrom=STEP, attributes={"thickness_angstrom": thickness},
-                    positions_angstrom=case.positions + (0 if way == "right" else jitter), chunks=(16, 16),
+                    positions_angstrom=case.positions + planted[off], chunks=(16, 16),
                 )  # fmt: skip
                 job = {
                     "object": {"slices": case.slices}, "probe": {"modes": MODES, "update_start": 2, "mode_power": 0.1},

@@ -19,6 +19,7 @@ from ..solver.unknowns.geometry import errors
 from .geometry import CHI, PARTS
 
 MOVED, HELD = "refined with the image", "held: the electrons cannot tell"
+RIGHT = "held: where the dataset says, as far as the electrons can tell"
 WAVES = {name: (its[0], its[1]) for name, its in PARTS.items() if len(its) == 2}
 """Aberrations with an angle: their Cartesian parts."""
 
@@ -107,11 +108,12 @@ def with_places(attributes: Mapping[str, Any], problem: Problem, model: Model) -
     def rms(lengths: np.ndarray) -> float:
         return pixel * float(np.sqrt((lengths**2).sum(axis=1).mean()))
 
-    seen, moved = its.information.any(axis=1), bool(its.off.any())
+    seen = its.information.any(axis=1)
+    held = RIGHT if rules.told_by(its.information[seen]) else HELD
     its_own = {
         "value": rms(its.off[seen]),
         "sigma": rms(its.errors(rules.prior)[seen]),
-        "how": MOVED if moved else HELD,
+        "how": MOVED if its.off.any() else held,
     }
     values = {**said["values"], "positions_angstrom": its_own}
     return {**attributes, "geometry": json.dumps({**said, "values": values})}

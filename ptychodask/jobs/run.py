@@ -188,7 +188,8 @@ class Run:
                 self._kept = {i: kept for i, kept in self._kept.items() if i in wanted}
                 self._vouch(seen.iteration + 1)
                 if self.log.stops_early:
-                    self.log.reason = stop_reason(self.log.records, self.config.solver.patience) or ""
+                    settled = its.begins if (its := self.experiment.places) else 0
+                    self.log.reason = stop_reason(self.log.records, self.config.solver.patience, settled) or ""
                     if self.log.reason:
                         return None
         self.log.reason = f"all {last} iterations are done"

@@ -27,6 +27,10 @@ class PlaceRules:
     prior: float
     limit: float
 
+    def told_by(self, information: np.ndarray) -> bool:
+        """Do electrons of this information [K, 2], per square pixel, know places better than the prior does?"""
+        return bool(len(information)) and float(np.median(information)) * self.prior**2 > 1
+
 
 @dataclass(frozen=True)
 class Places:

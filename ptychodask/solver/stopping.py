@@ -63,10 +63,10 @@ def within_reach(records: Sequence[Record]) -> list[int]:
     return found
 
 
-def stop_reason(records: Sequence[Record], patience: int) -> str | None:
-    """Why to stop now, or None."""
+def stop_reason(records: Sequence[Record], patience: int, settled: int = 0) -> str | None:
+    """Why to stop now, or None; patience counts from the iteration ``settled`` on, before which not all may move."""
     if math.isfinite(records[-1].validation):
-        if len(records) - 1 - chosen(records) >= patience:
+        if records[-1].iteration - max(records[chosen(records)].iteration, settled) >= patience:
             return f"no significant gain on held-out electrons for {patience} iterations"
         return None
     if len(records) > LOSS_SPAN:

@@ -165,6 +165,26 @@ def misfit_panel(ax: Axes, values: Floats, title: str) -> None:
     ax.set_xlabel(f"{title}, ±{most:.2g}σ", fontsize=SMALL - 1, color=QUIET, labelpad=2)
 
 
+def displacement_panel(ax: Axes, positions: Floats) -> None:
+    """How far every pattern [Y, X] is from the even raster that fits all of them best, as arrows, enlarged."""
+    height, width = positions.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    raster = np.stack([np.ones(y.size), y.ravel(), x.ravel()], axis=1)
+    places = positions.reshape(-1, 2)
+    fitted = np.linalg.lstsq(raster, places, rcond=None)[0]
+    off = (places - raster @ fitted).reshape(positions.shape)
+    rms = float(np.sqrt((off**2).sum(axis=2).mean()))
+    apart = -(-max(height, width) // ARROWS)
+    length = 0.6 * apart * float(np.sqrt((fitted[1:] ** 2).sum() / 2))  # of a displacement of the RMS
+    at, arrows = positions[::apart, ::apart], off[::apart, ::apart] * (length / max(rms, 1e-12))
+    ax.quiver(at[..., 1], at[..., 0], arrows[..., 1], arrows[..., 0], color=BLUE, angles="xy", scale_units="xy",
+              scale=1, width=0.006, headwidth=4)  # fmt: skip
+    ax.invert_yaxis()
+    ax.set_aspect("equal")
+    bare(ax)
+    ax.set_xlabel(f"off an even raster: {rms:.2f} Å RMS", fontsize=SMALL - 1, color=QUIET, labelpad=2)
+
+
 def ring_panel(ax: Axes, frc: FRC, expected: xr.Dataset | None = None) -> None:
     """Ring correlation with the truth, how much signal each ring holds, and where the rings that have some fall.
 
@@ -185,6 +205,10 @@ def ring_panel(ax: Axes, frc: FRC, expected: xr.Dataset | None = None) -> None:
     plain(ax, "spatial frequency (1/Å); open: no signal", "")
     ax.set_xlim(0, float(frc.q[-1]))
     ax.set_ylim(min(-0.1, float(np.nanmin(frc.frc[known], initial=0)) - 0.03), 1.03)
+
+
+ARROWS = 24
+"""Along a side of the scan at most: of more, one in so many is drawn."""
 
 
 def information_panel(ax: Axes, information: xr.DataArray) -> None:

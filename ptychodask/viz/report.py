@@ -72,7 +72,8 @@ class _Page:
             self.attempt("box", draw.box, big, detail)
         self._probe()
         history = {name: np.asarray(values) for name, values in data.history.items()}
-        wide = 4.75 if data.information is None and data.misfit is None else 2.0
+        moved = bool(data.geometry.get("positions_angstrom", {}).get("value")) and np.ndim(data.positions) == 3
+        wide = 4.75 if data.information is None and data.misfit is None and not moved else 2.0
         self._panel(
             "",
             (1.0, 0.75, wide, 1.6),
@@ -88,6 +89,9 @@ class _Page:
                 values, words = np.asarray(misfit[name].values), f"over the {name}"
                 self._panel("Where it does not fit" if name == "detector" else "", (left, 0.85, 1.45, 1.45),
                             partial(panels.misfit_panel, values=values, title=words))  # fmt: skip
+        elif moved:
+            where = (4.15, 0.85, 2.0, 1.45)
+            self._panel("Where patterns are", where, lambda ax: panels.displacement_panel(ax, data.positions))
         elif (known := data.information) is not None:
             where = (4.15, 0.75, 2.0, 1.6)
             self._panel("What your electrons carry", where, lambda ax: panels.information_panel(ax, known))

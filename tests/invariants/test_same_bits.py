@@ -259,7 +259,7 @@ def test_control_c_reaches_the_workers_too_and_leaves_a_checkpoint(scan, referen
 
 
 def test_the_scheduler_does_not_grow_with_the_iterations(scan, monkeypatch):
-    monkeypatch.setattr("ptychodask.jobs.run.stop_reason", lambda records, patience: None)
+    monkeypatch.setattr("ptychodask.jobs.run.stop_reason", lambda *_: None)
     config = {**BLUR, "solver": {"iterations": 32, "validation_fraction": None}, "engine": {"checkpoint_every": 4}}
     tasks = []
     with Client(processes=False, dashboard_address="127.0.0.1:0", n_workers=1, threads_per_worker=2) as client:

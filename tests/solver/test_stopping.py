@@ -42,6 +42,13 @@ def test_patience():
     assert stop_reason(records([*values, 3.0, 3.05, 3.1, 2.95, 2.7]), patience=5) is None  # a gain of 3 nats
 
 
+def test_patience_counts_from_where_all_moves():
+    flat = [5.0, *[3.0] * 8]
+    assert "held-out" in stop_reason(records(flat[:7]), patience=5)
+    assert stop_reason(records(flat[:7]), patience=5, settled=4) is None
+    assert "held-out" in stop_reason(records([*flat, 3.0]), patience=5, settled=4)
+
+
 def test_no_stop_while_validation_falls():
     values = [50.0 - i for i in range(30)]
     assert all(stop_reason(records(values[: i + 1]), patience=1) is None for i in range(30))

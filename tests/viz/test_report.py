@@ -170,6 +170,17 @@ def test_a_misfit_shows_where_it_is(data: ReportData) -> None:
     assert any(label.startswith("over the scan") for label in labels)
 
 
+def test_positions_that_were_found_are_shown(data: ReportData) -> None:
+    y, x = np.mgrid[:12, :12].astype(float)
+    places = np.stack([2.0 * y + 0.1 * x, 2.0 * x], axis=-1)
+    places[5, 5] += 3.0, 4.0
+    found = {"positions_angstrom": {"value": 0.2, "sigma": 0.1, "how": "refined with the image"}}
+    page = _Page(replace(data, positions=places, geometry=found), analyse(data))
+    assert page.attempt.remarks == {}
+    labels = [axes.get_xlabel() for axes in page.figure.axes]
+    assert "off an even raster: 0.42 Å RMS" in labels  # 5 of 144 places, less the raster's
+
+
 NAN = np.full((120, 130), np.nan)
 HISTORY = {"iteration": np.array([1]), "loss": np.array([400.0])}
 HARD = {
