@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
 from scipy.ndimage import map_coordinates
 
 from .._errors import InputError
+from ..io.address import as_given, is_address, local_path
 from ..io.checkpoint import RunFolder, save_state
 from ..model.config import JobConfig
 from ..model.scan import Canvas
@@ -24,16 +24,20 @@ SAME = 1e-3
 
 
 def with_whole_paths(job: JobConfig) -> JobConfig:
-    """The job with the paths of what it begins with as seen from any folder."""
+    """The job with the paths of what it begins with as seen from any folder; addresses stay as they are."""
     for name, section in (("object", job.object), ("probe", job.probe)):
         if section.start is not None and not section.start.strip():
             raise InputError(f"{name}.start is empty: give the path of a result, or leave it out")
     sections = {
-        name: section.model_copy(update={"start": str(Path(section.start).absolute())})
+        name: section.model_copy(update={"start": _whole(section.start)})
         for name, section in (("object", job.object), ("probe", job.probe))
         if section.start is not None
     }
     return job.model_copy(update=sections)
+
+
+def _whole(path: str) -> str:
+    return as_given(path) if is_address(path) else str(local_path(path).absolute())
 
 
 def check_start(experiment: Experiment) -> tuple[str, ...]:

@@ -47,6 +47,17 @@ def test_a_probe_is_taken_as_it_is(scan, first, tmp_path):
     assert abs(found.probe.values - first.probe.values).max() > 0.1 * abs(first.probe.values).max()
 
 
+@pytest.mark.parametrize("address", ["memory://begun/first.zarr", "file://{path}"])
+def test_an_address_stays_one(address, scan, first):
+    fsspec = pytest.importorskip("fsspec")
+    if address.startswith("memory"):
+        fsspec.filesystem("memory").put(first.path, "/begun/first.zarr", recursive=True)
+    start = address.format(path=first.path)
+    found = ptychodask.reconstruct(scan, {**FEW, "object": {**BLUR["object"], "start": start}})
+    assert bits(found) == bits(ptychodask.reconstruct(scan, begun(first)))
+    assert found.config.object.start == (start if address.startswith("memory") else first.path)
+
+
 def test_another_scan_of_the_area_begins_with_its_object(first, tmp_path):
     """Finer and elsewhere: the object is brought onto the new pixels."""
     other = write_scan(tmp_path / "other.zarr", (10, 10), electrons=300.0, step=0.7, origin=(0.4, 0.3))
