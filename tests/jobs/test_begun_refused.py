@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from foreign_files import CORNER, SCAN, SHAPE, with_start, write
+from foreign_files import CORNER, FEW, SCAN, SHAPE, with_start, write
 from tiny_scan import PIXEL, write_scan
 
 import ptychodask
@@ -63,6 +63,14 @@ def test_another_geometry_is_refused(turned, scan, tmp_path):
     positions = ptychodask.open_dataset(scan).positions.values.reshape(-1, 2)
     path = write("py4dstem", tmp_path / "file.h5", scan, centres=turned((positions - CORNER) / PIXEL))
     with pytest.raises(InputError, match=r"its positions are .* A \(rms\) from those of this scan"):
+        ptychodask.reconstruct(scan, with_start("object", path))
+
+
+@pytest.mark.parametrize("layout", ["ptychodask", "py4dstem"])
+def test_an_export_of_ours_is_named_for_what_it_is(layout, scan, tmp_path):
+    result = ptychodask.reconstruct(scan, FEW)
+    path = ptychodask.export(result, tmp_path / "export.h5", layout=layout)
+    with pytest.raises(InputError, match=r"export\.h5: it is an export of ptychodask .*: give the result itself"):
         ptychodask.reconstruct(scan, with_start("object", path))
 
 

@@ -41,6 +41,11 @@ def is_hdf5(path: Path) -> bool:
         return file.read(len(MARK)) == MARK
 
 
+def _is_ours(file: Any) -> bool:
+    """Is it what ``ptychodask export`` writes, in our layout or in py4DSTEM's? One in PtyRAD's is taken."""
+    return any(str(file.attrs.get(name, "")).startswith("ptychodask") for name in ("schema", "authoring_program"))
+
+
 def read_foreign(path: Path) -> Found:
     """Object and probe of an HDF5 file of another program.
 
@@ -56,6 +61,8 @@ def read_foreign(path: Path) -> Found:
     try:
         with h5py.File(path, "r") as file:
             kind = next((kind for kind in KINDS if kind.knows(file)), None)
+            if kind is None and _is_ours(file):
+                raise InputError("it is an export of ptychodask for other programs: give the result itself (.zarr)")
             if kind is None:
                 names = ", ".join(map(repr, sorted(file)[:5])) or "nothing"
                 raise InputError(f"it is HDF5 with {names} in it: give {TAKEN}")
