@@ -311,6 +311,11 @@ BAD_CALLS: dict[str, list[Callable[[Path], Any]]] = {
         lambda scan: ptychodask.reconstruct(scan, progress=lambda event, values, more: None),
     ],
     "engine": [lambda scan: ptychodask.resume("result.zarr", engine=4)],
+    "output=...": [
+        lambda scan: ptychodask.reconstruct(scan, {}, "r.zarr"),
+        lambda scan: ptychodask.reconstruct(scan, {}, Path("folder/r.zarr")),
+        lambda scan: ptychodask.calibrate(scan, "C:\\folder\\page.png"),
+    ],
     "client": [lambda scan: ptychodask.resume("result.zarr", 4)],
     "result": [lambda scan: ptychodask.report(COUNTS), lambda scan: ptychodask.export(3, "a.tif")],
     "path": [

@@ -31,6 +31,8 @@ import gc
 import importlib.util
 import inspect
 import logging
+import os
+import re
 import signal
 import sys
 import traceback
@@ -63,6 +65,8 @@ CONNECT_SECONDS = 10
 WORKERS_SECONDS = 20
 """For the first worker to join."""
 LOOPBACK = "127.0.0.1"
+_ADDRESS = re.compile(r"://|:\d+$")
+"""What tells the address of a scheduler from a path: its scheme or its port."""
 ROLES = ("client", "scheduler", "worker")
 ALLOCATOR = {"MALLOC_TRIM_THRESHOLD_": str(64 * 2**20), "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20)}
 """Environment of worker processes: what a block has used is there for the next one. Dask's default (64 KiB) has glibc
@@ -98,6 +102,11 @@ def a_place(client: Any) -> Any:
     InputError
         For anything else.
     """
+    if isinstance(client, os.PathLike) or (isinstance(client, str) and not _ADDRESS.search(client)):
+        raise InputError(
+            f"client = {shown(os.fspath(client))} is no address of a scheduler, such as tcp://host:8786: where to write"
+            " is said by its name, output=..."
+        )
     if client is None or isinstance(client, Client | Inline | str) or hasattr(client, "scheduler_address"):
         return client
     raise InputError(
