@@ -13,6 +13,7 @@ import xarray as xr
 
 from .. import _arguments as arguments
 from .._errors import InputError
+from .._warnings import warn
 from ..model.optics import Microscope
 from ..model.scan import Detector
 from .atomic import check_output
@@ -31,7 +32,7 @@ def create_dataset(
     semi_angle_mrad: float,
     defocus_angstrom: float,
     angular_step_mrad: float,
-    scan_step_angstrom: float | tuple[float, float],
+    scan_step_angstrom: float | tuple[float, float] | None = None,
     aberrations: Mapping[str, float] | None = None,
     positions_angstrom: Any = None,
     mask: Any = None,
@@ -59,8 +60,9 @@ def create_dataset(
         Positive for underfocus.
     angular_step_mrad : float
         Angle per detector pixel, mrad.
-    scan_step_angstrom : float or (float, float)
-        Step (y, x).
+    scan_step_angstrom : float or (float, float), optional
+        Step (y, x). Only with positions may it be left out: by default the median distance of neighbours in a row, and
+        of rows, which a warning says; the dose per area follows of it.
     aberrations : mapping, optional
         Further Krivanek coefficients in angstrom and rad; ``C10`` comes from the defocus, and may only repeat it.
     positions_angstrom : array (scan_y, scan_x, 2), optional
@@ -110,7 +112,7 @@ def create_dataset(
         counts.shape[:2],
         Microscope.of(energy_ev, semi_angle_mrad, defocus_angstrom, aberrations),
         detector,
-        scan_step_angstrom,
+        _step(scan_step_angstrom, positions_angstrom, counts.shape[:2]),
         dtype=str(counts.dtype) if counts.dtype in (np.uint8, np.uint16) else None,
         chunks=fitting_shard(source) if chunks is None else chunks,
         positions_angstrom=positions_angstrom,
@@ -125,6 +127,29 @@ def create_dataset(
         if known is not None:
             writer.write_truth(known)
     return target
+
+
+def _step(given: Any, positions_angstrom: Any, scan_shape: tuple[int, int]) -> Any:
+    """The scan step (y, x) in angstrom as it is given, or that of the positions, where rows may run to and fro."""
+    if given is not None:
+        return given
+    if positions_angstrom is None:
+        raise InputError(
+            "scan_step_angstrom is missing: give the scan step in angstrom, for both axes or as (y, x), or"
+            " positions_angstrom, of which it follows"
+        )
+    wanted = "the probe centres (y, x) in angstrom"
+    places = arguments.real_array(positions_angstrom, "positions_angstrom", (*scan_shape, 2), wanted).astype(float)
+    along = np.diff(places.mean(axis=1), axis=0), np.diff(places, axis=1).reshape(-1, 2)
+    y, x = (float(np.median(np.hypot(*its.T))) if len(its) else 0.0 for its in along)
+    step = (y or x, x or y)  # of one row, or one column
+    if not all(its > 0 for its in step):
+        raise InputError(
+            f"positions_angstrom say no scan step (median distance of rows {y:.4g}, in a row {x:.4g} A): give"
+            " scan_step_angstrom, or finite places of their own"
+        )
+    warn(f"scan_step_angstrom = {step[0]:.4g} x {step[1]:.4g} A, y x x: the median distances of positions_angstrom")
+    return step
 
 
 def _counts(counts: Any) -> tuple[Any, np.ndarray | None]:

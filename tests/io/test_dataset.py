@@ -19,10 +19,12 @@ import zarr
 from dask.local import get_sync
 
 from ptychodask._errors import InputError
+from ptychodask._warnings import PtychodaskWarning
 from ptychodask.io.create import create_dataset
 from ptychodask.io.dataset import dataset_info, open_dataset, read_mask, read_positions, read_truth
 from ptychodask.io.source import ZarrBlocks
 from ptychodask.model.blocks import Block, make_blocks
+from ptychodask.model.scan import raster
 
 N = 16
 CALIBRATION = dict(
@@ -304,6 +306,12 @@ BAD = {
     "defocus": (None, {"defocus_angstrom": np.nan}, "defocus_angstrom"),
     "detector": (None, {"angular_step_mrad": np.nan}, "angular_step_mrad"),
     "step": (None, {"scan_step_angstrom": np.inf}, "scan_step_angstrom"),
+    "step and positions missing": (None, {"scan_step_angstrom": None}, "scan_step_angstrom is missing: .*positions"),
+    "all at one place, no step": (
+        None,
+        {"scan_step_angstrom": None, "positions_angstrom": np.ones((6, 8, 2))},
+        "positions_angstrom say no scan step",
+    ),
     "step of 0": (None, {"scan_step_angstrom": (1.0, 0.0)}, "scan_step_angstrom"),
     "aberration": (None, {"aberrations": {"C30": np.nan}}, "C30"),
     "aberration's name": (None, {"aberrations": {"Cs": 1.0}}, "'Cs' is not known"),
@@ -330,6 +338,21 @@ def test_bad_input_is_refused_and_leaves_nothing(tmp_path, name):
         write(tmp_path / "scan.zarr", make() if make else None, **{"chunks": (3, 4), **options})
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("columns", "to_and_fro", "step"), [(8, False, (1.5, 1.25)), (8, True, (1.5, 1.25)), (1, False, (1.5, 1.5))]
+)
+def test_the_step_follows_of_positions(tmp_path, columns, to_and_fro, step):
+    places = raster((6, columns), (1.5, 1.25))
+    if to_and_fro:
+        places[1::2] = places[1::2, ::-1]
+    places[2, 0] += 0.3  # a median does not see one place
+    with pytest.warns(PtychodaskWarning, match=rf"scan_step_angstrom = {step[0]:g} x {step[1]:g} A, y x x: the median"):
+        path = write(
+            tmp_path / "scan.zarr", some_counts((6, columns)), scan_step_angstrom=None, positions_angstrom=places
+        )
+    assert dataset_info(path).scan_step == pytest.approx(step, rel=0.03)
 
 
 def test_an_existing_output_stays(store):
