@@ -18,6 +18,6 @@ def table(rows: Iterable[Row]) -> str:
     )
 
 
-def counted(number: int, noun: str, several: str = "") -> str:
-    """``1 slice``, ``2 slices``; ``several`` is the plural that has no s."""
-    return f"{number} {noun if number == 1 else several or f'{noun}s'}"
+def counted(number: int | str, noun: str, several: str = "") -> str:
+    """``1 slice``, ``2 slices``, of a number or its text; ``several`` is the plural that has no s."""
+    return f"{number} {noun if str(number) == '1' else several or f'{noun}s'}"

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .._tables import counted
+
 SHARE, MODEL = 0.1, 0.02
 """Of the expected loss, above which an excess is worth a warning, and what is added per electron in a pixel of the
 bright-field disk: the errors of any model grow with the dose, while noise stays. Sound crystals reached 0.04 and 0.013.
 """
 SURE = 6
 """Standard errors that it must have."""
+NOISE = "counting noise alone"
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,28 @@ def is_misfit(attributes: Mapping[str, Any]) -> bool:
     return _excess_of(attributes).is_misfit
 
 
+def _text(value: float) -> str:
+    return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
+
+
+def _nats(value: float) -> str:
+    return f"{counted(_text(value), 'nat')} per pattern"
+
+
 def excess_figures(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Figures of a result, and ``fit``: what they mean."""
     found = _excess_of(attributes)
     if math.isnan(found.value):
         return {}  # made by an earlier version
     if found.is_misfit:
-        text = f"the data do not fit the model: loss {found.value:.3g} nats per pattern above noise"
+        text = f"the data do not fit the model: loss {_nats(found.value)} above {NOISE}"
     elif found.value < -found.bound:
-        text = f"the model follows the noise: loss {-found.value:.2g} nats per pattern below it"
+        text = f"the model follows the noise: loss {_nats(-found.value)} below {NOISE}"
     elif found.value < -2 * found.error:
         # the model has taken up some noise of the very counts that it is compared with
-        text = f"the data fit the model, loss {-found.value:.2g} nats per pattern below noise"
+        text = f"the data fit the model: loss {_nats(-found.value)} below {NOISE}"
+    elif found.value <= 2 * found.error:
+        text = f"the data fit the model: loss within {_nats(2 * found.error)} of {NOISE}"
     else:
-        text = f"the data fit the model within {max(abs(found.value), 2 * found.error):.2g} nats per pattern"
+        text = f"loss {_nats(found.value)} above {NOISE}, at most {_text(found.bound)} is usual"
     return {**found.attributes, "fit": text}

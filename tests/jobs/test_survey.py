@@ -12,6 +12,7 @@ from tiny_scan import BLUR, Recorder, bits, expected_counts, write_scan
 import ptychodask
 from ptychodask import InputError, JobConfig
 from ptychodask.io.checkpoint import RunFolder
+from ptychodask.jobs.excess import Excess, excess_figures
 from ptychodask.jobs.recipe import Decisions
 from ptychodask.model.blocks import Block, boxes_of
 
@@ -67,6 +68,24 @@ def test_a_sound_scan_gives_no_warning_and_fits_its_model(sound):
     assert abs(excess) < 5 * error and 0 < error < 0.05 * result.attributes["loss_expected"]
     figures = ptychodask.report(result)
     assert figures["loss_excess"] == excess and "the data fit the model" in figures["fit"]
+
+
+@pytest.mark.parametrize(
+    ("figures", "told"),
+    [
+        ((0.3, 0.6, 900.0, 90.0), "the data fit the model: loss within 1.2 nats per pattern of counting noise alone"),
+        ((-1.02, 0.3, 90.0, 9.0), "the data fit the model: loss 1 nat per pattern below counting noise alone"),
+        ((160.0, 3.0, 2100.0, 210.0), "loss 160 nats per pattern above counting noise alone, at most 210 is usual"),
+        (
+            (1234.0, 3.0, 2100.0, 210.0),
+            "the data do not fit the model: loss 1234 nats per pattern above counting noise alone",
+        ),
+        ((-22.0, 3.0, 90.0, 18.0), "the model follows the noise: loss 22 nats per pattern below counting noise alone"),
+    ],
+)
+def test_what_the_loss_says_of_the_fit(figures, told):
+    """A loss far above noise is no fit, also where a model of that dose usually has such a one."""
+    assert excess_figures(Excess(*figures).attributes)["fit"] == told
 
 
 def test_misfired_frames_are_named_and_then_left_out(misfiring, without):
@@ -183,5 +202,5 @@ def test_counts_that_do_not_fit_are_named_after_the_run(tmp_path):
     seen = Recorder()
     result = ptychodask.reconstruct(rewritten(tmp_path / "s.zarr", counts), JOB, progress=seen)
     assert any("the data do not fit the model" in text for text in seen.warned())
-    assert "above noise" in ptychodask.report(result)["fit"]
+    assert "above counting noise alone" in ptychodask.report(result)["fit"]
     assert result.attributes["loss_excess"] > result.attributes["loss_excess_bound"]
