@@ -18,14 +18,18 @@ LABELS = {
     "asymmetry": ("asymmetry", ""),
     "shear": ("shear", ""),
     "drift_angstrom": ("drift", "Å"),
-    "positions_angstrom": ("positions", "Å"),
 }
 
 
 def number_text(name: str, value: float, sigma: float) -> str:
-    """``defocus 612.1 ± 2.3 Å``: two digits of the error."""
+    """``defocus 612.1 ± 2.3 Å``: two digits of the error.
+
+    Of ``positions_angstrom`` the value is of all patterns and sigma of one, so that no ± stands between them.
+    """
     label, unit = LABELS.get(name, (name, ""))
     digits = max(0, 1 - math.floor(math.log10(sigma))) if sigma > 0 else 3
+    if name == "positions_angstrom":
+        return f"patterns moved {value:.{digits}f} Å RMS, each known to {sigma:.{digits}f} Å"
     return f"{label} {round(value, digits) + 0.0:.{digits}f} ± {sigma:.{digits}f} {unit}".strip()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tiny_scan import BLUR, OPTICS, Recorder, bits, expected_counts
 
 import ptychodask
 from ptychodask import InputError
+from ptychodask._geometry import geometry_lines
 from ptychodask.jobs.taken_back import take_back
 
 SIDE, JITTER = 12, 0.3
@@ -71,6 +73,9 @@ def test_they_are_found_and_said(scan, out):
     assert result.history["loss"][-1] < still.history["loss"][-1]
     assert name == "positions_angstrom" and not others and found["how"] == "refined with the image"
     assert found["value"] == pytest.approx(JITTER, rel=0.15) and 0.005 < found["sigma"] < 0.1
+    moved, known = (re.escape(f"{found[name]:.3f}") for name in ("value", "sigma"))
+    (line,) = geometry_lines(result.geometry)
+    assert re.fullmatch(f"patterns moved {moved} Å RMS, each known to {known} Å: refined with the image", line)
 
 
 def test_right_ones_stay(make):
