@@ -48,6 +48,14 @@ def keep(kernel: Any) -> Any:
     return kernel
 
 
+def is_cold(kernel: Any) -> bool:
+    """Will the next call of a kernel compile it, because it is neither in this process nor on disk?"""
+    if kernel.signatures:
+        return False
+    file = getattr(kernel._cache, "_cache_file", None)  # there is none where nothing can be written
+    return file is None or not Path(file._index_path).exists()
+
+
 def _has_usual_place(kernel: Any) -> bool:
     """Without a home, numba would make a folder ``~`` in the working folder."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~")  # noqa: PTH111  # Path raises where there is none

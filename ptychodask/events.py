@@ -193,7 +193,8 @@ class Warned(Event):
 
 @dataclass(frozen=True)
 class Waiting(Event):
-    """What comes next takes a while: there are no workers yet, or no file, or a scan that was watched is finished."""
+    """What comes next takes a while: there are no workers yet, or no file, kernels are compiled, or a scan that was
+    watched is finished."""
 
     text: str
 

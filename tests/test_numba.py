@@ -37,7 +37,9 @@ def thrice(x):
 def test_the_usual_place_is_taken_where_there_is_one(tmp_path, monkeypatch):
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(_numba, "_kept_in", set())
-    assert _numba.njit()(twice)(3) == 6
+    kernel = _numba.njit()(twice)
+    assert _numba.is_cold(kernel) and kernel(3) == 6 and not _numba.is_cold(kernel)
+    assert not _numba.is_cold(_numba.njit()(twice))  # it is on disk
     assert _numba.unusual_places() == [] and list(tmp_path.rglob("*.nbi"))
 
 

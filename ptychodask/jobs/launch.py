@@ -26,6 +26,7 @@ from ..io.result import open_result
 from ..io.selected import keep, select
 from ..io.stored import stored_config
 from ..model.config import JobConfig
+from . import compiling
 from .begun import begin as begin_with
 from .begun import check_start, with_whole_paths
 from .checks import check, doubts
@@ -226,6 +227,8 @@ def _run(launch: Launch, client: Client, recipe: Recipe, log: Log, name: str) ->
     with showing(client, lambda: runs[-1], launch.report) as shown:
         launch.report(opening(launch.experiment, launch.remarks, recipe, client, shown))
         _warn(launch, client, recipe)
+        if text := compiling.told(client, recipe):
+            launch.report(Waiting(text))
         launch, recipe = _refined(launch, client, recipe)
         recipe = begin_with(launch.folder, recipe)
         runs.append(Run(client, launch.experiment, launch.folder, recipe, log, launch.report))

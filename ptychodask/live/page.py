@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from .._geometry import geometry_lines
-from ..events import Checkpointed, Iterated, Pictured, Refined, Restarted, Stored, Warned
+from ..events import Checkpointed, Iterated, Pictured, Refined, Restarted, Stored, Waiting, Warned
 from . import tab
 from .board import Message
 from .picture import Frame, picture, piece
@@ -130,6 +130,9 @@ class Page:
 
     def warned(self, event: Warned) -> None:
         self._say(f"warning: {event.text}")
+
+    def waiting(self, event: Waiting) -> None:
+        self._say(event.text)
 
     def close(self, text: str) -> None:
         """Say how the run ended, and send what is left."""

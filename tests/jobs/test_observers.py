@@ -15,7 +15,7 @@ import ptychodask
 from ptychodask import PtychodaskWarning, events
 from ptychodask.events import Event, Finished, Iterated, Started, Stored, Warned
 from ptychodask.io.checkpoint import RunFolder
-from ptychodask.jobs import tasks
+from ptychodask.jobs import compiling, tasks
 from ptychodask.jobs.observers import METHODS, Reporter, observer_of
 
 SHORT = {**BLUR, "solver": {"iterations": 4, "finish": 0, "patience": 9}, "engine": {"checkpoint_every": 2}}
@@ -69,6 +69,18 @@ def test_without_an_observer_it_is_a_warning_of_python_at_the_line_that_called(s
     assert any("no checkpoint of iteration 2 (disk full)" in text for text in texts)
     assert texts == found.warnings == ptychodask.open_result(found.path).warnings
     assert {w.filename for w in ours(caught)} == {__file__}
+
+
+def test_before_kernels_are_compiled_it_is_said(scan, monkeypatch):
+    warm, cold = Recorder(), Recorder()
+    with monkeypatch.context() as patched:
+        patched.setattr(compiling, "compiles", lambda: True)
+        ptychodask.reconstruct(scan, SHORT, progress=cold)
+    ptychodask.reconstruct(scan, SHORT, progress=warm)
+    assert not compiling.compiles() and not warm.named("waiting")
+    names = [name for name, _ in cold.events]
+    assert [v["text"] for v in cold.named("waiting")] == [compiling.COMPILES]
+    assert names.index("start") < names.index("waiting") < names.index("iteration")
 
 
 def test_an_observer_gets_them_instead(scan, caught):

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from ..._errors import StoppedError
 from ...distributed.iterate import Pass
-from ...events import Warned
+from ...events import Waiting, Warned
 from ...io.checkpoint import RunFolder
 from ...live.picture import Frame, picture, piece
 from ...model.config import JobConfig, ObjectConfig
 from ...solver.stopping import divergence
 from ...viz.growing import draw_growing
+from .. import compiling
 from ..experiment import Experiment
 from ..job import job_of
 from ..log import Log
@@ -101,6 +102,8 @@ class Rounds:
         self.run = run = self._run(rows)
         job = job_of(self._grown.client, self._experiment, run.recipe, f"{run.name}-rows{rows}", run.report)
         state = run.states.load(self.folder.checkpoint(first), f"{run.name}-start") if first else run.initial(job)
+        if not self._pace and (text := compiling.told(self._grown.client, run.recipe)):
+            self._report(Waiting(text))
         for its in run.some(job, state, first, last):
             seen = its
             if trouble := divergence(run.log.records):
