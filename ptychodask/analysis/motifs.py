@@ -27,6 +27,7 @@ from scipy.signal.windows import tukey
 from scipy.special import erfc
 
 from .._errors import InputError
+from .._tables import counted
 from .average import CellMean
 from .noise import Conditions
 from .sites import Motif, Placed
@@ -83,7 +84,7 @@ def sites_in(placed: Placed, image: xr.DataArray) -> list[Site]:
     if len(found) > MOST:
         raise InputError(f"{len(found)} sites lie in the image (at most {MOST}): crop it")
     if len(found) < 3:
-        raise InputError(f"{len(found)} sites of the structure lie in the image: scan a larger field")
+        raise InputError(f"the image shows {counted(len(found), 'site')} of the structure: scan a larger field")
     return sorted(found, key=lambda s: (s.kind, s.place[0], s.place[1]))
 
 

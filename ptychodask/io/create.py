@@ -13,6 +13,7 @@ import xarray as xr
 
 from .. import _arguments as arguments
 from .._errors import InputError
+from .._tables import counted
 from .._warnings import warn
 from ..model.optics import Microscope
 from ..model.scan import Detector
@@ -155,7 +156,7 @@ def _step(given: Any, positions_angstrom: Any, scan_shape: tuple[int, int]) -> A
 def _counts(counts: Any) -> tuple[Any, np.ndarray | None]:
     """The array of counts, and which detector pixels it masks itself."""
     if getattr(counts, "ndim", 0) != 4:
-        what = f"have {counts.ndim} dimensions" if hasattr(counts, "ndim") else "are no array"
+        what = f"have {counted(counts.ndim, 'dimension')}" if hasattr(counts, "ndim") else "are no array"
         raise InputError(f"counts {what} ({arguments.shown(counts)}): give an array (scan_y, scan_x, ky, kx)")
     if isinstance(counts, xr.DataArray):
         if counts.dims != DIMS:

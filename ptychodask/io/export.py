@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._errors import InputError
+from .._tables import counted
 from .._text import printable
 from .atomic import check_output, writing
 from .kinds import HDF5, TIFF
@@ -184,7 +185,7 @@ def spacing(array: xr.DataArray, dimension: str) -> tuple[float, float]:
         raise InputError(f"coordinate {dimension!r} is in {units!r}: convert it to angstrom")
     values = np.asarray(coordinate.values, dtype=np.float64)
     if len(values) < 2:
-        raise InputError(f"coordinate {dimension!r} has {len(values)} values: a scale needs at least 2")
+        raise InputError(f"coordinate {dimension!r} has {counted(len(values), 'value')}: a scale needs at least 2")
     step = (values[-1] - values[0]) / (len(values) - 1)
     if not (math.isfinite(step) and step > 0) or not np.allclose(np.diff(values), step, rtol=1e-3):
         raise InputError(f"coordinate {dimension!r} is not evenly spaced and rising: resample it first")

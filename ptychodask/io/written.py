@@ -12,6 +12,7 @@ import numpy as np
 import zarr
 
 from .._errors import InputError
+from .._tables import counted
 from ..model.blocks import Block
 from .address import Folder
 from .reading import array_at
@@ -89,8 +90,8 @@ def check_counts(counts: np.ndarray, block: Block) -> None:
         )
     if counts.dtype.kind == "f" and not np.isfinite(counts).all():
         raise InputError(
-            f"{int((~np.isfinite(counts)).sum())} counts are NaN or infinite {in_scan(block)}: repair them or mask"
-            " their pixels with 0"
+            f"NaN or infinite: {counted(int((~np.isfinite(counts)).sum()), 'count')} {in_scan(block)}: repair them or"
+            " mask their pixels with 0"
         )
     if counts.dtype.kind in "fi" and counts.size and counts.min() < 0:
         raise InputError(

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from .._errors import InputError
+from .._tables import counted
 from ..io.foreign.found import Found, placed
 from ..io.foreign.opening import TAKEN, is_hdf5, read_foreign
 from ..io.result import Result, open_result
@@ -97,8 +98,9 @@ def probe_of(path: str, experiment: Experiment) -> tuple[np.ndarray, tuple[str, 
     modes = experiment.config.probe.modes
     if len(probe) < modes or experiment.further:
         raise InputError(
-            f"probe.start = {path} has {len(probe)} modes, probe.modes = {modes} and {1 + len(experiment.further)}"
-            " scans are asked for: the probe of one scan is taken, with at least as many modes"
+            f"probe.start = {path} has {counted(len(probe), 'mode')}, probe.modes = {modes} and"
+            f" {counted(1 + len(experiment.further), 'scan')} asked for: the probe of one scan is taken, with at least"
+            " as many modes"
         )
     waves = np.asarray(probe.values)
     power = (np.abs(waves) ** 2).sum(axis=(1, 2))

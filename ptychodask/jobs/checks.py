@@ -54,7 +54,7 @@ def check(experiment: Experiment) -> list[str]:
     rounds, blocks = config.solver.rounds_per_iteration, len(experiment.blocks)
     if rounds > blocks:
         raise InputError(
-            f"solver.rounds_per_iteration = {rounds} is more than the scan's {blocks} blocks:"
+            f"solver.rounds_per_iteration = {rounds} is more than the scan's {counted(blocks, 'block')}:"
             f" use at most {blocks}, or smaller blocks (engine.block)"
         )
     side = experiment.tile_side

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError
+from .._tables import counted
 from ..io.address import is_address
 from ..io.checkpoint import RunFolder
 from ..io.content import identified, lost_shards
@@ -75,7 +76,7 @@ def stored_recipe(folder: RunFolder, experiment: Experiment) -> Recipe:
     stored, path = folder.read("decisions.json", DecisionsFile), folder.path / "decisions.json"
     found = {len(stored.further), len(stored.offsets)}
     if found != {len(experiment.further)}:
-        raise InputError(f"{path} is of {1 + min(found)} scans, the run of another number: start it anew")
+        raise InputError(f"{path} is of {counted(1 + min(found), 'scan')}, the run of another number: start it anew")
     for info, its in zip(experiment.infos, (stored, *stored.further), strict=True):
         rows, columns = info.scan_shape
         if any(y1 > rows or x1 > columns for _, y1, _, x1 in (*its.damaged, *its.excluded)):

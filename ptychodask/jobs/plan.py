@@ -158,7 +158,7 @@ class Plan:
         again = "what is not cached" + (", twice: the tangent step reads it again" if shapes.searches_line else "")
         held = f"{self.sample.container} (uncompressed; {self.stored_bytes:.0f} B on disk)"
         rows: list[Row] = [
-            ("patterns", f"{shapes.patterns}", f"in {len(shapes.blocks)} blocks", None),
+            ("patterns", f"{shapes.patterns}", f"in {counted(len(shapes.blocks), 'block')}", None),
             ("workers", f"{site.workers}", f"of {counted(site.threads, 'thread')}", None),
             ("counts per pattern", f"{self.sample.pattern_bytes:.0f} B", held, None),
             ("counts per worker", size(data), f"of {size(cache)} that it may cache", None),
@@ -187,7 +187,8 @@ class Plan:
             measured = f"{self.speed.pattern_rate:.4g} patterns per second on {threads}, measured"
             measured += "; without what sending frames takes" if shapes.tiles else ""
             rows.append(("time per iteration", f"{each:.3g} s", measured, None))
-            rows.append(("time in all", f"{total:.3g} s", f"for {self.iterations} iterations{besides}, the most", None))
+            how_many = f"for {counted(self.iterations, 'iteration')}{besides}, the most"
+            rows.append(("time in all", f"{total:.3g} s", how_many, None))
         rows.append(("checkpoint", size(shapes.state_bytes), "on disk, uncompressed", None))
         rows.append(("result", size(shapes.result_bytes), "on disk, uncompressed", None))
         return rows

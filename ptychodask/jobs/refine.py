@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from .._tables import counted
 from ..distributed.iterate import Pass
 from ..events import Iterated, Refined, Warned
 from ..io.checkpoint import RunFolder
@@ -114,7 +115,7 @@ def refined(client: Any, folder: RunFolder, recipe: Recipe, report: Report) -> R
         gained = _gained(stage, made, losses)
         settled, made, gained = _drift_alone(stage, its, settled, (made, gained), losses)
         trouble = _no_gain(stage, its, settled, gained, calibrated(given.info))
-        made = _told(made, f"{MOVED}, {gained:.0f} nats better for held-out electrons", MOVED)
+        made = _told(made, f"{MOVED}, {counted(f'{gained:.0f}', 'nat')} better for held-out electrons", MOVED)
     if trouble:
         made = found(its, replace(Refining.begin(its), information=settled.information), microscope)
         made = _told(made, f"not refined: {trouble}")
@@ -248,7 +249,7 @@ def _no_gain(stage: _Stage, its: Refine, settled: Refining, gained: float, calib
     by_noise = np.count_nonzero(settled.free) / 2
     least = by_noise + (CERTAIN_CALIBRATED if calibrated else CERTAIN) * math.sqrt(by_noise)
     if gained < -least:
-        trouble = f"held-out electrons like the refined one less, by {-gained:.0f} nats"
+        trouble = f"held-out electrons like the refined one less, by {counted(f'{-gained:.0f}', 'nat')}"
         stage.report(Warned(f"{STAYS}: {trouble}"))
         return trouble
     away = (settled.values - its.first) / its.units

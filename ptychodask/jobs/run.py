@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from .._errors import DivergenceError
+from .._tables import counted
 from ..distributed.iterate import Job, Pass, new_name
 from ..events import Iterated, Restarted, Stored, Warned
 from ..io.checkpoint import RunFolder
@@ -192,7 +193,7 @@ class Run:
                     self.log.reason = stop_reason(self.log.records, self.config.solver.patience, settled) or ""
                     if self.log.reason:
                         return None
-        self.log.reason = f"all {last} iterations are done"
+        self.log.reason = f"all is done: {counted(last, 'iteration')}"
         return None
 
     def _state_of(self, job: Job, iteration: int) -> Any:

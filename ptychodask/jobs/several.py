@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from .._errors import InputError
+from .._tables import counted
 from ..events import Warned
 from .experiment import Experiment
 from .observers import Report
@@ -66,7 +67,8 @@ def placed(client: Any, experiment: Experiment, recipe: Recipe, report: Report) 
             told = f"scan {number} fits nearly as well at {_text(offset.rival)} as at {_text(offset.angstrom)}"
             if offset.lead < CLEAR:
                 raise InputError(f"{told} ({offset.lead:.1f} nats, {CLEAR:g} are asked), as crystals do: {remedy}")
-            report(Warned(f"{told} ({offset.lead:.0f} nats), as crystals do: give data.offsets if it is there"))
+            lead = counted(f"{offset.lead:.0f}", "nat")
+            report(Warned(f"{told} ({lead}), as crystals do: give data.offsets if it is there"))
         found.append(offset)
     return recipe.with_decided(
         offsets=tuple(its.angstrom for its in found), offset_errors=tuple(its.error for its in found)

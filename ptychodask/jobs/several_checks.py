@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .._errors import InputError
+from .._tables import counted
 from ..io.address import is_address
 from ..io.dataset import DatasetInfo
 from ..model.scan import MOST_SCANS
@@ -39,8 +40,8 @@ def check_scans(experiment: Experiment) -> None:
     _check_options(experiment)
     if offsets is not None and len(offsets) != len(further):
         raise InputError(
-            f"data.offsets has {len(offsets)} places for {len(further)} further scans: give (y, x) in angstrom for"
-            " each, in the frame of the first"
+            f"data.offsets has {counted(len(offsets), 'place')} for {counted(len(further), 'further scan')}: give"
+            " (y, x) in angstrom for each, in the frame of the first"
         )
     if experiment.shifts_known:
         _check_overlap(experiment)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import InputError, StoppedError
+from .._tables import counted
 from .._warnings import warn
 from ..analysis.held_out import above_best, columns, verdict
 from ..distributed.cluster import Client, cluster_trouble, connect
@@ -125,7 +126,7 @@ def tune(
                     raise StoppedError(f"{trouble}; finished trials are in {journal}: start it again") from error
             found = search.trials(trials)
     if not any(math.isfinite(trial.nats) for trial in found):
-        raise InputError(f"all {len(found)} trials failed, the first: {found[0].remark}")
+        raise InputError(f"{counted(len(found), 'trial')}, and none came to an end, the first: {found[0].remark}")
     tuned = Tuned(options, found, job)
     if target is not None:
         with writing(target, JOB, True) as part:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from .._errors import InputError
+from .._tables import counted
 from .empad import named_fits, named_scan
 from .frames import Frames, Part, as_stored, scanned, whole_frames
 from .reader import About, Asked, Reader
@@ -116,7 +117,7 @@ def _tables(folder: Path, dark: Path | None, changed: tuple[int, ...]) -> Tables
             total[odd] += raw.adu(words, np.array([odd]))[0]
             number[odd] += 1
     if not number.all():
-        raise InputError(f"{dark} holds {frames} frames: give a dark scan of two columns at least")
+        raise InputError(f"{dark} holds {counted(frames, 'frame')}: give a dark scan of two columns at least")
     mean = (total / number[:, None, None]).astype(np.float32)
     return Tables(low_gain, digital, offset, flat, mean)
 

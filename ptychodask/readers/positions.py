@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .._tables import counted
 from .hdf5_files import stacked
 from .reader import About, Asked, Reader
 
@@ -29,7 +30,7 @@ def with_positions(path: Path, data: Any, positions: np.ndarray, asked: Asked, a
         What else the file says.
     """
     if len(positions) != len(data) or not np.isfinite(positions).all():
-        note = f"not used: {len(positions)} positions of {len(data)} frames"
+        note = f"not used: {counted(len(positions), 'position')} of {counted(len(data), 'frame')}"
         return stacked(path, [data], asked, replace(about, notes=(*about.notes, note)))
     reader = stacked(path, [data], asked, about, raster_of(positions))
     (height, width), about = reader.shape[:2], reader.about

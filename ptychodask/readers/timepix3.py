@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .._errors import InputError
+from .._tables import counted
 from .growing_hits import growing_events
 from .hits import PER_US, Block, Index, events_of, indexed
 from .reader import Asked, Reader
@@ -27,23 +28,21 @@ def read_timepix3(path: Path, asked: Asked) -> Reader:
 
 def timing(path: Path, asked: Asked, marks: np.ndarray, blocks: list[Block]) -> tuple[np.ndarray, float]:
     """Times at which positions begin, and how long each takes."""
+    told = f"{counted(len(marks), 'mark')} of a TDC"
     if asked.scan is None:
         fit = ", ".join(f"{y} {x}" for y, x in fitting_scans(len(marks))[:SHOWN]) if len(marks) else "as it was taken"
-        raise InputError(
-            f"{path} holds {len(marks)} marks of a TDC and does not say its scan: give --scan Y X (scan_shape), {fit}"
-        )
+        raise InputError(f"{path} holds {told} and does not say its scan: give --scan Y X (scan_shape), {fit}")
     (y, x), dwell = asked.scan, asked.dwell_us
     first, last = min(block.ticks[0] for block in blocks), max(block.ticks[1] for block in blocks)
     if len(marks) == y * x and len(marks) > 1:
         return marks, dwell * PER_US if dwell else float(np.diff(marks).max())
     if dwell is None:
         raise InputError(
-            f"{path} holds {len(marks)} marks of a TDC, not one for each of {y} x {x} positions: give --dwell (us per"
-            " position; dwell_us)"
+            f"{path} holds {told}, not one for each of {y} x {x} positions: give --dwell (us per position; dwell_us)"
         )
     if len(marks) not in (0, y):
         raise InputError(
-            f"{path} holds {len(marks)} marks of a TDC, neither one for each of {y} rows nor for each of {y * x}"
+            f"{path} holds {told}, neither one for each of {y} rows nor for each of {y * x}"
             " positions: give another --scan Y X (scan_shape)"
         )
     starts, length = (marks, dwell * PER_US) if len(marks) else (np.array([first]), dwell * PER_US)

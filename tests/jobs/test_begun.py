@@ -105,7 +105,7 @@ def test_slices_and_kinds_are_made_to_fit():
         ("object", "nowhere.zarr", "nowhere.zarr"),
         ("object", "far", "its object covers 0 % of what this scan sees"),
         ("probe", "coarse", r"its probe has 32 x 32 pixels of 0.4 A, this run 32 x 32 of 0.2 A"),
-        ("modes", "first", r"has 1 modes, probe.modes = 2 and 1 scans"),
+        ("modes", "first", r"has 1 mode, probe.modes = 2 and 1 scan asked for"),
     ],
 )
 def test_what_cannot_be_begun_with_is_one_line(section, of, told, scan, first, tmp_path):

@@ -158,8 +158,8 @@ def test_what_is_no_number_is_said_before_anything_is_made_of_it(tmp_path, value
     ("dtype", "value", "gain", "message"),
     [
         (np.int16, -1, None, "counts as low as -1 in scan rows 10 to 19"),
-        (np.float32, np.nan, 2.0, "1 counts are NaN or infinite in scan rows 10 to 19"),
-        (np.float32, np.inf, None, "1 counts are NaN or infinite in scan rows 10 to 19"),
+        (np.float32, np.nan, 2.0, "NaN or infinite: 1 count in scan rows 10 to 19"),
+        (np.float32, np.inf, None, "NaN or infinite: 1 count in scan rows 10 to 19"),
         (np.uint32, 70000, None, "counts up to 70000 in scan rows 10 to 19, columns 0 to 8 do not fit uint16"),
     ],
 )

@@ -75,9 +75,7 @@ def test_places_are_found_once_and_are_the_same_on_workers_and_after_an_interrup
     assert said["offsets"] == [expected.scans[1].attrs["offset_angstrom"]]
     for wrong in ({"further": []}, {"offsets": []}):
         decided.write_text(json.dumps({**said, **wrong}))
-        with pytest.raises(
-            InputError, match=r"decisions\.json is of \d scans, the run of another number: start it anew"
-        ):
+        with pytest.raises(InputError, match=r"decisions\.json is of 1 scan, the run of another number: start it anew"):
             ptychodask.resume(target)
     decided.write_text(json.dumps(said))
     monkeypatch.setattr("ptychodask.calibration.offset.map_of", lambda *a, **k: pytest.fail("it was looked for again"))
@@ -153,7 +151,7 @@ def refused(scans, job, match):
             {"object": {"regularisation": "blur"}, "solver": {"rounds_per_iteration": 2}},
             "several scans go without solver.rounds_per_iteration",
         ),
-        ({"data": {"offsets": [[0, 0], [1, 1]]}}, "data.offsets has 2 places for 1 further scans"),
+        ({"data": {"offsets": [[0, 0], [1, 1]]}}, "data.offsets has 2 places for 1 further scan:"),
         ({"data": {"offsets": [[90, 0]]}}, r"scan 2 at \(\+90, \+0\) A does not overlap with the first"),
         ({}, "scan 1 cannot be placed .*8 x 8 positions, at least 16 x 16.*data.offsets"),
     ],

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 
 from ..._errors import InputError
+from ..._tables import counted
 
 SAME = 1e-3
 """Share by which pixels along y and x may differ."""
@@ -83,8 +84,8 @@ def placed(found: Found, positions: np.ndarray) -> xr.DataArray:
     assert found.phases is not None
     if len(found.centres) != len(positions):
         raise InputError(
-            f"it was made of {len(found.centres)} positions, this scan has {len(positions)}: where its object lies is"
-            " not known, give one that was made of the same scan"
+            f"it was made of {counted(len(found.centres), 'position')}, this scan has {len(positions)}: where its"
+            " object lies is not known, give one that was made of the same scan"
         )
     its = found.centres * found.pixel
     origin = (positions - its).mean(axis=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..._errors import InputError
+from ..._tables import counted
 from ...calibration.disk import fit_disk
 from ...calibration.run import FROM_DISK
 from ...counts.badpixels import bad_pixels
@@ -36,5 +37,6 @@ def step_of_disk(file: Counted, used: np.ndarray, microscope: Microscope) -> tup
     except InputError as error:
         raise InputError(f"give {OPTIONS['angular_step_mrad']}: the disk does not say it, because {error}") from None
     step = microscope.semi_angle_mrad / disk.radius
-    told = f"the disk: {disk.radius:.2f} ± {disk.errors[2]:.2f} pixels are the semi-angle ({len(values)} frames)"
+    seen = counted(len(values), "frame")
+    told = f"the disk: {disk.radius:.2f} ± {disk.errors[2]:.2f} pixels are the semi-angle ({seen})"
     return step, Fact(step, told)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..._errors import InputError
+from ..._tables import counted as told
 from ...counts.electrons import Levels
 from ...io.bands import Borders, Source, shards_of
 from ...io.written import ShardSummary, check_counts, in_scan, write_shard
@@ -122,7 +123,8 @@ def write_part(counted: Counted, order: Order, folder: str, part: Part) -> Seen:
             full = int((values >= limit).any(axis=(-2, -1)).sum())
         if values.dtype.kind == "f" and (bad := int((~np.isfinite(values)).sum())):
             raise InputError(  # a threshold would make zeros of them
-                f"{bad} counts are NaN or infinite {in_scan(block)}: repair them, or leave their pixels out (--mask)"
+                f"NaN or infinite: {told(bad, 'count')} {in_scan(block)}: repair them, or leave their pixels out"
+                " (--mask)"
             )
         counts = counted.electrons(values)
         if not all_used:  # a dark frame or a flat field says nothing there

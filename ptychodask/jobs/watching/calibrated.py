@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..._errors import InputError
+from ..._tables import counted
 from ...calibration.run import aberrations_of, affine_of, calibrate
 from ...events import Refined as Told
 from ...events import Warned
@@ -34,18 +35,18 @@ class Calibrating:
     def find(self) -> None:
         """Find the geometry of what is there, and keep it for the rounds."""
         grown, (height, width) = self._grown, self._grown.scan
-        rows = grown.rows
+        rows, seen = grown.rows, counted(grown.rows, "row")
         info = select(grown.info, Selection(tuple(range(rows)), tuple(range(width))))
         try:
             made = calibrate(info, grown.client)
         except InputError as error:
             self._at = 2 * rows
             later = "tried again later" if 2 * rows <= height else "the rounds do without"
-            self._report(Warned(f"the first {rows} rows cannot be calibrated ({error}): {later}"))
+            self._report(Warned(f"the first {seen} cannot be calibrated ({error}): {later}"))
             return
         matrix = affine_of(info, made)[:, :2].tolist()
         values = {
-            name: {"value": float(its.value), "sigma": float(its.sigma or 0.0), "how": f"{its.how}, {rows} rows"}
+            name: {"value": float(its.value), "sigma": float(its.sigma or 0.0), "how": f"{its.how}, {seen}"}
             for name, its in made.values.items()
         }
         grown.calibrated(Refined((tuple(matrix[0]), tuple(matrix[1])), aberrations_of(made), values))
