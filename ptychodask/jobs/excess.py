@@ -15,6 +15,8 @@ bright-field disk: the errors of any model grow with the dose, while noise stays
 """
 SURE = 6
 """Standard errors that it must have."""
+FITS = 0.01
+"""Of the expected loss, up to which an excess that is no noise is called a fit all the same."""
 NOISE = "counting noise alone"
 
 
@@ -91,8 +93,8 @@ def excess_figures(attributes: Mapping[str, Any]) -> dict[str, Any]:
     elif found.value < -2 * found.error:
         # the model has taken up some noise of the very counts that it is compared with
         text = f"the data fit the model: loss {_nats(-found.value)} below {NOISE}"
-    elif found.value <= 2 * found.error:
-        text = f"the data fit the model: loss within {_nats(2 * found.error)} of {NOISE}"
+    elif found.value <= max(2 * found.error, FITS * found.expected):
+        text = f"the data fit the model: loss within {_nats(max(found.value, 2 * found.error))} of {NOISE}"
     else:
         text = f"loss {_nats(found.value)} above {NOISE}, at most {_text(found.bound)} is usual"
     return {**found.attributes, "fit": text}

@@ -75,6 +75,7 @@ def test_a_sound_scan_gives_no_warning_and_fits_its_model(sound):
     [
         ((0.3, 0.6, 900.0, 90.0), "the data fit the model: loss within 1.2 nats per pattern of counting noise alone"),
         ((-1.02, 0.3, 90.0, 9.0), "the data fit the model: loss 1 nat per pattern below counting noise alone"),
+        ((2.4, 0.7, 272.0, 29.0), "the data fit the model: loss within 2.4 nats per pattern of counting noise alone"),
         ((160.0, 3.0, 2100.0, 210.0), "loss 160 nats per pattern above counting noise alone, at most 210 is usual"),
         (
             (1234.0, 3.0, 2100.0, 210.0),
