@@ -68,10 +68,18 @@ def wanted(job: JobConfig) -> tuple[str, ...]:
     asked = job.geometry.refine
     if asked in ("none", "calibrated"):  # the latter is settled where a run begins
         return ()
-    names = AUTO if asked == "auto" else asked
+    said = (asked,) if isinstance(asked, str) else asked
+    names = dict.fromkeys(name for word in said for name in (AUTO if word == "auto" else (word,)))
     parts = [part for name in names for part in PARTS.get(name, (name,))]
     order = (*ABERRATIONS, *SCAN, *ROWS)
     return tuple(sorted(parts, key=order.index))
+
+
+def _decided(job: JobConfig) -> frozenset[str]:
+    """Numbers that move only where the electrons know them: those of ``auto`` that are not named themselves."""
+    asked = job.geometry.refine
+    names = [name for name in AUTO if "auto" in (asked, *asked) and name not in asked]
+    return frozenset(part for name in names for part in PARTS.get(name, (name,)))
 
 
 def moves_places(job: JobConfig) -> bool:
@@ -216,7 +224,8 @@ def refine_rules(
         for i, share in enumerate((UNIT, PRIOR, LIMIT))
     )
     wide = microscope.semi_angle_mrad > WIDE
-    known = np.array([KNOWN_WIDE if wide and name in ("asymmetry", "shear") else KNOWN for name in names])
+    narrow, decided = ("asymmetry", "shear") if wide else (), _decided(job)
+    known = np.array([math.inf if n not in decided else KNOWN_WIDE if n in narrow else KNOWN for n in names])
     return Refine(
         names,
         start_of(info),
@@ -227,7 +236,7 @@ def refine_rules(
         centre=(float(centres[:, 0].mean()), float(centres[:, 1].mean())),
         begins=BEGINS,
         stride=max(1, math.prod(info.scan_shape) // INFORM),
-        decides=job.geometry.refine == "auto",
+        decides=bool(decided),
         known=known,
         crossed=crosses(job, info),
         scored=SCORED,

@@ -16,7 +16,8 @@ FIXED = {
     "preset": "fills in other options, which would change with it",
     "solver.seed": "chooses the electrons that are held out, by which trials are compared",
     "solver.validation_fraction": "chooses the electrons that are held out, by which trials are compared",
-    "geometry.refine": "finds numbers, it is none",
+    "geometry.refine": "asks the held-out electrons itself whether to keep what it found; --set geometry.refine=auto"
+    " has it in every trial",
 }
 """Options that cannot be searched over, and why."""
 Job = dict[str, dict[str, Any]]

@@ -222,6 +222,26 @@ def test_names_and_their_order():
     )  # fmt: skip
 
 
+def test_auto_stands_beside_other_names(tmp_path):
+    """Its numbers are held where the electrons cannot tell, as they are by itself; what is named moves in any case."""
+    for alone in (["auto"], "auto"):
+        assert JobConfig.parse({"geometry": {"refine": alone}}).geometry.refine == "auto"
+    with pytest.raises(InputError, match=r"geometry\.refine = none stands alone"):
+        JobConfig.load(overrides=["geometry.refine=none,positions"])
+    info = dataset_info(write_scan(tmp_path / "s.zarr"))
+
+    def rules(refine, refines=True):
+        return Experiment(info, JobConfig.load(overrides=[f"geometry.refine={refine}"]), refines=refines)
+
+    auto, more, named = (rules(refine).refine for refine in ("auto", "auto,positions", "auto,shear,scale"))
+    assert rules("auto,positions", refines=False).places is not None
+    assert more.names == auto.names and more.decides and more.known.tolist() == auto.known.tolist() == [0.7] * 6
+    assert not rules("shear").refine.decides
+    assert dict(zip(named.names, named.known.tolist(), strict=True)) == {
+        **dict.fromkeys(("defocus", "c12a", "c12b", "rotation", "asymmetry"), 0.7), "shear": np.inf, "scale": np.inf,
+    }  # fmt: skip
+
+
 def test_halves_of_the_electrons_score_it_where_there_are_few(crossed, tmp_path):
     info = dataset_info(crossed)
     plain = JobConfig()

@@ -53,6 +53,10 @@ def test_what_a_preset_filled_in_does_not_stand_against_a_value():
         (["object.regularisation=1:3"], "it is no number"),
         (["object.slices=1:3", "object.slices=1,2"], "twice"),
         (["solver.seed=1:3"], "solver.seed cannot be searched over: it chooses the electrons that are held out"),
+        (
+            ["geometry.refine=none,auto"],
+            "geometry.refine cannot be searched over: it asks the held-out electrons itself",
+        ),
         (["preset=low-dose,medium"], "preset cannot be searched over"),
         (["engine.workers=1:3"], "engine.workers cannot be varied: it says where and how"),
         (["data.exclude=1,2"], "data.exclude cannot be varied: it says which data"),

@@ -27,11 +27,12 @@ AUTO: tuple[Refinable, ...] = ("defocus", "c12", "rotation", "asymmetry", "shear
 class GeometryConfig(Section):
     """What of the geometry is found while the image forms."""
 
-    refine: Literal["calibrated", "none", "auto"] | tuple[Refinable, ...] = Field(
+    refine: Literal["calibrated", "none", "auto"] | tuple[Refinable | Literal["auto"], ...] = Field(
         "calibrated",
         description="numbers that are refined from the patterns before the image is made: none, auto (those of defocus,"
         ' c12, rotation, asymmetry and shear that the electrons can tell), a list such as ["defocus", "c12"]'
-        " (positions: every pattern on its own, at some thousand electrons in each, while the image is made), or"
+        ' or ["auto", "positions"] (what auto does, and positions: every pattern on its own, at some thousand electrons'
+        " in each, while the image is made), or"
         " calibrated: auto where 'ptychodask calibrate --write' found the dataset's geometry, else none",
     )
 
@@ -49,12 +50,15 @@ class GeometryConfig(Section):
             names = ()
         if held := [name for name in names if name in ELSEWHERE]:
             raise ValueError(f"geometry.refine = {held[0]} is refused: {ELSEWHERE[held[0]]}")
-        if wrong := [name for name in names if name not in get_args(Refinable)]:
-            close = difflib.get_close_matches(str(wrong[0]), get_args(Refinable), n=1)
-            hint = f": did you mean {close[0]}?" if close else f": known are {', '.join(get_args(Refinable))}"
+        known = (*get_args(Refinable), "auto")
+        if alone := next((name for name in names if name in ("none", "calibrated")), None):
+            raise ValueError(f"geometry.refine = {alone} stands alone: give it without other names")
+        if wrong := [name for name in names if name not in known]:
+            close = difflib.get_close_matches(str(wrong[0]), known, n=1)
+            hint = f": did you mean {close[0]}?" if close else f": known are {', '.join(known)}"
             raise ValueError(f"geometry.refine = {shown(wrong[0])} is nothing that can be refined{hint}")
         if not names:
             raise ValueError(
                 f'geometry.refine = {shown(value)}: give calibrated, none, auto, or a list such as ["defocus"]'
             )
-        return names
+        return "auto" if names == ("auto",) else names
