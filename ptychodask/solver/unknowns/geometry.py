@@ -135,11 +135,14 @@ def drift_factors(rules: Refine, model: Model, start: np.ndarray) -> np.ndarray:
 
 
 def slopes(model: Model, view: tuple[slice, slice]) -> list[np.ndarray]:
-    """Derivatives of the object's phase in y and x on a window of the canvas, from what is around it."""
+    """Derivatives of the object's phase in y and x on a window of the canvas, from what is around it [S or 1, H, W]: of
+    slices that are tied once."""
     _, rows, columns = model.part(view)
     height, width = model.object.shape[-2:]
     y, x = max(rows.start - REACH, 0), max(columns.start - REACH, 0)
     around = np.asarray(model.object[:, y : min(rows.stop + REACH, height), x : min(columns.stop + REACH, width)])
+    if _tied(around):
+        around = around[:1]
     inside = (slice(None), slice(rows.start - y, rows.stop - y), slice(columns.start - x, columns.stop - x))
     return [derivative(around, axis)[inside] for axis in (-2, -1)]
 
@@ -203,11 +206,16 @@ def moved(rules: Refine, state: State, old: np.ndarray, new: np.ndarray) -> Stat
     return replace(state, model=replace(model, object=object_, probe=probe, moved=after), anchor=anchor)
 
 
+def _tied(maps: np.ndarray) -> bool:
+    """Are there several slices, and all the same?"""
+    return len(maps) > 1 and bool((maps == maps[0]).all())
+
+
 def resampled(maps: np.ndarray, before: Affine, after: Affine) -> np.ndarray:
     """Maps [S, Oy, Ox] carried along by positions that move: cubic splines, the rim goes on beyond the edge."""
     if after.drift is None and np.array_equal(before.matrix, after.matrix):
         return maps
-    if len(maps) > 1 and (maps == maps[0]).all():  # slices that are tied
+    if _tied(maps):
         return np.repeat(resampled(maps[:1], before, after), len(maps), axis=0)
     centre = after.centre
     if after.drift is not None:
