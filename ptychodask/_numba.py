@@ -52,8 +52,10 @@ def is_cold(kernel: Any) -> bool:
     """Will the next call of a kernel compile it, because it is neither in this process nor on disk?"""
     if kernel.signatures:
         return False
-    file = getattr(kernel._cache, "_cache_file", None)  # there is none where nothing can be written
-    return file is None or not Path(file._index_path).exists()
+    # numba keeps them to itself; there is no file where nothing can be written
+    file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    index = getattr(file, "_index_path", "")
+    return not index or not Path(index).exists()
 
 
 def _has_usual_place(kernel: Any) -> bool:
