@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._numba import is_cold
 from ..distributed.site import site_of
 from .recipe import Recipe
 
@@ -13,9 +12,9 @@ COMPILES = "compiling the kernels (once for this version and processor, about 20
 
 def compiles() -> bool:
     """On a worker: is the code of the patterns, which holds all kernels, neither here nor on disk?"""
-    from ..kernels.cpu.block import _run  # brings the compiler, which other backends do without
+    from ..kernels.cpu.block import is_cold  # brings the compiler, which other backends do without
 
-    return is_cold(_run)
+    return is_cold()
 
 
 def told(client: Any, recipe: Recipe) -> str:

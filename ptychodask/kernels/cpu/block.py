@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ... import _numba
 from ..._array import fft2, ifft2
 from ...counts.patterns import Patterns
 from ...model.blocks import Block
@@ -133,6 +134,11 @@ def partial(
         score = score_of(refines, problem.likelihood, probe_spectra(model.probe), moments, middle)
         geometry = GeometrySums(score, information(problem, np, refines, block, model))
     return Update(sums, ObjectSums(corner, on_object, light), probe, geometry)
+
+
+def is_cold() -> bool:
+    """Has the code of the patterns, which holds all kernels, to be compiled first?"""
+    return _numba.is_cold(_run)
 
 
 @compiled
