@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import signal
 import sys
 import warnings
@@ -28,7 +29,7 @@ from . import (
     view,
     watching,
 )  # fmt: skip
-from .ends import ENDS, interrupting
+from .ends import ENDS, ignore, interrupting
 
 app = typer.Typer(
     name="ptychodask",
@@ -95,6 +96,11 @@ def _show_warnings() -> None:
     warnings.simplefilter("always", PtychodaskWarning)
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not what asyncio logs of a connection that is closed as the time of its wait runs out: nobody waits any more."""
+    return not (record.exc_info and isinstance(record.exc_info[1], TimeoutError))
+
+
 def main() -> NoReturn:
     """Run the command line; every failure is one line.
 
@@ -102,6 +108,7 @@ def main() -> NoReturn:
     SIGTERM; 129 SIGHUP.
     """
     _show_warnings()
+    logging.getLogger("asyncio").addFilter(_is_news)
     with interrupting() as received:
         _run(received)
 
@@ -109,6 +116,8 @@ def main() -> NoReturn:
 def _run(received: list[signal.Signals]) -> NoReturn:
     def leave(how: str = "") -> NoReturn:
         """Say in the last line that it was no error, and how to go on."""
+        if received:  # a second Ctrl-C would end what says how to go on
+            ignore()
         number = received[0] if received else signal.SIGINT
         typer.echo(f"{ENDS.get(number, 'interrupted')}{': ' if how else ''}{how}", err=True)
         sys.exit(128 + number)
@@ -127,6 +136,8 @@ def _run(received: list[signal.Signals]) -> NoReturn:
     except KeyboardInterrupt:
         leave()
     except Exception as error:
+        if received:  # what an extension that was just being imported makes of an interrupt
+            leave()
         # click's own complaints (a misspelled verb or option, a missing argument): their class depends on typer's
         # version
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):

@@ -19,7 +19,7 @@ if hasattr(signal, "SIGHUP"):  # Windows has none
 
 @contextmanager
 def interrupting() -> Iterator[list[signal.Signals]]:
-    """Every signal of ``ENDS`` raises KeyboardInterrupt, as Ctrl-C does; gives the list of those that came.
+    """Every signal of ``ENDS`` raises KeyboardInterrupt, as Ctrl-C does; gives the list of those that came, Ctrl-C too.
 
     What is raised while an object is thrown away, or while the garbage is collected, Python prints and forgets: there
     the signal is sent once more.
@@ -30,6 +30,10 @@ def interrupting() -> Iterator[list[signal.Signals]]:
         received.append(signal.Signals(number))
         for each in ENDS:  # batch systems repeat it, and the checkpoint takes a moment
             signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    def interrupt(number: int, frame: Any) -> NoReturn:
+        received.append(signal.Signals(number))
         raise KeyboardInterrupt
 
     def forgotten(event: Any) -> None:
@@ -45,10 +49,20 @@ def interrupting() -> Iterator[list[signal.Signals]]:
     for each in ENDS:
         if each == signal.SIGTERM or signal.getsignal(each) is not signal.SIG_IGN:  # nohup has SIGHUP ignored
             signal.signal(each, terminate)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # where Ctrl-C is ignored, it stays so
+        signal.signal(signal.SIGINT, interrupt)
     try:
         yield received
     finally:
         sys.unraisablehook = before
+        if signal.getsignal(signal.SIGINT) is interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def ignore() -> None:
+    """Whatever comes now comes too late: what is done is done, and an exception would only hide what was said of it."""
+    for each in (signal.SIGINT, *ENDS):
+        signal.signal(each, signal.SIG_IGN)
 
 
 def _send(number: int) -> None:

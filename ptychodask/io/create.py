@@ -24,6 +24,9 @@ from .kinds import DATASET
 from .truth import a_truth
 from .writer import DatasetWriter, used_pixels
 
+LEAST_STEP = 1e-3
+"""Angstrom."""
+
 
 def create_dataset(
     path: str | Path,
@@ -62,7 +65,7 @@ def create_dataset(
     angular_step_mrad : float
         Angle per detector pixel, mrad.
     scan_step_angstrom : float or (float, float), optional
-        Step (y, x). Only with positions may it be left out: by default the median distance of neighbours in a row, and
+        Step (y, x). Only with positions may it be left out: by default the median step in a row, and
         of rows, which a warning says; the dose per area follows of it.
     aberrations : mapping, optional
         Further Krivanek coefficients in angstrom and rad; ``C10`` comes from the defocus, and may only repeat it.
@@ -141,16 +144,32 @@ def _step(given: Any, positions_angstrom: Any, scan_shape: tuple[int, int]) -> A
         )
     wanted = "the probe centres (y, x) in angstrom"
     places = arguments.real_array(positions_angstrom, "positions_angstrom", (*scan_shape, 2), wanted).astype(float)
-    along = np.diff(places.mean(axis=1), axis=0), np.diff(places, axis=1).reshape(-1, 2)
-    y, x = (float(np.median(np.hypot(*its.T))) if len(its) else 0.0 for its in along)
-    step = (y or x, x or y)  # of one row, or one column
-    if not all(its > 0 for its in step):
+    if len(bad := np.argwhere(~np.isfinite(places).all(axis=2))):
         raise InputError(
-            f"positions_angstrom say no scan step (median distance of rows {y:.4g}, in a row {x:.4g} A): give"
-            " scan_step_angstrom, or finite places of their own"
+            f"positions_angstrom at scan position {tuple(bad[0].tolist())} are {places[tuple(bad[0])].tolist()}: give"
+            " the probe's centre of every pattern"
         )
-    warn(f"scan_step_angstrom = {step[0]:.4g} x {step[1]:.4g} A, y x x: the median distances of positions_angstrom")
+    y, x = _apart(places.mean(axis=1)[None]), _apart(places)
+    step = (y or x, x or y)  # of one row, or one column
+    if not all(its > LEAST_STEP for its in step):
+        raise InputError(
+            f"positions_angstrom say no scan step (rows are {y:.4g} A apart, places in a row {x:.4g} A): give places in"
+            " angstrom (are they in metres?), or scan_step_angstrom"
+        )
+    warn(f"scan_step_angstrom = {step[0]:.4g} x {step[1]:.4g} A, y x x: the median steps of positions_angstrom")
     return step
+
+
+def _apart(rows: np.ndarray) -> float:
+    """Median step of rows [R, K, 2] of places; 0 where a row has one.
+
+    Its vector in a row, whose noise has both signs as that of lengths has not; but a row may run to and fro itself.
+    """
+    if rows.shape[1] == 1:
+        return 0.0
+    steps = np.diff(rows, axis=1)
+    length, along = float(np.median(np.hypot(*steps.T))), np.hypot(*np.median(steps, axis=1).T)
+    return float(np.median(along)) if np.median(along) > length / 2 else length
 
 
 def _counts(counts: Any) -> tuple[Any, np.ndarray | None]:

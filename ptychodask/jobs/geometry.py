@@ -119,7 +119,7 @@ def check_refinement(job: JobConfig, microscope: Microscope, scan_shape: tuple[i
     if moves_places(job) and job.solver.iterations <= BEGINS:
         raise InputError(
             f"geometry.refine = positions with solver.iterations = {job.solver.iterations}: patterns move from"
-            f" iteration {BEGINS} on: use at least 20"
+            f" iteration {BEGINS} on: use more, such as 40"
         )
     if ROWS[0] not in wanted(job):
         return

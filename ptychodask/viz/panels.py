@@ -182,7 +182,7 @@ def displacement_panel(ax: Axes, positions: Floats) -> None:
     ax.invert_yaxis()
     ax.set_aspect("equal")
     bare(ax)
-    ax.set_xlabel(f"off an even raster: {rms:.2f} Å RMS", fontsize=SMALL - 1, color=QUIET, labelpad=2)
+    ax.set_xlabel(f"off an even raster: {rms:.2f} Å RMS, enlarged", fontsize=SMALL - 1, color=QUIET, labelpad=2)
 
 
 def ring_panel(ax: Axes, frc: FRC, expected: xr.Dataset | None = None) -> None:

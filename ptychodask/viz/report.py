@@ -122,12 +122,12 @@ class _Page:
         data, (resolution, how) = self.data, self.analysis.resolution
         # a name may hold a dollar sign
         self._text(0.35, 9.66, data.title, 18, draw.INK, fontweight="bold", parse_math=False)
-        self._text(0.35, 9.33, "    ".join(f"{k} {_scalar(v)}" for k, v in data.summary.items()), 10.5)
+        self._text(0.35, 9.36, "    ".join(f"{k} {_scalar(v)}" for k, v in data.summary.items()), 10.5)
         lines = [f"geometry: {line}" for line in geometry_lines(data.geometry)]
         if len(lines) > 2 or any(len(line) > _GEOMETRY for line in lines):
             lines = textwrap.wrap("; ".join(lines), _GEOMETRY, max_lines=2, placeholder=" ...")
         for row, line in enumerate(lines):  # beside what is right-aligned, and above the panels' titles
-            self._text(0.35, 9.15 - 0.13 * row, line, draw.SMALL)
+            self._text(0.35, 9.18 - 0.12 * row, line, draw.SMALL)
         figure = "no resolution figure" if resolution is None else f"resolution {resolution:.2f} Å"
         self._text(15.8, 9.72, figure, 13, draw.INK, fontweight="bold", ha="right")
         lines = [how, *told_of(data, self.analysis, brief=True)][:3]

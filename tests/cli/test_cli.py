@@ -47,7 +47,7 @@ SIMULATE = ["--material", "zif-8", "--scan", "8", "8", *(str(word) for pair in G
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Run a command line; gives exit code, standard output and standard error."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 
     def call(*arguments) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["ptychodask", *map(str, arguments)])

@@ -73,3 +73,44 @@ def test_a_signal_where_python_forgets_exceptions_is_not_forgotten(event, name, 
     code = SIGNALLED.format(name=name, event=event)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == expected
+
+
+IMPORTING = """
+import os, signal, sys, time
+from ptychodask.cli import app as module
+def run(**options):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(20)
+    except KeyboardInterrupt:
+        raise ImportError("initialization failed") from None
+module.app = run
+try:
+    module.main()
+finally:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+"""
+
+
+def test_what_an_import_makes_of_an_interrupt_is_one_line_and_so_is_a_second_interrupt():
+    done = subprocess.run([sys.executable, "-c", IMPORTING], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+CLOSING = """
+import asyncio, gc
+from ptychodask.cli import app as module
+def run(**options):
+    loop = asyncio.new_event_loop()
+    for error in (TimeoutError("Timeout"), ValueError("of ours")):
+        loop.create_future().set_exception(error)
+    gc.collect()
+module.app = run
+module.main()
+"""
+
+
+def test_a_wait_that_nobody_waits_for_is_not_shown():
+    done = subprocess.run([sys.executable, "-c", CLOSING], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0 and "of ours" in done.stderr and "Timeout" not in done.stderr

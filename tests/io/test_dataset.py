@@ -356,6 +356,18 @@ def test_the_step_follows_of_positions(tmp_path, columns, to_and_fro, step):
     assert dataset_info(path).scan_step == pytest.approx(step, rel=0.03)
 
 
+def test_places_that_are_off_do_not_make_the_step_longer(tmp_path):
+    places = raster((16, 16), (1.5, 1.25)) + 0.3 * np.random.default_rng(2).standard_normal((16, 16, 2))
+    for name, shape in (("rows", (16, 16)), ("line", (1, 256))):
+        with pytest.warns(PtychodaskWarning, match="scan_step"):
+            path = write(
+                tmp_path / f"{name}.zarr", some_counts(shape), scan_step_angstrom=None,
+                positions_angstrom=places.reshape(*shape, 2),
+            )  # fmt: skip
+        if name == "rows":
+            assert dataset_info(path).scan_step == pytest.approx((1.5, 1.25), rel=0.05)
+
+
 def test_an_existing_output_stays(store):
     before = dataset_info(store).fingerprint
     other = some_counts(seed=5)

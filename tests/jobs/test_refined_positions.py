@@ -96,6 +96,14 @@ def test_patience_waits_until_they_move(make):
     assert left(result) < 0.9 * JITTER
 
 
+def test_patterns_that_are_left_out_stay(scan):
+    job = {**JOB, "data": {"exclude": [[2, 3], [7, 7]]}}
+    moved = ptychodask.reconstruct(scan, job, progress=False).positions.values
+    moved = moved - ptychodask.open_dataset(scan).positions.values
+    np.testing.assert_allclose(moved[[2, 7], [3, 7]], 0, atol=1e-9)
+    assert np.abs(moved[2, 4]).max() > 0.01
+
+
 @pytest.mark.distributed
 def test_the_same_bits_interrupted_resumed_and_on_processes(scan, out, tmp_path):
     whole, target = ptychodask.open_result(out), tmp_path / "r.zarr"

@@ -178,7 +178,7 @@ def test_positions_that_were_found_are_shown(data: ReportData) -> None:
     page = _Page(replace(data, positions=places, geometry=found), analyse(data))
     assert page.attempt.remarks == {}
     labels = [axes.get_xlabel() for axes in page.figure.axes]
-    assert "off an even raster: 0.42 Å RMS" in labels  # 5 of 144 places, less the raster's
+    assert "off an even raster: 0.42 Å RMS, enlarged" in labels  # 5 of 144 places, less the raster's
 
 
 NAN = np.full((120, 130), np.nan)

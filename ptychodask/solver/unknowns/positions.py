@@ -63,7 +63,8 @@ def advanced(problem: Problem, model: Model, move: Direction, step: float | np.n
         there = likely(rules, its.sums[..., 1] * here + its.sums[..., 0], its, problem.scan_shape)
         here += np.clip(GAIN * (there - here), -FURTHEST, FURTHEST)
         off[its.indices] = np.clip(here, -rules.limit, rules.limit)
-        off -= off.mean(axis=0)
+        seen = information.any(axis=1)  # the others stay where they are
+        off[seen] -= off[seen].mean(axis=0)
     return replace(model, places=Places(off, information))
 
 
