@@ -16,6 +16,7 @@ from .build import coherence
 from .experiment import Experiment
 from .geometry import (
     BEGINS,
+    ENOUGH_FOR_PLACES,
     MOVES,
     PART,
     calibrated,
@@ -154,4 +155,10 @@ def doubts(experiment: Experiment) -> list[str]:
                 f"{beyond} of the positions in data.exclude are not in the selection: they are counted in the stored"
                 " scan, as the coordinates scan_y and scan_x are"
             )
+    iterations = experiment.config.solver.iterations
+    if moves_places(experiment.config) and iterations < ENOUGH_FOR_PLACES:
+        found.append(
+            f"geometry.refine = positions with solver.iterations = {iterations}: a drift that patterns share is found"
+            f" in part only, use {ENOUGH_FOR_PLACES}"
+        )
     return found

@@ -48,6 +48,8 @@ PLACE, FURTHEST_PLACE = 0.25, 1.5
 """Prior and limit of the place of a pattern by itself along an axis, angstrom."""
 MOST_BLUR = 0.2
 """Angstrom; patterns that are predicted through more of it find places that are worse than those at the start."""
+ENOUGH_FOR_PLACES = 40
+"""Iterations in which what neighbouring patterns share is found for the most part; it creeps."""
 BEGINS, MOVES, SETTLED = 4, 8, 3
 """Iterations before the geometry moves and in which it does, and the last ones of those, whose mean is kept."""
 INFORM = 128

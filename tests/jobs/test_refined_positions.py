@@ -12,7 +12,11 @@ from tiny_scan import BLUR, OPTICS, Recorder, bits, expected_counts
 import ptychodask
 from ptychodask import InputError
 from ptychodask._geometry import geometry_lines
+from ptychodask.io.dataset import dataset_info
+from ptychodask.jobs.checks import doubts
+from ptychodask.jobs.experiment import Experiment
 from ptychodask.jobs.taken_back import take_back
+from ptychodask.model.config import JobConfig
 
 SIDE, JITTER = 12, 0.3
 JOB = {
@@ -132,6 +136,12 @@ def test_with_a_little_blur_rounds_and_modes(scan, ways):
 def test_a_blur_that_hides_them_is_refused(scan):
     with pytest.raises(InputError, match=r"positions with object.blur_angstrom = 0\.5: .* use at most 0\.2"):
         ptychodask.reconstruct(scan, {**JOB, "object": {"regularisation": "blur", "blur_angstrom": 0.5}})
+
+
+@pytest.mark.parametrize(("iterations", "said"), [(39, 1), (40, 0)])
+def test_few_iterations_are_doubted(scan, iterations, said):
+    config = JobConfig.parse({**JOB, "solver": {"iterations": iterations}})
+    assert len([text for text in doubts(Experiment(dataset_info(scan), config)) if "a drift" in text]) == said
 
 
 @pytest.mark.parametrize(
