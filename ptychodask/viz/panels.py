@@ -296,7 +296,7 @@ def history_panel(
         ax.axvspan(finish - 0.5, float(iteration[-1]) + 0.5, color=RULE, alpha=0.55, linewidth=0, zorder=0)
         words = "finish:\nall electrons"
         ax.text(
-            float(iteration[-1]) + 0.3, 0.96, words, transform=ax.get_xaxis_transform(), ha="right", va="top",
+            float(iteration[-1]) + 0.3, 0.55, words, transform=ax.get_xaxis_transform(), ha="right", va="center",
             fontsize=SMALL - 1, color=QUIET, path_effects=HALO,
         )  # fmt: skip
     if sharper is not None and sharper > iteration[0]:
