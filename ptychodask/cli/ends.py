@@ -26,14 +26,10 @@ def interrupting() -> Iterator[list[signal.Signals]]:
     """
     received: list[signal.Signals] = []
 
-    def terminate(number: int, frame: Any) -> NoReturn:
-        received.append(signal.Signals(number))
-        for each in ENDS:  # batch systems repeat it, and the checkpoint takes a moment
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
     def interrupt(number: int, frame: Any) -> NoReturn:
         received.append(signal.Signals(number))
+        if number in ENDS:  # batch systems repeat it, and the checkpoint takes a moment
+            _ignore(*ENDS)
         raise KeyboardInterrupt
 
     def forgotten(event: Any) -> None:
@@ -42,13 +38,13 @@ def interrupting() -> Iterator[list[signal.Signals]]:
             return
         number = received.pop() if received else signal.SIGINT
         if number in ENDS:
-            signal.signal(number, terminate)
+            signal.signal(number, interrupt)
         _thread.start_new_thread(_send, (number,))  # threading's locks may be held by what is interrupted
 
     before, sys.unraisablehook = sys.unraisablehook, forgotten
     for each in ENDS:
         if each == signal.SIGTERM or signal.getsignal(each) is not signal.SIG_IGN:  # nohup has SIGHUP ignored
-            signal.signal(each, terminate)
+            signal.signal(each, interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # where Ctrl-C is ignored, it stays so
         signal.signal(signal.SIGINT, interrupt)
     try:
@@ -61,7 +57,11 @@ def interrupting() -> Iterator[list[signal.Signals]]:
 
 def ignore() -> None:
     """Whatever comes now comes too late: what is done is done, and an exception would only hide what was said of it."""
-    for each in (signal.SIGINT, *ENDS):
+    _ignore(signal.SIGINT, *ENDS)
+
+
+def _ignore(*numbers: int) -> None:
+    for each in numbers:
         signal.signal(each, signal.SIG_IGN)
 
 

@@ -16,16 +16,13 @@ from .._errors import InputError
 from .._tables import counted
 from .._warnings import warn
 from ..model.optics import Microscope
-from ..model.scan import Detector
+from ..model.scan import SMALLEST_STEP, Detector
 from .atomic import check_output
 from .bands import Source, fitting_shard, shards_in
 from .dataset import DIMS
 from .kinds import DATASET
 from .truth import a_truth
-from .writer import DatasetWriter, used_pixels
-
-LEAST_STEP = 1e-3
-"""Angstrom."""
+from .writer import DatasetWriter, probe_centres, used_pixels
 
 
 def create_dataset(
@@ -65,8 +62,8 @@ def create_dataset(
     angular_step_mrad : float
         Angle per detector pixel, mrad.
     scan_step_angstrom : float or (float, float), optional
-        Step (y, x). Only with positions may it be left out: by default the median step in a row, and
-        of rows, which a warning says; the dose per area follows of it.
+        Step (y, x). Only with positions may it be left out: by default the median step in a row, and of rows, which
+        a warning says; the dose per area follows of it.
     aberrations : mapping, optional
         Further Krivanek coefficients in angstrom and rad; ``C10`` comes from the defocus, and may only repeat it.
     positions_angstrom : array (scan_y, scan_x, 2), optional
@@ -142,16 +139,10 @@ def _step(given: Any, positions_angstrom: Any, scan_shape: tuple[int, int]) -> A
             "scan_step_angstrom is missing: give the scan step in angstrom, for both axes or as (y, x), or"
             " positions_angstrom, of which it follows"
         )
-    wanted = "the probe centres (y, x) in angstrom"
-    places = arguments.real_array(positions_angstrom, "positions_angstrom", (*scan_shape, 2), wanted).astype(float)
-    if len(bad := np.argwhere(~np.isfinite(places).all(axis=2))):
-        raise InputError(
-            f"positions_angstrom at scan position {tuple(bad[0].tolist())} are {places[tuple(bad[0])].tolist()}: give"
-            " the probe's centre of every pattern"
-        )
+    places = probe_centres(positions_angstrom, scan_shape)
     y, x = _apart(places.mean(axis=1)[None]), _apart(places)
     step = (y or x, x or y)  # of one row, or one column
-    if not all(its > LEAST_STEP for its in step):
+    if not all(its >= SMALLEST_STEP for its in step):
         raise InputError(
             f"positions_angstrom say no scan step (rows are {y:.4g} A apart, places in a row {x:.4g} A): give places in"
             " angstrom (are they in metres?), or scan_step_angstrom"

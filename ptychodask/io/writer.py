@@ -223,12 +223,29 @@ def used_pixels(mask: Any, pixels: int) -> np.ndarray | None:
     return None if used.all() else used
 
 
+def probe_centres(given: Any, scan_shape: tuple[int, int]) -> np.ndarray:
+    """Probe centres (scan_y, scan_x, 2) in angstrom, as they are given.
+
+    Raises
+    ------
+    InputError
+        For another shape, and for a place that is not finite.
+    """
+    wanted = "the probe centres (y, x) in angstrom"
+    places = arguments.real_array(given, "positions_angstrom", (*scan_shape, 2), wanted).astype(np.float64)
+    if len(bad := np.argwhere(~np.isfinite(places).all(axis=2))):
+        at = tuple(bad[0].tolist())
+        raise InputError(
+            f"positions_angstrom at scan position {at} are {places[at].tolist()}, not finite: give the probe's centre"
+            " of every pattern"
+        )
+    return places
+
+
 def _positions(given: Any, layout: Layout) -> np.ndarray:
     """Probe centres (scan_y, scan_x, 2) in angstrom."""
-    positions = raster(layout.scan_shape, layout.scan_step)
-    if given is not None:
-        wanted = "the probe centres (y, x) in angstrom"
-        positions = arguments.real_array(given, "positions_angstrom", positions.shape, wanted).astype(np.float64)
+    shape = layout.scan_shape
+    positions = raster(shape, layout.scan_step) if given is None else probe_centres(given, shape)
     detector = layout.detector
     make_canvas(positions.reshape(-1, 2), detector.pixels, detector.pixel_angstrom(layout.microscope.wavelength))
     return positions

@@ -12,7 +12,7 @@ from ..model.config import AUTO, JobConfig
 from ..model.geometry import Geometry, geometry_of
 from ..model.optics import Microscope
 from ..model.places import PlaceRules
-from ..model.refining import ABERRATIONS, Refine
+from ..model.refining import ABERRATIONS, KNOWN, Refine
 from ..model.row_drift import NAMES as ROWS
 from ..model.row_drift import across_of
 from ..model.scan import Canvas
@@ -34,9 +34,8 @@ UNIT, PRIOR, LIMIT = 0.3, 1.6, 5.0
 SCAN = {"rotation": (0.01, 0.04, 0.08), "scale": (0.01, 0.01, 0.03), "asymmetry": (0.01, 0.03, 0.08),
         "shear": (0.01, 0.03, 0.08)}  # fmt: skip
 """Unit, prior and limit of numbers of the scan."""
-KNOWN, KNOWN_WIDE, WIDE = 0.7, 0.25, 15.0
-"""A number is held where its standard error is more than this share of the prior's: of any, and of asymmetry and shear
-above so many mrad.
+KNOWN_WIDE, WIDE = 0.25, 15.0
+"""What ``KNOWN`` is of asymmetry and shear above so many mrad.
 
 Positions and focus that are stretched alike give the same parallax: the scale goes with the defocus, asymmetry and
 shear go with C12. Along that the object follows, and its noise pulls: at 21 mrad, 64 x 64 positions of 100 e/A^2, they
@@ -65,13 +64,17 @@ FINE, MOST_PADDED = 0.44, 2.0
 """Largest pixel of the object while the geometry moves, angstrom; and how many times larger patterns are at most."""
 
 
+def _words(job: JobConfig) -> tuple[str, ...]:
+    asked = job.geometry.refine
+    return (asked,) if isinstance(asked, str) else asked
+
+
 def wanted(job: JobConfig) -> tuple[str, ...]:
     """Numbers that may move, aberrations first."""
     asked = job.geometry.refine
     if asked in ("none", "calibrated"):  # the latter is settled where a run begins
         return ()
-    said = (asked,) if isinstance(asked, str) else asked
-    names = dict.fromkeys(name for word in said for name in (AUTO if word == "auto" else (word,)))
+    names = dict.fromkeys(name for word in _words(job) for name in (AUTO if word == "auto" else (word,)))
     parts = [part for name in names for part in PARTS.get(name, (name,))]
     order = (*ABERRATIONS, *SCAN, *ROWS)
     return tuple(sorted(parts, key=order.index))
@@ -79,15 +82,14 @@ def wanted(job: JobConfig) -> tuple[str, ...]:
 
 def _decided(job: JobConfig) -> frozenset[str]:
     """Numbers that move only where the electrons know them: those of ``auto`` that are not named themselves."""
-    asked = job.geometry.refine
-    names = [name for name in AUTO if "auto" in (asked, *asked) and name not in asked]
+    words = _words(job)
+    names = [name for name in AUTO if "auto" in words and name not in words]
     return frozenset(part for name in names for part in PARTS.get(name, (name,)))
 
 
 def moves_places(job: JobConfig) -> bool:
     """Does every pattern move on its own?"""
-    asked = job.geometry.refine
-    return not isinstance(asked, str) and "positions" in asked
+    return "positions" in _words(job)
 
 
 def place_rules(job: JobConfig, pixel: float) -> PlaceRules | None:
@@ -121,7 +123,7 @@ def check_refinement(job: JobConfig, microscope: Microscope, scan_shape: tuple[i
     if moves_places(job) and job.solver.iterations <= BEGINS:
         raise InputError(
             f"geometry.refine = positions with solver.iterations = {job.solver.iterations}: patterns move from"
-            f" iteration {BEGINS} on: use more, such as 40"
+            f" iteration {BEGINS} on: use more, such as {ENOUGH_FOR_PLACES}"
         )
     if ROWS[0] not in wanted(job):
         return
@@ -238,7 +240,6 @@ def refine_rules(
         centre=(float(centres[:, 0].mean()), float(centres[:, 1].mean())),
         begins=BEGINS,
         stride=max(1, math.prod(info.scan_shape) // INFORM),
-        decides=bool(decided),
         known=known,
         crossed=crosses(job, info),
         scored=SCORED,

@@ -20,6 +20,8 @@ from .row_drift import NAMES as ROWS
 from .row_drift import RowDrift
 from .scan import Affine
 
+KNOWN = 0.7
+"""A number is held where its standard error is more than this share of the prior's."""
 ABERRATIONS = ("defocus", "c12a", "c12b", "c21a", "c21b", "c30")
 
 
@@ -43,10 +45,8 @@ class Refine:
         The first iteration after which the geometry moves.
     stride : int
         One pattern of so many measures the information, others in every iteration.
-    decides : bool
-        Hold those numbers that the electrons know no better than the prior does.
     known : float or float array [P]
-        Share of the prior's standard error above which that of a number is no better.
+        Share of the prior's standard error: a number whose own is more is held, as the electrons know it no better.
     crossed : bool
         The object learns from the training electrons, and the held-out ones, which are as many, score the geometry:
         what the object takes up of their noise would hold the geometry where it is.
@@ -68,8 +68,7 @@ class Refine:
     centre: tuple[float, float]
     begins: int
     stride: int
-    decides: bool = True
-    known: float | np.ndarray = 0.7
+    known: float | np.ndarray = KNOWN
     crossed: bool = False
     scored: int = 1
     across: tuple[float, float] = (0.0, 0.0)

@@ -165,6 +165,10 @@ def misfit_panel(ax: Axes, values: Floats, title: str) -> None:
     ax.set_xlabel(f"{title}, ±{most:.2g}σ", fontsize=SMALL - 1, color=QUIET, labelpad=2)
 
 
+ARROWS = 24
+"""Along a side of the scan at most: of more, one in so many is drawn."""
+
+
 def displacement_panel(ax: Axes, positions: Floats) -> None:
     """How far every pattern [Y, X] is from the even raster that fits all of them best, as arrows, enlarged."""
     height, width = positions.shape[:2]
@@ -205,10 +209,6 @@ def ring_panel(ax: Axes, frc: FRC, expected: xr.Dataset | None = None) -> None:
     plain(ax, "spatial frequency (1/Å); open: no signal", "")
     ax.set_xlim(0, float(frc.q[-1]))
     ax.set_ylim(min(-0.1, float(np.nanmin(frc.frc[known], initial=0)) - 0.03), 1.03)
-
-
-ARROWS = 24
-"""Along a side of the scan at most: of more, one in so many is drawn."""
 
 
 def information_panel(ax: Axes, information: xr.DataArray) -> None:

@@ -276,7 +276,7 @@ def test_a_step_solves_a_quadratic_and_holds_what_is_not_known():
     its = errors(rules, step(rules, Refining.begin(rules), GeometrySums(np.ones(5), little))) / rules.prior
     assert 0.25 < its[2] < 0.5
     strict = replace(rules, known=np.array([0.7, 0.7, 0.25]))
-    for asked, free in ((rules, True), (strict, False), (replace(strict, decides=False), True)):
+    for asked, free in ((rules, True), (strict, False), (replace(rules, known=np.inf), True)):
         assert step(asked, Refining.begin(asked), GeometrySums(np.ones(5), little)).free.tolist() == [True, True, free]
 
 

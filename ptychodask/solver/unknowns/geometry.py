@@ -161,7 +161,7 @@ def step(rules: Refine, before: Refining, sums: GeometrySums) -> Refining:
     prior = (units / rules.prior) ** 2
     whole = information + np.diag(prior)
     free = before.free
-    if before.passes == 0 and rules.decides:
+    if before.passes == 0:
         free = errors(rules, replace(before, information=information)) < rules.known * rules.prior
     move, gains = np.zeros(len(units)), before.gains.copy()
     if free.any():
