@@ -357,7 +357,7 @@ def test_the_step_follows_of_positions(tmp_path, columns, to_and_fro, step):
 
 
 def test_places_that_are_off_do_not_make_the_step_longer(tmp_path):
-    places = raster((16, 16), (1.5, 1.25)) + 0.3 * np.random.default_rng(2).standard_normal((16, 16, 2))
+    places = raster((16, 16), (1.5, 1.25)) + 0.5 * np.random.default_rng(2).standard_normal((16, 16, 2))
     for name, shape in (("rows", (16, 16)), ("line", (1, 256))):
         with pytest.warns(PtychodaskWarning, match="scan_step"):
             path = write(
